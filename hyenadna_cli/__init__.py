@@ -1,0 +1,37 @@
+"""HyenaDNA: a DNA language model that reads up to a million bases, as a toolkit.
+
+    import hyenadna_cli as hd
+
+    model = hd.load_model("builtin")
+    with hd.Genome("hg38.fa") as genome:
+        sequence = genome.fetch(hd.Interval("chr7", 140_753_335, 140_754_335))
+    vectors = hd.embed(model, [sequence])
+
+These few names are loaded when they are first used; the commands run the same code.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hyenadna_cli.core.coordinates import Interval
+    from hyenadna_cli.core.io.fasta import Genome
+    from hyenadna_cli.core.library import embed, load_model
+
+__version__ = "0.1.0"
+__all__ = ["Genome", "Interval", "__version__", "embed", "load_model"]
+
+_MODULES = {
+    "Genome": "hyenadna_cli.core.io.fasta",
+    "Interval": "hyenadna_cli.core.coordinates",
+    "embed": "hyenadna_cli.core.library",
+    "load_model": "hyenadna_cli.core.library",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_MODULES[name]), name)

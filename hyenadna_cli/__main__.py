@@ -1,0 +1,5 @@
+"""python -m hyenadna_cli"""
+
+from hyenadna_cli.cli import main
+
+main()

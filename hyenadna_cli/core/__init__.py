@@ -1,0 +1,1 @@
+"""The work: sequences, the model, and where they meet. No command line."""

@@ -1,0 +1,1 @@
+"""Files to records and back; arrays are numpy, never torch."""

@@ -1,0 +1,1 @@
+"""Numerical kernels; no DNA, no files."""
