@@ -1,0 +1,103 @@
+"""How the contig names of BED and VCF files become those of the FASTA.
+
+Exact by default; `--contig-map auto` and `--rename-chrs FILE` are the two ways to say otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Self
+
+from hyenadna_cli.core.io.streams import open_text
+from hyenadna_cli.errors import InputFileError
+
+_N_SHOWN = 5
+
+
+class ContigNames:
+    """The contigs of a FASTA, and the other names they answer to."""
+
+    def __init__(
+        self, lengths: Mapping[str, int], mapping: Mapping[str, str] | None = None
+    ) -> None:
+        """Take the FASTA's contig lengths (bp) and a mapping from other names to its names."""
+        self.lengths = dict(lengths)
+        self._mapping = dict(mapping or {})
+
+    @classmethod
+    def auto(cls, lengths: Mapping[str, int]) -> Self:
+        """Let a name with and without `chr` mean the same contig, and M the same as MT.
+
+        A FASTA that has both names of a contig keeps them apart.
+        """
+        contigs_of: dict[str, list[str]] = {}
+        for contig in lengths:
+            contigs_of.setdefault(_plain(contig), []).append(contig)
+        mapping = {}
+        for plain, contigs in contigs_of.items():
+            if len(contigs) == 1:
+                mapping.update(dict.fromkeys(_styles(plain), contigs[0]))
+        return cls(lengths, mapping)
+
+    @classmethod
+    def from_file(cls, path: Path | str, lengths: Mapping[str, int]) -> Self:
+        """Read a file of two columns, the name in the BED or VCF and the name in the FASTA.
+
+        This is what `bcftools annotate --rename-chrs` reads: whitespace between the columns; blank
+        lines and lines starting with # are skipped. New names may be missing from the FASTA.
+        Raises InputFileError naming the line.
+        """
+        mapping: dict[str, str] = {}
+        with open_text(path) as text:
+            for number, line in enumerate(text, start=1):
+                columns = line.split()
+                if not columns or columns[0].startswith("#"):
+                    continue
+                if len(columns) != 2:
+                    raise InputFileError(
+                        path, f"needs 2 columns, old and new name; has {len(columns)}", line=number
+                    )
+                old, new = columns
+                if mapping.setdefault(old, new) != new:
+                    raise InputFileError(
+                        path,
+                        f"{old!r} is renamed to both {mapping[old]!r} and {new!r}",
+                        line=number,
+                    )
+        return cls(lengths, mapping)
+
+    def resolve(self, name: str) -> str | None:
+        """The FASTA's name of a contig; None if the FASTA does not have it."""
+        contig = self._mapping.get(name, name)
+        return contig if contig in self.lengths else None
+
+    def explain_missing(self, name: str) -> str:
+        """One line on a name that `resolve` did not find: both sides, and what to do."""
+        renamed = self._mapping.get(name, name)
+        wanted = f"contig {name!r}" if renamed == name else f"contig {name!r}, renamed {renamed!r},"
+        return (
+            f"{wanted} is not in the FASTA (it has {self._some_contigs()}); "
+            "if only the names differ: --contig-map auto (chr1 <-> 1, chrM <-> MT) "
+            "or --rename-chrs FILE"
+        )
+
+    def _some_contigs(self) -> str:
+        if not self.lengths:
+            return "no contigs"
+        shown = ", ".join(islice(self.lengths, _N_SHOWN))
+        n_more = len(self.lengths) - _N_SHOWN
+        return f"{shown} and {n_more:,} more" if n_more > 0 else shown
+
+
+def _plain(name: str) -> str:
+    """The name without `chr`, and the mitochondrion as MT."""
+    plain = name.removeprefix("chr")
+    return "MT" if plain == "M" else plain
+
+
+def _styles(plain: str) -> list[str]:
+    """Every name that `_plain` reads as `plain`."""
+    stems = ("MT", "M") if plain == "MT" else (plain,)
+    return [f"{prefix}{stem}" for stem in stems for prefix in ("", "chr")]

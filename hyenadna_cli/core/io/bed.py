@@ -1,0 +1,96 @@
+"""BED to regions, line by line: 0-based half-open in the file as in the program.
+
+| column | read as |
+|---|---|
+| 1-3 | contig, start, end; required; tabs, or spaces in a line without tabs |
+| 4 | name; `.` or none: `chrom:start-end`, 0-based as in the file |
+| 5 | score, ignored |
+| 6 | strand `+` or `-`; `.` or none: no strand, read as `+` |
+| 7 and on | kept as text |
+
+Blank lines and lines starting with `#`, `track` or `browser` are skipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from hyenadna_cli.core.contigs import ContigNames
+from hyenadna_cli.core.coordinates import Interval, Strand
+from hyenadna_cli.core.io.streams import open_text
+from hyenadna_cli.errors import InputFileError
+
+_SKIPPED_WORDS = ("track", "browser")
+_STRANDS: dict[str, Strand] = {"+": "+", "-": "-", ".": "+", "": "+"}
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """One line of a BED file."""
+
+    chrom: str
+    """The contig as the BED names it; `interval.contig` is the FASTA's name."""
+    interval: Interval
+    """Strand "+" where the BED gives none."""
+    name: str
+    has_strand: bool
+    columns: tuple[str, ...]
+    """The 7th column and all after it."""
+
+
+def read_regions(path: Path | str, *, contigs: ContigNames) -> Iterator[Region]:
+    """Stream a BED file (plain, gzip, bgzip, "-" for stdin), each line checked on the FASTA.
+
+    Raises InputFileError naming the line: fewer than 3 columns, start or end no whole number,
+    start >= end, contig not in the FASTA, end past the contig, bad strand; and as `open_text`.
+    """
+    with open_text(path) as text:
+        for number, line in enumerate(text, start=1):
+            first_word = line.split(maxsplit=1)[:1]
+            if not first_word or first_word[0] in _SKIPPED_WORDS or first_word[0][0] == "#":
+                continue
+            try:
+                region = _region(_columns(line), contigs)
+            except ValueError as error:
+                raise InputFileError(path, str(error), line=number) from None
+            yield region
+
+
+def _columns(line: str) -> list[str]:
+    # A name may hold spaces where tabs separate the columns.
+    return [column.strip() for column in line.split("\t")] if "\t" in line else line.split()
+
+
+def _region(columns: list[str], contigs: ContigNames) -> Region:
+    if len(columns) < 3:
+        raise ValueError(f"has {len(columns)} column(s); a BED line needs chrom, start and end")
+    chrom, start_text, end_text = columns[:3]
+    start, end = _coordinate("start", start_text), _coordinate("end", end_text)
+    if start >= end:
+        raise ValueError(f"start {start:,} is not before end {end:,} (0-based, half-open)")
+    contig = contigs.resolve(chrom)
+    if contig is None:
+        raise ValueError(contigs.explain_missing(chrom))
+    if end > contigs.lengths[contig]:
+        raise ValueError(f"end {end:,} is past {contig}, which has {contigs.lengths[contig]:,} bp")
+    name, _score, strand = (*columns[3:6], "", "", "")[:3]
+    if strand not in _STRANDS:
+        raise ValueError(f"strand {strand!r} is none of + - . (column 6)")
+    return Region(
+        chrom=chrom,
+        interval=Interval(contig, start, end, _STRANDS[strand]),
+        name=f"{chrom}:{start}-{end}" if name in ("", ".") else name,
+        has_strand=strand in ("+", "-"),
+        columns=tuple(columns[6:]),
+    )
+
+
+def _coordinate(column: str, text: str) -> int:
+    # int() alone would also read "1_000" and " 7 ".
+    if not (text.isascii() and text.removeprefix("-").isdigit()):
+        raise ValueError(f"{column} {text!r} is not a whole number")
+    if text.startswith("-"):
+        raise ValueError(f"{column} {text} is negative; BED counts from 0")
+    return int(text)

@@ -1,0 +1,183 @@
+"""The bytes of an input file: plain, gzip or bgzip, a file or stdin. A cut-off file is an error.
+
+Every reader of text goes through here: gzip's checksums and bgzip's end marker are checked, so
+that a truncated file never reads as a short one.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import stat
+import sys
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Literal, TextIO
+
+from hyenadna_cli.errors import InputFileError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+Compression = Literal["none", "gzip", "bgzip"]
+
+STDIN = "-"
+# The empty block that closes every bgzip file (SAM specification, "End-of-file marker").
+_BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
+_HEAD_SIZE = 18
+_OTHER_COMPRESSION = {
+    b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"PK\x03\x04": "zip",
+}
+
+
+@contextmanager
+def open_input(path: Path | str) -> Iterator[io.BufferedReader]:
+    """The decompressed bytes of a file, or of stdin for "-".
+
+    Raises InputFileError, also while reading, if the file is missing, unreadable, truncated,
+    corrupt, or compressed by anything but gzip or bgzip.
+    """
+    with _open_raw(path) as raw:
+        source = _Source(path, raw)
+        stream: io.BufferedReader = io.BufferedReader(source, 1 << 17)
+        try:
+            if source.compression == "none":
+                yield stream
+            else:
+                with gzip.GzipFile(fileobj=stream) as unzipped:
+                    yield io.BufferedReader(unzipped, 1 << 17)
+        except EOFError:
+            raise _truncated(path) from None
+        except (gzip.BadGzipFile, zlib.error) as error:
+            raise InputFileError(path, f"the compressed data are corrupt ({error})") from error
+
+
+def head_past_blank_lines(stream: io.BufferedReader) -> bytes:
+    """The next bytes of a stream, blank lines before them consumed; b"" at its end."""
+    while (head := stream.peek()) and not head.strip():
+        stream.read(len(head))
+    return head.lstrip()
+
+
+@contextmanager
+def as_text(stream: io.BufferedReader, path: Path | str) -> Iterator[TextIO]:
+    """Read UTF-8 lines with any line ends. InputFileError where the bytes are not text."""
+    try:
+        yield io.TextIOWrapper(stream, encoding="utf-8")
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        problem = f"is not a text file (byte 0x{byte:02x} is not UTF-8)"
+        raise InputFileError(path, problem) from None
+
+
+@contextmanager
+def open_text(path: Path | str) -> Iterator[TextIO]:
+    """The text of a file, or of stdin for "-"; raises as `open_input` and `as_text` do."""
+    with open_input(path) as stream, as_text(stream, path) as text:
+        yield text
+
+
+def compression_of(path: Path | str) -> Compression:
+    """How a file is compressed. Raises InputFileError as `open_input` does on opening."""
+    with _open_raw(path) as raw:
+        return _Source(path, raw).compression
+
+
+def reads_once(path: Path | str) -> bool:
+    """Whether `path` is stdin or a pipe, which a first reading uses up."""
+    if str(path) == STDIN:
+        return True
+    try:
+        mode = Path(path).stat().st_mode
+    except OSError:
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
+
+
+@contextmanager
+def _open_raw(path: Path | str) -> Iterator[BinaryIO]:
+    if str(path) == STDIN:
+        yield sys.stdin.buffer
+        return
+    with ExitStack() as stack:
+        try:
+            raw = stack.enter_context(Path(path).open("rb"))
+        except FileNotFoundError:
+            raise InputFileError(path, "no such file") from None
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        yield raw
+
+
+class _Source(io.RawIOBase):
+    """The raw bytes of an input, looked at on both ends.
+
+    The first bytes are read ahead to tell the compression, which works for pipes too. The last
+    bytes are kept, because a bgzip file cut between two blocks is still valid gzip.
+    """
+
+    def __init__(self, path: Path | str, raw: BinaryIO) -> None:
+        super().__init__()
+        self._path = path
+        self._raw = raw
+        self._ahead = b""
+        self._tail = b""
+        while len(self._ahead) < _HEAD_SIZE and (data := self._read(_HEAD_SIZE)):
+            self._ahead += data
+        self.compression = _compression(path, self._ahead)
+        if self.compression == "bgzip" and raw.seekable():
+            # Fail before any work is done, not at the end of a long file.
+            self._check_end_now()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        view = memoryview(buffer).cast("B")
+        if self._ahead:
+            data, self._ahead = self._ahead[: len(view)], self._ahead[len(view) :]
+        else:
+            data = self._read(len(view))
+        if not data and self.compression == "bgzip" and self._tail != _BGZF_END:
+            raise _truncated(self._path)
+        view[: len(data)] = data
+        self._tail = (self._tail + data)[-len(_BGZF_END) :]
+        return len(data)
+
+    def _read(self, n_bytes: int) -> bytes:
+        try:
+            return self._raw.read(n_bytes)
+        except OSError as error:
+            raise _unreadable(self._path, error) from error
+
+    def _check_end_now(self) -> None:
+        here = self._raw.tell()
+        size = self._raw.seek(0, io.SEEK_END)
+        self._raw.seek(max(0, size - len(_BGZF_END)))
+        if self._raw.read() != _BGZF_END:
+            raise _truncated(self._path)
+        self._raw.seek(here)
+
+
+def _compression(path: Path | str, head: bytes) -> Compression:
+    if not head and str(path).endswith((".gz", ".bgz")):
+        raise _truncated(path)
+    for magic, kind in _OTHER_COMPRESSION.items():
+        if head.startswith(magic):
+            raise InputFileError(path, f"is compressed with {kind}; recompress it with bgzip")
+    if not head.startswith(b"\x1f\x8b"):
+        return "none"
+    return "bgzip" if head[12:14] == b"BC" else "gzip"
+
+
+def _truncated(path: Path | str) -> InputFileError:
+    return InputFileError(path, "is truncated: the compressed data end early; copy it again")
+
+
+def _unreadable(path: Path | str, error: OSError) -> InputFileError:
+    return InputFileError(path, f"cannot be read: {error.strerror or error}")

@@ -1,0 +1,133 @@
+"""Builders that make a small input file from what the test shows, a tiny model, the program."""
+
+from __future__ import annotations
+
+import gzip
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import pysam
+import pytest
+
+from hyenadna_cli import cli
+from hyenadna_cli.core.io.streams import Compression
+
+FileBuilder = Callable[..., Path]
+
+
+class Finished(NamedTuple):
+    """How a run of the program ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Program = Callable[..., Finished]
+
+
+@pytest.fixture
+def text_file(tmp_path: Path) -> FileBuilder:
+    """`text_file("text", name="x.gz", compression="bgzip")`: none (the default), gzip or bgzip."""
+
+    def build(text: str, *, name: str, compression: Compression = "none") -> Path:
+        path = tmp_path / name
+        if compression == "bgzip":
+            with pysam.BGZFile(str(path), "wb", None) as file:
+                file.write(text.encode())
+        else:
+            path.write_bytes(
+                gzip.compress(text.encode()) if compression == "gzip" else text.encode()
+            )
+        return path
+
+    return build
+
+
+@pytest.fixture
+def fasta_file(text_file: FileBuilder) -> FileBuilder:
+    """`fasta_file({"chr1": "ACGT"})`: a FASTA with its index; `compression` as for `text_file`."""
+
+    def build(
+        records: Mapping[str, str],
+        *,
+        name: str = "genome.fa",
+        compression: Compression = "none",
+        is_indexed: bool = True,
+        line_bases: int = 60,
+    ) -> Path:
+        lines = []
+        for title, sequence in records.items():
+            lines.append(f">{title}")
+            lines += [sequence[i : i + line_bases] for i in range(0, len(sequence), line_bases)]
+        path = text_file("\n".join([*lines, ""]), name=name, compression=compression)
+        if is_indexed:
+            pysam.faidx(str(path))
+        return path
+
+    return build
+
+
+@pytest.fixture
+def bed_file(text_file: FileBuilder) -> FileBuilder:
+    """`bed_file("chr1 0 4 name 0 +", ...)`: one line each, spaces become tabs."""
+
+    def build(*lines: str, name: str = "regions.bed", compression: Compression = "none") -> Path:
+        text = "".join(line.replace(" ", "\t") + "\n" for line in lines)
+        return text_file(text, name=name, compression=compression)
+
+    return build
+
+
+@pytest.fixture
+def hyenadna(capsys: pytest.CaptureFixture[str]) -> Program:
+    """`hyenadna("embed", "--fasta", path)`: run the program here; gives code, out and err."""
+
+    def run(*arguments: object) -> Finished:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as exit_:
+            cli.main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return Finished(int(exit_.value.code or 0), captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model directory: 16 wide, 2 blocks, l_max 258; random weights in which context matters."""
+    import torch
+
+    from hyenadna_cli.core import checkpoint
+    from hyenadna_cli.core.config import ModelConfig
+    from hyenadna_cli.core.model import HyenaDNA
+
+    directory = tmp_path_factory.mktemp("models") / "tiny_model"
+    directory.mkdir()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        model = HyenaDNA(ModelConfig(d_model=16, n_layer=2, d_inner=64, l_max=258)).eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.ndim == 2 and "implicit_filter" not in name:
+                parameter *= 10
+    checkpoint.save(model, directory)
+    return directory
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 1 MiB; skips where mounting one is not permitted."""
+    disk = tmp_path / "small_disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
+    try:
+        subprocess.run(command, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"mounting a small tmpfs is not permitted here: {error}")
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
