@@ -1,0 +1,383 @@
+"""The embedding file: what it holds, how it is written in pieces, and how it is read back.
+
+Coordinates are 0-based half-open throughout. Text is UTF-8. n = records, d = `d_model`.
+
+**Pooled** (`hyenadna-embeddings`, version 1): plain HDF5 that `anndata.read_h5ad` opens, in memory
+and backed. That reader allows nothing else at the root, and needs the `encoding-type` attributes.
+
+    /X                        float32 [n, d]   the first pooling and layer asked for
+    /obs/_index               utf8    [n]      name; a repeated one gets "-1", "-2", ... appended
+    /obs/chrom                utf8    [n]
+    /obs/start, /obs/end      int64   [n]
+    /obs/strand               utf8    [n]      "+", "-", "." (none given) or "both"
+    /obs/length               int64   [n]      bases
+    /obs/n_frac               float64 [n]      share of the bases that are N
+    /obs/n_windows            int64   [n]
+    /obs/status               utf8    [n]      "OK" or why there is no vector
+    /var/_index               utf8    [d]      dim_0, dim_1, ...
+    /obsm/{pooling}_layer{i}  float32 [n, d]   one for each further pooling and layer
+    /uns/hyenadna/format, format-version, coordinates, X (which pooling and layer /X is)
+    /uns/hyenadna/...         scalars          provenance (core/provenance.py), with generated-by
+    /uns/hyenadna/repeated    int64   [k]      rows of /obs/_index whose name has a number appended
+
+**Per token** (`hyenadna-tokens`, version 1): record i has the rows offsets[i] to offsets[i + 1] of
+the data, one per base (or bin of bases) in the order of the plus strand.
+
+    /tokens/data              float32|float16 [offsets[n], d]
+    /tokens/offsets           int64   [n + 1]
+    /regions/name, chrom      utf8    [n]      names as given, repeated ones too
+    /regions/start, end       int64   [n]
+    /regions/strand           utf8    [n]
+    attributes of the root: format, format-version, coordinates and the provenance
+
+Two runs with the same content and provenance write the same bytes. Datasets are chunked, resizable
+along the records, without compression, and filled through buffers of about 1 MiB each.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from hyenadna_cli.core.io.growing_h5 import TEXT, GrowingDataset, GrowingFile, growing_file
+from hyenadna_cli.core.io.unique_names import UniqueNames
+from hyenadna_cli.core.provenance import Provenance, Scalar
+from hyenadna_cli.errors import InputFileError, OutputError
+
+POOLED_FORMAT = "hyenadna-embeddings"
+TOKEN_FORMAT = "hyenadna-tokens"  # noqa: S105  no secret
+FORMAT_VERSION = 1
+
+_OBS = {
+    "chrom": TEXT, "start": np.int64, "end": np.int64, "strand": TEXT, "length": np.int64,
+    "n_frac": np.float64, "n_windows": np.int64, "status": TEXT,
+}  # fmt: skip
+_REGIONS = {"name": TEXT, "chrom": TEXT, "start": np.int64, "end": np.int64, "strand": TEXT}
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingRow:
+    """The pooled vectors of one record; start and end are 0-based half-open."""
+
+    name: str
+    """As given; need not be unique."""
+    chrom: str
+    start: int
+    end: int
+    strand: str
+    """"+", "-", "." or "both"."""
+    length: int
+    """Bases."""
+    n_frac: float
+    """Share of the bases that are N."""
+    n_windows: int
+    status: str
+    """"OK", or why there is no vector."""
+    vectors: dict[str, NDArray[np.float32]]
+    """`{pooling}_layer{i}` to float32 [d_model]."""
+
+
+class PooledWriter:
+    """Write pooled vectors row by row; the first of `keys` becomes /X, the others /obsm/{key}.
+
+    A context manager: the file appears at `path` when the block succeeds, a file without rows
+    included. Memory does not grow with the rows, but for 8 bytes each to keep names unique.
+    Raises OutputError if `path` exists and `overwrite` is false, or cannot be written.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        keys: Sequence[str],
+        d_model: int,
+        made_by: Provenance,
+        overwrite: bool,
+    ) -> None:
+        if not keys or len(set(keys)) < len(keys) or any("/" in key for key in keys):
+            raise ValueError(f"keys must be one or more, different and without '/', got {keys}")
+        self._path = path
+        self._keys = tuple(keys)
+        self._d_model = d_model
+        self._made_by = made_by
+        self._overwrite = overwrite
+        self._names = UniqueNames()
+        self._n_rows = 0
+
+    def __enter__(self) -> PooledWriter:
+        with ExitStack() as stack:
+            output = stack.enter_context(growing_file(self._path, overwrite=self._overwrite))
+            output.run(lambda: self._lay_out(output))
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stack.__exit__(kind, error, traceback)
+
+    def append(self, row: EmbeddingRow) -> None:
+        """Add one record. Raises ValueError if a vector is missing or of another size."""
+        for key in self._keys:
+            if key not in row.vectors or row.vectors[key].shape != (self._d_model,):
+                raise ValueError(f"{row.name} needs a vector {key} of {self._d_model} numbers")
+        name = self._names.unique(row.name)
+        if name != row.name:
+            self._repeated.append(self._n_rows)
+        self._index.append(name)
+        for column, dataset in self._obs.items():
+            dataset.append(getattr(row, column))
+        for key, dataset in self._vectors.items():
+            dataset.append(row.vectors[key])
+        self._n_rows += 1
+
+    def _lay_out(self, output: GrowingFile) -> None:
+        root = output.root
+        _mark(root, "anndata", "0.1.0")
+        obs = _group(root, "obs", "dataframe", "0.2.0")
+        obs.attrs["_index"] = "_index"
+        obs.attrs["column-order"] = np.array(list(_OBS), dtype=TEXT)
+        self._index = _column(output, "obs/_index", TEXT)
+        self._obs = {name: _column(output, f"obs/{name}", dtype) for name, dtype in _OBS.items()}
+        var = _group(root, "var", "dataframe", "0.2.0")
+        var.attrs["_index"] = "_index"
+        var.attrs["column-order"] = np.array([], dtype=TEXT)
+        dims = [f"dim_{i}" for i in range(self._d_model)]
+        _mark(var.create_dataset("_index", data=dims, dtype=TEXT), "string-array", "0.2.0")
+        _group(root, "obsm", "dict", "0.1.0")
+        self._vectors = {
+            key: _column(output, "obsm/" + key if i else "X", np.float32, width=self._d_model)
+            for i, key in enumerate(self._keys)
+        }
+        uns = _group(_group(root, "uns", "dict", "0.1.0"), "hyenadna", "dict", "0.1.0")
+        facts = {**_facts(POOLED_FORMAT), "X": self._keys[0], **self._made_by.as_attrs()}
+        for name, value in facts.items():
+            dtype = TEXT if isinstance(value, str) else None
+            scalar = uns.create_dataset(name, data=value, dtype=dtype)
+            _mark(scalar, "string" if isinstance(value, str) else "numeric-scalar", "0.2.0")
+        self._repeated = _column(output, "uns/hyenadna/repeated", np.int64)
+
+
+class TokenWriter:
+    """Write one row per base (or bin) of each record; a context manager like `PooledWriter`.
+
+    Raises OutputError also when a number is too large for float16.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        d_model: int,
+        dtype: Literal["float32", "float16"],
+        made_by: Provenance,
+        overwrite: bool,
+    ) -> None:
+        self._path = path
+        self._d_model = d_model
+        self._dtype = dtype
+        self._made_by = made_by
+        self._overwrite = overwrite
+        self._n_rows = 0
+
+    def __enter__(self) -> TokenWriter:
+        with ExitStack() as stack:
+            output = stack.enter_context(growing_file(self._path, overwrite=self._overwrite))
+            output.run(lambda: self._lay_out(output))
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stack.__exit__(kind, error, traceback)
+
+    def append(
+        self,
+        name: str,
+        chrom: str,
+        start: int,
+        end: int,
+        strand: str,
+        data: NDArray[np.floating[Any]],
+    ) -> None:
+        """Add one record (0-based half-open); data [rows, d_model] follows the plus strand."""
+        if data.ndim != 2 or data.shape[1] != self._d_model:
+            raise ValueError(f"{name} needs rows of {self._d_model} numbers, got {data.shape}")
+        try:
+            self._data.extend(data)
+        except FloatingPointError as error:
+            raise OutputError(
+                f"{self._path}: a value of {name} is too large for {self._dtype}; write float32"
+            ) from error
+        self._n_rows += len(data)
+        self._offsets.append(self._n_rows)
+        for dataset, value in zip(
+            self._regions.values(), (name, chrom, start, end, strand), strict=True
+        ):
+            dataset.append(value)
+
+    def _lay_out(self, output: GrowingFile) -> None:
+        output.root.attrs.update({**_facts(TOKEN_FORMAT), **self._made_by.as_attrs()})
+        self._data = output.dataset("tokens/data", dtype=self._dtype, width=self._d_model)
+        self._offsets = output.dataset("tokens/offsets", dtype=np.int64)
+        self._offsets.append(0)
+        self._regions = {
+            name: output.dataset(f"regions/{name}", dtype=dtype) for name, dtype in _REGIONS.items()
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """A pooled embedding file in memory."""
+
+    names: list[str]
+    """Unique, as in /obs/_index."""
+    given_names: list[str]
+    """As the input had them, repeated ones too."""
+    vectors: dict[str, NDArray[np.float32]]
+    """`{pooling}_layer{i}` to [n, d_model]; the first one is /X."""
+    obs: dict[str, NDArray[Any]]
+    """Column to [n]."""
+    made_by: dict[str, Scalar]
+    """/uns/hyenadna: format and provenance."""
+
+    @property
+    def X(self) -> NDArray[np.float32]:  # noqa: N802 - AnnData's name
+        """The first pooling and layer, [n, d_model]."""
+        return next(iter(self.vectors.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class TokenEmbeddings:
+    """A per-token embedding file in memory."""
+
+    data: NDArray[np.floating[Any]]
+    """[offsets[n], d_model]"""
+    offsets: NDArray[np.int64]
+    """[n + 1]"""
+    regions: dict[str, NDArray[Any]]
+    """name, chrom, start, end, strand, each [n]."""
+    made_by: dict[str, Scalar]
+    """Attributes of the root: format and provenance."""
+
+    def of(self, record: int) -> NDArray[np.floating[Any]]:
+        """The rows of one record, [bases or bins, d_model]."""
+        return self.data[self.offsets[record] : self.offsets[record + 1]]
+
+
+def read_embeddings(path: Path) -> Embeddings:
+    """Read a pooled file whole. Raises InputFileError if it is not one."""
+    with _opened(path, POOLED_FORMAT) as file:
+        uns = file["uns/hyenadna"]
+        made_by = {name: _scalar(uns[name][()]) for name in uns if name != "repeated"}
+        names = list(file["obs/_index"].asstr()[:])
+        given_names = list(names)
+        for row in uns["repeated"][:]:
+            given_names[row] = names[row].rpartition("-")[0]
+        vectors = {str(made_by["X"]): file["X"][:]}
+        vectors |= {key: dataset[:] for key, dataset in file["obsm"].items()}
+        obs = {name: _values(file[f"obs/{name}"]) for name in _OBS}
+        return Embeddings(names, given_names, vectors, obs, made_by)
+
+
+def read_tokens(path: Path) -> TokenEmbeddings:
+    """Read a per-token file whole. Raises InputFileError if it is not one."""
+    with _opened(path, TOKEN_FORMAT) as file:
+        return TokenEmbeddings(
+            data=file["tokens/data"][:],
+            offsets=file["tokens/offsets"][:],
+            regions={name: _values(file[f"regions/{name}"]) for name in _REGIONS},
+            made_by={name: _scalar(value) for name, value in file.attrs.items()},
+        )
+
+
+def _facts(file_format: str) -> dict[str, Scalar]:
+    return {
+        "format": file_format,
+        "format-version": FORMAT_VERSION,
+        "coordinates": "0-based half-open",
+    }
+
+
+def _mark(item: h5py.Group | h5py.Dataset, kind: str, version: str) -> None:
+    item.attrs["encoding-type"] = kind
+    item.attrs["encoding-version"] = version
+
+
+def _group(parent: h5py.Group, name: str, kind: str, version: str) -> h5py.Group:
+    group = parent.create_group(name)
+    _mark(group, kind, version)
+    return group
+
+
+def _column(
+    output: GrowingFile, name: str, dtype: Any, *, width: int | None = None
+) -> GrowingDataset:
+    column = output.dataset(name, dtype=dtype, width=width)
+    _mark(column.dataset, "string-array" if dtype is TEXT else "array", "0.2.0")
+    return column
+
+
+@contextmanager
+def _opened(path: Path, file_format: str) -> Iterator[h5py.File]:
+    if not path.is_file():
+        raise InputFileError(path, "no such file")
+    try:
+        with _open(path) as file:
+            where: Mapping[str, Any] = file.attrs
+            if "uns/hyenadna/format" in file:
+                where = {name: scalar[()] for name, scalar in file["uns/hyenadna"].items()}
+            if "format" not in where:
+                raise InputFileError(path, "is not an embedding file")
+            if (found := _scalar(where["format"])) != file_format:
+                raise InputFileError(path, f"is a {found} file, not a {file_format} file")
+            if (version := where["format-version"]) > FORMAT_VERSION:
+                raise InputFileError(
+                    path, f"has format version {version}; this hyenadna reads {FORMAT_VERSION}"
+                )
+            yield file
+    except KeyError as error:
+        raise InputFileError(path, f"is damaged: {error.args[0]}") from error
+    except (OSError, RuntimeError) as error:
+        raise InputFileError(path, "is not an HDF5 file, or a damaged one") from error
+
+
+def _open(path: Path) -> h5py.File:
+    try:
+        return h5py.File(path, "r", locking="best-effort")
+    except BlockingIOError:
+        # Files here appear whole and are never changed, so that a lock protects nothing.
+        log.info("%s: opened without a lock, which this file system refused", path)
+        return h5py.File(path, "r", locking=False)
+
+
+def _values(dataset: h5py.Dataset) -> NDArray[Any]:
+    values: NDArray[Any] = (
+        dataset.asstr()[:] if h5py.check_string_dtype(dataset.dtype) else dataset[:]
+    )
+    return values
+
+
+def _scalar(value: Any) -> Scalar:
+    if isinstance(value, bytes):
+        return value.decode()
+    scalar: Scalar = value.item() if isinstance(value, np.generic) else value
+    return scalar
