@@ -1,0 +1,111 @@
+"""Short causal depthwise convolution, split into gates, and the first gate.
+
+Channels come first (P, B, L): projections are then single matrix products in both directions,
+and every row that the convolutions read is contiguous along the sequence.
+"""
+
+# B batch, L positions, D d_model, P = (order + 1) * D projected channels, K taps
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.autograd.function import FunctionCtx
+
+from hyenadna_cli.ops.backend import Kernels
+
+
+def short_conv_gate(
+    proj_PBL: Tensor, taps_PK: Tensor, bias_P: Tensor, *, order: int, kernels: Kernels
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Convolve, split into x_0 ... x_(order-1) and v, and apply the first gate.
+
+    c[p, t] = bias[p] + sum over j < K of taps[p, K-1-j] * proj[p, t-j]     (zeros before t = 0)
+    c is cut into order + 1 blocks of D channels: x_0, ..., x_(order-1), v   (arXiv:2302.10866)
+
+    Returns v * x_(order-1), and the gates still to come in the order of their use:
+    x_(order-2), ..., x_0. Raises ValueError if the shapes do not fit.
+    """
+    n_channels, n_taps = taps_PK.shape
+    if proj_PBL.ndim != 3 or proj_PBL.shape[0] != n_channels or bias_P.shape != (n_channels,):
+        raise ValueError(
+            f"short_conv_gate: projections {tuple(proj_PBL.shape)}, taps {tuple(taps_PK.shape)} "
+            f"and bias {tuple(bias_P.shape)} do not fit"
+        )
+    if n_channels % (order + 1) != 0 or n_taps < 1:
+        raise ValueError(f"{n_channels} channels do not split into {order + 1} blocks")
+    if kernels != "torch":
+        raise ValueError(f"unknown kernels {kernels!r}")
+    outputs = _ShortConvGate.apply(  # type: ignore[no-untyped-call]
+        proj_PBL, taps_PK, bias_P, order
+    )
+    gated_DBL, *gates = outputs
+    return gated_DBL, tuple(gates)
+
+
+def _causal_conv(proj_PBL: Tensor, taps_PK: Tensor, bias_P: Tensor) -> Tensor:
+    """Shifted multiply-adds: several times faster than a grouped Conv1d on the CPU."""
+    n_positions, n_taps = proj_PBL.shape[-1], taps_PK.shape[1]
+    conv_PBL = torch.addcmul(
+        bias_P[:, None, None], proj_PBL, taps_PK[:, -1, None, None].to(proj_PBL.dtype)
+    )
+    for shift in range(1, min(n_taps, n_positions)):
+        conv_PBL[..., shift:].addcmul_(
+            proj_PBL[..., : n_positions - shift], taps_PK[:, n_taps - 1 - shift, None, None]
+        )
+    return conv_PBL
+
+
+class _ShortConvGate(torch.autograd.Function):
+    """Saves the projections only; the backward pass convolves them again."""
+
+    @staticmethod
+    def forward(
+        ctx: FunctionCtx, proj_PBL: Tensor, taps_PK: Tensor, bias_P: Tensor, order: int
+    ) -> tuple[Tensor, ...]:
+        ctx.save_for_backward(proj_PBL, taps_PK, bias_P)
+        ctx.order = order  # type: ignore[attr-defined]
+        n_blocks = order + 1
+        width = proj_PBL.shape[0] // n_blocks
+
+        def block(index: int) -> Tensor:
+            rows = slice(index * width, (index + 1) * width)
+            return _causal_conv(proj_PBL[rows], taps_PK[rows], bias_P[rows])
+
+        gated_DBL = block(order).mul_(block(order - 1))
+        return (gated_DBL, *(block(index) for index in range(order - 2, -1, -1)))
+
+    @staticmethod
+    def backward(
+        ctx: FunctionCtx, d_gated_DBL: Tensor, *d_gates: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, None]:
+        proj_PBL, taps_PK, bias_P = ctx.saved_tensors  # type: ignore[attr-defined]
+        order: int = ctx.order  # type: ignore[attr-defined]
+        width = proj_PBL.shape[0] // (order + 1)
+        n_positions, n_taps = proj_PBL.shape[-1], taps_PK.shape[1]
+        d_proj_PBL = torch.empty_like(proj_PBL, memory_format=torch.contiguous_format)
+        d_taps_PK = torch.zeros_like(taps_PK)
+        d_bias_P = torch.empty_like(bias_P)
+
+        def finish(index: int, d_conv_DBL: Tensor) -> None:
+            """Carry the gradient of one block's convolution to its inputs, taps and bias."""
+            rows = slice(index * width, (index + 1) * width)
+            p_DBL, taps_DK, d_p_DBL = proj_PBL[rows], taps_PK[rows], d_proj_PBL[rows]
+            d_bias_P[rows] = d_conv_DBL.sum((1, 2))
+            torch.mul(d_conv_DBL, taps_DK[:, -1, None, None], out=d_p_DBL)
+            for shift in range(min(n_taps, n_positions)):
+                tap = n_taps - 1 - shift
+                later, earlier = d_conv_DBL[..., shift:], p_DBL[..., : n_positions - shift]
+                d_taps_PK[rows, tap] = torch.linalg.vecdot(later, earlier).sum(1)
+                if shift:
+                    d_p_DBL[..., : n_positions - shift].addcmul_(later, taps_DK[:, tap, None, None])
+
+        v_rows, gate_rows = slice(order * width, None), slice((order - 1) * width, order * width)
+        v_DBL = _causal_conv(proj_PBL[v_rows], taps_PK[v_rows], bias_P[v_rows])
+        finish(order - 1, d_gated_DBL * v_DBL)
+        del v_DBL
+        gate_DBL = _causal_conv(proj_PBL[gate_rows], taps_PK[gate_rows], bias_P[gate_rows])
+        finish(order, d_gated_DBL * gate_DBL)
+        for index, d_gate_DBL in zip(range(order - 2, -1, -1), d_gates, strict=True):
+            finish(index, d_gate_DBL)
+        return d_proj_PBL, d_taps_PK, d_bias_P, None

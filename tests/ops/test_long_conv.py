@@ -1,0 +1,113 @@
+"""The long convolution with skip and gate, against a Toeplitz product."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hyenadna_cli.ops import long_conv, reference
+from hyenadna_cli.ops.long_conv import fft_size, long_conv_gate
+
+LENGTHS = [1, 2, 3, 63, 100, 257]
+
+
+def inputs(n_positions: int, *, n_channels: int = 5, n_batch: int = 3, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(n_positions)
+    shapes = [
+        (n_channels, n_batch, n_positions), (n_channels, n_positions), (n_channels,),
+        (n_channels, n_batch, n_positions),
+    ]  # fmt: skip
+    return [
+        torch.randn(shape, generator=generator, dtype=dtype, requires_grad=True) for shape in shapes
+    ]
+
+
+@pytest.mark.parametrize("n_positions", LENGTHS, ids=lambda n: f"L{n}")
+def test_values_and_gradients_are_those_of_the_definition(n_positions):
+    tensors = inputs(n_positions)
+    expected = reference.long_conv_gate(*tensors)
+    cotangent = torch.linspace(-1, 1, expected.numel(), dtype=torch.float64).view_as(expected)
+
+    result = long_conv_gate(*tensors, kernels="torch")
+
+    torch.testing.assert_close(result, expected)
+    torch.testing.assert_close(
+        torch.autograd.grad(result, tensors, cotangent),
+        torch.autograd.grad(expected, tensors, cotangent),
+    )
+
+
+def test_blocks_of_channels_do_not_show(monkeypatch):
+    tensors = inputs(100, n_channels=19)
+    whole = long_conv_gate(*tensors, kernels="torch")
+
+    monkeypatch.setattr(long_conv, "_BLOCK_BYTES", 1)
+    blocked = long_conv_gate(*tensors, kernels="torch")
+
+    torch.testing.assert_close(blocked, whole, rtol=1e-13, atol=1e-13)
+
+
+def test_float32_stays_within_rounding_of_float64():
+    tensors = inputs(257, dtype=torch.float32)
+
+    result = long_conv_gate(*tensors, kernels="torch")
+
+    expected = reference.long_conv_gate(*tensors)
+    # FFT rounding is relative to the largest value of the signal, not to each entry.
+    assert (result - expected).abs().max() < 1e-6 * expected.abs().max()
+
+
+def test_bfloat16_inputs_are_convolved_in_float32():
+    tensors = [tensor.detach().bfloat16() for tensor in inputs(257)]
+
+    result = long_conv_gate(*tensors, kernels="torch")
+
+    expected = reference.long_conv_gate(*tensors)
+    assert result.dtype == torch.bfloat16
+    # bfloat16 carries 8 significant bits: only the final rounding and the gate product show.
+    assert (result - expected).abs().max() < 1e-2 * expected.abs().max()
+
+
+def test_a_non_contiguous_input_gives_the_same():
+    u, k, skip, gate = inputs(63)
+    strided = u.detach().transpose(0, 2).contiguous().transpose(0, 2)
+
+    result = long_conv_gate(strided, k, skip, gate, kernels="torch")
+
+    torch.testing.assert_close(result, long_conv_gate(u, k, skip, gate, kernels="torch"))
+
+
+def test_a_longer_filter_is_read_as_its_prefix():
+    u, k, skip, gate = inputs(63)
+    longer = torch.cat([k, torch.ones(5, 20, dtype=k.dtype)], dim=1)
+
+    result = long_conv_gate(u, longer, skip, gate, kernels="torch")
+
+    torch.testing.assert_close(result, long_conv_gate(u, k, skip, gate, kernels="torch"))
+
+
+def test_shapes_that_do_not_fit_are_refused():
+    u, k, skip, gate = inputs(63)
+
+    with pytest.raises(ValueError, match="62 taps for 63 positions"):
+        long_conv_gate(u, k[:, :-1], skip, gate, kernels="torch")
+    with pytest.raises(ValueError, match="do not fit"):
+        long_conv_gate(u, k[:-1], skip, gate, kernels="torch")
+    with pytest.raises(ValueError, match="is not like"):
+        long_conv_gate(u, k, skip, gate[..., :-1], kernels="torch")
+
+
+@given(st.integers(1, 3_000_000))
+def test_the_fft_size_is_even_smooth_and_large_enough(minimum):
+    size = fft_size(minimum)
+
+    rest = size
+    for prime in (2, 3, 5, 7):
+        while rest % prime == 0:
+            rest //= prime
+    assert rest == 1
+    assert size % 2 == 0
+    assert size >= minimum
+    assert size <= max(4, 1.25 * minimum)

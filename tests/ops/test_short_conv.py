@@ -1,0 +1,83 @@
+"""The short convolution with its gate, against term-by-term sums."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from hyenadna_cli.ops import reference
+from hyenadna_cli.ops.short_conv import short_conv_gate
+
+LENGTHS = [1, 2, 3, 63, 100, 257]
+
+
+def inputs(*, order: int, n_positions: int, n_taps: int = 3, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(n_positions)
+    n_channels = (order + 1) * 4
+    shapes = [(n_channels, 2, n_positions), (n_channels, n_taps), (n_channels,)]
+    return [
+        torch.randn(shape, generator=generator, dtype=dtype, requires_grad=True) for shape in shapes
+    ]
+
+
+def gradients(outputs, tensors):
+    weights = [torch.linspace(-1, 1, o.numel(), dtype=o.dtype).view_as(o) for o in outputs]
+    return torch.autograd.grad(
+        sum((o * w).sum() for o, w in zip(outputs, weights, strict=True)), tensors
+    )
+
+
+@pytest.mark.parametrize("order", [2, 3, 4], ids=lambda n: f"order{n}")
+@pytest.mark.parametrize("n_positions", LENGTHS, ids=lambda n: f"L{n}")
+def test_values_and_gradients_are_those_of_the_definition(n_positions, order):
+    tensors = inputs(order=order, n_positions=n_positions)
+    expected, expected_gates = reference.short_conv_gate(*tensors, order=order)
+
+    gated, gates = short_conv_gate(*tensors, order=order, kernels="torch")
+
+    assert len(gates) == order - 1
+    torch.testing.assert_close(gated, expected)
+    torch.testing.assert_close(gates, expected_gates)
+    torch.testing.assert_close(
+        gradients([gated, *gates], tensors), gradients([expected, *expected_gates], tensors)
+    )
+
+
+@pytest.mark.parametrize("n_taps", [1, 2, 7], ids=lambda n: f"K{n}")
+def test_any_number_of_taps_works_even_more_than_positions(n_taps):
+    tensors = inputs(order=2, n_positions=5, n_taps=n_taps)
+
+    gated, _ = short_conv_gate(*tensors, order=2, kernels="torch")
+
+    torch.testing.assert_close(gated, reference.short_conv_gate(*tensors, order=2)[0])
+
+
+def test_a_non_contiguous_input_gives_the_same():
+    proj, taps, bias = inputs(order=2, n_positions=63)
+    strided = proj.detach().transpose(1, 2).contiguous().transpose(1, 2).requires_grad_()
+    assert not strided.is_contiguous()
+
+    plain = gradients([short_conv_gate(proj, taps, bias, order=2, kernels="torch")[0]], [proj])
+    other = gradients(
+        [short_conv_gate(strided, taps, bias, order=2, kernels="torch")[0]], [strided]
+    )
+
+    torch.testing.assert_close(other, plain)
+
+
+def test_float32_stays_within_rounding_of_float64():
+    tensors = inputs(order=2, n_positions=257, dtype=torch.float32)
+
+    gated, _ = short_conv_gate(*tensors, order=2, kernels="torch")
+
+    expected = reference.short_conv_gate(*tensors, order=2)[0]
+    torch.testing.assert_close(gated.double(), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_shapes_that_do_not_fit_are_refused():
+    proj, taps, bias = inputs(order=2, n_positions=8)
+
+    with pytest.raises(ValueError, match="do not fit"):
+        short_conv_gate(proj, taps[:-1], bias, order=2, kernels="torch")
+    with pytest.raises(ValueError, match="do not split"):
+        short_conv_gate(proj, taps, bias, order=4, kernels="torch")
