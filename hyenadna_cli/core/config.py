@@ -1,0 +1,173 @@
+"""Settings as frozen, checked dataclasses: the shape of a model, the training of one."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelConfig:
+    """The shape of a HyenaDNA model; saved as `config.json` beside its weights."""
+
+    d_model: int
+    """Channels of the residual stream."""
+    n_layer: int
+    """Hyena blocks."""
+    d_inner: int
+    """Hidden channels of each MLP; 4 * d_model in every released model."""
+    l_max: int
+    """Longest sequence in tokens; the positions of the implicit filters are normalised by it."""
+    vocab_size: int = 12
+    """Real tokens; the embedding has `padded_vocab_size` rows."""
+    pad_vocab_size_multiple: int = 8
+    """The embedding's rows are rounded up to a multiple of this."""
+    order: int = 2
+    """Hyena order: `order - 1` long convolutions and `order` gates per block."""
+    short_filter_order: int = 3
+    """Taps of the short causal convolution."""
+    emb_dim: int = 5
+    """Positional features of the implicit filter; odd, at least 3."""
+    filter_order: int = 64
+    """Width of the filter MLP."""
+    num_inner_mlps: int = 2
+    """Hidden layers of the filter MLP after the first."""
+    activation_freq: float = 10.0
+    """Initial frequency of the filter MLP's sine activations (`w`)."""
+    filter_shift: float = 0.05
+    """Added to the filters' decay window: 0.05 in the official inference code, 0.0 in its
+    training code."""
+    embed_dropout: float = 0.1
+    """Dropout on the embedded input, in training."""
+    resid_dropout: float = 0.0
+    """Dropout on every residual branch, in training."""
+    layer_norm_epsilon: float = 1e-5
+    """Added to the variance in each layer norm."""
+
+    def __post_init__(self) -> None:
+        for name in (
+            "d_model", "n_layer", "d_inner", "l_max", "vocab_size", "pad_vocab_size_multiple",
+            "short_filter_order", "filter_order", "num_inner_mlps",
+        ):  # fmt: skip
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.order < 2:
+            raise ValueError(f"order must be at least 2, got {self.order}")
+        if self.emb_dim < 3 or self.emb_dim % 2 == 0:
+            raise ValueError(f"emb_dim must be odd and at least 3, got {self.emb_dim}")
+        for name in ("embed_dropout", "resid_dropout"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}")
+
+    @property
+    def padded_vocab_size(self) -> int:
+        """Rows of the embedding and of the LM head."""
+        multiple = self.pad_vocab_size_multiple
+        return -(-self.vocab_size // multiple) * multiple
+
+    def to_json(self) -> str:
+        """The text of `config.json`."""
+        return json.dumps({"model_type": MODEL_TYPE, **dataclasses.asdict(self)}, indent=2) + "\n"
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> ModelConfig:
+        """Read what `to_json` wrote. Raises ValueError on an unknown or missing key."""
+        known = {field.name for field in dataclasses.fields(cls)}
+        given = {key: value for key, value in values.items() if key != "model_type"}
+        if unknown := sorted(given.keys() - known):
+            raise ValueError(f"unknown model settings: {', '.join(unknown)}")
+        try:
+            return cls(**given)
+        except TypeError as error:
+            raise ValueError(f"incomplete model settings: {error}") from error
+
+
+MODEL_TYPE = "hyenadna-cli"
+"""`model_type` in the config.json of our own layout; tells it from the official two."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainConfig:
+    """How to optimise a model; saved in `training.json` beside the weights."""
+
+    max_steps: int = 10_000
+    """Optimiser steps in all."""
+    batch_bases: int = 262_144
+    """Bases per optimiser step over all processes and accumulation steps."""
+    micro_batch_bases: int = 16_384
+    """Bases per forward and backward pass of one process; gradients accumulate over passes."""
+    length_schedule: tuple[tuple[int, int], ...] = ()
+    """Sequence-length warm-up: (length in bases, steps) stages; the last goes on to `max_steps`."""
+    keep: Literal["bases", "sequences"] = "bases"
+    """What a longer stage keeps: bases per step, or sequences per step as in the paper."""
+    learning_rate: float = 6e-4
+    """Peak learning rate."""
+    min_learning_rate: float = 6e-5
+    """Learning rate at the end of the schedule."""
+    warmup_steps: int = 100
+    """Steps over which the learning rate rises linearly from 1e-6."""
+    lr_schedule: Literal["cosine", "published", "constant"] = "cosine"
+    """`cosine` falls from the end of warm-up to the last step; `published` does not shift its
+    phase by the warm-up (as the original); `constant` stays at the peak."""
+    adam_betas: tuple[float, float] = (0.9, 0.999)
+    """AdamW's decay rates of the first and second moment."""
+    weight_decay: float = 0.1
+    """AdamW's decoupled weight decay."""
+    decay: Literal["matrices", "published"] = "matrices"
+    """What decays: `matrices` spares norms, biases and filters; `published` the filters only."""
+    filter_learning_rate_ratio: float = 1.0
+    """Learning rate of the implicit filters relative to the rest."""
+    max_grad_norm: float = 1.0
+    """Gradients are scaled down to this norm."""
+    reverse_complement: bool = True
+    """Read each training window from a random strand."""
+    targets: Literal["bases", "all"] = "bases"
+    """`bases` learns A, C, G, T only; `all` also pads and separators, with N read as [PAD] and
+    [SEP] appended, as the first published pretraining did."""
+    sampling: Literal["random", "intervals"] = "random"
+    """`random` windows anywhere in the training regions; `intervals`: the first bases of each BED
+    interval once per epoch, as published."""
+    recompute_blocks: bool = False
+    """Gradient checkpointing: less memory, about a third more time."""
+    valid_every: int = 500
+    """Steps between validations; the last step always validates."""
+    valid_bases: int = 1_000_000
+    """At most this many held-out bases per validation, evenly spread."""
+    save_every: int = 500
+    """Steps between checkpoints; the last step always saves."""
+    keep_last: int = 2
+    """Checkpoints kept."""
+    seed: int = 0
+    """Of initial weights, windows, strands and dropout."""
+
+    def __post_init__(self) -> None:
+        for name in (
+            "max_steps", "batch_bases", "micro_batch_bases", "valid_every", "valid_bases",
+            "save_every", "keep_last",
+        ):  # fmt: skip
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not self.learning_rate > 0 or not 0 <= self.min_learning_rate <= self.learning_rate:
+            raise ValueError(
+                f"need 0 <= min_learning_rate <= learning_rate, got {self.min_learning_rate} "
+                f"and {self.learning_rate}"
+            )
+        if any(length < 2 or steps < 1 for length, steps in self.length_schedule):
+            raise ValueError(
+                f"length_schedule needs lengths >= 2 and steps >= 1: {self.length_schedule}"
+            )
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> TrainConfig:
+        """Settings by name; lists become tuples. Raises ValueError on an unknown name."""
+        known = {field.name for field in dataclasses.fields(cls)}
+        if unknown := sorted(values.keys() - known):
+            raise ValueError(f"unknown training settings: {', '.join(unknown)}")
+        return cls(**{key: _as_tuple(value) for key, value in values.items()})
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(_as_tuple(item) for item in value) if isinstance(value, list | tuple) else value

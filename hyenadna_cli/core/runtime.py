@@ -1,0 +1,117 @@
+"""Device, precision, operator implementation and threads: resolved once, passed down."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from hyenadna_cli.core.model import Execution
+from hyenadna_cli.errors import UsageError
+from hyenadna_cli.ops import backend
+from hyenadna_cli.ops.backend import Kernels, KernelsRequest
+
+log = logging.getLogger(__name__)
+
+DtypeRequest = Literal["auto", "fp32", "bf16"]
+
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What will be used, and why."""
+
+    device: torch.device
+    dtype: torch.dtype
+    """Of the large matrix products; filters, FFT, norms and log-softmax stay float32."""
+    kernels: Kernels
+    threads: int
+    """CPU threads."""
+    reasons: tuple[str, ...]
+
+    def execution(self, *, recompute_blocks: bool = False) -> Execution:
+        """The model's side of these choices."""
+        matmul_dtype = None if self.dtype == torch.float32 else self.dtype
+        return Execution(
+            kernels=self.kernels, matmul_dtype=matmul_dtype, recompute_blocks=recompute_blocks
+        )
+
+    @property
+    def device_name(self) -> str:
+        """The device in words, for provenance: a GPU's name, or the CPU and its threads."""
+        if self.device.type == "cuda":
+            return torch.cuda.get_device_name(self.device)
+        return f"cpu, {self.threads} threads"
+
+    def describe(self) -> dict[str, str]:
+        """The choices that can change a number, for provenance."""
+        dtype = next(key for key, value in _DTYPES.items() if value == self.dtype)
+        return {"dtype": dtype, "kernels": self.kernels}
+
+
+def resolve(
+    *,
+    device: str = "auto",
+    dtype: DtypeRequest = "auto",
+    kernels: KernelsRequest = "auto",
+    threads: int | None = None,
+    training: bool = False,
+) -> Runtime:
+    """Turn requests into concrete choices, set the CPU threads, and log the reasons once.
+
+    `threads=None` takes the CPUs that this process may use. Raises UsageError for a device,
+    precision or implementation that cannot run here.
+    """
+    chosen_device, why_device = _resolve_device(device)
+    chosen_dtype, why_dtype = _resolve_dtype(dtype, chosen_device, training=training)
+    chosen_kernels, why_kernels = backend.resolve(kernels, chosen_device)
+    n_threads = threads or _usable_cpus()
+    torch.set_num_threads(n_threads)
+    reasons = (
+        f"device {chosen_device}: {why_device}",
+        f"dtype {str(chosen_dtype).removeprefix('torch.')}: {why_dtype}",
+        f"kernels {chosen_kernels}: {why_kernels}",
+        f"threads {n_threads}",
+    )
+    log.debug("%s", "; ".join(reasons))
+    return Runtime(chosen_device, chosen_dtype, chosen_kernels, n_threads, reasons)
+
+
+def _usable_cpus() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _resolve_device(request: str) -> tuple[torch.device, str]:
+    if request == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda"), "a CUDA device is present"
+        return torch.device("cpu"), "no CUDA device is present"
+    try:
+        device = torch.device(request)
+    except RuntimeError:
+        raise UsageError(f"--device {request}: use auto, cpu, cuda or cuda:N") from None
+    if device.type not in ("cpu", "cuda"):
+        raise UsageError(f"--device {request}: use auto, cpu, cuda or cuda:N")
+    if device.type == "cuda":
+        n_devices = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (device.index or 0) >= n_devices:
+            raise UsageError(f"--device {request}: this machine has {n_devices} CUDA devices")
+    return device, "requested"
+
+
+def _resolve_dtype(
+    request: DtypeRequest, device: torch.device, *, training: bool
+) -> tuple[torch.dtype, str]:
+    if request != "auto":
+        return _DTYPES[request], "requested"
+    if not training:
+        return torch.float32, "inference defaults to full precision"
+    if device.type == "cuda" and torch.cuda.is_bf16_supported():
+        return torch.bfloat16, "training on a device with bfloat16"
+    return torch.float32, "no fast bfloat16 on this device"
