@@ -1,0 +1,1 @@
+"""One verb per file: options in, calls on core, nothing else."""

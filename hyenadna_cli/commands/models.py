@@ -1,0 +1,270 @@
+"""`hyenadna models`: what there is, getting it, converting it, checking it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hyenadna_cli.commands import _options as opt
+from hyenadna_cli.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from hyenadna_cli.core.published import Location, PublishedModel
+
+log = logging.getLogger(__name__)
+
+app = typer.Typer(help="List, download, convert and check models.", no_args_is_help=True)
+
+Cell = str | int | float | None
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+ModelArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME|DIR",
+        help="builtin, a published name (hyenadna models list), a Hugging Face id, or a directory.",
+    ),
+]  # fmt: skip
+
+
+@app.command("list")
+def list_models(
+    as_json: JsonOption = False,
+    cache_dir: opt.CacheOption = None,
+    verbose: opt.VerboseOption = 0,
+    quiet: opt.QuietOption = False,
+) -> None:
+    """List the built-in and the published models, and which of them are on this machine.
+
+    Prints one row a model: name, local (yes or no), d_model, n_layer, l_max (longest input, in
+    tokens), parameters, megabytes (of the download), licence (of the weights) and repository.
+    Never touches the network.
+
+      hyenadna models list
+    """
+    from hyenadna_cli.core import checkpoint, published
+
+    columns = ("name", "local", "d_model", "n_layer", "l_max", "parameters", "megabytes",
+               "licence", "repository")  # fmt: skip
+    rows: list[tuple[Cell, ...]] = []
+    if (published.BUILTIN_DIRECTORY / "config.json").is_file():
+        config, _, n_parameters = checkpoint.inspect(published.BUILTIN_DIRECTORY)
+        megabytes = _megabytes((published.BUILTIN_DIRECTORY / "model.safetensors").stat().st_size)
+        rows.append((published.BUILTIN, "yes", config.d_model, config.n_layer, config.l_max,
+                     n_parameters, megabytes, published.LICENCE, None))  # fmt: skip
+    for model in published.PUBLISHED.values():
+        is_cached = published.cached_weights(model, cache_dir=cache_dir) is not None
+        rows.append((model.name, "yes" if is_cached else "no", model.d_model, model.n_layer,
+                     model.l_max, model.n_parameters, _megabytes(model.n_bytes),
+                     published.LICENCE, model.repo_id))  # fmt: skip
+    _print_table(columns, rows, as_json=as_json)
+
+
+@app.command()
+def info(
+    model: ModelArgument,
+    as_json: JsonOption = False,
+    revision: opt.RevisionOption = None,
+    cache_dir: opt.CacheOption = None,
+    verbose: opt.VerboseOption = 0,
+    quiet: opt.QuietOption = False,
+) -> None:
+    """Tell what is known of a model, from the registry and from its files.
+
+    Prints one row a fact: key, value. Never touches the network: of a model that is not on this
+    machine, only the registry's facts are told.
+
+      hyenadna models info small-32k
+    """
+    from hyenadna_cli.core import published
+
+    registered = published.find(model) if revision is None else None
+    facts: dict[str, Cell] = {"name": model}
+    if registered is not None:
+        facts |= _registry_facts(registered)
+        if published.cached_weights(registered, cache_dir=cache_dir) is None:
+            facts["local"] = "no"
+            _print_facts(facts, as_json=as_json)
+            return
+    location = published.locate(model, revision=revision, offline=True, cache_dir=cache_dir)
+    _print_facts(facts | _file_facts(location), as_json=as_json)
+
+
+@app.command()
+def download(
+    model: ModelArgument,
+    revision: opt.RevisionOption = None,
+    offline: opt.OfflineOption = False,
+    cache_dir: opt.CacheOption = None,
+    verbose: opt.VerboseOption = 0,
+    quiet: opt.QuietOption = False,
+) -> None:
+    """Download a model into the cache, so that it works without a network from then on.
+
+    Checks that the files are a HyenaDNA model and, where a hash is published, that they have it.
+    Prints the model's directory.
+
+      hyenadna models download tiny-1k
+    """
+    from hyenadna_cli.core import checkpoint, published
+
+    location = published.locate(model, revision=revision, offline=offline, cache_dir=cache_dir)
+    checkpoint.inspect(location.directory, name=location.name, revision=location.revision)
+    if published.expected_sha256(location.name, location.revision) is None:
+        log.info("%s: no hash is published for this revision, so none was checked", location.name)
+    typer.echo(location.directory)
+
+
+@app.command()
+def convert(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|DIR|FILE",
+            help="A model in any layout, or a weights file (.ckpt, .safetensors) on its own.",
+        ),
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Model directory to write.")],
+    filter_shift: opt.FilterShiftOption = None,
+    force: opt.ForceOption = False,
+    revision: opt.RevisionOption = None,
+    offline: opt.OfflineOption = False,
+    cache_dir: opt.CacheOption = None,
+    verbose: opt.VerboseOption = 0,
+    quiet: opt.QuietOption = False,
+) -> None:
+    """Convert a model from either official layout to ours, which loads with -m everywhere.
+
+    Writes a directory with config.json, model.safetensors and known_answer.json, whole or not at
+    all. Pickles are read without running anything in them.
+
+      hyenadna models convert weights.ckpt -o my-model
+    """
+    from hyenadna_cli.core import atomic, checkpoint, known_answer, published
+
+    atomic.check_output_dir(output, overwrite=force)
+    if Path(source).is_file():
+        model, _ = checkpoint.load(Path(source), filter_shift=filter_shift)
+    else:
+        location = published.locate(source, revision=revision, offline=offline, cache_dir=cache_dir)
+        model, _ = checkpoint.load(
+            location.directory,
+            name=location.name,
+            revision=location.revision,
+            filter_shift=filter_shift,
+        )
+    with atomic.replace_dir_on_success(output, overwrite=force) as scratch:
+        checkpoint.save(model, scratch)
+        known_answer.record_known_answer(model, scratch)
+    log.info("%s: %d layers, width %d, reads up to %d tokens", output, model.config.n_layer,
+             model.config.d_model, model.config.l_max)  # fmt: skip
+
+
+@app.command()
+def verify(
+    model: ModelArgument,
+    as_json: JsonOption = False,
+    revision: opt.RevisionOption = None,
+    offline: opt.OfflineOption = False,
+    cache_dir: opt.CacheOption = None,
+    verbose: opt.VerboseOption = 0,
+    quiet: opt.QuietOption = False,
+) -> None:
+    """Check that a model is what it should be, and that this machine computes it right.
+
+    Prints one row a check: check, result (ok, failed, not-checked), detail. The checks are the hash
+    of the weights, names and shapes, finite logits, causality, and the answer to a fixed sequence
+    in float64 and float32. Exit 4 if one fails.
+
+      hyenadna models verify builtin
+    """
+    from hyenadna_cli.core import published, verification
+
+    location = published.locate(model, revision=revision, offline=offline, cache_dir=cache_dir)
+    checks = verification.verify(location.directory, name=location.name, revision=location.revision)
+    _print_table(
+        ("check", "result", "detail"),
+        [(check.name, check.result, check.detail) for check in checks],
+        as_json=as_json,
+    )
+    if failed := [check.name for check in checks if check.result == "failed"]:
+        raise CheckpointError(f"{location.directory}: failed: {', '.join(failed)}")
+
+
+def _registry_facts(model: PublishedModel) -> dict[str, Cell]:
+    from hyenadna_cli.core import published
+
+    return {
+        "name": model.name,
+        "repository": model.repo_id,
+        "revision": model.revision,
+        "published_sha256": model.sha256 or "not known",
+        "licence": published.LICENCE,
+        "trained_on": published.TRAINED_ON,
+        "suggested_gpus": model.gpus or "not stated by the authors",
+        "megabytes": _megabytes(model.n_bytes),
+        "d_model": model.d_model,
+        "n_layer": model.n_layer,
+        "l_max": model.l_max,
+        "parameters": model.n_parameters,
+    }
+
+
+def _file_facts(location: Location) -> dict[str, Cell]:
+    import dataclasses
+
+    from hyenadna_cli.core import checkpoint
+
+    config, source, n_parameters = checkpoint.inspect(
+        location.directory, name=location.name, revision=location.revision
+    )
+    facts: dict[str, Cell] = {
+        "local": "yes",
+        "directory": str(source.directory),
+        "layout": source.layout,
+        "sha256": source.sha256,
+        "stored_parameters": n_parameters,
+    }
+    if source.revision is not None:
+        facts["revision"] = source.revision
+    return facts | dataclasses.asdict(config)
+
+
+def _megabytes(n_bytes: int) -> float:
+    return round(n_bytes / 1e6, 1)
+
+
+def _print_facts(facts: dict[str, Cell], *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(facts, indent=2))
+    else:
+        _print_table(("key", "value"), list(facts.items()), as_json=False)
+
+
+def _print_table(
+    columns: Sequence[str], rows: Sequence[tuple[Cell, ...]], *, as_json: bool
+) -> None:
+    """Tab-separated with a header, aligned for people at a terminal, or a JSON list of objects."""
+    if as_json:
+        records = [dict(zip(columns, row, strict=True)) for row in rows]
+        typer.echo(json.dumps(records, indent=2))
+        return
+    texts = [["." if cell is None else str(cell) for cell in row] for row in rows]
+    if not sys.stdout.isatty():
+        for line in (columns, *texts):
+            typer.echo("\t".join(line))
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*columns, box=box.SIMPLE)
+    for text in texts:
+        table.add_row(*text)
+    Console().print(table, markup=False)

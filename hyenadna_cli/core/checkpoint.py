@@ -1,0 +1,365 @@
+"""Weights on disk to a model and back: three layouts in, one out.
+
+hyenadna    config.json + model.safetensors     what `save` writes
+hf          config.json + model.safetensors     the official -hf releases
+lightning   config.json + weights.ckpt          the official training checkpoints
+
+file ──names and shapes──> our names (prefix strip, a few renames) ──> ModelConfig ──> HyenaDNA
+     └──tensors, once the names and shapes are known to fit──────────────────────────────┘
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import logging
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from hyenadna_cli.core import atomic, published
+from hyenadna_cli.core.checkpoint_config import (
+    EMBEDDING,
+    Shapes,
+    StoredSettings,
+    infer_config,
+    read_settings,
+)
+from hyenadna_cli.core.config import ModelConfig
+from hyenadna_cli.core.model import DecayWindow, HyenaDNA, PositionalFeatures
+from hyenadna_cli.core.unpickle import TorchCheckpoint, explain_unreadable
+from hyenadna_cli.errors import CheckpointError
+
+log = logging.getLogger(__name__)
+
+HEAD = "lm_head.weight"
+
+_PREFIXES = ("model.", "hyena.", "module.")
+_NOT_THE_MODEL = re.compile(r"torchmetrics|optimizer|^(decoder|encoder|head|score)\.")
+# Gradient checkpointing wraps the mixer and the MLP in the original training code.
+_WRAPPED = re.compile(r"\.(mixer|mlp)\.layer\.")
+# One sine module stands at every odd index of the original filter MLP, and so in its state dict.
+_SINE = re.compile(r"(.*\.implicit_filter)\.\d*[13579]\.freq")
+_POSITIONS = re.compile(r"(.*\.)(pos_emb\.z|pos_emb\.t|modulation\.deltas)")
+_ROUNDING = 1e-6
+"""Stored positions may differ by this from the formula: the last bits of other machines' sines."""
+_TABLE_ROWS = 12
+
+Layout = Literal["hyenadna", "lightning", "hf"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """Where a model came from, for the provenance of what is made with it."""
+
+    name: str
+    directory: Path
+    layout: Layout
+    revision: str | None
+    sha256: str
+    """Of the weights file."""
+
+
+class _Weights(Protocol):
+    """A weights file: shapes at once, tensors when asked for."""
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]: ...
+
+    def read(self, names: Iterable[str]) -> dict[str, Tensor]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Safetensors:
+    path: Path
+    shapes: dict[str, tuple[int, ...]]
+
+    @classmethod
+    def open(cls, path: Path) -> _Safetensors:
+        try:
+            with safe_open(path, framework="pt") as file:
+                names = list(file.keys())
+                return cls(path, {name: tuple(file.get_slice(name).get_shape()) for name in names})
+        except (SafetensorError, OSError) as error:
+            raise CheckpointError(f"{path}: {explain_unreadable(path)}") from error
+
+    def read(self, names: Iterable[str]) -> dict[str, Tensor]:
+        with safe_open(self.path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in names}
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A model on disk, before any tensor is read."""
+
+    path: Path
+    weights: _Weights
+    settings: StoredSettings
+    names: Mapping[str, tuple[str, ...]]
+    """Our name of a tensor -> its names in the file, several for shared frequencies."""
+    left_out: tuple[str, ...]
+    """Names in the file of what is not the model's."""
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return {name: self.weights.shapes[stored[0]] for name, stored in self.names.items()}
+
+    @property
+    def layout(self) -> Layout:
+        if self.settings.layout == "hyenadna":
+            return "hyenadna"
+        return "lightning" if isinstance(self.weights, TorchCheckpoint) else "hf"
+
+    @property
+    def config(self) -> ModelConfig:
+        return infer_config(self.settings, self.shapes)
+
+
+def load(
+    path: Path, *, name: str | None = None, revision: str | None = None,
+    filter_shift: float | None = None, dtype: torch.dtype = torch.float32,
+) -> tuple[HyenaDNA, ModelSource]:  # fmt: skip
+    """A model on the CPU, in eval mode, from a model directory or a single weights file.
+
+    `name` and `revision` are what `published.locate` found; where a hash is published for them, the
+    weights must have it. `filter_shift` overrides the configuration's; it is 0.05 (official
+    inference) where that says nothing, and 0.0 gives the official training code's numbers.
+
+    Raises CheckpointError if the files are missing, damaged, or not a HyenaDNA model.
+    """
+    stored = _open(path)
+    source = _source(stored, name, revision)
+    config = stored.config
+    if filter_shift is not None:
+        config = dataclasses.replace(config, filter_shift=filter_shift)
+    # Initial weights are drawn and overwritten; that must not move the caller's random numbers.
+    with torch.random.fork_rng(devices=[]):
+        model = HyenaDNA(config).to(dtype).eval()
+    _check_fit(stored, model)
+    if stored.left_out:
+        log.info(
+            "%s: left out %d tensors that are not the model's: %s",
+            stored.path, len(stored.left_out), ", ".join(stored.left_out[:6]),
+        )  # fmt: skip
+    tensors = _read(stored)
+    if HEAD in tensors and not torch.equal(tensors[HEAD], tensors[EMBEDDING]):
+        log.info("%s: its LM head is not the embedding table; kept apart", stored.path)
+        model.untie_lm_head()
+    positions = {key: tensors.pop(key) for key in list(tensors) if _POSITIONS.fullmatch(key)}
+    model.load_state_dict({HEAD: tensors[EMBEDDING]} | tensors)
+    _use_stored_positions(model, positions, stored.path)
+    return model, source
+
+
+def inspect(
+    path: Path, *, name: str | None = None, revision: str | None = None
+) -> tuple[ModelConfig, ModelSource, int]:
+    """Configuration, source and number of parameters of a stored model, without its tensors.
+
+    A tied LM head is counted as stored: not at all, or, in the -hf layout, as a second table.
+    Raises CheckpointError like `load`, but does not see tensors that do not fit.
+    """
+    stored = _open(path)
+    n_parameters = sum(
+        math.prod(shape) for key, shape in stored.shapes.items() if not _POSITIONS.fullmatch(key)
+    )
+    return stored.config, _source(stored, name, revision), n_parameters
+
+
+def read_config(path: Path) -> ModelConfig:
+    """The configuration of a stored model, without reading its tensors. Raises CheckpointError."""
+    return _open(path).config
+
+
+def save(model: HyenaDNA, directory: Path) -> None:
+    """Write config.json and model.safetensors into `directory`, each whole or not at all.
+
+    The LM head is stored only if it is not the embedding; positional features only if they are
+    not those of the formula. Raises OutputError.
+    """
+    state = model.state_dict()
+    if model.is_tied:
+        del state[HEAD]
+    state |= _unusual_positions(model)
+    with atomic.replace_on_success(directory / "model.safetensors", overwrite=True) as scratch:
+        safetensors.torch.save_file(
+            {name: tensor.contiguous() for name, tensor in state.items()},
+            scratch,
+            metadata={"format": "pt"},
+        )
+    atomic.write_text(directory / "config.json", model.config.to_json())
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _open(path: Path) -> _Stored:
+    file = _weights_file(path)
+    is_safetensors = file.suffix == ".safetensors"
+    weights: _Weights = _Safetensors.open(file) if is_safetensors else TorchCheckpoint.open(file)
+    names, left_out = _our_names(file, weights.shapes)
+    return _Stored(file, weights, read_settings(file.with_name("config.json")), names, left_out)
+
+
+def _weights_file(path: Path) -> Path:
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        raise CheckpointError(f"{path}: no such model directory")
+    for name in published.WEIGHTS:
+        if (path / name).is_file():
+            return path / name
+    others = sorted(file.name for file in path.iterdir() if file.suffix in (".ckpt", ".pt", ".bin"))
+    hint = f"; to use {others[0]}, convert it: `hyenadna models convert`" if others else ""
+    raise CheckpointError(f"{path}: holds neither {' nor '.join(published.WEIGHTS)}{hint}")
+
+
+def _source(stored: _Stored, name: str | None, revision: str | None) -> ModelSource:
+    sha256 = sha256_of(stored.path)
+    directory = stored.path.parent
+    source = ModelSource(
+        name or directory.resolve().name, directory, stored.layout, revision, sha256
+    )
+    expected = published.expected_sha256(source.name, revision)
+    if stored.path.suffix == ".safetensors" and expected not in (None, sha256):
+        raise CheckpointError(
+            f"{stored.path}: not the published weights of {source.name} at revision {revision}: "
+            f"SHA-256 is {sha256}, should be {expected}; remove the file and download it again"
+        )
+    return source
+
+
+def _our_names(path: Path, shapes: Shapes) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
+    names: dict[str, tuple[str, ...]] = {}
+    left_out = []
+    for stored in shapes:
+        name = stored
+        while name.startswith(_PREFIXES):
+            name = name.partition(".")[2]
+        if _NOT_THE_MODEL.search(name):
+            left_out.append(stored)
+            continue
+        name = _WRAPPED.sub(r".\1.", name)
+        is_shared = (sine := _SINE.fullmatch(name)) is not None
+        if sine is not None:
+            name = f"{sine[1]}.1.freq"
+        if name in names and not is_shared:
+            raise CheckpointError(f"{path}: {stored} and {names[name][0]} are the same tensor")
+        names[name] = (*names.get(name, ()), stored)
+    if not any(name.startswith("backbone.") for name in names):
+        first = next(iter(shapes), "none at all")
+        raise CheckpointError(f"{path}: not a HyenaDNA model: its tensors are {first}, ...")
+    return names, tuple(left_out)
+
+
+def _check_fit(stored: _Stored, model: HyenaDNA) -> None:
+    """Compare names and shapes; CheckpointError with one clear line and a table if they differ."""
+    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    optional = {name: tuple(tensor.shape) for name, tensor in model.named_buffers()}
+    optional[HEAD] = expected.pop(HEAD)
+    found = stored.shapes
+    rows = [("missing", name, "") for name in sorted(expected.keys() - found.keys())]
+    rows += [
+        ("unexpected", name, str(list(found[name])))
+        for name in sorted(found.keys() - expected.keys() - optional.keys())
+    ]
+    rows += [
+        ("wrong shape", name, f"{list(found[name])}, should be {list(shape)}")
+        for name, shape in sorted((expected | optional).items())
+        if found.get(name, shape) != shape
+    ]
+    if rows:
+        raise CheckpointError(_describe_misfit(stored.path, rows, n_expected=len(expected)))
+
+
+def _describe_misfit(path: Path, rows: list[tuple[str, str, str]], *, n_expected: int) -> str:
+    kinds = [kind for kind, _, _ in rows]
+    counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
+    lines = [
+        f"{path}: its tensors do not make a HyenaDNA model of {n_expected} tensors ({counts}); "
+        f"likely cause: {_likely_cause(rows)}"
+    ]
+    lines += [
+        f"  {kind:<12} {name}  {detail}".rstrip() for kind, name, detail in rows[:_TABLE_ROWS]
+    ]
+    if len(rows) > _TABLE_ROWS:
+        lines.append(f"  ... and {len(rows) - _TABLE_ROWS} more")
+    return "\n".join(lines)
+
+
+def _likely_cause(rows: list[tuple[str, str, str]]) -> str:
+    by_kind = {kind: [name for k, name, _ in rows if k == kind] for kind, _, _ in rows}
+    missing, unexpected = by_kind.get("missing", []), by_kind.get("unexpected", [])
+    wrong = by_kind.get("wrong shape", [])
+    if any("Wqkv" in name or "position_embeddings" in name for name in unexpected):
+        return "an attention baseline, not a Hyena model"
+    if any(_POSITIONS.fullmatch(name) for name in wrong):
+        return "layers made for different l_max, or a config.json of another model"
+    if HEAD in wrong:
+        return "a head for another vocabulary than the embedding's"
+    if any(given.endswith(f".{name}") for name in missing for given in unexpected):
+        return "an unknown prefix in front of the names"
+    if missing and not unexpected and not wrong:
+        return "the file holds only a part of the model"
+    return "another architecture, or a version of it that is not known here"
+
+
+def _read(stored: _Stored) -> dict[str, Tensor]:
+    every = [name for names in stored.names.values() for name in names]
+    in_file = stored.weights.read(every)
+    tensors: dict[str, Tensor] = {}
+    for name, (first, *others) in stored.names.items():
+        tensor = in_file[first]
+        if not tensor.is_floating_point():
+            raise CheckpointError(f"{stored.path}: {first} holds {tensor.dtype}, not real numbers")
+        for other in others:
+            if not torch.equal(in_file[other], tensor):
+                raise CheckpointError(
+                    f"{stored.path}: {first} and {other} differ, but HyenaDNA's sine activations "
+                    "share one frequency"
+                )
+        tensors[name] = tensor
+    return tensors
+
+
+def _use_stored_positions(model: HyenaDNA, positions: Mapping[str, Tensor], path: Path) -> None:
+    """Compute with the positions a checkpoint was trained and published with, to the last bit."""
+    buffers = dict(model.named_buffers())
+    difference = 0.0
+    for name, stored in positions.items():
+        module_name, _, buffer_name = name.rpartition(".")
+        value = stored.to(buffers[name].dtype)
+        difference = max(difference, float((value - buffers[name]).abs().max()))
+        setattr(model.get_submodule(module_name), buffer_name, value)
+    if difference > _ROUNDING:
+        log.warning(
+            "%s: its positional features differ from the published formula by up to %.2g; "
+            "the stored ones are used", path, difference,
+        )  # fmt: skip
+
+
+def _unusual_positions(model: HyenaDNA) -> Iterator[tuple[str, Tensor]]:
+    """The positional buffers that the formula would not give back."""
+    config = model.config
+    of_formula = {
+        "pos_emb.z": (features := PositionalFeatures(config)).z,
+        "pos_emb.t": features.t,
+        "modulation.deltas": DecayWindow(config.d_model, config.filter_shift).deltas,
+    }
+    for name, value in model.named_buffers():
+        match = _POSITIONS.fullmatch(name)
+        if match is not None:
+            formula = of_formula[match[2]].to(value)
+            if float((value - formula).abs().max()) > _ROUNDING:
+                yield name, value
