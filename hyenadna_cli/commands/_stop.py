@@ -1,0 +1,54 @@
+"""A clean stop: signals and time limits set a flag that long loops ask for."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from hyenadna_cli.errors import InterruptedRunError
+
+
+class StopRequest:
+    """Whether the run should end after the current step or batch, and why."""
+
+    def __init__(self, max_seconds: float | None) -> None:
+        self._deadline = None if max_seconds is None else time.monotonic() + max_seconds
+        self.signal: signal.Signals | None = None
+
+    def __call__(self) -> bool:
+        return self.signal is not None or self.is_out_of_time
+
+    @property
+    def is_out_of_time(self) -> bool:
+        """Whether `--max-time` has passed."""
+        return self._deadline is not None and time.monotonic() >= self._deadline
+
+    def error(self, done: str) -> InterruptedRunError:
+        """The error to end with: exit 130 for SIGINT, 143 otherwise."""
+        why = f"stopped by {self.signal.name}" if self.signal else "out of time"
+        code = 130 if self.signal == signal.SIGINT else 143
+        return InterruptedRunError(f"{why}; {done}", exit_code=code)
+
+
+@contextmanager
+def on_signals(max_seconds: float | None = None) -> Iterator[StopRequest]:
+    """Turn the first SIGINT, SIGTERM or SIGUSR1 into a request; a second one ends at once."""
+    request = StopRequest(max_seconds)
+    caught = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+    before = {number: signal.getsignal(number) for number in caught}
+
+    def handle(number: int, _: FrameType | None) -> None:
+        request.signal = signal.Signals(number)
+        for other in caught:
+            signal.signal(other, signal.SIG_DFL if other != signal.SIGINT else before[other])
+
+    for number in caught:
+        signal.signal(number, handle)
+    try:
+        yield request
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

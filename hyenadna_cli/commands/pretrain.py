@@ -1,0 +1,259 @@
+"""`hyenadna pretrain`: next-nucleotide training from FASTA."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hyenadna_cli.commands import _options as opt
+from hyenadna_cli.commands._progress import track
+from hyenadna_cli.commands._stop import on_signals
+from hyenadna_cli.errors import DeviceMemoryError, UsageError
+
+if TYPE_CHECKING:
+    from hyenadna_cli.core.training import StepReport
+
+log = logging.getLogger(__name__)
+
+
+def parse_length_schedule(text: str) -> tuple[tuple[int, int], ...]:
+    """`64:2000,128:2000` as (length in bases, steps) stages."""
+    stages = []
+    for stage in text.split(","):
+        length, _, steps = stage.partition(":")
+        if not steps.strip().isdigit():
+            raise typer.BadParameter(f"{stage!r} is not LENGTH:STEPS")
+        stages.append((opt.parse_bases(length), int(steps)))
+    return tuple(stages)
+
+
+def pretrain(
+    fasta: Annotated[
+        list[Path], typer.Option("--fasta", help="Genomes to learn (indexed FASTA); repeatable.")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Run directory, then model.")],
+    bed: Annotated[
+        Path | None,
+        typer.Option(
+            "--bed",
+            help="Regions with a split column (4th: train, valid or test; 0-based, half-open).",
+        ),
+    ] = None,
+    valid_contigs: Annotated[
+        str, typer.Option("--valid-contigs", help="Contigs held out to validate on, by commas.")
+    ] = "",
+    test_contigs: Annotated[
+        str, typer.Option("--test-contigs", help="Contigs held out altogether, by commas.")
+    ] = "",
+    exclude_bed: Annotated[
+        Path | None,
+        typer.Option("--exclude-bed", help="Regions never trained on (0-based, half-open)."),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", help="Settings as TOML: tables [model] and [train]."),
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option("--preset", metavar="paper", help="The published recipe.")
+    ] = None,
+    d_model: Annotated[int | None, typer.Option("--d-model", help="Model width.")] = None,
+    n_layer: Annotated[int | None, typer.Option("--n-layer", help="Hyena blocks.")] = None,
+    d_inner: Annotated[
+        int | None, typer.Option("--d-inner", help="MLP width; default 4 times --d-model.")
+    ] = None,
+    max_length: Annotated[
+        int | None,
+        typer.Option(
+            "--max-length",
+            parser=opt.parse_bases, metavar="BASES",
+            help="Longest training window; the model reads two tokens more.",
+        ),
+    ] = None,
+    length_schedule: Annotated[
+        Any,
+        typer.Option(
+            "--length-schedule",
+            parser=parse_length_schedule, metavar="BASES:STEPS,...",
+            help="Sequence-length warm-up.",
+        ),
+    ] = None,
+    max_steps: Annotated[int | None, typer.Option("--max-steps", help="Optimiser steps.")] = None,
+    batch_bases: Annotated[
+        int | None,
+        typer.Option(
+            "--batch-bases", parser=opt.parse_bases, metavar="BASES",
+            help="Bases per optimiser step, over all processes.",
+        ),
+    ] = None,
+    micro_batch_bases: Annotated[
+        int | None,
+        typer.Option(
+            "--micro-batch-bases", parser=opt.parse_bases, metavar="BASES",
+            help="Bases per forward pass; gradients accumulate.",
+        ),
+    ] = None,
+    learning_rate: Annotated[float | None, typer.Option("--lr", help="Peak learning rate.")] = None,
+    min_learning_rate: Annotated[
+        float | None, typer.Option("--min-lr", help="Final learning rate.")
+    ] = None,
+    warmup_steps: Annotated[int | None, typer.Option("--warmup-steps")] = None,
+    reverse_complement: Annotated[
+        bool | None,
+        typer.Option("--rc-aug/--no-rc-aug", help="Read windows from both strands."),
+    ] = None,
+    recompute_blocks: Annotated[
+        bool | None,
+        typer.Option("--checkpoint-blocks/--no-checkpoint-blocks", help="Gradient checkpointing."),
+    ] = None,
+    valid_every: Annotated[int | None, typer.Option("--valid-every", help="In steps.")] = None,
+    valid_bases: Annotated[
+        int | None,
+        typer.Option("--valid-bases", parser=opt.parse_bases, metavar="BASES", help="At most."),
+    ] = None,
+    save_every: Annotated[int | None, typer.Option("--save-every", help="In steps.")] = None,
+    max_time: Annotated[
+        Any,
+        typer.Option(
+            "--max-time", parser=opt.parse_seconds, metavar="MINUTES|HH:MM:SS",
+            help="Stop with a checkpoint after this time (exit 143).",
+        ),
+    ] = None,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Also write TensorBoard events.")
+    ] = False,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Of everything random.")] = None,
+    device: opt.DeviceOption = "auto",
+    dtype: opt.DtypeOption = "auto",
+    kernels: opt.KernelsOption = "auto",
+    threads: opt.ThreadsOption = None,
+    force: opt.ForceOption = False,
+    resume: opt.ResumeOption = False,
+    dry_run: opt.DryRunOption = False,
+    no_version: opt.NoVersionOption = False,
+    oom_exit_code: opt.OomExitCodeOption = 75,
+    verbose: opt.VerboseOption = 0,
+    quiet: opt.QuietOption = False,
+) -> None:  # fmt: skip
+    """Train a model to predict the next nucleotide.
+
+    Writes a run directory: metrics.csv, checkpoints/, and in the end config.json,
+    model.safetensors and training.json, which every command reads with -m. Stops cleanly on
+    SIGTERM, SIGUSR1 and --max-time; --resume goes on exactly where it stopped. Under torchrun the
+    processes share each step's batch.
+
+      hyenadna pretrain --fasta test_data/tiny.fa --valid-contigs chr3 --d-model 16 --n-layer 1
+      --max-length 256 --batch-bases 1024 --max-steps 20 -o run
+    """
+    from hyenadna_cli.core import distributed, pretraining, provenance, runtime
+
+    model_settings: dict[str, Any] = {
+        "d_model": d_model, "n_layer": n_layer, "d_inner": d_inner,
+        "l_max": None if max_length is None else max_length + 2,
+    }  # fmt: skip
+    train_settings: dict[str, Any] = {
+        "length_schedule": length_schedule, "max_steps": max_steps, "batch_bases": batch_bases,
+        "micro_batch_bases": micro_batch_bases, "learning_rate": learning_rate,
+        "min_learning_rate": min_learning_rate, "warmup_steps": warmup_steps,
+        "reverse_complement": reverse_complement, "recompute_blocks": recompute_blocks,
+        "valid_every": valid_every, "valid_bases": valid_bases, "save_every": save_every,
+        "seed": seed,
+    }  # fmt: skip
+    model_config, train_config = pretraining.settings(
+        model={key: value for key, value in model_settings.items() if value is not None},
+        train={key: value for key, value in train_settings.items() if value is not None},
+        config_file=config,
+        preset=preset,
+    )
+    data = pretraining.DataFiles(
+        fasta=tuple(fasta),
+        bed=bed,
+        exclude_bed=exclude_bed,
+        valid_contigs=tuple(filter(None, valid_contigs.split(","))),
+        test_contigs=tuple(filter(None, test_contigs.split(","))),
+    )
+    pretraining.check_run_dir(output, force=force, resume=resume)
+    regions_file = output / "regions.bed"
+    try:
+        with (
+            on_signals(max_time) as stop,
+            pretraining.open_regions(
+                data, sampling=train_config.sampling, cache=regions_file if resume else None
+            ) as regions,
+        ):
+            if dry_run:
+                typer.echo(pretraining.plan(regions, model_config, train_config))
+                return
+            run = runtime.resolve(
+                device=device, dtype=dtype, kernels=kernels, threads=threads, training=True
+            )
+            log.info("%s", regions.describe())
+            with distributed.joined(run.device) as world:
+                if world.is_main:
+                    pretraining.claim_run_dir(output, restart=force and not resume)
+                    pretraining.write_regions(regions, regions_file)
+                world.wait()
+                made_by = provenance.collect(
+                    command=None if no_version else sys.argv,
+                    settings=run.describe(),
+                    inputs=[*data.fasta, *filter(None, (bed, exclude_bed))],
+                    model=None,
+                    device=run.device_name,
+                    reproducible=no_version,
+                )
+                reports = pretraining.run(
+                    regions,
+                    model_config,
+                    train_config,
+                    run_dir=output,
+                    runtime=run,
+                    world=world,
+                    made_by=made_by,
+                    should_stop=stop,
+                )
+                with contextlib.ExitStack() as stack:
+                    log_step = stack.enter_context(_tensorboard(output)) if tensorboard else None
+                    shown = track(
+                        reports, total=train_config.max_steps, label="pretraining",
+                        describe=_describe,
+                    )  # fmt: skip
+                    last = 0
+                    for report in shown:
+                        last = report.step
+                        if log_step and world.is_main:
+                            log_step(report)
+                        if report.valid_loss is not None:
+                            log.info("%s", _describe(report))
+            if last < train_config.max_steps and stop():
+                raise stop.error(f"checkpoint at step {last:,}; --resume goes on from there")
+    except DeviceMemoryError as error:
+        error.exit_code = oom_exit_code
+        raise
+
+
+def _describe(report: StepReport) -> str:
+    text = f"step {report.step:,}, length {report.length:,}: {report.loss:.4f} nats a base"
+    if report.valid_loss is not None:
+        text += f"; held out {report.valid_loss:.4f}, perplexity {report.valid_perplexity:.4f}"
+    return text
+
+
+@contextlib.contextmanager
+def _tensorboard(directory: Path) -> Iterator[Callable[[StepReport], None]]:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise UsageError("--tensorboard needs the package tensorboard") from error
+    with SummaryWriter(str(directory / "tensorboard")) as writer:
+
+        def log_step(report: StepReport) -> None:
+            for name in ("loss", "learning_rate", "gradient_norm", "valid_loss", "length"):
+                if (value := getattr(report, name)) is not None:
+                    writer.add_scalar(name, value, report.step)
+
+        yield log_step

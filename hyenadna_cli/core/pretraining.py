@@ -1,0 +1,352 @@
+"""Next-nucleotide pretraining: settings, regions by split, and the finished model.
+
+FASTA (+ BED, excluded regions) -> training and held-out spans -> datasets.GenomeWindows
+settings (preset < TOML < options) -> ModelConfig, TrainConfig -> training.train
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from hyenadna_cli.core import atomic, checkpoint, known_answer
+from hyenadna_cli.core.config import ModelConfig, TrainConfig
+from hyenadna_cli.core.contigs import ContigNames
+from hyenadna_cli.core.coordinates import Interval
+from hyenadna_cli.core.datasets import GenomeWindows, Span
+from hyenadna_cli.core.distributed import World
+from hyenadna_cli.core.intervals import intersected, subtracted
+from hyenadna_cli.core.io import bed as bed_io
+from hyenadna_cli.core.io.fasta import Genome, acgt_runs
+from hyenadna_cli.core.likelihood import next_base_loss, next_token_loss
+from hyenadna_cli.core.model import HyenaDNA
+from hyenadna_cli.core.provenance import Provenance
+from hyenadna_cli.core.runtime import Runtime
+from hyenadna_cli.core.training import StepReport, train
+from hyenadna_cli.errors import DeviceMemoryError, InputFileError, OutputError, UsageError
+
+log = logging.getLogger(__name__)
+
+Split = Literal["train", "valid", "test"]
+SPLITS: tuple[Split, ...] = ("train", "valid", "test")
+
+_MODEL_DEFAULTS = {"d_model": 128, "n_layer": 2, "l_max": 1026}
+_MAX_GAP = 10
+"""Runs of more N than this are never sampled; shorter ones are read and not learned."""
+
+_PAPER_TRAIN: dict[str, Any] = {
+    "batch_bases": 262_144, "learning_rate": 6e-4, "min_learning_rate": 6e-5,
+    "lr_schedule": "published", "decay": "published", "weight_decay": 0.1,
+    "reverse_complement": False, "targets": "all", "sampling": "intervals", "keep": "sequences",
+    "max_steps": 13_300, "warmup_steps": 3_815, "seed": 2222,
+}  # fmt: skip
+"""The published tiny-1k run: 256 sequences of 1,024 bases, 100 epochs of 34,021 intervals."""
+_PAPER_MODEL: dict[str, Any] = {"filter_shift": 0.0}
+"""The published training code adds no floor to the decay window."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataFiles:
+    """What to learn from, and what to hold out."""
+
+    fasta: tuple[Path, ...]
+    bed: Path | None = None
+    exclude_bed: Path | None = None
+    valid_contigs: tuple[str, ...] = ()
+    test_contigs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Regions:
+    """Spans by split; the genomes are open."""
+
+    spans: Mapping[Split, list[Span]]
+
+    def n_bases(self, split: Split) -> int:
+        """Bases of a split."""
+        return sum(span.interval.length for span in self.spans[split])
+
+    def describe(self) -> str:
+        """One line: bases and spans of each split."""
+        return "; ".join(
+            f"{split} {self.n_bases(split):,} bases in {len(self.spans[split]):,} spans"
+            for split in SPLITS
+        )
+
+
+def settings(
+    *,
+    model: Mapping[str, Any],
+    train: Mapping[str, Any],
+    config_file: Path | None = None,
+    preset: str | None = None,
+) -> tuple[ModelConfig, TrainConfig]:
+    """Merge defaults, preset, TOML file and options, the later ones winning.
+
+    Raises UsageError for a setting that does not exist or makes no sense, InputFileError for a
+    file that is not TOML.
+    """
+    if preset not in (None, "paper"):
+        raise UsageError(f"--preset {preset}: the only preset is paper")
+    from_file = _read_toml(config_file) if config_file else {}
+    if unknown := sorted(from_file.keys() - {"model", "train"}):
+        raise UsageError(f"{config_file}: unknown tables: {', '.join(unknown)}")
+    is_paper = preset == "paper"
+    model_values = {
+        **_MODEL_DEFAULTS, **(_PAPER_MODEL if is_paper else {}), **from_file.get("model", {}),
+        **model,
+    }  # fmt: skip
+    model_values.setdefault("d_inner", 4 * model_values["d_model"])
+    train_values = {
+        **(_PAPER_TRAIN if is_paper else {}), **from_file.get("train", {}), **train,
+    }  # fmt: skip
+    if "learning_rate" in train_values and "min_learning_rate" not in train_values:
+        train_values["min_learning_rate"] = 0.1 * train_values["learning_rate"]
+    try:
+        model_config = ModelConfig.from_mapping(model_values)
+        train_config = TrainConfig.from_mapping(train_values)
+    except (ValueError, TypeError) as error:
+        raise UsageError(str(error)) from error
+    longest = max([length for length, _ in train_config.length_schedule], default=0)
+    if longest + 2 > model_config.l_max:
+        raise UsageError(
+            f"--length-schedule reaches {longest:,} bases; --max-length is "
+            f"{model_config.l_max - 2:,}"
+        )
+    return model_config, train_config
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except OSError as error:
+        raise InputFileError(path, error.strerror or str(error)) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputFileError(path, f"not TOML: {error}") from error
+
+
+@contextmanager
+def open_regions(data: DataFiles, *, sampling: str, cache: Path | None) -> Iterator[Regions]:
+    """Open the genomes and find the spans of each split.
+
+    `cache` is the regions.bed of an earlier start of the same run, to spare the scan for N.
+    """
+    with ExitStack() as stack:
+        genomes = [stack.enter_context(Genome(path)) for path in data.fasta]
+        found = _read_regions(cache, genomes) if cache and cache.exists() else None
+        yield Regions(found if found is not None else _find_regions(genomes, data, sampling))
+
+
+def _find_regions(genomes: list[Genome], data: DataFiles, sampling: str) -> dict[Split, list[Span]]:
+    _check_contigs(genomes, data)
+    spans: dict[Split, list[Span]] = {split: [] for split in SPLITS}
+    for genome in genomes:
+        contigs = ContigNames(genome.lengths)
+        excluded = _bed_intervals(data.exclude_bed, contigs)
+        by_split = (
+            _splits_of_bed(data.bed, contigs) if data.bed else _splits_of_contigs(genome, data)
+        )
+        for split, intervals in by_split.items():
+            if sampling == "random":
+                wanted = {interval.contig for interval in intervals}
+                runs = [
+                    run
+                    for contig in genome.lengths
+                    if contig in wanted
+                    for run in acgt_runs(genome, contig, max_gap=_MAX_GAP)
+                ]
+                intervals = intersected(runs, intervals)
+            kept = subtracted(intervals, excluded)
+            spans[split] += [Span(genome, interval) for interval in kept]
+    if not spans["train"]:
+        raise InputFileError(data.fasta[0], "no bases are left to train on")
+    return spans
+
+
+def _check_contigs(genomes: list[Genome], data: DataFiles) -> None:
+    held_out = [*data.valid_contigs, *data.test_contigs]
+    if data.bed and held_out:
+        raise UsageError("--bed names its own splits; drop --valid-contigs and --test-contigs")
+    if both := sorted(set(data.valid_contigs) & set(data.test_contigs)):
+        raise UsageError(f"contigs in both --valid-contigs and --test-contigs: {', '.join(both)}")
+    for name in held_out:
+        if not any(name in genome.lengths for genome in genomes):
+            raise InputFileError(
+                data.fasta[0], ContigNames(genomes[0].lengths).explain_missing(name)
+            )
+
+
+def _splits_of_contigs(genome: Genome, data: DataFiles) -> dict[Split, list[Interval]]:
+    splits: dict[Split, list[Interval]] = {split: [] for split in SPLITS}
+    for contig, length in genome.lengths.items():
+        split: Split = (
+            "valid" if contig in data.valid_contigs
+            else "test" if contig in data.test_contigs
+            else "train"
+        )  # fmt: skip
+        splits[split].append(Interval(contig, 0, length))
+    return splits
+
+
+def _splits_of_bed(path: Path, contigs: ContigNames) -> dict[Split, list[Interval]]:
+    splits: dict[Split, list[Interval]] = {split: [] for split in SPLITS}
+    for number, region in enumerate(bed_io.read_regions(str(path), contigs=contigs), start=1):
+        if region.name not in splits:
+            raise InputFileError(
+                path, f"region {number}: column 4 is {region.name!r}, not train, valid or test"
+            )
+        splits[region.name].append(region.interval)
+    return splits
+
+
+def _bed_intervals(path: Path | None, contigs: ContigNames) -> list[Interval]:
+    if path is None:
+        return []
+    return [region.interval for region in bed_io.read_regions(str(path), contigs=contigs)]
+
+
+def write_regions(regions: Regions, path: Path) -> None:
+    """The spans as BED: contig, start, end, split, FASTA name."""
+    lines = [
+        f"{span.interval.contig}\t{span.interval.start}\t{span.interval.end}\t{split}"
+        f"\t{span.genome.path.name}\n"
+        for split in SPLITS
+        for span in regions.spans[split]
+    ]
+    atomic.write_text(path, "".join(lines))
+
+
+def _read_regions(path: Path, genomes: list[Genome]) -> dict[Split, list[Span]]:
+    by_name = {genome.path.name: genome for genome in genomes}
+    spans: dict[Split, list[Span]] = {split: [] for split in SPLITS}
+    for line in path.read_text().splitlines():
+        contig, start, end, split, fasta = line.split("\t")
+        if fasta not in by_name:
+            raise UsageError(f"{path} was made with {fasta}; --resume needs the same --fasta")
+        span = Span(by_name[fasta], Interval(contig, int(start), int(end)))
+        spans[split].append(span)  # type: ignore[index]
+    return spans
+
+
+_RUN_FILES = ("last", "metrics.csv", "regions.bed", "training.json", "model.safetensors")
+
+
+def check_run_dir(path: Path, *, force: bool, resume: bool) -> None:
+    """Raise OutputError if the run directory holds a run that was not meant to be touched."""
+    if path.exists() and not path.is_dir():
+        raise OutputError(f"{path} exists and is not a directory")
+    is_used = any((path / name).exists() for name in _RUN_FILES)
+    if is_used and not (force or resume):
+        raise OutputError(f"{path} holds a run; --resume goes on with it, --force starts over")
+
+
+def claim_run_dir(path: Path, *, restart: bool) -> None:
+    """Make the run directory; `restart` forgets an earlier run in it. Raises OutputError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        for name in _RUN_FILES if restart else ():
+            (path / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise atomic.output_error(path, error) from error
+
+
+def plan(regions: Regions, model_config: ModelConfig, config: TrainConfig) -> str:
+    """What a run would do: data, model size, stages."""
+    n_parameters = sum(parameter.numel() for parameter in HyenaDNA(model_config).parameters())
+    stages = config.length_schedule or ((model_config.l_max - 2, config.max_steps),)
+    lines = [
+        regions.describe(),
+        f"model: {n_parameters:,} parameters, {model_config}",
+        f"steps: {config.max_steps:,} of {config.batch_bases:,} bases",
+        *(f"stage: {length:,} bases a window for {steps:,} steps" for length, steps in stages),
+    ]
+    return "\n".join(lines)
+
+
+def run(
+    regions: Regions,
+    model_config: ModelConfig,
+    config: TrainConfig,
+    *,
+    run_dir: Path,
+    runtime: Runtime,
+    world: World,
+    made_by: Provenance,
+    should_stop: Callable[[], bool],
+) -> Iterator[StepReport]:
+    """Train, and write the model into `run_dir` once the last step is done.
+
+    Yields one report a step. Raises DeviceMemoryError if a micro-batch does not fit the device.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(config.seed)
+        model = HyenaDNA(model_config)
+    model.execution = runtime.execution(recompute_blocks=config.recompute_blocks)
+    model.to(runtime.device)
+    longest = model_config.l_max - 2
+    held_out = []
+    if regions.spans["valid"]:
+        held_out = windows(regions, config, "valid").tile_batches(
+            length=longest,
+            max_bases=config.valid_bases,
+            rows=max(1, config.micro_batch_bases // longest),
+        )
+    loss_of = next_token_loss if config.targets == "all" else next_base_loss
+    valid_loss = None
+    reports = train(
+        model, windows(regions, config, "train"), loss_of,
+        config=config, run_dir=run_dir, max_length=longest, valid_batches=held_out,
+        world=world, should_stop=should_stop,
+    )  # fmt: skip
+    step = 0
+    try:
+        for report in reports:
+            step, valid_loss = report.step, report.valid_loss
+            yield report
+    except torch.OutOfMemoryError as error:
+        raise DeviceMemoryError(
+            f"out of device memory after step {step}: lower --micro-batch-bases "
+            f"(now {config.micro_batch_bases:,}) or add --checkpoint-blocks"
+        ) from error
+    if world.is_main and step == config.max_steps:
+        checkpoint.save(model, run_dir)
+        known_answer.record_known_answer(model, run_dir)
+        record = training_record(config, regions, made_by=made_by, valid_loss=valid_loss)
+        atomic.write_text(run_dir / "training.json", record)
+
+
+def windows(regions: Regions, config: TrainConfig, split: Split) -> GenomeWindows:
+    """The spans of a split as a source of training or validation windows."""
+    return GenomeWindows(
+        regions.spans[split],
+        seed=config.seed,
+        use_both_strands=config.reverse_complement,
+        sampling=config.sampling if split == "train" else "random",
+        as_published=config.targets == "all",
+    )
+
+
+def training_record(
+    config: TrainConfig, regions: Regions, *, made_by: Provenance, valid_loss: float | None
+) -> str:
+    """The text of training.json: settings, data and result."""
+    record = {
+        "task": "next-nucleotide pretraining",
+        "settings": dataclasses.asdict(config),
+        "data": {
+            split: {"spans": len(regions.spans[split]), "bases": regions.n_bases(split)}
+            for split in SPLITS
+        },
+        "valid_nats_per_base": valid_loss,
+        "made_by": made_by.as_json(),
+    }
+    return json.dumps(record, indent=2) + "\n"

@@ -1,0 +1,192 @@
+"""`hyenadna pretrain` end to end: the run directory, clean stops, exact resume, two processes."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+OPTIONS = [
+    "--valid-contigs", "chr2", "--d-model", "16", "--n-layer", "2", "--max-length", "128",
+    "--length-schedule", "32:10,64:10", "--batch-bases", "512", "--micro-batch-bases", "256",
+    "--save-every", "7", "--valid-every", "10", "--lr", "3e-3", "--warmup-steps", "3",
+    "--device", "cpu", "--threads", "1",
+]  # fmt: skip
+
+
+@pytest.fixture
+def genome(fasta_file):
+    random = np.random.default_rng(0)
+    return fasta_file(
+        {name: "".join(random.choice(list("ACGT"), 3_000)) for name in ("chr1", "chr2")}
+    )
+
+
+def start(genome, output, *more, launcher=("-m", "hyenadna_cli")):
+    command = [sys.executable, *launcher, "pretrain", "--fasta", str(genome), *OPTIONS]
+    return subprocess.Popen(
+        [*command, "-o", str(output), *more], stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+
+
+def wait_for_steps(run, n_steps):
+    """Until metrics.csv has that many rows."""
+    for _ in range(2_400):
+        metrics = run / "metrics.csv"
+        if metrics.exists() and len(metrics.read_text().splitlines()) > n_steps:
+            return
+        time.sleep(0.05)
+    raise AssertionError("the run did not start in time")
+
+
+def metrics_of(run):
+    with (run / "metrics.csv").open() as handle:
+        return [
+            {key: value for key, value in row.items() if key != "seconds"}
+            for row in csv.DictReader(handle)
+        ]
+
+
+def weights_of(run):
+    return safetensors.numpy.load_file(run / "model.safetensors")
+
+
+@pytest.fixture
+def straight(hyenadna, genome, tmp_path):
+    """A run that nothing interrupts."""
+    run = tmp_path / "straight"
+    code, _, err = hyenadna("pretrain", "--fasta", genome, *OPTIONS, "--max-steps", 40, "-o", run)
+    assert code == 0, err
+    return run
+
+
+def test_a_run_leaves_a_model_metrics_and_the_last_checkpoint(straight):
+    names = sorted(path.name for path in straight.iterdir())
+
+    assert names == [
+        "checkpoints", "config.json", "known_answer.json", "last", "metrics.csv", "model.safetensors", "regions.bed",
+        "training.json",
+    ]  # fmt: skip
+    rows = metrics_of(straight)
+    assert [int(row["step"]) for row in rows] == list(range(1, 41))
+    assert [int(row["length"]) for row in rows] == [32] * 10 + [64] * 30
+    assert [row["step"] for row in rows if row["valid_loss"]] == ["10", "20", "30", "40"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=lambda s: s.name)
+def test_an_interrupted_run_resumes_to_bit_equal_weights(how, straight, genome, tmp_path):
+    """Law: resume. SIGTERM stops with a checkpoint; SIGKILL loses the steps since the last one."""
+    run = tmp_path / "broken"
+    process = start(genome, run, "--max-steps", "40")
+    wait_for_steps(run, 8)
+    process.send_signal(how)
+    _, err = process.communicate(timeout=120)
+
+    if how == signal.SIGTERM:
+        assert process.returncode == 143
+        assert "--resume goes on from there" in err
+        assert "Traceback" not in err
+    assert not (run / "training.json").exists()
+    resumed = start(genome, run, "--max-steps", "40", "--resume")
+    _, err = resumed.communicate(timeout=240)
+
+    assert resumed.returncode == 0, err
+    for name, value in weights_of(straight).items():
+        np.testing.assert_array_equal(weights_of(run)[name], value)
+    assert metrics_of(run) == metrics_of(straight)
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one(straight, genome, tmp_path):
+    """Data parallelism: the processes share each step's batch, so the loss curve is the same."""
+    run = tmp_path / "parallel"
+    launcher = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "hyenadna_cli")
+    process = start(genome, run, "--max-steps", "40", launcher=launcher)
+    _, err = process.communicate(timeout=300)
+
+    assert process.returncode == 0, err
+    alone = [float(row["loss"]) for row in metrics_of(straight)]
+    shared = [float(row["loss"]) for row in metrics_of(run)]
+    # The gradients are summed in another order; the difference grows with the steps.
+    np.testing.assert_allclose(shared, alone, rtol=1e-4)
+
+
+def test_resuming_a_finished_run_has_nothing_to_do(hyenadna, straight, genome):
+    before = weights_of(straight)
+
+    code, _, err = hyenadna(
+        "pretrain", "--fasta", genome, *OPTIONS, "--max-steps", 40, "-o", straight, "--resume"
+    )
+
+    assert code == 0, err
+    for name, value in weights_of(straight).items():
+        np.testing.assert_array_equal(value, before[name])
+
+
+def test_a_run_is_not_overwritten_unless_forced(hyenadna, straight, genome):
+    arguments = ["pretrain", "--fasta", genome, *OPTIONS, "--max-steps", 2, "-o", straight]
+
+    code, _, err = hyenadna(*arguments)
+    assert code == 6
+    assert "--resume goes on with it" in err
+
+    code, _, err = hyenadna(*arguments, "--force")
+    assert code == 0, err
+    assert len(metrics_of(straight)) == 2
+
+
+def test_the_time_limit_stops_with_a_checkpoint(hyenadna, genome, tmp_path):
+    run = tmp_path / "run"
+
+    code, _, err = hyenadna(
+        "pretrain", "--fasta", genome, *OPTIONS, "--max-steps", 40, "-o", run,
+        "--max-time", "00:00:00",
+    )  # fmt: skip
+
+    assert code == 143
+    assert "out of time; checkpoint at step 1" in err
+    assert (run / "last").read_text() == "step_00000001\n"
+
+
+def test_a_dry_run_prints_the_plan_and_writes_nothing(hyenadna, genome, tmp_path):
+    code, out, err = hyenadna(
+        "pretrain", "--fasta", genome, *OPTIONS, "-o", tmp_path / "run", "--dry-run"
+    )
+
+    assert code == 0, err
+    assert "train 3,000 bases in 1 spans; valid 3,000 bases in 1 spans" in out
+    assert "stage: 32 bases a window for 10 steps" in out
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "problem"),
+    [
+        (["--valid-contigs", "chrZ"], 3, "chrZ"),
+        (["--preset", "best"], 2, "the only preset is paper"),
+        (["--length-schedule", "64"], 2, "not LENGTH:STEPS"),
+        (["--length-schedule", "4k:10"], 2, "--max-length is 128"),
+        (["--kernels", "triton"], 2, "--kernels triton"),
+        (["--lr", "-1"], 2, "learning_rate"),
+    ],
+    ids=lambda value: "_".join(value) if isinstance(value, list) else None,
+)
+def test_what_cannot_be_is_one_line_and_the_right_code(
+    hyenadna, genome, tmp_path, options, code, problem
+):
+    got, _, err = hyenadna(
+        "pretrain", "--fasta", genome, *OPTIONS, "-o", tmp_path / "run", *options
+    )
+
+    assert got == code
+    assert problem in err.splitlines()[-1]
+    assert not (tmp_path / "run" / "model.safetensors").exists()
