@@ -72,8 +72,8 @@ def test_a_run_leaves_a_model_metrics_and_the_last_checkpoint(straight):
     names = sorted(path.name for path in straight.iterdir())
 
     assert names == [
-        "checkpoints", "config.json", "known_answer.json", "last", "metrics.csv", "model.safetensors", "regions.bed",
-        "training.json",
+        "checkpoints", "config.json", "known_answer.json", "last", "metrics.csv",
+        "model.safetensors", "regions.bed", "training.json",
     ]  # fmt: skip
     rows = metrics_of(straight)
     assert [int(row["step"]) for row in rows] == list(range(1, 41))

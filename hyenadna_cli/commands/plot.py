@@ -1,0 +1,46 @@
+"""`hyenadna plot`: pictures of what other commands wrote, each with its table beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hyenadna_cli.commands import _options as opt
+from hyenadna_cli.errors import UsageError
+
+app = typer.Typer(help="Draw what other commands wrote.", no_args_is_help=True)
+
+
+@app.callback()
+def _plot() -> None:
+    """Draw what other commands wrote; every picture has its table beside it."""
+
+
+@app.command()
+def training(
+    run: Annotated[Path, typer.Argument(help="Run directory of a training command.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Picture: .png, .svg or .pdf; a .tsv beside it.")
+    ],
+    force: opt.ForceOption = False,
+    verbose: opt.VerboseOption = 0,
+    quiet: opt.QuietOption = False,
+) -> None:
+    """Draw loss against bases seen, with held-out loss and stages of sequence length.
+
+    Writes the picture and, under the same name with .tsv, the points that it shows.
+
+      hyenadna plot training run -o curve.png
+    """
+    from hyenadna_cli.core import atomic, curves
+
+    table = output.with_suffix(".tsv")
+    if output.suffix not in curves.PICTURES:
+        raise UsageError(f"-o {output}: use {', '.join(curves.PICTURES)}")
+    for path in (output, table):
+        atomic.check_output(path, overwrite=force)
+    curve = curves.read_curve(run)
+    curves.draw(curve, output, overwrite=force)
+    curves.write_table(curve, table, overwrite=force)

@@ -1,0 +1,72 @@
+"""`hyenadna plot training`: a picture and its table."""
+
+from __future__ import annotations
+
+import csv
+
+import pytest
+
+pytest.importorskip("matplotlib", reason="pictures need matplotlib")
+
+METRICS = """step,length,n_bases,loss,learning_rate,gradient_norm,seconds,valid_loss
+1,64,128,2.0,0.1,1.0,0.1,
+2,64,128,1.0,0.1,1.0,0.1,1.75
+3,128,128,0.5,0.1,1.0,0.1,
+"""
+
+
+@pytest.fixture
+def run(tmp_path):
+    directory = tmp_path / "run"
+    directory.mkdir()
+    (directory / "metrics.csv").write_text(METRICS)
+    return directory
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
+def test_the_picture_has_its_table_beside_it(hyenadna, run, tmp_path, suffix):
+    code, _, err = hyenadna("plot", "training", run, "-o", tmp_path / f"curve{suffix}")
+
+    assert code == 0, err
+    assert (tmp_path / f"curve{suffix}").stat().st_size > 1_000
+    with (tmp_path / "curve.tsv").open() as handle:
+        rows = list(csv.DictReader(handle, delimiter="\t"))
+    assert [(r["step"], r["bases_seen"], r["loss"], r["valid_loss"]) for r in rows] == [
+        ("1", "128", "2", ""), ("2", "256", "1", "1.75"), ("3", "384", "0.5", ""),
+    ]  # fmt: skip
+
+
+def test_many_steps_become_bins_that_never_mix_lengths(tmp_path):
+    from hyenadna_cli.core.curves import read_curve
+
+    rows = "".join(f"{s},{64 if s <= 5 else 128},100,{s},0,0,0,\n" for s in range(1, 11))
+    (tmp_path / "metrics.csv").write_text(METRICS.splitlines()[0] + "\n" + rows)
+
+    curve = read_curve(tmp_path, n_points=3)
+
+    assert [(p.step, p.bases_seen, p.length, p.loss) for p in curve] == [
+        (4, 400, 64, 2.5), (5, 500, 64, 5.0), (9, 900, 128, 7.5), (10, 1000, 128, 10.0),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [(None, "No such file"), ("a,b\n1,2\n", "not the metrics"), (METRICS[:70], "no steps yet")],
+    ids=["missing", "other", "empty"],
+)
+def test_what_is_no_run_is_refused(hyenadna, tmp_path, content, problem):
+    if content is not None:
+        (tmp_path / "metrics.csv").write_text(content)
+
+    code, _, err = hyenadna("plot", "training", tmp_path, "-o", tmp_path / "curve.png")
+
+    assert code == 3
+    assert problem in err
+    assert not (tmp_path / "curve.png").exists()
+
+
+def test_a_picture_of_another_kind_is_refused(hyenadna, run, tmp_path):
+    code, _, err = hyenadna("plot", "training", run, "-o", tmp_path / "curve.gif")
+
+    assert code == 2
+    assert "use .png, .svg, .pdf" in err
