@@ -97,7 +97,7 @@ KernelsOption = Annotated[
     KernelsRequest, typer.Option("--kernels", help="Implementation of the Hyena operators.")
 ]
 BatchSizeOption = Annotated[
-    str, typer.Option("--batch-size", metavar="auto|N", help="Sequences per forward pass.")
+    str, typer.Option("--batch-size", metavar="auto|N", help="Windows per forward pass.")
 ]
 ThreadsOption = Annotated[
     int | None,

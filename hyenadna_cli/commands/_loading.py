@@ -1,0 +1,155 @@
+"""From model options to a model: found, its configuration read and checked, and loaded last."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hyenadna_cli.commands._options import DtypeRequest, KernelsRequest, Specials
+from hyenadna_cli.errors import CheckpointError, UsageError
+
+if TYPE_CHECKING:
+    from hyenadna_cli.core.batching import Batcher
+    from hyenadna_cli.core.checkpoint import ModelSource
+    from hyenadna_cli.core.config import ModelConfig
+    from hyenadna_cli.core.model import HyenaDNA
+    from hyenadna_cli.core.records import StrandChoice
+    from hyenadna_cli.core.runtime import Runtime
+    from hyenadna_cli.core.windows import Tiling
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelRequest:
+    """The options that every command with a model has, as given."""
+
+    model: str
+    revision: str | None
+    offline: bool
+    cache_dir: Path | None
+    filter_shift: float | None
+    device: str
+    dtype: DtypeRequest
+    kernels: KernelsRequest
+    threads: int | None
+
+    def choose(self) -> ChosenModel:
+        """Find the model, downloading it if need be, and resolve where and how to run it.
+
+        Raises CheckpointError and UsageError. No weights are loaded.
+        """
+        from hyenadna_cli.core import checkpoint, published, runtime
+
+        run = runtime.resolve(
+            device=self.device, dtype=self.dtype, kernels=self.kernels, threads=self.threads
+        )
+        found = published.locate(
+            self.model, revision=self.revision, offline=self.offline, cache_dir=self.cache_dir
+        )
+        config, source, _ = checkpoint.inspect(
+            found.directory, name=found.name, revision=found.revision
+        )
+        shift = config.filter_shift if self.filter_shift is None else self.filter_shift
+        return ChosenModel(config, source, run, shift)
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenModel:
+    """A model that can be loaded, and what is known of it before that."""
+
+    config: ModelConfig
+    source: ModelSource
+    run: Runtime
+    filter_shift: float
+
+    def load(self) -> HyenaDNA:
+        """The model on its device, ready for inference."""
+        from hyenadna_cli.core import checkpoint
+
+        model, _ = checkpoint.load(
+            self.source.directory,
+            name=self.source.name,
+            revision=self.source.revision,
+            filter_shift=self.filter_shift,
+        )
+        model.execution = self.run.execution()
+        return model.to(self.run.device)
+
+    def tiling(
+        self, *, window: int | None, stride: int | None, specials: Specials = "none"
+    ) -> Tiling:
+        """Windows that this model can read; by default as long as they can be, side by side.
+
+        Raises CheckpointError if `window` (bases) and the special tokens are more than `l_max`.
+        """
+        from hyenadna_cli.core.batching import N_SPECIALS
+        from hyenadna_cli.core.windows import Tiling
+
+        limit = self.config.l_max - N_SPECIALS[specials]
+        if limit < 1 or (window is not None and window > limit):
+            wanted = f"--window {window:,}" if window is not None else f"--specials {specials}"
+            framed = f", {N_SPECIALS[specials]} of them for special tokens"
+            raise CheckpointError(
+                f"{wanted}: {self.source.name} reads at most {self.config.l_max:,} tokens"
+                f"{framed if specials != 'none' else ''}; use a window of {limit:,} bases or less, "
+                "or a model with a longer context"
+            )
+        chosen = limit if window is None else window
+        if stride is not None and stride > chosen:
+            raise UsageError(f"--stride {stride:,} leaves gaps between windows of {chosen:,} bases")
+        if chosen < 1 or (stride is not None and stride < 1):
+            raise UsageError("--window and --stride are at least 1 base")
+        return Tiling(chosen, stride if stride is not None else chosen)
+
+    def settings(self) -> dict[str, str | float]:
+        """What of this shapes the output, for provenance."""
+        return {"filter_shift": self.filter_shift, **self.run.describe()}
+
+    def identity(self) -> dict[str, str | None]:
+        """Name, revision and hash, for provenance."""
+        source = self.source
+        return {"name": source.name, "revision": source.revision, "sha256": source.sha256}
+
+
+@dataclass(frozen=True, slots=True)
+class Windowing:
+    """The options on how records are cut and batched, as given."""
+
+    window: int | None
+    """Bases; None for as many as the model reads."""
+    stride: int | None
+    """Bases; None for `window`."""
+    specials: Specials
+    batch_size: int | None
+    """Windows; None for automatic."""
+
+    def batcher(self, model: ChosenModel, *, keep_order: bool = False) -> Batcher:
+        """Windows and batches that the model and its device can take."""
+        from hyenadna_cli.core.batching import Batcher, BatchLimits
+
+        return Batcher(
+            tiling=model.tiling(window=self.window, stride=self.stride, specials=self.specials),
+            limits=BatchLimits.choose(model.run.device, batch_size=self.batch_size),
+            device=model.run.device,
+            specials=self.specials,
+            keep_order=keep_order,
+        )
+
+
+def choose_strand(strand: StrandChoice | None, *, bed: str | None) -> StrandChoice:
+    """The default of --strand: the BED's where there is one, else +."""
+    if bed is None and strand == "bed":
+        raise UsageError("--strand bed needs --bed; use +, - or both")
+    return strand or ("+" if bed is None else "bed")
+
+
+def batching_settings(batcher: Batcher) -> dict[str, str | int]:
+    """What of the windows and batches can change a number, for provenance."""
+    limits = batcher.limits
+    size = (
+        {"batch_tokens": limits.max_tokens}
+        if limits.max_windows is None
+        else {"batch_size": limits.max_windows}
+    )
+    tiling = batcher.tiling
+    return {"window": tiling.window, "stride": tiling.stride, "specials": batcher.specials, **size}

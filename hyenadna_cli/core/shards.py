@@ -1,0 +1,84 @@
+"""Blocks of consecutive records, and shards made of whole blocks.
+
+    records -> blocks (fixed by the input alone) -> shard i of N = a run of whole blocks
+
+Batches are made inside a block and never across two, so every batch holds the same records
+whatever N is, and the shards of any N, put together, are the same rows to the last bit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hyenadna_cli.errors import UsageError
+
+BLOCK_RECORDS = 256
+BLOCK_BASES = 1_000_000
+"""A block closes with the record that brings it to either of these."""
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """The `index`-th (from 1) of `count` parts of the input."""
+
+    index: int
+    count: int
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """Read `3/16`. Raises UsageError unless 1 <= i <= N."""
+        match = re.fullmatch(r"(\d+)/(\d+)", text.strip())
+        if match is None or not 1 <= int(match[1]) <= int(match[2]):
+            raise UsageError(f"--shard {text}: use i/N with 1 <= i <= N, such as 3/16")
+        return cls(int(match[1]), int(match[2]))
+
+    def __str__(self) -> str:
+        """`3/16`."""
+        return f"{self.index}/{self.count}"
+
+
+def blocks(items: Iterable[Item], *, length_of: Callable[[Item], int]) -> Iterator[list[Item]]:
+    """Cut a stream into blocks; `length_of` an item is in bases. One block is held at a time."""
+    block: list[Item] = []
+    n_bases = 0
+    for item in items:
+        block.append(item)
+        n_bases += length_of(item)
+        if len(block) >= BLOCK_RECORDS or n_bases >= BLOCK_BASES:
+            yield block
+            block, n_bases = [], 0
+    if block:
+        yield block
+
+
+def shard_range(lengths: Sequence[int] | NDArray[np.int64], shard: Shard) -> range:
+    """The records (0-based) of one shard, from the lengths of all records in bases.
+
+    Contiguous, in whole blocks, balanced by bases: a block belongs to the shard in whose part of
+    all bases its middle lies. The ranges of shards 1 ... N follow each other without a gap; with
+    fewer blocks than shards some are empty.
+    """
+    n_records = n_bases = 0
+    ends, twice_the_middles = [], []
+    for block in blocks(lengths, length_of=int):
+        block_bases = int(sum(block))
+        n_records += len(block)
+        ends.append(n_records)
+        twice_the_middles.append(2 * n_bases + block_bases)
+        n_bases += block_bases
+    # Records without any base at the very end have their middle at the end of all bases.
+    owners = [
+        min(middle * shard.count // (2 * n_bases), shard.count - 1) if n_bases else 0
+        for middle in twice_the_middles
+    ]
+    starts = [0, *ends[:-1]]
+    mine = [number for number, owner in enumerate(owners) if owner == shard.index - 1]
+    return range(starts[mine[0]], ends[mine[-1]]) if mine else range(0)
