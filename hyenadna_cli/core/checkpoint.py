@@ -190,11 +190,9 @@ def save(model: HyenaDNA, directory: Path) -> None:
         del state[HEAD]
     state |= _unusual_positions(model)
     with atomic.replace_on_success(directory / "model.safetensors", overwrite=True) as scratch:
-        safetensors.torch.save_file(
-            {name: tensor.contiguous() for name, tensor in state.items()},
-            scratch,
-            metadata={"format": "pt"},
-        )
+        # Not save_file: its files are readable by their owner only, whatever the umask.
+        tensors = {name: tensor.contiguous() for name, tensor in state.items()}
+        scratch.write_bytes(safetensors.torch.save(tensors, metadata={"format": "pt"}))
     atomic.write_text(directory / "config.json", model.config.to_json())
 
 

@@ -112,6 +112,8 @@ class TrainConfig:
     lr_schedule: Literal["cosine", "published", "constant"] = "cosine"
     """`cosine` falls from the end of warm-up to the last step; `published` does not shift its
     phase by the warm-up (as the original); `constant` stays at the peak."""
+    lr_decay_steps: int | None = None
+    """Step at which the cosine reaches its floor; None: the last step."""
     adam_betas: tuple[float, float] = (0.9, 0.999)
     """AdamW's decay rates of the first and second moment."""
     weight_decay: float = 0.1

@@ -87,7 +87,8 @@ def learning_rate_at(step: int, config: TrainConfig) -> float:
     if config.lr_schedule == "constant":
         return peak
     skipped = 0 if config.lr_schedule == "published" else config.warmup_steps
-    progress = min(1.0, (step - skipped) / max(1, config.max_steps - skipped))
+    end = config.lr_decay_steps or config.max_steps
+    progress = min(1.0, (step - skipped) / max(1, end - skipped))
     return floor + 0.5 * (peak - floor) * (1 + math.cos(math.pi * progress))
 
 
@@ -259,7 +260,8 @@ class _Run:
         parent.mkdir(exist_ok=True)
         with atomic.replace_dir_on_success(parent / name, overwrite=True) as scratch:
             checkpoint.save(self.model, scratch)
-            safetensors.torch.save_file(self._moments(), scratch / "optimiser.safetensors")
+            moments = safetensors.torch.save(self._moments())
+            (scratch / "optimiser.safetensors").write_bytes(moments)
             state = {"step": step, "train": dataclasses.asdict(self.config)}
             (scratch / "state.json").write_text(json.dumps(state, indent=2) + "\n")
         atomic.write_text(self.directory / "last", f"{name}\n")

@@ -602,3 +602,12 @@ def test_converting_an_official_checkpoint_keeps_its_numbers(name, tmp_path):
     assert (tmp_path / "model.safetensors").stat().st_size < 1_800_000
     difference = hidden.numpy() - expected[f"hidden_{length}_shift005"]
     assert np.abs(difference).max() < 1e-6
+
+
+def test_weights_are_as_readable_as_any_other_file(tmp_path):
+    checkpoint.save(HyenaDNA(ModelConfig(d_model=8, n_layer=1, d_inner=8, l_max=18)), tmp_path)
+    (tmp_path / "other").write_text("")
+
+    modes = {path.stat().st_mode for path in tmp_path.iterdir()}
+
+    assert len(modes) == 1

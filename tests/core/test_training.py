@@ -15,6 +15,7 @@ from hyenadna_cli.core.config import ModelConfig, TrainConfig
 from hyenadna_cli.core.distributed import World
 from hyenadna_cli.core.likelihood import next_base_loss, next_token_loss
 from hyenadna_cli.core.model import HyenaDNA
+from hyenadna_cli.core.pretraining import settings
 from hyenadna_cli.core.training import (
     evaluate,
     learning_rate_at,
@@ -177,6 +178,12 @@ def test_the_learning_rate_follows_the_published_formula():
     assert learning_rate_at(10, config) == pytest.approx(at_warmup_end)
     assert learning_rate_at(500, config) == pytest.approx(6e-5 + 0.5 * 5.4e-4)
     assert learning_rate_at(1_000, config) == pytest.approx(6e-5)
+
+
+def test_the_published_schedule_hardly_falls_within_the_run():
+    _, config = settings(model={}, train={}, preset="paper")
+
+    assert learning_rate_at(config.max_steps, config) > 0.99 * config.learning_rate
 
 
 def test_the_cosine_starts_at_the_end_of_the_warm_up():
