@@ -1,0 +1,97 @@
+"""The command line: commands registered, logging set up, errors turned into exit codes."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+
+from hyenadna_cli import __version__
+from hyenadna_cli.commands import embed, models, perplexity, plot, pretrain
+from hyenadna_cli.errors import HyenaDNAError, OutputError
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+app = typer.Typer(
+    name="hyenadna",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    # Plain text: help and usage errors must survive log files and narrow terminals.
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("embed")(embed.embed)
+app.command("perplexity")(perplexity.perplexity)
+app.command("pretrain")(pretrain.pretrain)
+app.add_typer(models.app, name="models")
+app.add_typer(plot.app, name="plot")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"hyenadna {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Embed, score and learn DNA with HyenaDNA, at single-nucleotide resolution."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command and exit with its code; an error becomes one line on stderr."""
+    logging.basicConfig(
+        level=logging.INFO, format="hyenadna: %(message)s", stream=sys.stderr, force=True
+    )
+    sys.exit(_flushed(_run(arguments)))
+
+
+def _run(arguments: list[str] | None) -> int:
+    try:
+        code = app(args=arguments, prog_name="hyenadna", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except HyenaDNAError as error:
+        return _report(error, error.exit_code)
+    except typer.TyperException as error:
+        return _report(error.format_message(), error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        return _report("interrupted", 130)
+    except SystemExit as end:
+        # Typer ends so when the reader (`| head`) has seen enough; that is no failure.
+        if isinstance(end.__context__, BrokenPipeError):
+            return 0
+        raise
+    except Exception as error:  # noqa: BLE001  the last resort: one line, not a traceback
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            return _report(f"standard output: {error.strerror}", OutputError.exit_code)
+        return _report(f"internal error: {type(error).__name__}: {error} (-v shows where)", 1)
+
+
+def _flushed(exit_code: int) -> int:
+    """Empty the buffer of stdout; what it refuses is dropped, or the interpreter would fail."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if exit_code == 0 and not isinstance(error, BrokenPipeError):
+            return _report(f"standard output: {error.strerror}", OutputError.exit_code)
+    return exit_code
+
+
+def _report(problem: object, exit_code: int) -> int:
+    if logging.getLogger().isEnabledFor(logging.DEBUG):
+        traceback.print_exc()
+    typer.echo(f"hyenadna: error: {problem}", err=True)
+    return exit_code

@@ -1,0 +1,194 @@
+"""`hyenadna perplexity`: how well a model predicts sequences or regions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from hyenadna_cli.commands import _options as opt
+from hyenadna_cli.commands._account import (
+    Account,
+    Destination,
+    exit_code_when_out_of_memory,
+    print_plan,
+    write_rows,
+)
+from hyenadna_cli.commands._loading import (
+    ChosenModel,
+    ModelRequest,
+    Windowing,
+    batching_settings,
+    choose_strand,
+)
+from hyenadna_cli.core.atomic import is_stream
+from hyenadna_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from hyenadna_cli.core.batching import Batcher
+    from hyenadna_cli.core.io.tsv import Cell, TsvWriter
+    from hyenadna_cli.core.perplexity import PerplexityRow
+    from hyenadna_cli.core.records import RecordSource, StrandChoice
+
+Vocabulary = Literal["acgt", "full"]
+
+_COLUMNS = (
+    "name", "chrom", "start", "end", "strand", "n_bases", "log_likelihood", "nats_per_base",
+    "bits_per_base", "perplexity",
+)  # fmt: skip
+_TEXT = (".tsv", ".txt", ".tsv.gz", ".txt.gz", ".tsv.bgz", ".txt.bgz")
+
+
+def perplexity(
+    fasta: opt.FastaOption,
+    bed: opt.BedOption = None,
+    output: opt.OutputOption = "-",
+    model: opt.ModelOption = "builtin",
+    strand: opt.StrandOption = None,
+    vocab: Annotated[
+        Vocabulary,
+        typer.Option("--vocab", help="acgt: probabilities of the four bases only, renormalised."),
+    ] = "acgt",
+    window: opt.WindowOption = None,
+    stride: opt.StrideOption = None,
+    contig_map: opt.ContigMapOption = "exact",
+    rename_chrs: opt.RenameChrsOption = None,
+    revision: opt.RevisionOption = None,
+    offline: opt.OfflineOption = False,
+    cache_dir: opt.CacheOption = None,
+    filter_shift: opt.FilterShiftOption = None,
+    device: opt.DeviceOption = "auto",
+    dtype: opt.DtypeOption = "auto",
+    kernels: opt.KernelsOption = "auto",
+    batch_size: opt.BatchSizeOption = "auto",
+    threads: opt.ThreadsOption = None,
+    force: opt.ForceOption = False,
+    resume: opt.ResumeOption = False,
+    shard: opt.ShardOption = None,
+    dry_run: opt.DryRunOption = False,
+    strict: opt.StrictOption = False,
+    stats: opt.StatsOption = None,
+    no_version: opt.NoVersionOption = False,
+    oom_exit_code: opt.OomExitCodeOption = 75,
+    verbose: opt.VerboseOption = 0,
+    quiet: opt.QuietOption = False,
+) -> None:  # fmt: skip
+    """Measure how well a model predicts each base of sequences, or of the regions of a BED file.
+
+    Writes TSV, one row a record in input order. log_likelihood is the natural log of the
+    probability of bases 2 to the last, without N; n_bases of them were scored; start and end are
+    0-based, half-open. --strand both gives the mean of the strands. A record longer than the window
+    is cut, and each base scored where it has most context on its left; the first base of a window
+    has none and is left out, unless --stride lets windows overlap.
+
+      hyenadna perplexity --fasta test_data/tiny.fa --bed test_data/regions.bed --strand both
+    """
+    from hyenadna_cli.core.records import RecordSource
+
+    chosen_strand = choose_strand(strand, bed=bed)
+    if not (output.endswith(_TEXT) or is_stream(output)):
+        raise UsageError(f"-o {output}: perplexity writes TSV; use one of {' '.join(_TEXT[:4])}")
+    windowing = Windowing(window, stride, "none", opt.parse_batch_size(batch_size))
+    destination = Destination(
+        output=output, force=force, resume=resume, shard=shard, stats=stats, strict=strict,
+        no_version=no_version,
+    )  # fmt: skip
+    destination.check()
+    request = ModelRequest(
+        model=model, revision=revision, offline=offline, cache_dir=cache_dir,
+        filter_shift=filter_shift, device=device, dtype=dtype, kernels=kernels, threads=threads,
+    )  # fmt: skip
+    with (
+        exit_code_when_out_of_memory(oom_exit_code),
+        RecordSource(fasta, bed=bed, contig_map=contig_map, rename_chrs=rename_chrs) as source,
+    ):
+        selected = destination.select(source)
+        chosen = request.choose()
+        batcher = windowing.batcher(chosen)
+        if dry_run:
+            _print_plan(source, selected, chosen, batcher, chosen_strand)
+        else:
+            _run(
+                destination, source, selected, chosen, batcher,
+                strand=chosen_strand, vocabulary=vocab,
+            )  # fmt: skip
+
+
+def _run(
+    destination: Destination,
+    source: RecordSource,
+    selected: range | None,
+    model: ChosenModel,
+    batcher: Batcher,
+    *,
+    strand: StrandChoice,
+    vocabulary: Vocabulary,
+) -> None:
+    from hyenadna_cli.core.io.tsv import TsvWriter
+    from hyenadna_cli.core.perplexity import perplexity
+
+    settings = {"strand": strand, "vocab": vocabulary, **batching_settings(batcher)}
+    made_by = destination.made_by(model, source, settings)
+    if destination.is_done(made_by):
+        return
+    account, total = Account(command="perplexity"), _Total()
+    batches = perplexity(
+        model.load(), source.read(selected), batcher=batcher, strand=strand,
+        full_vocabulary=vocabulary == "full",
+    )  # fmt: skip
+    with TsvWriter(destination.output, columns=_COLUMNS, overwrite=destination.force) as table:
+        write_rows(
+            batches, _writer(table, account, total), destination=destination,
+            n_bases=source.n_bases(selected), label="scoring",
+        )  # fmt: skip
+    account.close(destination, made_by, model=model, letters=source.letters, totals=total.results())
+
+
+class _Total:
+    """The log-likelihood of all records together."""
+
+    def __init__(self) -> None:
+        self.log_likelihood = 0.0
+        self.n_bases = 0.0
+
+    def add(self, row: PerplexityRow) -> None:
+        if row.status == "OK":
+            self.log_likelihood += row.log_likelihood
+            self.n_bases += row.n_bases
+
+    def results(self) -> dict[str, float]:
+        """Nothing where no base was scored."""
+        if not self.n_bases:
+            return {}
+        nats = -self.log_likelihood / self.n_bases
+        return {"nats_per_base": nats, "bits_per_base": nats / math.log(2)}
+
+
+def _writer(table: TsvWriter, account: Account, total: _Total) -> Callable[[PerplexityRow], None]:
+    def write(row: PerplexityRow) -> None:
+        record = row.record
+        n_bases: Cell = int(row.n_bases) if row.n_bases.is_integer() else row.n_bases
+        table.write_row((
+            record.name, record.chrom, record.start, record.end, row.strand, n_bases,
+            row.log_likelihood, row.nats_per_base, row.bits_per_base, row.perplexity,
+        ))  # fmt: skip
+        account.add(record.name, row.status, len(record.sequence))
+        total.add(row)
+
+    return write
+
+
+def _print_plan(
+    source: RecordSource,
+    selected: range | None,
+    model: ChosenModel,
+    batcher: Batcher,
+    strand: StrandChoice,
+) -> None:
+    from hyenadna_cli.core.plan import plan_run
+
+    lengths = source.measured_lengths(selected)
+    n_strands = 2 if strand == "both" else 1
+    print_plan(plan_run(lengths, config=model.config, batcher=batcher, n_strands=n_strands))

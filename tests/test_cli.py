@@ -1,0 +1,84 @@
+"""The command line as a whole: version, help, errors in one line, quiet pipes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+import hyenadna_cli
+
+
+def test_the_version_is_one_line_on_stdout(hyenadna):
+    assert hyenadna("--version") == (0, f"hyenadna {hyenadna_cli.__version__}\n", "")
+
+
+@pytest.mark.parametrize("command", ["embed", "perplexity", "pretrain", "models", "plot"])
+def test_every_command_has_help_that_names_its_purpose(hyenadna, command):
+    code, out, _ = hyenadna(command, "--help")
+
+    assert code == 0
+    assert f"Usage: hyenadna {command}" in out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["embedd"],
+        ["embed", "--fast", "x"],
+        ["embed"],
+        ["embed", "--fasta", "x.fa", "--window", "many"],
+        ["embed", "--fasta", "x.fa", "--threads", "0"],
+        ["perplexity", "--fasta", "x.fa", "--strand", "up"],
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_command_line_is_one_line_and_exit_2(hyenadna, arguments):
+    code, out, err = hyenadna(*arguments)
+
+    assert (code, out) == (2, "")
+    assert err.startswith("hyenadna: error: ")
+    assert len(err.splitlines()) == 1
+
+
+def test_a_reader_that_leaves_early_ends_the_run_quietly(tiny_model, fasta_file):
+    records = {f"record_{number}": "ACGT" * 5 for number in range(3_000)}
+    fasta = fasta_file(records, is_indexed=False)
+    command = (
+        f"set -o pipefail; {sys.executable} -m hyenadna_cli embed --fasta {fasta} -m {tiny_model} "
+        "--device cpu --threads 1 -q | head -n 1"
+    )
+
+    done = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("name\tchrom\tstart")
+
+
+def test_a_full_standard_output_is_an_output_error():
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "hyenadna_cli", "models", "list"],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+
+    assert done.returncode == 6
+    assert "No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_internal_error_is_one_line_and_exit_1(hyenadna, monkeypatch):
+    from hyenadna_cli.core import published
+
+    monkeypatch.setattr(published, "PUBLISHED", None)
+
+    code, _, err = hyenadna("models", "list")
+
+    assert code == 1
+    assert err.startswith("hyenadna: error: internal error: AttributeError")
+    assert len(err.splitlines()) == 1

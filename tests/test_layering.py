@@ -1,0 +1,107 @@
+"""The layers of the house: what may import what, read off the code itself."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import hyenadna_cli
+
+PACKAGE = Path(hyenadna_cli.__file__).parent
+
+MAY_IMPORT = {
+    "cli": {"commands", "errors"},
+    "__main__": {"cli"},
+    "commands": {"commands", "core", "errors"},
+    "core": {"core", "ops", "errors"},
+    "ops": {"ops", "errors"},
+    "errors": set(),
+    "__init__": {"core", "errors"},
+}
+SEQUENCE_SIDE = {"coordinates", "sequence", "contigs", "intervals", "windows", "io"}
+MODEL_SIDE = {"runtime", "tokenizer", "model", "heads", "checkpoint", "unpickle", "distributed"}
+
+
+def own_imports(path: Path) -> set[str]:
+    """Dotted names below the package that a file imports, those inside functions included."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{path}: relative import"
+            module = node.module
+            if module == "hyenadna_cli" or module.startswith("hyenadna_cli."):
+                base = module.removeprefix("hyenadna_cli").lstrip(".")
+                found |= {".".join(filter(None, (base, alias.name))) for alias in node.names}
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+            found |= {n.removeprefix("hyenadna_cli.") for n in names if "hyenadna_cli." in n}
+    return found - {"__version__"}
+
+
+def modules() -> list[tuple[str, Path]]:
+    return [(str(path.relative_to(PACKAGE)), path) for path in sorted(PACKAGE.rglob("*.py"))]
+
+
+@pytest.mark.parametrize(("name", "path"), modules(), ids=[name for name, _ in modules()])
+def test_no_module_imports_upward(name, path):
+    layer = name.split("/")[0].removesuffix(".py")
+
+    imported = {target.split(".")[0] for target in own_imports(path)}
+
+    assert imported <= MAY_IMPORT[layer]
+
+
+def test_the_sequence_side_and_the_model_side_do_not_know_each_other():
+    for name, path in modules():
+        parts = name.removesuffix(".py").split("/")
+        if parts[0] != "core" or len(parts) < 2:
+            continue
+        imported = {t.split(".")[1] for t in own_imports(path) if t.startswith("core.")}
+        if parts[1] in SEQUENCE_SIDE:
+            assert not imported & MODEL_SIDE, name
+        if parts[1] in MODEL_SIDE:
+            assert not imported & SEQUENCE_SIDE, name
+
+
+def test_only_tests_and_benchmarks_import_the_slow_reference():
+    for name, path in modules():
+        if name != "commands/benchmark.py":
+            assert not any(t.startswith("ops.reference") for t in own_imports(path)), name
+
+
+def test_typer_stays_in_the_commands():
+    for name, path in modules():
+        if name.split("/")[0] in ("core", "ops"):
+            assert "typer" not in path.read_text(), name
+
+
+def loaded_after(code: str, *, module: str) -> bool:
+    script = f"{code}\nimport sys\nprint({module!r} in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()[-1] == "True"
+
+
+@pytest.mark.parametrize(
+    "module", ["io.fasta", "io.bed", "io.tsv", "io.embeddings_h5", "published", "provenance"]
+)
+def test_reading_and_writing_files_never_loads_torch(module):
+    assert not loaded_after(f"import hyenadna_cli.core.{module}", module="torch")
+
+
+def test_the_command_line_starts_without_torch():
+    assert not loaded_after("import hyenadna_cli.cli", module="torch")
+
+
+def test_the_package_itself_loads_nothing():
+    code = "import hyenadna_cli"
+    assert not loaded_after(code, module="numpy")
+
+
+def test_the_model_needs_no_genomics_library():
+    code = "import hyenadna_cli.core.model, hyenadna_cli.core.checkpoint"
+    assert not loaded_after(code, module="pysam")
