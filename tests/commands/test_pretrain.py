@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import signal
 import subprocess
@@ -155,6 +156,38 @@ def test_the_time_limit_stops_with_a_checkpoint(hyenadna, genome, tmp_path):
     assert code == 143
     assert "out of time; checkpoint at step 1" in err
     assert (run / "last").read_text() == "step_00000001\n"
+
+
+def test_the_published_recipe_runs_on_a_bed_with_splits(hyenadna, genome, bed_file, tmp_path):
+    regions = [f"chr1 {start} {start + 200} train" for start in range(0, 2_000, 200)]
+    bed = bed_file(*regions, "chr2 0 400 valid", "chr2 400 800 test")
+    run = tmp_path / "run"
+
+    code, _, err = hyenadna(
+        "pretrain", "--fasta", genome, "--bed", bed, "--preset", "paper", "--d-model", 16,
+        "--max-length", 64, "--batch-bases", 256, "--max-steps", 2, "--device", "cpu",
+        "--threads", 1, "-o", run,
+    )  # fmt: skip
+
+    assert code == 0, err
+    saved = json.loads((run / "training.json").read_text())
+    assert saved["settings"]["sampling"] == "intervals"
+    assert saved["data"]["train"] == {"spans": 10, "bases": 2_000}
+    assert json.loads((run / "config.json").read_text())["filter_shift"] == 0.0
+
+
+def test_tensorboard_gets_every_step(hyenadna, genome, tmp_path):
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    run = tmp_path / "run"
+
+    code, _, err = hyenadna(
+        "pretrain", "--fasta", genome, *OPTIONS, "--max-steps", 3, "-o", run, "--tensorboard"
+    )
+
+    assert code == 0, err
+    log = events.EventAccumulator(str(run / "tensorboard"))
+    log.Reload()
+    assert [event.step for event in log.Scalars("loss")] == [1, 2, 3]
 
 
 def test_a_dry_run_prints_the_plan_and_writes_nothing(hyenadna, genome, tmp_path):
