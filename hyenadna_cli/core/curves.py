@@ -89,9 +89,9 @@ def draw(curve: Sequence[CurvePoint], path: Path, *, overwrite: bool) -> None:
     axes.plot(
         [p.bases_seen for p in curve], [p.loss for p in curve], color="#8aa4c8", label="training"
     )
-    held_out = [p for p in curve if p.valid_loss is not None]
+    held_out = [(p.bases_seen, p.valid_loss) for p in curve if p.valid_loss is not None]
     axes.plot(
-        [p.bases_seen for p in held_out], [p.valid_loss for p in held_out], "o-",
+        [seen for seen, _ in held_out], [loss for _, loss in held_out], "o-",
         color="#b03a2e", markersize=4, label="held out",
     )  # fmt: skip
     for before, after in itertools.pairwise(curve):

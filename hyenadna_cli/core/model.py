@@ -41,7 +41,8 @@ class Execution:
     """Gradient checkpointing: keep only the block boundaries, compute the rest again."""
 
 
-def _linear(x_ND: Tensor, layer: nn.Linear, execution: Execution) -> Tensor:
+def linear(x_ND: Tensor, layer: nn.Linear, execution: Execution) -> Tensor:
+    """A layer's matrix product in the precision that was chosen for them."""
     dtype = execution.matmul_dtype
     if dtype is None:
         return F.linear(x_ND, layer.weight, layer.bias)
@@ -132,14 +133,14 @@ class ImplicitFilter(nn.Module):
         """The first `n_positions` taps of every filter: order - 1 tensors (D, L)."""
         x_FL = self.pos_emb.z[0, :n_positions].T
         for index in range(self.n_hidden):
-            layer = self._linear(2 * index)
+            layer = self._layer(2 * index)
             x_FL = torch.addmm(layer.bias[:, None], layer.weight, x_FL)
             x_FL = self.implicit_filter["1"](x_FL)
         window_DL = self.modulation(self.pos_emb.t[0, :n_positions, 0])
-        weights = torch.split(self._linear(2 * self.n_hidden).weight, window_DL.shape[0])
+        weights = torch.split(self._layer(2 * self.n_hidden).weight, window_DL.shape[0])
         return tuple((weight_DF @ x_FL) * window_DL for weight_DF in weights)
 
-    def _linear(self, index: int) -> nn.Linear:
+    def _layer(self, index: int) -> nn.Linear:
         layer = self.implicit_filter[str(index)]
         assert isinstance(layer, nn.Linear)
         return layer
@@ -163,7 +164,7 @@ class HyenaOperator(nn.Module):
     def forward(self, u_BLD: Tensor, execution: Execution) -> Tensor:
         """Mix along the sequence; position t sees positions up to t."""
         n_batch, n_positions, d_model = u_BLD.shape
-        proj_PN = self._project(u_BLD.reshape(-1, d_model), execution)
+        proj_PN = self.project(u_BLD.reshape(-1, d_model), execution)
         v_DBL, gates = short_conv_gate(
             proj_PN.view(-1, n_batch, n_positions),
             self.short_filter.weight[:, 0],
@@ -177,10 +178,10 @@ class HyenaOperator(nn.Module):
             v_DBL = long_conv_gate(
                 v_DBL, filter_DL, self.filter_fn.bias, gate_DBL, kernels=execution.kernels
             )
-        y_ND = _linear(v_DBL.view(d_model, -1).T, self.out_proj, execution)
+        y_ND = linear(v_DBL.view(d_model, -1).T, self.out_proj, execution)
         return y_ND.view(n_batch, n_positions, d_model)
 
-    def _project(self, u_ND: Tensor, execution: Execution) -> Tensor:
+    def project(self, u_ND: Tensor, execution: Execution) -> Tensor:
         """in_proj straight into channels-first layout, without a transposed copy."""
         weight_PD, bias_P = self.in_proj.weight, self.in_proj.bias
         if (dtype := execution.matmul_dtype) is None:
@@ -206,8 +207,8 @@ class MLP(nn.Module):
         return torch.cat(blocks).view(x_BLD.shape) if len(blocks) > 1 else blocks[0].view_as(x_BLD)
 
     def _rows(self, x: Tensor, execution: Execution) -> Tensor:
-        hidden = F.gelu(_linear(x, self.fc1, execution), approximate="tanh")
-        return _linear(hidden, self.fc2, execution)
+        hidden = F.gelu(linear(x, self.fc1, execution), approximate="tanh")
+        return linear(hidden, self.fc2, execution)
 
 
 class Block(nn.Module):

@@ -50,7 +50,8 @@ _RESERVED = frozenset(
 )
 
 # The libraries whose version can change a number or a byte of an output.
-_LIBRARIES = ("torch", "triton", "numba", "numpy", "h5py", "pysam", "biopython", "safetensors")
+_LIBRARIES = ("torch", "triton", "numba", "numpy", "h5py", "pysam", "cyvcf2", "biopython",
+              "safetensors")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
