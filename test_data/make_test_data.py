@@ -54,6 +54,32 @@ chrM	0	2500	whole_chrM	0	+
 scaffold_4	100	700	scaffold_end	0	-
 """
 
+# contig, 1-based position, bases of REF, ALT alleles: a base stands for itself, "+ACG" for REF's
+# first base with ACG behind it and then the rest of REF, "-" for REF's first base alone,
+# "~" for REF with every base exchanged; anything else as it is.
+_VARIANTS = [
+    ("chr1", 1_500, 1, ["~"]),
+    ("chr1", 2_001, 1, ["A", "C", "G", "T"]),
+    ("chr1", 4_600, 3, ["~"]),
+    ("chr1", 4_601, 2, ["~", "-", "+TT"]),
+    ("chr1", 7_000, 1, ["+ACGTACGT"]),
+    ("chr1", 7_500, 6, ["-"]),
+    ("chr1", 14_500, 1, ["A"]),
+    ("chr1", 15_002, 1, ["~"]),
+    ("chr1", 20_000, 1, ["<DEL>", "~"]),
+    ("chr1", 29_990, 1, ["~"]),
+    ("chr1", 29_991, 2, ["~"]),
+    ("chr2", 2_400, 1, ["R"]),
+    ("chr2", 2_450, 1, ["*", "~"]),
+    ("chr2", 5_000, 1, ["N[chr1:1000["]),
+    ("chr2", 6_100, 1, []),
+    ("chrM", 20, 2, ["-"]),
+    ("chrM", 1_000, 1, ["~"]),
+    ("scaffold_4", 350, 1, ["~"]),
+]
+_WRONG_REF = 29_991
+"""On chr1: the record that disagrees with the genome."""
+
 
 def markov(rng: random.Random, length: int, steps: Mapping[str, Sequence[float]]) -> str:
     """A sequence in which each base is drawn given the one before it."""
@@ -110,10 +136,39 @@ def write_genome(path: Path) -> None:
     pysam.faidx(str(path))
 
 
+def write_variants(path: Path, genome: Path) -> None:
+    """Write a VCF of every kind of allele; the REF of one is not the genome's."""
+    lines = ["##fileformat=VCFv4.2"]
+    lines += [f"##contig=<ID={name},length={entry[0]}>" for name, entry in _CONTIGS.items()]
+    lines += [
+        '##ALT=<ID=DEL,Description="Deletion">',
+        '##INFO=<ID=AF,Number=A,Type=Float,Description="Invented allele frequency">',
+        '##FORMAT=<ID=GT,Number=1,Type=String,Description="Genotype">',
+        "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\tsample",
+    ]
+    swapped = str.maketrans("ACGT", "CGTA")
+    with pysam.FastaFile(str(genome)) as fasta:
+        for number, (name, position, n_bases, kinds) in enumerate(_VARIANTS, start=1):
+            ref = fasta.fetch(name, position - 1, position - 1 + n_bases).upper()
+            short = {"~": ref.translate(swapped), "-": ref[0]}
+            alts = []
+            for kind in kinds:
+                inserted = f"{ref[0]}{kind[1:]}{ref[1:]}" if kind.startswith("+") else kind
+                alts.append(short.get(kind, inserted))
+            if name == "chr1" and position == _WRONG_REF:
+                ref = "NN"
+            alts = [alt for alt in alts if alt != ref]
+            info = f"AF={','.join(['0.25'] * len(alts))}" if alts else "."
+            columns = [name, position, f"v{number}", ref, ",".join(alts) or ".", 50, ".", info]
+            lines.append("\t".join(map(str, [*columns, "GT", "0/1"])))
+    path.write_text("\n".join([*lines, ""]), encoding="ascii", newline="\n")
+
+
 def main(directory: Path) -> None:
     """Write every file into `directory`."""
     write_genome(directory / "tiny.fa")
     (directory / "regions.bed").write_text(_REGIONS, encoding="ascii", newline="\n")
+    write_variants(directory / "variants.vcf", directory / "tiny.fa")
 
 
 if __name__ == "__main__":

@@ -131,3 +131,30 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         yield disk
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+@pytest.fixture
+def vcf_file(text_file: FileBuilder) -> FileBuilder:
+    """`vcf_file("chr1 5 . A G", ...)`: spaces become tabs, columns left out become ".".
+
+    `header`: further `##` lines; `samples`: their names, the records then bring all columns.
+    """
+
+    def build(
+        *records: str,
+        name: str = "variants.vcf",
+        contigs: Mapping[str, int] | None = None,
+        header: tuple[str, ...] = (),
+        samples: tuple[str, ...] = (),
+        compression: Compression = "none",
+    ) -> Path:
+        declared = [f"##contig=<ID={k},length={v}>" for k, v in (contigs or {}).items()]
+        fixed = ["#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO"]
+        columns = "\t".join([*fixed, *(["FORMAT", *samples] if samples else [])])
+        lines = ["##fileformat=VCFv4.2", *declared, *header, columns]
+        for record in records:
+            cells = record.split(" ")
+            lines.append("\t".join([*cells, *["."] * (8 - len(cells))]))
+        return text_file("".join(f"{line}\n" for line in lines), name=name, compression=compression)
+
+    return build
