@@ -12,7 +12,15 @@ from typing import Annotated
 import typer
 
 from hyenadna_cli import __version__
-from hyenadna_cli.commands import embed, models, perplexity, plot, pretrain
+from hyenadna_cli.commands import (
+    embed,
+    models,
+    mutagenize,
+    perplexity,
+    plot,
+    pretrain,
+    score_variants,
+)
 from hyenadna_cli.errors import HyenaDNAError, OutputError
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -28,6 +36,8 @@ app = typer.Typer(
 app.command("embed")(embed.embed)
 app.command("perplexity")(perplexity.perplexity)
 app.command("pretrain")(pretrain.pretrain)
+app.command("mutagenize")(mutagenize.mutagenize)
+app.command("score-variants")(score_variants.score_variants)
 app.add_typer(models.app, name="models")
 app.add_typer(plot.app, name="plot")
 

@@ -22,7 +22,8 @@ MAY_IMPORT = {
     "errors": set(),
     "__init__": {"core", "errors"},
 }
-SEQUENCE_SIDE = {"coordinates", "sequence", "contigs", "intervals", "windows", "io"}
+SEQUENCE_SIDE = {"coordinates", "sequence", "contigs", "intervals", "windows", "variants",
+                 "variant_source", "io"}  # fmt: skip
 MODEL_SIDE = {"runtime", "tokenizer", "model", "heads", "checkpoint", "unpickle", "distributed"}
 
 
@@ -87,7 +88,18 @@ def loaded_after(code: str, *, module: str) -> bool:
 
 
 @pytest.mark.parametrize(
-    "module", ["io.fasta", "io.bed", "io.tsv", "io.embeddings_h5", "published", "provenance"]
+    "module",
+    [
+        "io.fasta",
+        "io.bed",
+        "io.tsv",
+        "io.embeddings_h5",
+        "io.vcf",
+        "io.vcf_writer",
+        "io.sinks",
+        "published",
+        "provenance",
+    ],
 )
 def test_reading_and_writing_files_never_loads_torch(module):
     assert not loaded_after(f"import hyenadna_cli.core.{module}", module="torch")

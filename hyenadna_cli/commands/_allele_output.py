@@ -1,0 +1,142 @@
+"""Where score-variants writes: VCF, BCF or TSV, by suffix or -O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from hyenadna_cli.core.atomic import check_output, is_stream
+from hyenadna_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from hyenadna_cli.core.coordinates import Strand
+    from hyenadna_cli.core.io.vcf import VcfRecord
+    from hyenadna_cli.core.provenance import Provenance
+    from hyenadna_cli.core.score_blocks import AlleleScore, Score, ScoreSettings
+    from hyenadna_cli.core.variant_source import VariantSource
+
+    Write = Callable[[VcfRecord, list[str], list[AlleleScore]], None]
+
+Kind = Literal["v", "z", "b", "u", "t"]
+"""VCF, bgzip VCF, BCF, uncompressed BCF, TSV."""
+
+_KIND_OF_SUFFIX: dict[str, Kind] = {
+    ".vcf": "v", ".vcf.gz": "z", ".vcf.bgz": "z", ".bcf": "b",
+    ".tsv": "t", ".txt": "t", ".tsv.gz": "t", ".txt.gz": "t", ".tsv.bgz": "t", ".txt.bgz": "t",
+}  # fmt: skip
+_TSV_COLUMNS = ("chrom", "pos", "id", "ref", "alt", "status")
+_STRAND_TAGS = {"+": "HD_LLR_FWD", "-": "HD_LLR_REV"}
+_STRAND_COLUMNS = {"+": "llr_fwd", "-": "llr_rev"}
+
+
+def kind_of(output: str) -> Kind:
+    """What a suffix stands for; a stream without one is VCF. Raises UsageError."""
+    for suffix, kind in _KIND_OF_SUFFIX.items():
+        if output.endswith(suffix):
+            return kind
+    if is_stream(output):
+        return "v"
+    raise UsageError(
+        f"-o {output}: use one of {' '.join(list(_KIND_OF_SUFFIX)[:6])}, or say -O v|z|b|u|t"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An output, its kind, and whether it has an index. Raises UsageError where it cannot."""
+
+    output: str
+    kind: Kind
+    is_indexed: bool
+
+    def __post_init__(self) -> None:
+        if self.is_indexed and (is_stream(self.output) or self.kind not in ("z", "b")):
+            raise UsageError("-W indexes a bgzip VCF or BCF file: -o out.vcf.gz or -o out.bcf")
+
+    @property
+    def is_bcf(self) -> bool:
+        """Whether the header must declare all that records use."""
+        return self.kind in ("b", "u")
+
+    def check_index(self, *, overwrite: bool) -> None:
+        """Refuse an index that could not be written. Raises OutputError."""
+        from hyenadna_cli.core.io.vcf import index_path
+
+        if self.is_indexed:
+            check_output(index_path(Path(self.output)), overwrite=overwrite)
+
+    def open(
+        self,
+        source: VariantSource,
+        settings: ScoreSettings,
+        made_by: Provenance,
+        *,
+        overwrite: bool,
+        per_strand: bool,
+    ) -> AbstractContextManager[Write]:
+        """A function that writes a record, its statuses and its scores."""
+        strands = settings.strands if per_strand else ()
+        if self.kind == "t":
+            return _tsv(self.output, settings.scores, strands, overwrite=overwrite)
+        return self._vcf(source, settings.scores, strands, made_by, overwrite=overwrite)
+
+    @contextmanager
+    def _vcf(
+        self,
+        source: VariantSource,
+        scores: Sequence[Score],
+        strands: Sequence[Strand],
+        made_by: Provenance,
+        *,
+        overwrite: bool,
+    ) -> Iterator[Write]:
+        from hyenadna_cli.core.io.vcf_writer import VcfWriter, info_entries, scored_header
+
+        assert self.kind != "t"
+        tags = [f"HD_{score.upper()}" for score in scores]
+        tags += [_STRAND_TAGS[strand] for strand in strands]
+        header = scored_header(
+            source.header, made_by, [*tags, "HD_STATUS"],
+            source.missing_header_lines(),
+        )  # fmt: skip
+        with VcfWriter(
+            self.output, output_type=self.kind, header=header, overwrite=overwrite,
+            is_indexed=self.is_indexed,
+        ) as writer:  # fmt: skip
+
+            def write(record: VcfRecord, statuses: list[str], row: list[AlleleScore]) -> None:
+                columns = zip(*(_values(allele, strands) for allele in row), strict=True)
+                values = dict(zip(tags, columns, strict=True)) if row else {}
+                writer.write(record, info_entries(values, statuses))
+
+            yield write
+
+
+@contextmanager
+def _tsv(
+    output: str, scores: Sequence[Score], strands: Sequence[Strand], *, overwrite: bool
+) -> Iterator[Write]:
+    """A row an allele; positions are 1-based, as in the VCF."""
+    from hyenadna_cli.core.io.tsv import TsvWriter
+
+    columns = (*_TSV_COLUMNS, *scores, *(_STRAND_COLUMNS[strand] for strand in strands))
+    with TsvWriter(output, columns=columns, overwrite=overwrite) as table:
+
+        def write(record: VcfRecord, statuses: list[str], row: list[AlleleScore]) -> None:
+            chrom, pos, name, ref = record.columns[:4]
+            if not row:
+                nothing = ["nan"] * (len(columns) - len(_TSV_COLUMNS))
+                table.write_row((chrom, pos, name, ref, ".", *statuses, *nothing))
+            for alt, allele in zip(record.alts, row, strict=True):
+                table.write_row(
+                    (chrom, pos, name, ref, alt, allele.status, *_values(allele, strands))
+                )
+
+        yield write
+
+
+def _values(allele: AlleleScore, strands: Sequence[Strand]) -> list[float]:
+    return [*allele.values.values(), *(allele.llr_of_strand[strand] for strand in strands)]

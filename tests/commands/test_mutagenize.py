@@ -1,0 +1,114 @@
+"""`hyenadna mutagenize` end to end: regions in, a row an SNV or a value a base out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+TEST_DATA = Path(__file__).parents[2] / "test_data"
+FASTA = TEST_DATA / "tiny.fa"
+PLAIN = ["--device", "cpu", "--threads", "1"]
+
+
+@pytest.fixture
+def run(hyenadna, tiny_model):
+    """`run("--region", ...)`: with the tiny model on the tiny genome."""
+
+    def mutagenize(*more):
+        return hyenadna("mutagenize", "--fasta", FASTA, "-m", tiny_model, *PLAIN, *more)
+
+    return mutagenize
+
+
+def tsv(text):
+    header, *rows = [line.split("\t") for line in text.splitlines()]
+    return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+def test_each_base_has_three_rows_and_n_has_none(run):
+    code, out, err = run("--region", "chr1:13,990-14,010", "--max-n-frac", "1")
+
+    rows = tsv(out)
+    assert code == 0
+    assert list(rows[0]) == ["chrom", "pos", "ref", "alt", "status", "site"]
+    assert [row["pos"] for row in rows] == [str(n) for n in range(13_990, 14_001) for _ in range(3)]
+    assert all(row["ref"] != row["alt"] for row in rows)
+    assert "33 of 33 alleles scored" in err
+
+
+@pytest.mark.parametrize("layout", ["grid", "centred"])
+def test_the_numbers_are_those_of_score_variants(run, hyenadna, tiny_model, vcf_file, layout):
+    options = ["--layout", layout, "--window", "200"]
+    rows = tsv(run("--region", "chr1:5,001-5,010", "--full", *options).out)
+    vcf = vcf_file(*(f"chr1 {row['pos']} . {row['ref']} {row['alt']}" for row in rows))
+
+    scored = hyenadna(
+        "score-variants", vcf, "--fasta", FASTA, "-m", tiny_model, "-O", "t", *PLAIN, *options
+    )
+
+    for row, expected in zip(rows, tsv(scored.out), strict=True):
+        assert row["status"] == expected["status"] == "OK"
+        for score in ("site", "llr"):
+            assert float(row[score]) == pytest.approx(float(expected[score]), abs=1e-4)
+
+
+def test_a_bedgraph_has_the_mean_of_each_base(run, tmp_path):
+    region = ["--region", "chr2:101-104", "--region", "chrM:11-12"]
+    rows = tsv(run(*region).out)
+
+    code, _, _ = run(*region, "-o", tmp_path / "x.bedgraph")
+
+    lines = [line.split("\t") for line in (tmp_path / "x.bedgraph").read_text().splitlines()]
+    assert code == 0
+    assert [line[:3] for line in lines] == [
+        *(["chr2", str(n), str(n + 1)] for n in range(100, 104)),
+        *(["chrM", str(n), str(n + 1)] for n in range(10, 12)),
+    ]
+    for number, line in enumerate(lines):
+        of_base = [float(row["site"]) for row in rows[3 * number : 3 * number + 3]]
+        assert float(line[3]) == pytest.approx(sum(of_base) / 3, rel=1e-5)
+
+
+def test_regions_may_come_from_a_bed_with_other_contig_names(run, bed_file, tmp_path):
+    bed = bed_file("1 4000 4003 island", "MT 10 12 x")
+
+    done = run("--bed", bed, "--contig-map", "auto", "-o", tmp_path / "x.tsv.gz", "--strict")
+
+    assert done.code == 0
+    manifest = json.loads((tmp_path / "x.tsv.gz.manifest.json").read_text())
+    assert manifest["rows"] == {"OK": 9, "OK_EDGE": 6}
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "problem"),
+    [
+        ([], 2, "--region"),
+        (["--region", "chr1"], 2, "chr7:140"),
+        (["--region", "chr9:1-5"], 2, "--contig-map auto"),
+        (["--region", "chr1:29,999-30,001"], 2, "30,000 bp"),
+        (["--region", "chr1:1-5", "--window", "259"], 4, "258"),
+        (["--region", "chr1:1-5", "-o", "x.png"], 2, ".bedgraph"),
+    ],
+)
+def test_what_cannot_be_is_refused(run, options, code, problem):
+    done = run(*options)
+
+    assert done.code == code
+    assert problem in done.err
+
+
+def test_a_dry_run_prints_the_plan(run):
+    done = run("--region", "chr1:1-5,000", "--dry-run")
+
+    plan = dict(line.split("\t") for line in done.out.splitlines())
+    assert (done.code, plan["bases"], plan["snvs_at_most"]) == (0, "5000", "15000")
+
+
+def test_the_example_of_the_help_runs(hyenadna, tiny_model, monkeypatch):
+    monkeypatch.chdir(TEST_DATA.parent)
+    command = "mutagenize --fasta test_data/tiny.fa --region chr1:4,001-4,100"
+
+    assert command in " ".join(hyenadna("mutagenize", "--help").out.split())
+    assert hyenadna(*command.split(), "-m", tiny_model, *PLAIN).code == 0
