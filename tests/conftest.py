@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import logging
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -82,7 +83,7 @@ def bed_file(text_file: FileBuilder) -> FileBuilder:
 
 
 @pytest.fixture
-def hyenadna(capsys: pytest.CaptureFixture[str]) -> Program:
+def hyenadna(capsys: pytest.CaptureFixture[str]) -> Iterator[Program]:
     """`hyenadna("embed", "--fasta", path)`: run the program here; gives code, out and err."""
 
     def run(*arguments: object) -> Finished:
@@ -92,7 +93,13 @@ def hyenadna(capsys: pytest.CaptureFixture[str]) -> Program:
         captured = capsys.readouterr()
         return Finished(int(exit_.value.code or 0), captured.out, captured.err)
 
-    return run
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    yield run
+    # The program logs to this test's stderr, which is closed once the test has ended.
+    for handler in set(root.handlers) - set(before):
+        root.removeHandler(handler)
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")
