@@ -49,15 +49,15 @@ def is_base(token_ids: Tensor) -> Tensor:
 class Pairs:
     """REF and ALT windows of A alleles that agree before `start`."""
 
-    ref_ids_AL: Tensor  # noqa: N815
-    alt_ids_AL: Tensor  # noqa: N815
-    ref_log_probs_ALV: Tensor  # noqa: N815
-    alt_log_probs_ALV: Tensor  # noqa: N815
+    ref_ids_AL: Tensor
+    alt_ids_AL: Tensor
+    ref_log_probs_ALV: Tensor
+    alt_log_probs_ALV: Tensor
     start: int
     """A position at or before the first difference of every pair."""
-    ref_ends_A: Tensor  # noqa: N815
+    ref_ends_A: Tensor
     """One past the last base of REF."""
-    alt_ends_A: Tensor  # noqa: N815
+    alt_ends_A: Tensor
     """One past the last base of ALT."""
 
 

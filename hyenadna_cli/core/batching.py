@@ -107,7 +107,7 @@ class Windows:
 class Batch:
     """Windows as token ids, right-padded with [PAD]."""
 
-    token_ids_BL: Tensor  # noqa: N815
+    token_ids_BL: Tensor
     """int64, on the model's device."""
     windows: Windows
     n_front: int

@@ -119,9 +119,9 @@ def score(
 class _RefPass:
     """What is known of a batch of REF windows."""
 
-    log_probs_BLV: Tensor  # noqa: N815
-    token_ids_BL: Tensor  # noqa: N815
-    hidden_BLD: Tensor | None  # noqa: N815
+    log_probs_BLV: Tensor
+    token_ids_BL: Tensor
+    hidden_BLD: Tensor | None
     """With embedding distances only."""
     states: RefStates | None
     """None if ALT windows are run whole, or not at all."""
