@@ -12,7 +12,7 @@ Attribute names are those of the official checkpoints, so that loading is a pref
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -242,10 +242,10 @@ class Embeddings(nn.Module):
 class Backbone(nn.Module):
     """Embedding, blocks, final norm."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, blocks: Iterable[nn.Module]) -> None:
         super().__init__()
         self.embeddings = Embeddings(config)
-        self.layers = nn.ModuleList(Block(config) for _ in range(config.n_layer))
+        self.layers = nn.ModuleList(blocks)
         self.ln_f = nn.LayerNorm(config.d_model, eps=config.layer_norm_epsilon)
         self.embed_dropout = config.embed_dropout
 
@@ -276,10 +276,14 @@ class HyenaDNA(nn.Module):
         super().__init__()
         self.config = config
         self.execution = execution or Execution()
-        self.backbone = Backbone(config)
+        self.backbone = self._make_backbone(config)
         self.lm_head = nn.Linear(config.d_model, config.padded_vocab_size, bias=False)
         self.lm_head.weight = self.backbone.embeddings.word_embeddings.weight
         self._initialise()
+
+    def _make_backbone(self, config: ModelConfig) -> Backbone:
+        """What lies between token ids and hidden states; `core.attention` puts another one here."""
+        return Backbone(config, (Block(config) for _ in range(config.n_layer)))
 
     @property
     def is_tied(self) -> bool:
