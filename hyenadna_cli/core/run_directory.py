@@ -1,0 +1,222 @@
+"""A training run on disk: checkpoints, the newest and the best of them, and going on from there.
+
+    run directory/
+      config.json model.safetensors training.json   the model, once training has ended
+      metrics.csv                                   one row a step
+      checkpoints/step_00001000/                    model, optimiser.safetensors, state.json
+      last                                          name of the newest checkpoint
+
+A checkpoint of a language model is a model directory. Of any other model it holds the parameters
+that train (trained.safetensors); the frozen ones come back with what the model was made from.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from hyenadna_cli.core import atomic, checkpoint
+from hyenadna_cli.core.config import TrainConfig
+from hyenadna_cli.core.model import HyenaDNA
+from hyenadna_cli.errors import CheckpointError, UsageError
+
+_TRAINED = "trained.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """How far a run has come; part of every checkpoint."""
+
+    step: int = 0
+    """Optimiser steps done."""
+    best_step: int | None = None
+    """The step whose weights scored best so far."""
+    best_score: float | None = None
+    n_since_best: int = 0
+    """Validations after the best one."""
+    is_done: bool = False
+    """Whether the last step, or the one that ended the run early, is behind."""
+
+
+def read_progress(run_dir: Path) -> Progress:
+    """How far the run in a directory has come, by its last checkpoint."""
+    directory = _last_checkpoint(run_dir)
+    if directory is None:
+        return Progress()
+    return Progress(**json.loads((directory / "state.json").read_text())["progress"])
+
+
+def restore_best(model: nn.Module, run_dir: Path) -> Progress:
+    """Load the weights that scored best, or the last ones where nothing was scored."""
+    progress = read_progress(run_dir)
+    step = progress.best_step or progress.step
+    _restore_weights(model, run_dir / "checkpoints" / _checkpoint_name(step))
+    return progress
+
+
+class RunState:
+    """A run directory and the state that a checkpoint must hold."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimiser: torch.optim.Optimizer,
+        config: TrainConfig,
+        directory: Path,
+        *,
+        about: Mapping[str, Any],
+    ) -> None:
+        """`about` is JSON that a resumed run must agree on."""
+        self.model, self.optimiser = model, optimiser
+        self.config, self.directory = config, directory
+        self.about = json.loads(json.dumps(about))  # as a file gives it back: tuples become lists
+        self.names = {p: name for name, p in model.named_parameters()}
+
+    def append(self, values: Mapping[str, float | None]) -> None:
+        """Add a row to metrics.csv; its columns are the keys."""
+        path = self.directory / "metrics.csv"
+        is_new = not path.exists()
+        with path.open("a", newline="") as handle:
+            writer = csv.DictWriter(handle, values, lineterminator="\n")
+            if is_new:
+                writer.writeheader()
+            writer.writerow(
+                {k: format(v, ".9g") if isinstance(v, float) else v for k, v in values.items()}
+            )
+
+    def save(self, progress: Progress) -> None:
+        """Write a checkpoint, point `last` at it, and drop all but the best and the newest."""
+        name = _checkpoint_name(progress.step)
+        parent = self.directory / "checkpoints"
+        parent.mkdir(exist_ok=True)
+        with atomic.replace_dir_on_success(parent / name, overwrite=True) as scratch:
+            _save_weights(self.model, scratch)
+            moments = safetensors.torch.save(self._moments())
+            (scratch / "optimiser.safetensors").write_bytes(moments)
+            state = {
+                "step": progress.step,
+                "progress": dataclasses.asdict(progress),
+                "train": dataclasses.asdict(self.config),
+                "about": self.about,
+            }
+            (scratch / "state.json").write_text(json.dumps(state, indent=2) + "\n")
+        atomic.write_text(self.directory / "last", f"{name}\n")
+        best = None if progress.best_step is None else _checkpoint_name(progress.best_step)
+        for old in sorted(parent.glob("step_????????"))[: -self.config.keep_last]:
+            if old.name != best:
+                for file in old.iterdir():
+                    file.unlink()
+                old.rmdir()
+
+    def resume(self, *, is_main: bool) -> Progress:
+        """Load the last checkpoint, if any; returns what is done."""
+        directory = _last_checkpoint(self.directory)
+        if directory is None:
+            return Progress()
+        state = json.loads((directory / "state.json").read_text())
+        saved = TrainConfig.from_mapping(state["train"])
+        _require_same(saved, self.config)
+        _require_same_about(state["about"], self.about)
+        _restore_weights(self.model, directory)
+        self._restore(safetensors.torch.load_file(directory / "optimiser.safetensors"))
+        if is_main:
+            self._forget_after(state["step"])
+        return Progress(**state["progress"])
+
+    def _moments(self) -> dict[str, Tensor]:
+        return {
+            f"{name}:{key}": value.contiguous()
+            for parameter, name in self.names.items()
+            for key, value in self.optimiser.state.get(parameter, {}).items()
+        }
+
+    def _restore(self, moments: dict[str, Tensor]) -> None:
+        by_parameter: dict[str, dict[str, Tensor]] = {}
+        for name, value in moments.items():
+            parameter_name, key = name.rsplit(":", 1)
+            by_parameter.setdefault(parameter_name, {})[key] = value
+        for parameter, name in self.names.items():
+            if name in by_parameter:
+                # The step counter lives on the CPU; the moments live with their parameter.
+                self.optimiser.state[parameter] = {
+                    key: value if key == "step" else value.to(parameter.device)
+                    for key, value in by_parameter[name].items()
+                }
+
+    def _forget_after(self, step: int) -> None:
+        """Drop the rows of metrics.csv that the resumed run will write again."""
+        path = self.directory / "metrics.csv"
+        if path.exists():
+            header, *rows = path.read_text().splitlines(keepends=True)
+            kept = [row for row in rows if row.endswith("\n") and int(row.split(",")[0]) <= step]
+            atomic.write_text(path, "".join([header, *kept]))
+
+
+def _checkpoint_name(step: int) -> str:
+    return f"step_{step:08d}"
+
+
+def _last_checkpoint(run_dir: Path) -> Path | None:
+    pointer = run_dir / "last"
+    return run_dir / "checkpoints" / pointer.read_text().strip() if pointer.exists() else None
+
+
+def _save_weights(model: nn.Module, directory: Path) -> None:
+    if isinstance(model, HyenaDNA):
+        checkpoint.save(model, directory)
+        return
+    trained = {
+        name: parameter.detach().contiguous()
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad
+    }
+    (directory / _TRAINED).write_bytes(safetensors.torch.save(trained))
+
+
+def _restore_weights(model: nn.Module, directory: Path) -> None:
+    """Raises CheckpointError if the weights are those of another model."""
+    if isinstance(model, HyenaDNA):
+        loaded, _ = checkpoint.load(directory)
+        if loaded.config != model.config:
+            raise CheckpointError(f"{directory}: its model has another shape: {loaded.config}")
+        model.load_state_dict(loaded.state_dict())
+        return
+    trained = safetensors.torch.load_file(directory / _TRAINED)
+    shapes = {name: p.shape for name, p in model.named_parameters() if p.requires_grad}
+    if {name: tensor.shape for name, tensor in trained.items()} != shapes:
+        raise CheckpointError(f"{directory}: holds the weights of another model")
+    model.load_state_dict(trained, strict=False)
+
+
+_MAY_CHANGE = {"save_every", "keep_last", "valid_every", "valid_bases", "recompute_blocks"}
+"""Settings that do not alter the weights, and so may differ on resuming."""
+
+
+def _require_same(saved: TrainConfig, now: TrainConfig) -> None:
+    before, after = dataclasses.asdict(saved), dataclasses.asdict(now)
+    changed = [
+        f"{name} was {before[name]}, is {after[name]}"
+        for name in before
+        if name not in _MAY_CHANGE and before[name] != after[name]
+    ]
+    if changed:
+        raise UsageError(f"--resume needs the settings of the first run: {'; '.join(changed)}")
+
+
+def _require_same_about(saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    changed = [
+        f"{name} was {saved.get(name)}, is {now.get(name)}"
+        for name in sorted(saved.keys() | now.keys())
+        if saved.get(name) != now.get(name)
+    ]
+    if changed:
+        raise UsageError(f"--resume needs the data of the first run: {'; '.join(changed)}")
