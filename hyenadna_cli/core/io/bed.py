@@ -38,6 +38,8 @@ class Region:
     has_strand: bool
     columns: tuple[str, ...]
     """The 7th column and all after it."""
+    line: int
+    """1-based."""
 
 
 def read_regions(path: Path | str, *, contigs: ContigNames) -> Iterator[Region]:
@@ -52,7 +54,7 @@ def read_regions(path: Path | str, *, contigs: ContigNames) -> Iterator[Region]:
             if not first_word or first_word[0] in _SKIPPED_WORDS or first_word[0][0] == "#":
                 continue
             try:
-                region = _region(_columns(line), contigs)
+                region = _region(_columns(line), contigs, number)
             except ValueError as error:
                 raise InputFileError(path, str(error), line=number) from None
             yield region
@@ -63,7 +65,7 @@ def _columns(line: str) -> list[str]:
     return [column.strip() for column in line.split("\t")] if "\t" in line else line.split()
 
 
-def _region(columns: list[str], contigs: ContigNames) -> Region:
+def _region(columns: list[str], contigs: ContigNames, line: int) -> Region:
     if len(columns) < 3:
         raise ValueError(f"has {len(columns)} column(s); a BED line needs chrom, start and end")
     chrom, start_text, end_text = columns[:3]
@@ -84,6 +86,7 @@ def _region(columns: list[str], contigs: ContigNames) -> Region:
         name=f"{chrom}:{start}-{end}" if name in ("", ".") else name,
         has_strand=strand in ("+", "-"),
         columns=tuple(columns[6:]),
+        line=line,
     )
 
 

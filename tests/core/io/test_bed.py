@@ -32,6 +32,7 @@ def test_three_columns_are_a_region_on_the_plus_strand_named_by_its_place(
         name="chr1:0-1000",
         has_strand=False,
         columns=(),
+        line=1,
     )
 
 
@@ -44,6 +45,7 @@ def test_all_columns_are_read(bed_file: FileBuilder) -> None:
         name="BRCA1",
         has_strand=True,
         columns=("train", "x"),
+        line=1,
     )
 
 

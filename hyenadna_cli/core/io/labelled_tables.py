@@ -1,0 +1,278 @@
+"""Tables of labelled sequences, CSV or TSV, to rows; one header line, columns found by name.
+
+| column | read as |
+|---|---|
+| `sequence`, `seq`, `dna` | the bases, in reading direction |
+| `chrom`, `chr`, `contig`, `region`, `seqname` | contig of `start` to `end`, 0-based half-open |
+| `chr_no` | contig number from 0, the last one X, as in HyenaDNA's chromatin tables |
+| `strand` | `+` or `-`; `.` or empty is `+` |
+| `name`, `id` | name of the row |
+| `split` | train, valid (val, validation, dev) or test |
+| `label`, `labels`, `target`, `class`, `y`, all `y_...` | the label(s), unless others are named |
+
+Without any of the label names, every other column is a label. A row with both a sequence and
+coordinates is read from its sequence; its coordinates serve the report on leakage.
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Literal
+
+from hyenadna_cli.core.contigs import ContigNames
+from hyenadna_cli.core.coordinates import Interval, Strand, to_one_based
+from hyenadna_cli.core.io.streams import open_text
+from hyenadna_cli.core.sequence import LetterCounts, LetterError, clean
+from hyenadna_cli.errors import InputFileError
+
+Split = Literal["train", "valid", "test"]
+
+SPLIT_NAMES: dict[str, Split] = {
+    "train": "train",
+    "training": "train",
+    "valid": "valid",
+    "val": "valid",
+    "validation": "valid",
+    "dev": "valid",
+    "test": "test",
+}
+"""What people call the three splits."""
+
+_SEQUENCE = ("sequence", "seq", "dna")
+_CONTIG = ("chrom", "#chrom", "chr", "contig", "region", "seqname")
+_CONTIG_NUMBER = "chr_no"
+_NAME = ("name", "id")
+_LABEL = ("label", "labels", "target", "class", "y")
+_OTHER = ("start", "end", "strand", "split", "length", "")
+_STRANDS: dict[str, Strand] = {"+": "+", "-": "-", ".": "+", "": "+"}
+_N_AUTOSOMES = 22
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRow:
+    """One row as read: where it stands, its bases or where they are, and its label texts."""
+
+    path: str
+    line: int
+    """1-based; in a FASTA the number of the record."""
+    name: str
+    sequence: str | None
+    """Upper case A, C, G, T, N in reading direction; None: fetch `interval`."""
+    interval: Interval | None
+    labels: tuple[str, ...]
+    """One text for each label column; empty if the file has none."""
+    split: Split | None
+
+    def error(self, problem: str) -> InputFileError:
+        """An error about this row."""
+        return InputFileError(self.path, problem, line=self.line)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelTable:
+    """The label columns of a table, and its rows, which are read as they are asked for."""
+
+    label_columns: tuple[str, ...]
+    rows: Iterator[LabelRow]
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """Where the columns stand; None where a table has no such column."""
+
+    sequence: int | None
+    contig: int | None
+    contig_number: int | None
+    start: int | None
+    end: int | None
+    strand: int | None
+    name: int | None
+    split: int | None
+    labels: tuple[int, ...]
+    label_names: tuple[str, ...]
+    n_columns: int
+
+    @property
+    def has_coordinates(self) -> bool:
+        has_contig = self.contig is not None or self.contig_number is not None
+        return has_contig and self.start is not None and self.end is not None
+
+
+def read_label_table(
+    path: Path | str,
+    *,
+    contigs: ContigNames | None,
+    letters: LetterCounts,
+    label_columns: Sequence[str] = (),
+) -> LabelTable:
+    """Open a table (plain, gzip, bgzip); `contigs` are those of the FASTA, if there is one.
+
+    The header is read at once. Raises InputFileError, also while rows are read, naming the line:
+    columns missing or unclear, wrong number of cells, letters that are no IUPAC code, coordinates
+    outside the FASTA, a split that is none.
+    """
+    lines = _lines(path)
+    header = next(lines, None)
+    if header is None:
+        raise InputFileError(path, "is empty: a table of labelled sequences needs a header line")
+    columns = _find_columns(path, header[1], label_columns)
+    if columns.sequence is None and contigs is None:
+        raise InputFileError(path, "has coordinates and no sequences; give the genome with --fasta")
+    rows = (_row(path, line, cells, columns, contigs, letters) for line, cells in lines)
+    return LabelTable(columns.label_names, rows)
+
+
+def _lines(path: Path | str) -> Iterator[tuple[int, list[str]]]:
+    """The line number and the cells of every line that is not blank."""
+    with open_text(path) as text:
+        first = next(text, "").removeprefix("\ufeff")
+        delimiter = "\t" if "\t" in first else ","
+        # The module's limit is for all readers, and 128 kB is less than a long sequence.
+        csv.field_size_limit(sys.maxsize)
+        reader = csv.reader(chain([first], text), delimiter=delimiter)
+        try:
+            for cells in reader:
+                if any(cells):
+                    yield reader.line_num, [cell.strip() for cell in cells]
+        except csv.Error as error:
+            raise InputFileError(path, f"is not a table: {error}", line=reader.line_num) from None
+
+
+def _find_columns(path: Path | str, header: list[str], wanted: Sequence[str]) -> _Columns:
+    lowered = [cell.lower() for cell in header]
+    if len(set(header)) < len(header):
+        raise InputFileError(path, "two columns have the same name", line=1)
+
+    def first(*names: str) -> int | None:
+        return next((lowered.index(name) for name in names if name in lowered), None)
+
+    labels = _label_columns(path, header, lowered, wanted)
+    found = _Columns(
+        sequence=first(*_SEQUENCE),
+        contig=first(*_CONTIG),
+        contig_number=first(_CONTIG_NUMBER),
+        start=first("start"),
+        end=first("end"),
+        strand=first("strand"),
+        name=first(*_NAME),
+        split=first("split"),
+        labels=labels,
+        label_names=tuple(header[index].removeprefix("y_") for index in labels),
+        n_columns=len(header),
+    )
+    if found.sequence is None and not found.has_coordinates:
+        raise InputFileError(
+            path,
+            f"has the columns {', '.join(header[:8])}; needs a header line with `sequence`, "
+            "or with `chrom`, `start` and `end`",
+            line=1,
+        )
+    return found
+
+
+def _label_columns(
+    path: Path | str, header: list[str], lowered: list[str], wanted: Sequence[str]
+) -> tuple[int, ...]:
+    if wanted:
+        if missing := [name for name in wanted if name not in header]:
+            raise InputFileError(
+                path, f"has no column {missing[0]!r} (it has {', '.join(header[:8])})", line=1
+            )
+        return tuple(header.index(name) for name in wanted)
+    for name in _LABEL:
+        if name in lowered:
+            return (lowered.index(name),)
+    prefixed = tuple(index for index, name in enumerate(lowered) if name.startswith("y_"))
+    known = {*_SEQUENCE, *_CONTIG, _CONTIG_NUMBER, *_NAME, *_OTHER}
+    return prefixed or tuple(i for i, name in enumerate(lowered) if name not in known)
+
+
+def _row(
+    path: Path | str,
+    line: int,
+    cells: list[str],
+    columns: _Columns,
+    contigs: ContigNames | None,
+    letters: LetterCounts,
+) -> LabelRow:
+    try:
+        if len(cells) != columns.n_columns:
+            raise ValueError(f"has {len(cells)} cells; the header has {columns.n_columns}")
+        interval = _interval(cells, columns, contigs) if columns.has_coordinates else None
+        sequence = None
+        if columns.sequence is not None:
+            sequence = _sequence(cells[columns.sequence], letters)
+        name = cells[columns.name] if columns.name is not None else ""
+        if not name and columns.sequence is None:
+            assert interval is not None
+            name = f"{interval.contig}:{interval.start}-{interval.end}"
+        return LabelRow(
+            path=str(path),
+            line=line,
+            name=name or f"row_{line}",
+            sequence=sequence,
+            interval=interval,
+            labels=tuple(cells[index] for index in columns.labels),
+            split=_split(cells[columns.split]) if columns.split is not None else None,
+        )
+    except LetterError as error:
+        raise InputFileError(
+            path, f"{error} (base {to_one_based(error.position):,} of the sequence)", line=line
+        ) from None
+    except ValueError as error:
+        raise InputFileError(path, str(error), line=line) from None
+
+
+def _sequence(text: str, letters: LetterCounts) -> str:
+    cleaned = clean(text)
+    letters.add(cleaned)
+    if not cleaned.sequence:
+        raise ValueError("the sequence is empty")
+    return cleaned.sequence.upper()
+
+
+def _split(text: str) -> Split:
+    split = SPLIT_NAMES.get(text.lower())
+    if split is None:
+        raise ValueError(f"split {text!r} is none of train, valid, test")
+    return split
+
+
+def _interval(cells: list[str], columns: _Columns, contigs: ContigNames | None) -> Interval:
+    """Checked against the FASTA where there is one."""
+    assert columns.start is not None
+    assert columns.end is not None
+    start, end = _coordinate("start", cells[columns.start]), _coordinate("end", cells[columns.end])
+    if start >= end:
+        raise ValueError(f"start {start:,} is not before end {end:,} (0-based, half-open)")
+    strand = cells[columns.strand] if columns.strand is not None else ""
+    if strand not in _STRANDS:
+        raise ValueError(f"strand {strand!r} is none of + - .")
+    name = _contig(cells, columns)
+    if contigs is None:
+        return Interval(name, start, end, _STRANDS[strand])
+    contig = contigs.resolve(name)
+    if contig is None:
+        raise ValueError(contigs.explain_missing(name))
+    if end > contigs.lengths[contig]:
+        raise ValueError(f"end {end:,} is past {contig}, which has {contigs.lengths[contig]:,} bp")
+    return Interval(contig, start, end, _STRANDS[strand])
+
+
+def _contig(cells: list[str], columns: _Columns) -> str:
+    if columns.contig is not None:
+        return cells[columns.contig]
+    assert columns.contig_number is not None
+    number = _coordinate(_CONTIG_NUMBER, cells[columns.contig_number])
+    return f"chr{to_one_based(number)}" if number < _N_AUTOSOMES else "chrX"
+
+
+def _coordinate(column: str, text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError(f"{column} {text!r} is not a whole number from 0 up")
+    return int(text)
