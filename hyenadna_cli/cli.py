@@ -14,6 +14,7 @@ import typer
 from hyenadna_cli import __version__
 from hyenadna_cli.commands import (
     embed,
+    merge,
     models,
     mutagenize,
     perplexity,
@@ -38,6 +39,7 @@ app.command("perplexity")(perplexity.perplexity)
 app.command("pretrain")(pretrain.pretrain)
 app.command("mutagenize")(mutagenize.mutagenize)
 app.command("score-variants")(score_variants.score_variants)
+app.command("merge")(merge.merge)
 app.add_typer(models.app, name="models")
 app.add_typer(plot.app, name="plot")
 

@@ -97,6 +97,7 @@ def loaded_after(code: str, *, module: str) -> bool:
         "io.vcf",
         "io.vcf_writer",
         "io.sinks",
+        "merging",
         "published",
         "provenance",
     ],

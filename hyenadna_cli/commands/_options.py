@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Literal
@@ -47,6 +48,15 @@ def parse_batch_size(text: str) -> int | None:
     if not text.isdigit() or int(text) < 1:
         raise typer.BadParameter(f"{text!r} is neither auto nor a number of sequences")
     return int(text)
+
+
+def _resolve_shard(text: str | None) -> str | None:
+    """`auto` as `i/N`; anything else as it is."""
+    if text != "auto":
+        return text
+    from hyenadna_cli.core.shards import Shard
+
+    return str(Shard.of_array_task(os.environ))
 
 
 def _set_verbose(count: int) -> int:
@@ -165,8 +175,11 @@ ResumeOption = Annotated[
 ]
 ShardOption = Annotated[
     str | None,
-    typer.Option("--shard", metavar="i/N", help="Only the i-th of N parts of the input."),
-]
+    typer.Option(
+        "--shard", metavar="i/N|auto", callback=_resolve_shard,
+        help="Only the i-th of N parts of the input; auto: of the Slurm, LSF or SGE array.",
+    ),
+]  # fmt: skip
 DryRunOption = Annotated[
     bool, typer.Option("--dry-run", help="Check the inputs, print the plan, and stop.")
 ]

@@ -169,16 +169,79 @@ def collect(
         settings=dict(settings),
         inputs=files,
     )
-    if reproducible:
-        return record
+    return stamp(record, command=command, device=device, reproducible=reproducible)
+
+
+def stamp(
+    record: Provenance, *, command: Sequence[str] | None, device: str | None, reproducible: bool
+) -> Provenance:
+    """`record` as made by this process, now; `reproducible` leaves all of that out."""
     return replace(
         record,
-        version=__version__,
-        libraries=_library_versions(),
-        command=None if command is None else shlex.join(command),
-        created=_now(),
-        device=device,
+        version=None if reproducible else __version__,
+        libraries={} if reproducible else _library_versions(),
+        command=None if reproducible or command is None else shlex.join(command),
+        created=None if reproducible else _now(),
+        device=None if reproducible else device,
     )
+
+
+def manifest_path(output: Path) -> Path:
+    """Where the manifest of an output lies."""
+    return output.with_name(f"{output.name}.manifest.json")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Manifest:
+    """What the manifest of an output says."""
+
+    made_by: Provenance
+    sha256: str
+    """Of the output."""
+    rows: dict[str, int]
+    """Records per status."""
+    shard: str | None
+    """`3/16`."""
+
+
+def read_manifest(output: Path) -> Manifest:
+    """The manifest of `output`. Raises InputFileError if it is missing or not one."""
+    path = manifest_path(output)
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if found["format"] != MANIFEST_FORMAT:
+            raise ValueError
+        if (version := found["format-version"]) > MANIFEST_VERSION:
+            problem = f"has format version {version}; this hyenadna reads {MANIFEST_VERSION}"
+            raise InputFileError(path, problem)
+        model = found.get("model", {})
+        return Manifest(
+            made_by=Provenance(
+                version=found.get("version"),
+                libraries=found.get("libraries", {}),
+                command=found.get("command"),
+                created=found.get("created"),
+                device=found.get("device"),
+                model_name=model.get("name"),
+                model_revision=model.get("revision"),
+                model_sha256=model.get("sha256"),
+                settings=found["settings"],
+                inputs=tuple(InputFile(i["path"], i.get("size")) for i in found["inputs"]),
+            ),
+            sha256=found["output"]["sha256"],
+            rows=found["rows"],
+            shard=found.get("shard"),
+        )
+    except OSError as error:
+        raise InputFileError(path, f"cannot be read: {error.strerror or error}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputFileError(path, "is not a manifest of hyenadna") from error
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_manifest(
@@ -203,7 +266,7 @@ def write_manifest(
         "shard": shard,
         "seconds": None if provenance.is_reproducible else round(seconds, 3),
     }
-    manifest = output.with_name(f"{output.name}.manifest.json")
+    manifest = manifest_path(output)
     write_text(manifest, json.dumps(_known(entries), indent=2, ensure_ascii=False) + "\n")
     return manifest
 

@@ -9,7 +9,7 @@ whatever N is, and the shards of any N, put together, are the same rows to the l
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -21,6 +21,14 @@ from hyenadna_cli.errors import UsageError
 BLOCK_RECORDS = 256
 BLOCK_BASES = 1_000_000
 """A block closes with the record that brings it to either of these."""
+
+_ARRAY_VARIABLES = {
+    "Slurm": ("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_MAX",
+              "SLURM_ARRAY_TASK_STEP"),
+    "LSF": ("LSB_JOBINDEX", "LSB_JOBINDEX_START", "LSB_JOBINDEX_END", "LSB_JOBINDEX_STEP"),
+    "SGE": ("SGE_TASK_ID", "SGE_TASK_FIRST", "SGE_TASK_LAST", "SGE_TASK_STEPSIZE"),
+}  # fmt: skip
+"""Task, first, last, step; what is not set is 1. LSF says 0, SGE "undefined", outside an array."""
 
 Item = TypeVar("Item")
 
@@ -39,6 +47,30 @@ class Shard:
         if match is None or not 1 <= int(match[1]) <= int(match[2]):
             raise UsageError(f"--shard {text}: use i/N with 1 <= i <= N, such as 3/16")
         return cls(int(match[1]), int(match[2]))
+
+    @classmethod
+    def of_array_task(cls, environment: Mapping[str, str]) -> Shard:
+        """The shard of this task of a Slurm, LSF or SGE array, which starts at 1 (or 0).
+
+        Raises UsageError outside an array, and for an array that is a part of another one: there
+        nobody but the user knows how many shards there are.
+        """
+        for scheduler, names in _ARRAY_VARIABLES.items():
+            found = [environment.get(name, "") for name in names]
+            if found[0].isdecimal() and not (scheduler == "LSF" and found[0] == "0"):
+                break
+        else:
+            raise UsageError("--shard auto: this is no task of a Slurm, LSF or SGE array; use i/N")
+        task, first, last, step = (int(text) if text.isdecimal() else 1 for text in found)
+        count = (last - first) // max(1, step) + 1
+        asked = environment.get("SLURM_ARRAY_TASK_COUNT", "") if scheduler == "Slurm" else ""
+        is_part = first > 1 or (asked.isdecimal() and int(asked) != count)
+        if is_part or not found[2].isdecimal():
+            raise UsageError(
+                f"--shard auto: the {scheduler} array is not 1-N as a whole, so the number of "
+                f"shards is not known; use --shard ${names[0]}/N"
+            )
+        return cls((task - first) // step + 1, count)
 
     def __str__(self) -> str:
         """`3/16`."""

@@ -65,3 +65,46 @@ def test_a_shard_is_written_as_it_is_read():
 def test_a_shard_that_does_not_exist_is_refused(text):
     with pytest.raises(UsageError, match="i/N"):
         Shard.parse(text)
+
+
+SLURM = {
+    "SLURM_ARRAY_TASK_ID": "3", "SLURM_ARRAY_TASK_MIN": "1", "SLURM_ARRAY_TASK_MAX": "7",
+    "SLURM_ARRAY_TASK_STEP": "1", "SLURM_ARRAY_TASK_COUNT": "7",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("environment", "shard"),
+    [
+        (SLURM, "3/7"),
+        ({**SLURM, "SLURM_ARRAY_TASK_MIN": "0", "SLURM_ARRAY_TASK_COUNT": "8"}, "4/8"),
+        (
+            {**SLURM, "SLURM_ARRAY_TASK_STEP": "2", "SLURM_ARRAY_TASK_COUNT": "4"},
+            "2/4",
+        ),
+        ({"LSB_JOBINDEX": "2", "LSB_JOBINDEX_END": "5"}, "2/5"),
+        (
+            {"LSB_JOBINDEX": "0", "SGE_TASK_ID": "4", "SGE_TASK_FIRST": "1",
+             "SGE_TASK_LAST": "4", "SGE_TASK_STEPSIZE": "1"},
+            "4/4",
+        ),
+    ],
+)  # fmt: skip
+def test_an_array_task_is_a_shard(environment, shard):
+    assert str(Shard.of_array_task(environment)) == shard
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {},
+        {"SGE_TASK_ID": "undefined"},
+        {"LSB_JOBINDEX": "0"},
+        {**SLURM, "SLURM_ARRAY_TASK_MIN": "3"},
+        {**SLURM, "SLURM_ARRAY_TASK_COUNT": "2"},  # --array=1,3,7
+        {"LSB_JOBINDEX": "2"},
+    ],
+)
+def test_outside_an_array_and_in_a_part_of_one_the_shard_is_not_guessed(environment):
+    with pytest.raises(UsageError, match="--shard"):
+        Shard.of_array_task(environment)

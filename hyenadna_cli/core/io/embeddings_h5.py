@@ -38,7 +38,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -104,7 +104,9 @@ class PooledWriter:
         d_model: int,
         made_by: Provenance,
         overwrite: bool,
+        virtual: Mapping[str, h5py.VirtualLayout] | None = None,
     ) -> None:
+        """`virtual`: where the vectors of each key already are; rows then bring none."""
         if not keys or len(set(keys)) < len(keys) or any("/" in key for key in keys):
             raise ValueError(f"keys must be one or more, different and without '/', got {keys}")
         self._path = path
@@ -112,6 +114,7 @@ class PooledWriter:
         self._d_model = d_model
         self._made_by = made_by
         self._overwrite = overwrite
+        self._virtual = virtual
         self._names = UniqueNames()
         self._n_rows = 0
 
@@ -132,7 +135,7 @@ class PooledWriter:
 
     def append(self, row: EmbeddingRow) -> None:
         """Add one record. Raises ValueError if a vector is missing or of another size."""
-        for key in self._keys:
+        for key in self._vectors:
             if key not in row.vectors or row.vectors[key].shape != (self._d_model,):
                 raise ValueError(f"{row.name} needs a vector {key} of {self._d_model} numbers")
         name = self._names.unique(row.name)
@@ -159,10 +162,14 @@ class PooledWriter:
         dims = [f"dim_{i}" for i in range(self._d_model)]
         _mark(var.create_dataset("_index", data=dims, dtype=TEXT), "string-array", "0.2.0")
         _group(root, "obsm", "dict", "0.1.0")
-        self._vectors = {
-            key: _column(output, "obsm/" + key if i else "X", np.float32, width=self._d_model)
-            for i, key in enumerate(self._keys)
-        }
+        self._vectors = {}
+        for i, key in enumerate(self._keys):
+            name = "obsm/" + key if i else "X"
+            if self._virtual is None:
+                self._vectors[key] = _column(output, name, np.float32, width=self._d_model)
+            else:
+                linked = root.create_virtual_dataset(name, self._virtual[key])
+                _mark(linked, "array", "0.2.0")
         uns = _group(_group(root, "uns", "dict", "0.1.0"), "hyenadna", "dict", "0.1.0")
         facts = {**_facts(POOLED_FORMAT), "X": self._keys[0], **self._made_by.as_attrs()}
         for name, value in facts.items():
@@ -186,10 +193,13 @@ class TokenWriter:
         dtype: Literal["float32", "float16"],
         made_by: Provenance,
         overwrite: bool,
+        virtual: h5py.VirtualLayout | None = None,
     ) -> None:
+        """`virtual`: where the rows already are; `append_virtual` then stands for `append`."""
         self._path = path
         self._d_model = d_model
         self._dtype = dtype
+        self._virtual = virtual
         self._made_by = made_by
         self._overwrite = overwrite
         self._n_rows = 0
@@ -227,7 +237,18 @@ class TokenWriter:
             raise OutputError(
                 f"{self._path}: a value of {name} is too large for {self._dtype}; write float32"
             ) from error
-        self._n_rows += len(data)
+        self._append_region(name, chrom, start, end, strand, n_rows=len(data))
+
+    def append_virtual(
+        self, name: str, chrom: str, start: int, end: int, strand: str, *, n_rows: int
+    ) -> None:
+        """Add one record whose rows are the next `n_rows` of `virtual`."""
+        self._append_region(name, chrom, start, end, strand, n_rows=n_rows)
+
+    def _append_region(
+        self, name: str, chrom: str, start: int, end: int, strand: str, *, n_rows: int
+    ) -> None:
+        self._n_rows += n_rows
         self._offsets.append(self._n_rows)
         for dataset, value in zip(
             self._regions.values(), (name, chrom, start, end, strand), strict=True
@@ -236,7 +257,10 @@ class TokenWriter:
 
     def _lay_out(self, output: GrowingFile) -> None:
         output.root.attrs.update({**_facts(TOKEN_FORMAT), **self._made_by.as_attrs()})
-        self._data = output.dataset("tokens/data", dtype=self._dtype, width=self._d_model)
+        if self._virtual is None:
+            self._data = output.dataset("tokens/data", dtype=self._dtype, width=self._d_model)
+        else:
+            output.root.create_group("tokens").create_virtual_dataset("data", self._virtual)
         self._offsets = output.dataset("tokens/offsets", dtype=np.int64)
         self._offsets.append(0)
         self._regions = {
@@ -285,7 +309,7 @@ class TokenEmbeddings:
 
 def read_embeddings(path: Path) -> Embeddings:
     """Read a pooled file whole. Raises InputFileError if it is not one."""
-    with _opened(path, POOLED_FORMAT) as file:
+    with opened(path, POOLED_FORMAT) as file:
         uns = file["uns/hyenadna"]
         made_by = {name: _scalar(uns[name][()]) for name in uns if name != "repeated"}
         names = list(file["obs/_index"].asstr()[:])
@@ -300,7 +324,7 @@ def read_embeddings(path: Path) -> Embeddings:
 
 def read_tokens(path: Path) -> TokenEmbeddings:
     """Read a per-token file whole. Raises InputFileError if it is not one."""
-    with _opened(path, TOKEN_FORMAT) as file:
+    with opened(path, TOKEN_FORMAT) as file:
         return TokenEmbeddings(
             data=file["tokens/data"][:],
             offsets=file["tokens/offsets"][:],
@@ -336,8 +360,17 @@ def _column(
     return column
 
 
+def format_of(path: Path) -> str:
+    """POOLED_FORMAT or TOKEN_FORMAT. Raises InputFileError if it is neither."""
+    for file_format in (POOLED_FORMAT, TOKEN_FORMAT):
+        with suppress(InputFileError), opened(path, file_format):
+            return file_format
+    raise InputFileError(path, "is not an embedding file, or a damaged one")
+
+
 @contextmanager
-def _opened(path: Path, file_format: str) -> Iterator[h5py.File]:
+def opened(path: Path, file_format: str) -> Iterator[h5py.File]:
+    """An embedding file to read from. Raises InputFileError if it is not of `file_format`."""
     if not path.is_file():
         raise InputFileError(path, "no such file")
     try:

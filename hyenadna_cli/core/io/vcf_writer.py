@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -47,6 +48,8 @@ INFO_TYPES = {
 }  # fmt: skip
 """What is written into INFO."""
 
+_DEVICE = re.compile(r',device="[^"]*"')
+
 
 def scored_header(
     header: VcfHeader, made_by: Provenance, tags: Sequence[str], more: Sequence[str] = ()
@@ -68,11 +71,7 @@ def _provenance_lines(made_by: Provenance) -> list[str]:
     for name, entries in (("model", model), ("run", run)):
         if any(value is not None for value in entries.values()):
             lines.append(f"##hyenadna_{name}={_structured(entries)}")
-    if made_by.version is not None:
-        lines.append(f"##hyenadna_version={made_by.version}")
-    if made_by.command is not None:
-        lines.append(f"##hyenadna_command={made_by.command}; Date={made_by.created}")
-    return lines
+    return lines + _stamp_lines(made_by)
 
 
 def _structured(entries: Mapping[str, object]) -> str:
@@ -80,6 +79,26 @@ def _structured(entries: Mapping[str, object]) -> str:
     known = [(key, str(value)) for key, value in entries.items() if value is not None]
     shown = [f'{key}="{value.replace(chr(34), chr(39))}"' for key, value in known]
     return f"<ID=score_variants,{','.join(shown)}>"
+
+
+def restamped(meta: Sequence[str], made_by: Provenance) -> list[str]:
+    """The `##` lines of a scored file, with version, command, date and device of `made_by`."""
+    device = f',device="{made_by.device}"' if made_by.device is not None else ""
+    kept = [
+        _DEVICE.sub(lambda _: device, line) if line.startswith("##hyenadna_run=") else line
+        for line in meta
+        if not line.startswith(("##hyenadna_version=", "##hyenadna_command="))
+    ]
+    return kept + _stamp_lines(made_by)
+
+
+def _stamp_lines(made_by: Provenance) -> list[str]:
+    lines = []
+    if made_by.version is not None:
+        lines.append(f"##hyenadna_version={made_by.version}")
+    if made_by.command is not None:
+        lines.append(f"##hyenadna_command={made_by.command}; Date={made_by.created}")
+    return lines
 
 
 def info_entries(values: Mapping[str, Sequence[float]], statuses: Sequence[str]) -> dict[str, str]:
@@ -161,15 +180,21 @@ class VcfWriter:
             )
 
     def _write_index(self, data: Path) -> None:
-        path = index_path(Path(self._output))
-        preset: Any = "bcf" if self._type == "b" else "vcf"
-        with replace_on_success(path, overwrite=self._overwrite) as scratch, quiet_htslib():
-            try:
-                pysam.tabix_index(
-                    str(data), preset=preset, csi=True, index=str(scratch), force=True
-                )
-            except OSError as error:
-                raise OutputError(f"{path}: the output cannot be indexed ({error})") from error
+        write_index(Path(self._output), data, is_bcf=self._type == "b", overwrite=self._overwrite)
+
+
+def write_index(output: Path, data: Path, *, is_bcf: bool, overwrite: bool) -> None:
+    """Write the CSI index of `output`, whose bytes are still in the file `data`.
+
+    Raises OutputError, also if the records are not sorted.
+    """
+    path = index_path(output)
+    preset: Any = "bcf" if is_bcf else "vcf"
+    with replace_on_success(path, overwrite=overwrite) as scratch, quiet_htslib():
+        try:
+            pysam.tabix_index(str(data), preset=preset, csi=True, index=str(scratch), force=True)
+        except OSError as error:
+            raise OutputError(f"{path}: the output cannot be indexed ({error})") from error
 
 
 @contextmanager

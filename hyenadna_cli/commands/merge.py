@@ -1,0 +1,85 @@
+"""`hyenadna merge`: the outputs of all shards of a run, put together."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hyenadna_cli.commands import _options as opt
+from hyenadna_cli.commands._progress import track
+from hyenadna_cli.commands._stop import on_signals
+from hyenadna_cli.core import atomic
+
+log = logging.getLogger(__name__)
+
+
+def merge(
+    shards: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="SHARD...", help="Outputs of --shard 1/N to N/N, in any order.",
+        ),
+    ],
+    output: opt.OutputOption = "-",
+    write_index: Annotated[
+        bool, typer.Option("-W", "--write-index", help="Also write a CSI index.")
+    ] = False,
+    virtual: Annotated[
+        bool,
+        typer.Option(
+            "--virtual", help="HDF5: refer to the vectors in the shards instead of copying them."
+        ),
+    ] = False,
+    force: opt.ForceOption = False,
+    stats: opt.StatsOption = None,
+    no_version: opt.NoVersionOption = False,
+    verbose: opt.VerboseOption = 0,
+    quiet: opt.QuietOption = False,
+) -> None:  # fmt: skip
+    """Put the outputs of all shards of a run together: VCF, BCF, TSV, bedGraph or HDF5.
+
+    Each shard needs its X.manifest.json beside it. All of 1/N to N/N must be there, whole, and made
+    with the same model, settings and inputs. With --no-version the result does not depend on N.
+
+      hyenadna merge shards/*.vcf.gz -o scored.vcf.gz -W
+    """
+    from hyenadna_cli.core import merging, provenance
+
+    started = time.monotonic()
+    path = Path(output)
+    if not atomic.is_stream(output):
+        atomic.check_output(path, overwrite=force)
+    if stats is not None:
+        atomic.check_output(stats, overwrite=True)
+    found = merging.check_shards(shards)
+    made_by = found.made_by(command=["hyenadna", *sys.argv[1:]], reproducible=no_version)
+    pieces = merging.merge(
+        found, output, made_by, overwrite=force, is_indexed=write_index, is_virtual=virtual
+    )
+    with on_signals() as stop:
+        for _ in track(pieces, total=found.n_bytes, label="merging", size_of=float):
+            if stop():
+                pieces.close()
+                raise stop.error("no output was written")
+    seconds = time.monotonic() - started
+    if not atomic.is_stream(output):
+        provenance.write_manifest(path, made_by, rows=found.rows, shard=None, seconds=seconds)
+    if stats is not None:
+        entries = {
+            "command": "merge",
+            "output": output,
+            "shards": len(found.files),
+            "records": sum(found.rows.values()),
+            "status": found.rows,
+            "seconds": round(seconds, 3),
+            "settings": made_by.settings,
+        }
+        atomic.write_text(stats, json.dumps(entries, indent=2) + "\n")
+    target = "" if output == "-" else f" -> {output}"
+    log.info("merge: %s shards in %.1f s%s", f"{len(found.files):,}", seconds, target)
