@@ -99,13 +99,14 @@ class GenomeWindows:
         if self.sampling == "intervals":
             span, window = self._interval_of(step * rows_per_step + row, length)
         else:
-            span, window = self._random_window(random, length)
+            span, window = self.random_window(random, length)
         sequence = span.genome.fetch(window)
         if self.use_both_strands and random.random() < 0.5:
             sequence = reverse_complement(sequence)
         return self._encode(sequence)
 
-    def _random_window(self, random: np.random.Generator, length: int) -> tuple[Span, Interval]:
+    def random_window(self, random: np.random.Generator, length: int) -> tuple[Span, Interval]:
+        """One window of at most `length` bases, and the span that it lies in."""
         span = self.spans[int(np.searchsorted(self._ends, random.integers(self.n_bases), "right"))]
         inside = span.interval
         start = int(random.integers(inside.start - length // 2, inside.end - length // 2))
