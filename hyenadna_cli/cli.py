@@ -14,6 +14,7 @@ import typer
 from hyenadna_cli import __version__
 from hyenadna_cli.commands import (
     embed,
+    generate,
     merge,
     models,
     mutagenize,
@@ -35,6 +36,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("embed")(embed.embed)
+app.command("generate")(generate.generate)
 app.command("perplexity")(perplexity.perplexity)
 app.command("pretrain")(pretrain.pretrain)
 app.command("mutagenize")(mutagenize.mutagenize)

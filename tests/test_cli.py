@@ -15,7 +15,9 @@ def test_the_version_is_one_line_on_stdout(hyenadna):
     assert hyenadna("--version") == (0, f"hyenadna {hyenadna_cli.__version__}\n", "")
 
 
-@pytest.mark.parametrize("command", ["embed", "perplexity", "pretrain", "models", "plot"])
+@pytest.mark.parametrize(
+    "command", ["embed", "generate", "perplexity", "pretrain", "models", "plot"]
+)
 def test_every_command_has_help_that_names_its_purpose(hyenadna, command):
     code, out, _ = hyenadna(command, "--help")
 
