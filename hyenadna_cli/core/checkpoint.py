@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import logging
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import safetensors.torch
 import torch
@@ -31,6 +32,7 @@ from hyenadna_cli.core.checkpoint_config import (
     Shapes,
     StoredSettings,
     infer_config,
+    read_head_description,
     read_settings,
 )
 from hyenadna_cli.core.config import ModelConfig
@@ -66,6 +68,16 @@ class ModelSource:
     revision: str | None
     sha256: str
     """Of the weights file."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredHead:
+    """A head beside the backbone it was trained on."""
+
+    description: Mapping[str, Any]
+    """JSON, the entry `head` of config.json."""
+    tensors: Mapping[str, Tensor]
+    """Names begin with `head.`; a plain model is loaded without them."""
 
 
 class _Weights(Protocol):
@@ -179,7 +191,7 @@ def read_config(path: Path) -> ModelConfig:
     return _open(path).config
 
 
-def save(model: HyenaDNA, directory: Path) -> None:
+def save(model: HyenaDNA, directory: Path, *, head: StoredHead | None = None) -> None:
     """Write config.json and model.safetensors into `directory`, each whole or not at all.
 
     The LM head is stored only if it is not the embedding; positional features only if they are
@@ -189,11 +201,25 @@ def save(model: HyenaDNA, directory: Path) -> None:
     if model.is_tied:
         del state[HEAD]
     state |= _unusual_positions(model)
+    config = model.config.to_json()
+    if head is not None:
+        state |= head.tensors
+        config = json.dumps({**json.loads(config), "head": head.description}, indent=2) + "\n"
     with atomic.replace_on_success(directory / "model.safetensors", overwrite=True) as scratch:
         # Not save_file: its files are readable by their owner only, whatever the umask.
         tensors = {name: tensor.contiguous() for name, tensor in state.items()}
         scratch.write_bytes(safetensors.torch.save(tensors, metadata={"format": "pt"}))
-    atomic.write_text(directory / "config.json", model.config.to_json())
+    atomic.write_text(directory / "config.json", config)
+
+
+def read_head(path: Path) -> StoredHead | None:
+    """The head stored with a model of our own layout, if any. Raises CheckpointError."""
+    stored = _open(path)
+    description = read_head_description(stored.settings.path)
+    if description is None:
+        return None
+    names = [name for name in stored.left_out if name.startswith("head.")]
+    return StoredHead(description, stored.weights.read(names))
 
 
 def sha256_of(path: Path) -> str:

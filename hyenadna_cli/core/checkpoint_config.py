@@ -62,16 +62,11 @@ def read_settings(path: Path) -> StoredSettings:
     Raises CheckpointError if it is not readable, asks for a variant of the model that is not
     implemented, or is of our own layout and has unknown keys.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    content = _read_json(path)
+    if content is None:
         return StoredSettings(None, {}, path)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: cannot be read as JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path}: is not a JSON object")
     if content.get("model_type") == MODEL_TYPE:
-        given = {key: value for key, value in content.items() if key != "model_type"}
+        given = {key: value for key, value in content.items() if key not in ("model_type", "head")}
         if unknown := sorted(given.keys() - _FIELDS.keys()):
             raise CheckpointError(f"{path}: unknown model settings: {', '.join(unknown)}")
         return StoredSettings("hyenadna", _typed(path, given), path)
@@ -82,6 +77,30 @@ def read_settings(path: Path) -> StoredSettings:
         )
         return StoredSettings("lightning", _typed(path, values), path)
     return StoredSettings("hf", _typed(path, _select(path, content, _HF_KEYS)), path)
+
+
+def read_head_description(path: Path) -> dict[str, Any] | None:
+    """The entry `head` of a config.json of our own layout, if there is one.
+
+    Raises CheckpointError if it is not readable.
+    """
+    content = _read_json(path) or {}
+    head = content.get("head") if content.get("model_type") == MODEL_TYPE else None
+    if head is not None and not isinstance(head, dict):
+        raise CheckpointError(f"{path}: its head is not a JSON object")
+    return head
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: cannot be read as JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path}: is not a JSON object")
+    return content
 
 
 def _select(path: Path, content: Mapping[str, Any], keys: Mapping[str, str]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Settings as frozen, checked dataclasses: the shape of a model, the training of one."""
+"""Settings as frozen, checked dataclasses: the shape of a model and its head, the training."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,6 +87,57 @@ class ModelConfig:
 
 MODEL_TYPE = "hyenadna-cli"
 """`model_type` in the config.json of our own layout; tells it from the official two."""
+
+
+Task = Literal["binary", "multiclass", "multilabel", "regression", "token"]
+"""What is predicted of a sequence: one of two classes, of several, any of several labels, numbers,
+or a class for each base."""
+
+HeadPooling = Literal["mean", "last", "first", "max"]
+HEAD_POOLINGS: tuple[HeadPooling, ...] = get_args(HeadPooling)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeadConfig:
+    """What a head answers, and how; saved in config.json beside the backbone's shape."""
+
+    task: Task
+    label_names: tuple[str, ...]
+    """Classes in the order of the outputs, or names of the targets."""
+    pooling: HeadPooling = "mean"
+    """Of the hidden states over the bases; no meaning for the task `token`."""
+    dropout: float = 0.0
+    """On what the linear layer reads, in training."""
+    target_means: tuple[float, ...] = ()
+    """Regression: the outputs are standardised; a target is mean + scale * output."""
+    target_scales: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.label_names:
+            raise ValueError("a head needs at least one label")
+        if self.pooling not in HEAD_POOLINGS:
+            raise ValueError(f"pooling must be one of {', '.join(HEAD_POOLINGS)}")
+        if not 0.0 <= self.dropout < 1.0:
+            raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
+        n_scaled = self.n_outputs if self.task == "regression" else 0
+        if not len(self.target_means) == len(self.target_scales) == n_scaled:
+            raise ValueError("target_means and target_scales are one number a regression target")
+
+    @property
+    def n_outputs(self) -> int:
+        """Numbers a sequence (task `token`: a base); two classes have two."""
+        return len(self.label_names)
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> HeadConfig:
+        """Read what `dataclasses.asdict` gave. Raises ValueError for what makes no head."""
+        given: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
+        }
+        try:
+            return cls(**given)
+        except TypeError as error:
+            raise ValueError(f"not the description of a head: {error}") from error
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -14,17 +14,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, overload
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hyenadna_cli.core.config import Task as Task
 from hyenadna_cli.core.coordinates import Interval
 from hyenadna_cli.core.io.fasta import Genome
 from hyenadna_cli.core.io.labelled_tables import Split
 from hyenadna_cli.core.sequence import reverse_complement
 
-Task = Literal["binary", "multiclass", "multilabel", "regression", "token"]
 Target = int | float | NDArray[np.float32] | NDArray[np.int8]
 
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
