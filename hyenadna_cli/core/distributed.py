@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.distributed as dist
+from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -49,6 +51,14 @@ class World:
         pieces = torch.split(flat, [gradient.numel() for gradient in gradients])
         for gradient, piece in zip(gradients, pieces, strict=True):
             gradient.copy_(piece.view_as(gradient))
+
+    def gather(self, mine: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The arrays of all processes one after the other, in every process."""
+        if self.size == 1:
+            return mine
+        parts: list[NDArray[np.float64] | None] = [None] * self.size
+        dist.all_gather_object(parts, mine)
+        return np.concatenate([part for part in parts if part is not None and part.size])
 
     def wait(self) -> None:
         """Wait until all processes are here."""

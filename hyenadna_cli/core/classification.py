@@ -1,0 +1,167 @@
+"""Records to predictions: windows -> scores of a head -> one answer a record, or one a base.
+
+A record longer than the window is cut. Its prediction is the mean over windows and strands, each
+window weighted by its bases; for the task `token`, each base is answered by the window in which it
+has most left context, and both strands are averaged base by base, in the order of the plus strand.
+
+Status of a record: OK; EMPTY (no bases: NaN); NONFINITE (the model gave an infinity or NaN).
+"""
+
+# B windows of a batch, L positions (bases), C outputs, R readings of a block, N rows of a split
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hyenadna_cli.core.batching import Batch, Batcher, Done, Readings
+from hyenadna_cli.core.distributed import World
+from hyenadna_cli.core.heads import NOT_LABELLED, SequenceClassifier
+from hyenadna_cli.core.labelled import LabelledRows
+from hyenadna_cli.core.records import Record, StrandChoice, strand_label
+from hyenadna_cli.core.shards import blocks
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What the model says about one record."""
+
+    record: Record
+    strand: str
+    """"+", "-" or "both"."""
+    n_windows: int
+    values: Array
+    """Probabilities of the classes or labels, or numbers: (C,); task `token`: (bases, C)."""
+
+    @property
+    def status(self) -> str:
+        """OK, EMPTY or NONFINITE."""
+        if not self.record.sequence:
+            return "EMPTY"
+        return "OK" if np.isfinite(self.values).all() else "NONFINITE"
+
+
+def predict(
+    classifier: SequenceClassifier,
+    records: Iterable[Record],
+    *,
+    batcher: Batcher,
+    strand: StrandChoice = "+",
+) -> Iterator[Done[Prediction]]:
+    """Answer a stream of records: one `Done` a batch, with the rows at the end of each block.
+
+    The batcher must add no special tokens; raises ValueError otherwise.
+    """
+    if batcher.specials != "none":
+        raise ValueError("heads read bare sequences, without special tokens")
+    compute = functools.partial(_window_predictions, classifier)
+    is_token = classifier.config.task == "token"
+    for block in blocks(records, length_of=lambda record: len(record.sequence)):
+        readings = Readings(block, strand)
+        work: _Means | _Bases = (_Bases if is_token else _Means)(
+            readings, n_outputs=classifier.config.n_outputs
+        )
+        for batch, values in batcher.run(readings.token_ids, compute):
+            work.add(batch, values)
+            yield Done(batch.windows.n_new_bases / readings.n_strands, [])
+        rows = [
+            Prediction(
+                record,
+                strand_label(record, strand),
+                batcher.tiling.n_tiles(len(record.sequence)),
+                work.values(number),
+            )
+            for number, record in enumerate(block)
+        ]
+        yield Done(0.0, rows)
+
+
+def predict_rows(
+    classifier: SequenceClassifier,
+    rows: LabelledRows,
+    *,
+    batcher: Batcher,
+    both_strands: bool = False,
+    world: World | None = None,
+) -> Array:
+    """Predictions for a split as `metrics.evaluate` wants them, the same in every process.
+
+    Binary: P(class 1), (N,). Multiclass, multilabel: (N, C). Regression: (N,) or (N, C). Token:
+    (labelled bases of all rows, C).
+    """
+    world = world or World()
+    mine = rows.subset(world.share(len(rows)))
+    records = (Record(row.name, row.name, 0, len(row.sequence), ".", row.sequence) for row in mine)
+    done = predict(classifier, records, batcher=batcher, strand="both" if both_strands else "+")
+    values = [row.values for batch in done for row in batch.rows]
+    if classifier.config.task == "token":
+        labelled = [
+            value_LC[target_L != NOT_LABELLED]
+            for value_LC, target_L in zip(values, mine.targets, strict=True)
+        ]
+        return world.gather(np.concatenate(labelled))
+    values_NC = world.gather(np.stack(values) if values else np.empty((0, 0)))
+    if classifier.config.task == "binary":
+        return values_NC[:, 1]
+    if classifier.config.task == "regression" and values_NC.shape[1] == 1:
+        return values_NC[:, 0]
+    return values_NC
+
+
+class _Means:
+    """One answer a record: the mean over its windows, by bases, and over its strands."""
+
+    def __init__(self, readings: Readings, *, n_outputs: int) -> None:
+        self.n_strands = readings.n_strands
+        self._sums_RC = np.zeros((len(readings.token_ids), n_outputs))
+        self._weights_R = np.zeros(len(readings.token_ids))
+
+    def add(self, batch: Batch, values_BC: Array) -> None:
+        lengths_B = batch.windows.lengths
+        np.add.at(self._sums_RC, batch.windows.readings, lengths_B[:, None] * values_BC)
+        np.add.at(self._weights_R, batch.windows.readings, lengths_B)
+
+    def values(self, number: int) -> Array:
+        mine = slice(number * self.n_strands, (number + 1) * self.n_strands)
+        with np.errstate(invalid="ignore"):  # a record without bases is NaN
+            means_C: Array = (self._sums_RC[mine] / self._weights_R[mine, None]).mean(0)
+        return means_C
+
+
+class _Bases:
+    """One answer a base."""
+
+    def __init__(self, readings: Readings, *, n_outputs: int) -> None:
+        self.readings = readings
+        self._values = [np.full((ids.size, n_outputs), np.nan) for ids in readings.token_ids]
+
+    def add(self, batch: Batch, values_BLC: Array) -> None:
+        for row, (reading, start, end, new) in enumerate(batch.windows):
+            self._values[reading][new:end] = values_BLC[row, new - start : end - start]
+
+    def values(self, number: int) -> Array:
+        n_strands = self.readings.n_strands
+        mine = range(number * n_strands, (number + 1) * n_strands)
+        oriented = [
+            self._values[reading] if self.readings.of[reading][1] == "+"
+            else self._values[reading][::-1]
+            for reading in mine
+        ]  # fmt: skip
+        mean_LC: Array = np.mean(oriented, axis=0)
+        return mean_LC
+
+
+@torch.inference_mode()
+def _window_predictions(classifier: SequenceClassifier, batch: Batch) -> Array:
+    """(B, C), or (B, L, C) for the task `token`."""
+    lengths_B = torch.from_numpy(batch.windows.lengths).to(batch.token_ids_BL.device)
+    scores = classifier(batch.token_ids_BL, lengths_B)
+    values: Array = classifier.predictions(scores.double()).cpu().numpy()
+    return values
