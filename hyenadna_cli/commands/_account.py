@@ -26,6 +26,7 @@ from hyenadna_cli.errors import DeviceMemoryError, OutputError, SkippedRecordsEr
 if TYPE_CHECKING:
     from hyenadna_cli.commands._loading import ChosenModel
     from hyenadna_cli.core.batching import Done
+    from hyenadna_cli.core.journal import Journal
     from hyenadna_cli.core.plan import RunPlan
     from hyenadna_cli.core.provenance import Provenance, Setting
     from hyenadna_cli.core.records import RecordSource
@@ -47,6 +48,8 @@ class Destination:
     stats: Path | None
     strict: bool
     no_version: bool
+    max_seconds: float | None = None
+    """`--max-time`."""
 
     @property
     def is_stream(self) -> bool:
@@ -95,18 +98,44 @@ class Destination:
             reproducible=self.no_version,
         )
 
+    @contextmanager
+    def journal(self, made_by: Provenance) -> Iterator[Journal]:
+        """What this run keeps of its finished blocks; nothing for what cannot be read again.
+
+        Raises OutputError if another run writes this output, and as `open_journal` does.
+        """
+        from hyenadna_cli.core.journal import NO_JOURNAL, open_journal
+        from hyenadna_cli.core.provenance import library_versions
+
+        if self.is_stream or any(file.size is None for file in made_by.inputs):
+            yield NO_JOURNAL
+            return
+        entries = made_by.as_json()
+        identity = {
+            **{name: entries.get(name) for name in ("model", "settings")},
+            "inputs": {file.path: _size_and_time(file.path) for file in made_by.inputs},
+            "libraries": library_versions(),
+            "shard": self.shard,
+        }
+        with open_journal(self.path, identity, resume=self.resume, overwrite=self.force) as journal:
+            yield journal
+
     def is_done(self, made_by: Provenance) -> bool:
         """Whether `--resume` finds the finished output of a run like this one.
 
         Raises OutputError if there is an output, but of another run, and no `--force`.
         """
+        from hyenadna_cli.core.journal import journal_path
+
         if not self.resume or self.is_stream or not self.path.exists():
             return False
         difference = _difference(self.path, made_by, shard=self.shard)
         if difference is None:
             log.info("%s is complete already; nothing to do", self.output)
+            journal_path(self.path).unlink(missing_ok=True)
             return True
-        if not self.force:
+        # A run that was killed after its output and before its manifest leaves its journal too.
+        if not self.force and not journal_path(self.path).exists():
             raise OutputError(f"{self.output} exists and {difference}; --force replaces it")
         return False
 
@@ -227,7 +256,7 @@ def write_rows(
     A signal ends this after the current batch with InterruptedRunError, so that the writer around
     it leaves nothing behind.
     """
-    with on_signals() as stop:
+    with on_signals(destination.max_seconds) as stop:
         for done in track(batches, total=n_bases, label=label, size_of=lambda done: done.n_bases):
             # Rows may be as large as a batch: none is kept while the next batch is computed.
             while done.rows:
@@ -257,6 +286,12 @@ def exit_code_when_out_of_memory(code: int) -> Iterator[None]:
     except DeviceMemoryError as error:
         error.exit_code = code
         raise
+
+
+def _size_and_time(path: str) -> list[int]:
+    """Bytes, and nanoseconds since 1970 of the last change."""
+    status = Path(path).stat()
+    return [status.st_size, status.st_mtime_ns]
 
 
 def _difference(output: Path, made_by: Provenance, *, shard: str | None) -> str | None:

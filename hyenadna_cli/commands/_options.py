@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from hyenadna_cli.core import atomic
+
 DtypeRequest = Literal["auto", "fp32", "bf16"]
 KernelsRequest = Literal["auto", "torch", "numba", "triton"]
 Specials = Literal["none", "sep", "cls-sep"]
@@ -57,6 +59,13 @@ def _resolve_shard(text: str | None) -> str | None:
     from hyenadna_cli.core.shards import Shard
 
     return str(Shard.of_array_task(os.environ))
+
+
+def _use_tmp_dir(directory: Path | None) -> Path | None:
+    if directory is not None and not directory.is_dir():
+        raise typer.BadParameter(f"{directory} is no directory")
+    atomic.scratch_directory.set(directory)
+    return directory
 
 
 def _set_verbose(count: int) -> int:
@@ -173,6 +182,20 @@ ResumeOption = Annotated[
     bool,
     typer.Option("--resume", help="Go on where an interrupted run stopped, if there is one."),
 ]
+MaxTimeOption = Annotated[
+    float | None,
+    typer.Option(
+        "--max-time", parser=parse_seconds, metavar="TIME",
+        help="Stop cleanly after this time (90 = minutes, 01:25:00); --resume goes on.",
+    ),
+]  # fmt: skip
+TmpDirOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--tmp-dir", envvar="HYENADNA_TMPDIR", callback=_use_tmp_dir,
+        help="Write the unfinished output here, such as a node's own disk, and copy it at the end.",
+    ),
+]  # fmt: skip
 ShardOption = Annotated[
     str | None,
     typer.Option(

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from hyenadna_cli.core.batching import Batcher
     from hyenadna_cli.core.io.embeddings_h5 import EmbeddingRow
     from hyenadna_cli.core.io.tsv import Cell
+    from hyenadna_cli.core.journal import Journal
     from hyenadna_cli.core.provenance import Provenance
     from hyenadna_cli.core.records import RecordSource, StrandChoice
     from hyenadna_cli.core.token_embedding import TokenRows
@@ -100,6 +101,8 @@ def embed(
     threads: opt.ThreadsOption = None,
     force: opt.ForceOption = False,
     resume: opt.ResumeOption = False,
+    max_time: opt.MaxTimeOption = None,
+    tmp_dir: opt.TmpDirOption = None,
     shard: opt.ShardOption = None,
     dry_run: opt.DryRunOption = False,
     strict: opt.StrictOption = False,
@@ -131,7 +134,7 @@ def embed(
     windowing = Windowing(window, stride, specials, opt.parse_batch_size(batch_size))
     destination = Destination(
         output=output, force=force, resume=resume, shard=shard, stats=stats, strict=strict,
-        no_version=no_version,
+        no_version=no_version, max_seconds=max_time,
     )  # fmt: skip
     destination.check()
     request = ModelRequest(
@@ -189,18 +192,24 @@ class _Job:
         if self.destination.is_done(made_by):
             return
         account = Account(command="embed")
-        if isinstance(self.wanted, Tokens):
-            self._write_tokens(self.wanted, made_by, account)
-        else:
-            self._write_pooled(self.wanted, made_by, account)
-        account.close(self.destination, made_by, model=self.model, letters=self.source.letters)
+        with self.destination.journal(made_by) as journal:
+            if isinstance(self.wanted, Tokens):
+                self._write_tokens(self.wanted, made_by, account, journal)
+            else:
+                self._write_pooled(self.wanted, made_by, account, journal)
+            account.close(self.destination, made_by, model=self.model, letters=self.source.letters)
 
-    def _write_pooled(self, pooled: Pooled, made_by: Provenance, account: Account) -> None:
+    def _write_pooled(
+        self, pooled: Pooled, made_by: Provenance, account: Account, journal: Journal
+    ) -> None:
         from hyenadna_cli.core.embedding import embed
 
-        loaded = self.model.load()
-        batches = embed(loaded, self.source.read(self.selected), pooled, batcher=self.batcher)
-        with self._pooled_writer(pooled.keys, made_by) as write:
+        batches = embed(
+            self.model.load(), self.source.read(self.selected), pooled, batcher=self.batcher,
+            journal=journal,
+        )  # fmt: skip
+        overwrite = self.destination.force or journal.is_resumed
+        with self._pooled_writer(pooled.keys, made_by, overwrite=overwrite) as write:
 
             def write_and_count(row: EmbeddingRow) -> None:
                 write(row)
@@ -213,40 +222,42 @@ class _Job:
 
     @contextmanager
     def _pooled_writer(
-        self, keys: tuple[str, ...], made_by: Provenance
+        self, keys: tuple[str, ...], made_by: Provenance, *, overwrite: bool
     ) -> Iterator[Callable[[EmbeddingRow], None]]:
         from hyenadna_cli.core.io.embeddings_h5 import PooledWriter
         from hyenadna_cli.core.io.tsv import TsvWriter
 
-        d_model, force = self.model.config.d_model, self.destination.force
-        output = self.destination.output
+        d_model, output = self.model.config.d_model, self.destination.output
         if output.endswith(_HDF5):
             with PooledWriter(
-                self.destination.path, keys=keys, d_model=d_model, made_by=made_by, overwrite=force
-            ) as hdf5:
+                self.destination.path, keys=keys, d_model=d_model, made_by=made_by,
+                overwrite=overwrite,
+            ) as hdf5:  # fmt: skip
                 yield hdf5.append
             return
         # As in HDF5, the first vector has the plain place and the others are named.
         prefixes = ["", *(f"{key}_" for key in keys[1:])]
         columns = [f"{prefix}e{i}" for prefix in prefixes for i in range(d_model)]
-        with TsvWriter(output, columns=[*_TSV_COLUMNS, *columns], overwrite=force) as table:
+        with TsvWriter(output, columns=[*_TSV_COLUMNS, *columns], overwrite=overwrite) as table:
             yield lambda row: table.write_row(_cells(row, keys))
 
-    def _write_tokens(self, tokens: Tokens, made_by: Provenance, account: Account) -> None:
+    def _write_tokens(
+        self, tokens: Tokens, made_by: Provenance, account: Account, journal: Journal
+    ) -> None:
         from hyenadna_cli.core.io.embeddings_h5 import TokenWriter
         from hyenadna_cli.core.token_embedding import embed_tokens
 
         self._warn_if_large(tokens)
-        loaded = self.model.load()
         batches = embed_tokens(
-            loaded, self.source.read(self.selected), tokens, batcher=self.batcher
-        )
+            self.model.load(), self.source.read(self.selected), tokens, batcher=self.batcher,
+            journal=journal,
+        )  # fmt: skip
         with TokenWriter(
             self.destination.path,
             d_model=self.model.config.d_model,
             dtype=tokens.dtype,
             made_by=made_by,
-            overwrite=self.destination.force,
+            overwrite=self.destination.force or journal.is_resumed,
         ) as hdf5:
 
             def write_and_count(rows: TokenRows) -> None:

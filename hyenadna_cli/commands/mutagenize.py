@@ -117,6 +117,8 @@ def mutagenize(
     threads: opt.ThreadsOption = None,
     force: opt.ForceOption = False,
     resume: opt.ResumeOption = False,
+    max_time: opt.MaxTimeOption = None,
+    tmp_dir: opt.TmpDirOption = None,
     dry_run: opt.DryRunOption = False,
     strict: opt.StrictOption = False,
     stats: opt.StatsOption = None,
@@ -143,7 +145,7 @@ def mutagenize(
     batch = opt.parse_batch_size(batch_size)
     destination = Destination(
         output=output, force=force, resume=resume, shard=None, stats=stats, strict=strict,
-        no_version=no_version,
+        no_version=no_version, max_seconds=max_time,
     )  # fmt: skip
     destination.check()
     request = ModelRequest(
@@ -247,43 +249,50 @@ def _run(
     from hyenadna_cli.core.mutagenesis import mutagenize
 
     account = AlleleAccount(command="mutagenize")
-    loaded = model.load()
     chroms: deque[str] = deque()
+    with destination.journal(made_by) as journal:
+        loaded = model.load()
 
-    def pieces() -> Iterator[Done[SnvScores]]:
-        for region in regions:
-            for done in mutagenize(loaded, region.interval, genome, settings, limits=limits):
-                chroms.extend([region.chrom] * len(done.rows))
-                yield done
+        def pieces() -> Iterator[Done[SnvScores]]:
+            for region in regions:
+                for done in mutagenize(
+                    loaded, region.interval, genome, settings, limits=limits, journal=journal
+                ):
+                    chroms.extend([region.chrom] * len(done.rows))
+                    yield done
 
-    is_full = "llr" in settings.scores
-    open_output = _bedgraph(destination) if kind == "bedgraph" else _tsv(destination, is_full)
-    with open_output as write:
+        output, overwrite = destination.output, destination.force or journal.is_resumed
+        is_full = "llr" in settings.scores
+        with (
+            _bedgraph(output, overwrite=overwrite)
+            if kind == "bedgraph"
+            else _tsv(output, is_full, overwrite=overwrite)
+        ) as write:
 
-        def finish(scores: SnvScores) -> None:
-            chrom = chroms.popleft()
-            write(chrom, scores)
-            for status, count in Counter(
-                status
-                for status, base in zip(scores.statuses, scores.bases, strict=True)
-                if base in "ACGT"
-            ).items():
-                account.add_many(str(scores.interval), status, 3 * count)
+            def finish(scores: SnvScores) -> None:
+                chrom = chroms.popleft()
+                write(chrom, scores)
+                for status, count in Counter(
+                    status
+                    for status, base in zip(scores.statuses, scores.bases, strict=True)
+                    if base in "ACGT"
+                ).items():
+                    account.add_many(str(scores.interval), status, 3 * count)
 
-        write_rows(
-            pieces(), finish, destination=destination, label="mutating",
-            n_bases=sum(region.interval.length for region in regions),
-        )  # fmt: skip
-    account.close(destination, made_by, model=model)
+            write_rows(
+                pieces(), finish, destination=destination, label="mutating",
+                n_bases=sum(region.interval.length for region in regions),
+            )  # fmt: skip
+        account.close(destination, made_by, model=model)
 
 
 @contextmanager
-def _tsv(destination: Destination, is_full: bool) -> Iterator[Write]:
+def _tsv(output: str, is_full: bool, *, overwrite: bool) -> Iterator[Write]:
     from hyenadna_cli.core.coordinates import to_one_based
     from hyenadna_cli.core.io.tsv import TsvWriter
 
     columns = ("chrom", "pos", "ref", "alt", "status", "site", *(["llr"] if is_full else []))
-    with TsvWriter(destination.output, columns=columns, overwrite=destination.force) as table:
+    with TsvWriter(output, columns=columns, overwrite=overwrite) as table:
 
         def write(chrom: str, scores: SnvScores) -> None:
             for row, (base, status) in enumerate(zip(scores.bases, scores.statuses, strict=True)):
@@ -299,11 +308,11 @@ def _tsv(destination: Destination, is_full: bool) -> Iterator[Write]:
 
 
 @contextmanager
-def _bedgraph(destination: Destination) -> Iterator[Write]:
+def _bedgraph(output: str, *, overwrite: bool) -> Iterator[Write]:
     from hyenadna_cli.core.io.sinks import open_sink
 
-    is_bgzip = destination.output.endswith(".gz")
-    with open_sink(destination.output, overwrite=destination.force, is_bgzip=is_bgzip) as sink:
+    is_bgzip = output.endswith(".gz")
+    with open_sink(output, overwrite=overwrite, is_bgzip=is_bgzip) as sink:
 
         def write(chrom: str, scores: SnvScores) -> None:
             values = scores.tables[-1]

@@ -66,6 +66,8 @@ def perplexity(
     threads: opt.ThreadsOption = None,
     force: opt.ForceOption = False,
     resume: opt.ResumeOption = False,
+    max_time: opt.MaxTimeOption = None,
+    tmp_dir: opt.TmpDirOption = None,
     shard: opt.ShardOption = None,
     dry_run: opt.DryRunOption = False,
     strict: opt.StrictOption = False,
@@ -93,7 +95,7 @@ def perplexity(
     windowing = Windowing(window, stride, "none", opt.parse_batch_size(batch_size))
     destination = Destination(
         output=output, force=force, resume=resume, shard=shard, stats=stats, strict=strict,
-        no_version=no_version,
+        no_version=no_version, max_seconds=max_time,
     )  # fmt: skip
     destination.check()
     request = ModelRequest(
@@ -134,16 +136,20 @@ def _run(
     if destination.is_done(made_by):
         return
     account, total = Account(command="perplexity"), _Total()
-    batches = perplexity(
-        model.load(), source.read(selected), batcher=batcher, strand=strand,
-        full_vocabulary=vocabulary == "full",
-    )  # fmt: skip
-    with TsvWriter(destination.output, columns=_COLUMNS, overwrite=destination.force) as table:
-        write_rows(
-            batches, _writer(table, account, total), destination=destination,
-            n_bases=source.n_bases(selected), label="scoring",
+    with destination.journal(made_by) as journal:
+        batches = perplexity(
+            model.load(), source.read(selected), batcher=batcher, strand=strand,
+            full_vocabulary=vocabulary == "full", journal=journal,
         )  # fmt: skip
-    account.close(destination, made_by, model=model, letters=source.letters, totals=total.results())
+        overwrite = destination.force or journal.is_resumed
+        with TsvWriter(destination.output, columns=_COLUMNS, overwrite=overwrite) as table:
+            write_rows(
+                batches, _writer(table, account, total), destination=destination,
+                n_bases=source.n_bases(selected), label="scoring",
+            )  # fmt: skip
+        account.close(
+            destination, made_by, model=model, letters=source.letters, totals=total.results()
+        )
 
 
 class _Total:

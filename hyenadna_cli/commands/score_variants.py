@@ -136,6 +136,8 @@ def score_variants(
     threads: opt.ThreadsOption = None,
     force: opt.ForceOption = False,
     resume: opt.ResumeOption = False,
+    max_time: opt.MaxTimeOption = None,
+    tmp_dir: opt.TmpDirOption = None,
     shard: opt.ShardOption = None,
     dry_run: opt.DryRunOption = False,
     strict: opt.StrictOption = False,
@@ -164,7 +166,7 @@ def score_variants(
     batch = opt.parse_batch_size(batch_size)
     destination = Destination(
         output=output, force=force, resume=resume, shard=shard, stats=stats, strict=strict,
-        no_version=no_version,
+        no_version=no_version, max_seconds=max_time,
     )  # fmt: skip
     destination.check()
     target.check_index(overwrite=force or resume)
@@ -273,23 +275,27 @@ class _Run:
                 pending.append((record, site))
                 yield site
 
-        done = score(model.load(), sites(), self.source.genome, settings, limits=limits)
-        with target.open(
-            self.source, settings, made_by, overwrite=destination.force, per_strand=per_strand
-        ) as write:
+        with destination.journal(made_by) as journal:
+            done = score(
+                model.load(), sites(), self.source.genome, settings, limits=limits, journal=journal
+            )
+            overwrite = destination.force or journal.is_resumed
+            with target.open(
+                self.source, settings, made_by, overwrite=overwrite, per_strand=per_strand
+            ) as write:
 
-            def finish(row: list[AlleleScore]) -> None:
-                record, site = pending.popleft()
-                statuses: list[str] = [allele.status for allele in row] or ["NO_ALT"]
-                if site.ref_agrees is not False or self.check_ref != "x":
-                    write(record, statuses, row)
-                account.add(record.place, statuses, ref_agrees=site.ref_agrees)
+                def finish(row: list[AlleleScore]) -> None:
+                    record, site = pending.popleft()
+                    statuses: list[str] = [allele.status for allele in row] or ["NO_ALT"]
+                    if site.ref_agrees is not False or self.check_ref != "x":
+                        write(record, statuses, row)
+                    account.add(record.place, statuses, ref_agrees=site.ref_agrees)
 
-            write_rows(
-                done, finish, destination=destination, label="scoring",
-                n_bases=self.source.n_records(self.selected),
-            )  # fmt: skip
-        account.close(destination, made_by, model=model)
+                write_rows(
+                    done, finish, destination=destination, label="scoring",
+                    n_bases=self.source.n_records(self.selected),
+                )  # fmt: skip
+            account.close(destination, made_by, model=model)
 
     def _made_by(
         self,

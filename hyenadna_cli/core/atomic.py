@@ -11,15 +11,23 @@ it points to is replaced, the link stays. An index is made visible before its da
 from __future__ import annotations
 
 import errno
+import glob
 import os
+import re
 import shutil
 import socket
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 
 from hyenadna_cli.errors import OutputError
+
+_SCRATCH = re.compile(r"(\.csi|\.manifest\.json)?\.tmp\.\d+\..*")
+
+scratch_directory: ContextVar[Path | None] = ContextVar("scratch_directory", default=None)
+"""Where unfinished files lie, if not beside the final one; they are copied there when finished."""
 
 # Raised by writing only, so they are about the output even when they name no file.
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -93,20 +101,27 @@ def replace_on_success(path: Path, *, overwrite: bool) -> Iterator[Path]:
     """
     check_output(path, overwrite=overwrite)
     target = _followed(path)
-    scratch = _beside(target, "tmp")
+    scratch = final_scratch = _beside(target, "tmp")
+    if (directory := scratch_directory.get()) is not None:
+        scratch = directory / final_scratch.name
     try:
         with _os_errors_about(path):
             scratch.write_bytes(b"")
         with _refused_writes_about(path, scratch):
             yield scratch
         with _os_errors_about(path):
+            if scratch != final_scratch:
+                shutil.copyfile(scratch, final_scratch)
+                scratch.unlink()
+                scratch = final_scratch
             _fsync(scratch)
             # Hours may have passed; what another process put there in the meantime is not ours.
             check_output(path, overwrite=overwrite)
             scratch.replace(target)
     finally:
-        with suppress(OSError):  # gone already after success
-            scratch.unlink()
+        for leftover in (scratch, final_scratch):
+            with suppress(OSError):  # gone already after success
+                leftover.unlink()
     _fsync_directory(target.parent)
 
 
@@ -137,6 +152,18 @@ def replace_dir_on_success(
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     _fsync_directory(target.parent)
+
+
+def remove_scratch(path: Path) -> None:
+    """Remove what killed runs left of `path` and of the files named after it.
+
+    Only for who knows that no other process is writing `path`.
+    """
+    target = _followed(path)
+    for scratch in target.parent.glob(f"{glob.escape(target.name)}*.tmp.*"):
+        if _SCRATCH.fullmatch(scratch.name.removeprefix(target.name)):
+            with suppress(OSError):
+                scratch.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -36,6 +36,7 @@ from torch import Tensor
 from hyenadna_cli.core import tokenizer
 from hyenadna_cli.core.batching import Batch, Batcher, Done, Readings, Windows
 from hyenadna_cli.core.io.embeddings_h5 import EmbeddingRow
+from hyenadna_cli.core.journal import NO_JOURNAL, Journal
 from hyenadna_cli.core.model import HyenaDNA
 from hyenadna_cli.core.pooling import Pooled, Pooling
 from hyenadna_cli.core.records import Record, strand_label
@@ -50,15 +51,25 @@ Index = NDArray[np.int64]
 
 
 def embed(
-    model: HyenaDNA, records: Iterable[Record], pooled: Pooled, *, batcher: Batcher
+    model: HyenaDNA,
+    records: Iterable[Record],
+    pooled: Pooled,
+    *,
+    batcher: Batcher,
+    journal: Journal = NO_JOURNAL,
 ) -> Iterator[Done[EmbeddingRow]]:
     """Embed a stream of records: one `Done` a batch, with the rows at the end of each block."""
     for block in blocks(records, length_of=lambda record: len(record.sequence)):
         work = _PooledBlock(block, pooled, batcher=batcher, d_model=model.config.d_model)
-        compute = functools.partial(_pool, model, work)
-        for batch, states in batcher.run(work.readings.token_ids, compute):
-            work.add(batch.windows, states)
-            yield Done(batch.windows.n_new_bases / work.readings.n_strands, [])
+        if journal.has_block:
+            journal.recall(*work.numbers)
+            yield Done(float(sum(len(record.sequence) for record in block)), [])
+        else:
+            compute = functools.partial(_pool, model, work)
+            for batch, states in batcher.run(work.readings.token_ids, compute):
+                work.add(batch.windows, states)
+                yield Done(batch.windows.n_new_bases / work.readings.n_strands, [])
+            journal.keep(*work.numbers)
         yield Done(0.0, work.rows())
 
 
@@ -80,6 +91,11 @@ class _PooledBlock:
             pooling: np.full(shape_RYD, start_of.get(pooling, np.nan))
             for pooling in pooled.poolings
         }
+
+    @property
+    def numbers(self) -> list[NDArray[Any]]:
+        """All that windows have brought so far."""
+        return [*self._state.values(), self._n_counted_R]
 
     def counted(self, windows: Windows) -> list[NDArray[np.bool_]]:
         """For each window, which of its bases count in `mean` and `max`."""

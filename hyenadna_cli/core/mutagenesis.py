@@ -22,6 +22,7 @@ from hyenadna_cli.core.allele_scores import next_base_log_probs
 from hyenadna_cli.core.batching import Batch, Batcher, BatchLimits, Done
 from hyenadna_cli.core.coordinates import Interval, Strand
 from hyenadna_cli.core.io.fasta import Genome
+from hyenadna_cli.core.journal import NO_JOURNAL, Journal
 from hyenadna_cli.core.model import HyenaDNA
 from hyenadna_cli.core.score_blocks import ScoreSettings
 from hyenadna_cli.core.scoring import score
@@ -62,6 +63,7 @@ def mutagenize(
     settings: ScoreSettings,
     *,
     limits: BatchLimits,
+    journal: Journal = NO_JOURNAL,
 ) -> Iterator[Done[SnvScores]]:
     """Score every SNV of a region, piece by piece in order; `Done` counts bases.
 
@@ -72,10 +74,12 @@ def mutagenize(
     for start in range(region.start, region.end, _PIECE):
         piece = Interval(region.contig, start, min(start + _PIECE, region.end))
         if isinstance(settings.layout, Grid) and not settings.needs_alt_pass:
-            rows = _from_ref_passes(model, piece, genome, settings, settings.layout, limits)
+            rows = _from_ref_passes(
+                model, piece, genome, settings, settings.layout, limits, journal
+            )
             yield Done(piece.length, [rows])
         else:
-            yield from _from_sites(model, piece, genome, settings, limits)
+            yield from _from_sites(model, piece, genome, settings, limits, journal)
 
 
 def _from_sites(
@@ -84,6 +88,7 @@ def _from_sites(
     genome: Genome,
     settings: ScoreSettings,
     limits: BatchLimits,
+    journal: Journal,
 ) -> Iterator[Done[SnvScores]]:
     bases = genome.fetch(piece).upper()
     sites = [
@@ -92,7 +97,7 @@ def _from_sites(
     ]
     values = {name: np.full((piece.length, 4), np.nan) for name in settings.scores}
     statuses: list[str] = []
-    for done in score(model, sites, genome, settings, limits=limits):
+    for done in score(model, sites, genome, settings, limits=limits, journal=journal):
         for row in done.rows:
             number = len(statuses)
             statuses.append(row[0].status if row else "NON_ACGT")
@@ -129,6 +134,7 @@ def _from_ref_passes(
     settings: ScoreSettings,
     grid: Grid,
     limits: BatchLimits,
+    journal: Journal,
 ) -> SnvScores:
     bases = genome.fetch(piece).upper()
     contig_length = genome.lengths[piece.contig]
@@ -149,14 +155,20 @@ def _from_ref_passes(
             else:
                 readings.append(_Reading(start, strand, rows, tokenizer.encode(text.bases)))
     log_probs = np.zeros((piece.length, 4))
-    compute = functools.partial(_log_probs, model, settings)
-    batcher = Batcher(
-        tiling=Tiling(grid.window, grid.window), limits=limits, device=model.lm_head.weight.device
-    )
-    for batch, of_batch in batcher.run([reading.token_ids for reading in readings], compute):
-        for number, values in zip(batch.windows.readings.tolist(), of_batch, strict=True):
-            reading = readings[number]
-            log_probs[reading.rows] += _on_plus_strand(values, reading, piece, grid)
+    if journal.has_block:
+        journal.recall(log_probs)
+    else:
+        compute = functools.partial(_log_probs, model, settings)
+        batcher = Batcher(
+            tiling=Tiling(grid.window, grid.window),
+            limits=limits,
+            device=model.lm_head.weight.device,
+        )
+        for batch, of_batch in batcher.run([reading.token_ids for reading in readings], compute):
+            for number, values in zip(batch.windows.readings.tolist(), of_batch, strict=True):
+                reading = readings[number]
+                log_probs[reading.rows] += _on_plus_strand(values, reading, piece, grid)
+        journal.keep(log_probs)
     site = _relative_to_ref(log_probs / len(settings.strands), bases)
     is_base = np.array([base in _BASES for base in bases])
     statuses = np.where(is_edge, "OK_EDGE", "OK").astype(object)

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from hyenadna_cli.core import tokenizer
 from hyenadna_cli.core.batching import Batch, Batcher, Done, Readings
+from hyenadna_cli.core.journal import NO_JOURNAL, Journal
 from hyenadna_cli.core.likelihood import observed_log_probs
 from hyenadna_cli.core.model import HyenaDNA
 from hyenadna_cli.core.records import Record, StrandChoice, strand_label
@@ -75,6 +76,7 @@ def perplexity(
     batcher: Batcher,
     strand: StrandChoice = "+",
     full_vocabulary: bool = False,
+    journal: Journal = NO_JOURNAL,
 ) -> Iterator[Done[PerplexityRow]]:
     """Score a stream of records: one `Done` a batch, with the rows at the end of each block.
 
@@ -87,9 +89,14 @@ def perplexity(
     for block in blocks(records, length_of=lambda record: len(record.sequence)):
         readings = Readings(block, strand)
         totals_R2 = np.zeros((len(readings.of), 2))
-        for batch, sums_B2 in batcher.run(readings.token_ids, compute):
-            np.add.at(totals_R2, batch.windows.readings, sums_B2)
-            yield Done(batch.windows.n_new_bases / readings.n_strands, [])
+        if journal.has_block:
+            journal.recall(totals_R2)
+            yield Done(float(sum(len(record.sequence) for record in block)), [])
+        else:
+            for batch, sums_B2 in batcher.run(readings.token_ids, compute):
+                np.add.at(totals_R2, batch.windows.readings, sums_B2)
+                yield Done(batch.windows.n_new_bases / readings.n_strands, [])
+            journal.keep(totals_R2)
         of_records = totals_R2.reshape(len(block), readings.n_strands, 2).mean(axis=1).tolist()
         rows = [
             PerplexityRow(record, strand_label(record, strand), n_bases, log_likelihood)

@@ -179,7 +179,7 @@ def stamp(
     return replace(
         record,
         version=None if reproducible else __version__,
-        libraries={} if reproducible else _library_versions(),
+        libraries={} if reproducible else library_versions(),
         command=None if reproducible or command is None else shlex.join(command),
         created=None if reproducible else _now(),
         device=None if reproducible else device,
@@ -289,7 +289,8 @@ def _input_file(path: Path | str) -> InputFile:
     return InputFile(str(path), status.st_size if stat.S_ISREG(status.st_mode) else None)
 
 
-def _library_versions() -> dict[str, str]:
+def library_versions() -> dict[str, str]:
+    """Version of python and of each library that can change an output."""
     versions = {"python": platform.python_version()}
     for library in _LIBRARIES:
         try:

@@ -140,6 +140,8 @@ class BlockScores:
             self._add(site)
         shape = (len(self._statuses), len(settings.strands), len(settings.scores))
         self.values = np.full(shape, np.nan)
+        self.is_unknown = np.zeros(len(self._statuses), dtype=np.bool_)
+        """Of each allele: whether a window of it has too many N to be scored."""
         self.n_windows = len(self._alleles_of)
 
     def chunks(self) -> Iterator[list[Window]]:
@@ -188,8 +190,7 @@ class BlockScores:
         extra = max(0, *(len(allele.ref) - len(allele.alt) for allele in alleles))
         text = read_window(self._genome, contig, start, length=length, extra=extra, strand=strand)
         if text.n_fraction > self._settings.max_n_fraction:
-            for allele in alleles:
-                self._statuses[allele.row] = "N_WINDOW"
+            self.is_unknown[[allele.row for allele in alleles]] = True
             return None
         bases = tokenizer.encode(text.bases)
         firsts = [_first_difference(bases, allele, length) for allele in alleles]
@@ -198,7 +199,9 @@ class BlockScores:
     def _score(self, row: int, means: list[float]) -> AlleleScore:
         settings = self._settings
         status = self._statuses[row]
-        if status is None:
+        if status is None and self.is_unknown[row]:
+            status = "N_WINDOW"
+        elif status is None:
             status = "OK_EDGE" if self._is_edge[row] else "OK"
             if np.isinf(self.values[row]).any():
                 status = "NONFINITE"

@@ -27,6 +27,7 @@ from hyenadna_cli.core.allele_scores import Pairs, next_base_log_probs
 from hyenadna_cli.core.batching import Batch, Batcher, BatchLimits, Done
 from hyenadna_cli.core.config import ModelConfig
 from hyenadna_cli.core.io.fasta import Genome
+from hyenadna_cli.core.journal import NO_JOURNAL, Journal
 from hyenadna_cli.core.model import HyenaDNA
 from hyenadna_cli.core.plan import forward_bytes
 from hyenadna_cli.core.score_blocks import (
@@ -96,6 +97,7 @@ def score(
     settings: ScoreSettings,
     *,
     limits: BatchLimits,
+    journal: Journal = NO_JOURNAL,
 ) -> Iterator[Done[list[AlleleScore]]]:
     """Score a stream of sites: one `Done` a batch, counting sites; rows at the end of each block.
 
@@ -106,12 +108,17 @@ def score(
     work = _Passes(model, settings, plan=plan, device=device)
     for block in blocks(sites, length_of=lambda _: 0):
         scores = BlockScores(block, genome, settings)
+        if journal.has_block:
+            journal.recall(scores.values, scores.is_unknown)
+            yield Done(float(len(block)), scores.rows())
+            continue
         n_done = 0.0
         for windows in scores.chunks():
             for n_windows in work.run(windows, scores):
                 n_sites = len(block) * n_windows / scores.n_windows
                 n_done += n_sites
                 yield Done(n_sites, [])
+        journal.keep(scores.values, scores.is_unknown)
         yield Done(len(block) - n_done, scores.rows())
 
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from hyenadna_cli.core.batching import Batch, Batcher, Done, Readings
 from hyenadna_cli.core.embedding import wide
+from hyenadna_cli.core.journal import NO_JOURNAL, Journal
 from hyenadna_cli.core.model import HyenaDNA
 from hyenadna_cli.core.pooling import Tokens
 from hyenadna_cli.core.records import Record, strand_label
@@ -45,7 +46,12 @@ class TokenRows:
 
 
 def embed_tokens(
-    model: HyenaDNA, records: Iterable[Record], tokens: Tokens, *, batcher: Batcher
+    model: HyenaDNA,
+    records: Iterable[Record],
+    tokens: Tokens,
+    *,
+    batcher: Batcher,
+    journal: Journal = NO_JOURNAL,
 ) -> Iterator[Done[TokenRows]]:
     """Hidden states of every base of a stream of records: one `Done` a batch.
 
@@ -63,11 +69,25 @@ def embed_tokens(
 
     for block in blocks(records, length_of=lambda record: len(record.sequence)):
         work = _TokenBlock(block, tokens, d_model=model.config.d_model)
+        if journal.has_block:
+            for record in block:
+                data = work.empty(len(record.sequence), np.dtype(np.float32))
+                journal.recall(data)
+                yield Done(float(len(record.sequence)), [work.row(record, data)])
+            continue
         for batch, states_BLD in batcher.run(work.readings.token_ids, compute):
             work.add(batch, states_BLD)
             del states_BLD
-            yield Done(batch.windows.n_new_bases / work.readings.n_strands, work.finished())
-        yield Done(0.0, work.finished())
+            rows = _kept(work, journal)
+            yield Done(batch.windows.n_new_bases / work.readings.n_strands, rows)
+        yield Done(0.0, _kept(work, journal))
+
+
+def _kept(work: _TokenBlock, journal: Journal) -> list[TokenRows]:
+    rows = work.finished()
+    for row in rows:
+        journal.keep(row.data, ends_block=row.record is work.records[-1])
+    return rows
 
 
 class _TokenBlock:
@@ -109,7 +129,7 @@ class _TokenBlock:
             self._rows[number] = states
             return
         if number not in self._rows:
-            self._rows[number] = self._empty(length, states.dtype)
+            self._rows[number] = self.empty(length, states.dtype)
         rows = self._rows[number]
         if self._tokens.bin_size == 1:
             rows[start:end] += states
@@ -125,7 +145,8 @@ class _TokenBlock:
         cuts = np.maximum(np.arange(first_bin, last_bin + 1) * self._tokens.bin_size - start, 0)
         rows[first_bin : last_bin + 1] += np.add.reduceat(states, cuts, axis=0, dtype=np.float64)
 
-    def _empty(self, length: int, dtype: np.dtype[Any]) -> Array:
+    def empty(self, length: int, dtype: np.dtype[Any]) -> Array:
+        """Zeros for the rows of a record; bins are float64 whatever `dtype` is."""
         shape = (self._tokens.n_rows(length), self._d_model)
         return np.zeros(shape, dtype if self._tokens.bin_size == 1 else np.float64)
 
@@ -134,7 +155,7 @@ class _TokenBlock:
         length = len(record.sequence)
         rows = self._rows.pop(number, None)
         if rows is None:
-            rows = self._empty(0, np.dtype(np.float32))
+            rows = self.empty(0, np.dtype(np.float32))
         if self._tokens.bin_size > 1:
             starts = np.arange(len(rows)) * self._tokens.bin_size
             rows /= (
@@ -143,8 +164,12 @@ class _TokenBlock:
             )
         elif self.readings.n_strands > 1:
             rows /= self.readings.n_strands
+        return self.row(record, rows)
+
+    def row(self, record: Record, rows: Array) -> TokenRows:
+        """The finished rows of a record, with its status."""
         # One sum finds any infinity or NaN without an array of the size of the rows.
         with np.errstate(invalid="ignore"):
             is_finite = bool(np.isfinite(rows.sum(dtype=np.float64)))
-        status = "EMPTY" if not length else "OK" if is_finite else "NONFINITE"
+        status = "EMPTY" if not record.sequence else "OK" if is_finite else "NONFINITE"
         return TokenRows(record, strand_label(record, self._tokens.strand), status, rows)

@@ -1,0 +1,184 @@
+"""Runs that are interrupted and resumed, of every record-wise command."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import pysam
+import pytest
+
+from hyenadna_cli.core import batching, mutagenesis, shards
+from hyenadna_cli.core.model import HyenaDNA
+
+CASES = {
+    "embed.h5ad": ("embed", "--pool", "mean,last", "--strand", "both"),
+    "embed.tsv": ("embed",),
+    "tokens.h5": ("embed", "--pool", "token", "--strand", "both"),
+    "bins.h5": ("embed", "--pool", "token", "--bin", "7", "--out-dtype", "fp16"),
+    "perplexity.tsv.gz": ("perplexity", "--strand", "both"),
+    "scored.vcf.gz": ("score-variants", "-W"),
+    "scored.bcf": ("score-variants",),
+    "scored.tsv": ("score-variants", "--scores", "site"),
+    "snvs.tsv": ("mutagenize",),
+    "snvs.bedgraph": ("mutagenize", "--full", "--layout", "centred"),
+}
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+    monkeypatch.setattr(shards, "BLOCK_RECORDS", 4)
+    monkeypatch.setattr(mutagenesis, "_PIECE", 20)
+
+
+@pytest.fixture
+def inputs(fasta_file, bed_file, vcf_file):
+    letters = random.Random(0)
+    genome = fasta_file({"chr1": "".join(letters.choices("ACGTN", [9, 9, 9, 9, 1], k=2_000))})
+    with pysam.FastaFile(str(genome)) as fasta:
+        bases = fasta.fetch("chr1")
+    lines = [f"chr1 {i * 60} {i * 60 + 30 + i} r{i % 5} 0 {'+-'[i % 2]}" for i in range(22)]
+    records = [f"chr1 {p} . {bases[p - 1]} G,<DEL>" for p in range(7, 1_900, 83)]
+    vcf = vcf_file(*records, contigs={"chr1": 2_000})
+    window = ("--window", "64")
+    regions = ("--fasta", genome, "--bed", bed_file(*lines))
+    return {
+        "embed": regions,
+        "perplexity": regions,
+        "score-variants": (vcf, "--fasta", genome, *window),
+        "mutagenize": ("--fasta", genome, "--region", "chr1:301-420", *window),
+    }
+
+
+class Passes:
+    """Counts the batches computed; ends the run before batch number `last`."""
+
+    def __init__(self, monkeypatch):
+        self.n, self.last = 0, None
+        original = batching._attempt
+
+        def counted(*arguments):
+            if self.n == self.last:
+                raise KeyboardInterrupt
+            self.n += 1
+            return original(*arguments)
+
+        monkeypatch.setattr(batching, "_attempt", counted)
+
+
+@pytest.fixture
+def passes(monkeypatch):
+    return Passes(monkeypatch)
+
+
+@pytest.fixture
+def run(hyenadna, tiny_model, inputs):
+    def start(case, output, *more):
+        command, *options = CASES[case]
+        model = ("-m", tiny_model, "--device", "cpu", "--threads", "1", "--no-version")
+        return hyenadna(command, *inputs[command], *options, *model, "-o", output, *more)
+
+    return start
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_resumed_run_skips_finished_blocks_and_ends_in_the_same_bytes(
+    run, passes, tmp_path, case
+):
+    whole = tmp_path / "whole" / case
+    output = tmp_path / "output" / case
+    whole.parent.mkdir()
+    output.parent.mkdir()
+    assert run(case, whole).code == 0
+    n_passes, passes.n = passes.n, 0
+    assert n_passes >= 6
+
+    n_done = []
+    for passes.last in (n_passes // 3, n_passes // 2):
+        passes.n = 0
+        done = run(case, output, "--resume")
+        assert (done.code, output.exists()) == (130, False), done.err
+        assert [path.name for path in output.parent.iterdir()] == [f"{case}.journal"]
+        n_done.append(passes.n)
+    passes.n, passes.last = 0, None
+    done = run(case, output, "--resume")
+
+    assert done.code == 0, done.err
+    assert "going on after" in done.err
+    assert passes.n < n_passes - n_done[0] // 2
+    names = sorted(path.name for path in whole.parent.iterdir())
+    assert sorted(path.name for path in output.parent.iterdir()) == names
+    for name in names:
+        assert (output.parent / name).read_bytes() == (whole.parent / name).read_bytes(), name
+
+
+def test_other_settings_and_changed_inputs_are_refused(run, passes, inputs, tmp_path):
+    passes.last = 3
+    assert run("perplexity.tsv.gz", tmp_path / "x.tsv").code == 130
+    passes.last = None
+
+    done = run("perplexity.tsv.gz", tmp_path / "x.tsv", "--resume", "--window", "50")
+    assert done.code == 2
+    assert "258, not 50" in done.err
+    bed = inputs["perplexity"][-1]
+    bed.write_text(bed.read_text())
+    done = run("perplexity.tsv.gz", tmp_path / "x.tsv", "--resume")
+    assert done.code == 2
+    assert bed.name in done.err
+    assert run("perplexity.tsv.gz", tmp_path / "x.tsv", "--resume", "--force").code == 0
+
+
+def test_a_run_killed_between_its_output_and_its_manifest_is_finished_by_resume(
+    run, monkeypatch, tmp_path
+):
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("hyenadna_cli.core.provenance.write_manifest", killed)
+        assert run("embed.h5ad", tmp_path / "x.h5ad").code == 130
+    assert (tmp_path / "x.h5ad").exists()
+
+    done = run("embed.h5ad", tmp_path / "x.h5ad", "--resume")
+
+    assert done.code == 0, done.err
+    assert not (tmp_path / "x.h5ad.journal").exists()
+    manifest = json.loads((tmp_path / "x.h5ad.manifest.json").read_text())
+    assert manifest["rows"] == {"OK": 22}
+
+
+def test_max_time_stops_with_exit_143_and_resume_goes_on(run, monkeypatch, tmp_path):
+    done = run("scored.vcf.gz", tmp_path / "x.vcf.gz", "--max-time", "00:00:00")
+
+    assert done.code == 143
+    assert "out of time" in done.err
+    assert not (tmp_path / "x.vcf.gz").exists()
+    assert run("scored.vcf.gz", tmp_path / "x.vcf.gz", "--resume").code == 0
+
+
+def test_strict_leaves_no_journal_of_a_complete_output(run, tmp_path):
+    done = run("scored.vcf.gz", tmp_path / "x.vcf.gz", "--strict")
+
+    assert done.code == 5
+    assert (tmp_path / "x.vcf.gz").exists()
+    assert not (tmp_path / "x.vcf.gz.journal").exists()
+
+
+def test_the_unfinished_output_lies_where_tmp_dir_says(run, tmp_path, monkeypatch):
+    scratch, output = tmp_path / "scratch", tmp_path / "out" / "x.h5ad"
+    scratch.mkdir()
+    output.parent.mkdir()
+    seen = []
+
+    def look(*_):
+        seen.extend(path.name for path in scratch.iterdir())
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(HyenaDNA, "hidden_states", look)
+        assert run("embed.h5ad", output, "--tmp-dir", scratch).code == 130
+    assert len(seen) == 1
+    assert list(scratch.iterdir()) == list(output.parent.iterdir()) == []
+    assert run("embed.h5ad", output, "--tmp-dir", scratch).code == 0
+    assert list(scratch.iterdir()) == []
+    assert run("embed.tsv", tmp_path / "out" / "x.tsv", "--tmp-dir", tmp_path / "none").code == 2
