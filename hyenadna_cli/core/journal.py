@@ -4,7 +4,7 @@
 
     hyenadna-journal 1
     {"version": ..., "model": ..., "settings": ..., "inputs": ..., "shard": ...}
-    entries: CRC-32, length in bytes, 1 if it ends a block -- then the numbers of the arrays
+    entries: CRC-32 of what follows; length in bytes, 1 if it ends a block; the arrays' numbers
 
 The numbers of a block are what its computation brought, before any of it is formatted. A resumed
 run reads its input again and writes the whole output with the code of any run, so that its bytes
@@ -37,7 +37,8 @@ from hyenadna_cli.errors import OutputError, SkippedRecordsError, UsageError
 log = logging.getLogger(__name__)
 
 _MAGIC = b"hyenadna-journal 1\n"
-_ENTRY = struct.Struct("<IQB")
+_CHECKSUM = struct.Struct("<I")
+_HEAD = struct.Struct("<QB")
 _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 
 Array = NDArray[Any]
@@ -84,7 +85,8 @@ class JournalFile(Journal):
 
     def recall(self, *arrays: Array) -> None:
         """Fill arrays with those of the next entry. Raises UsageError if they do not fit."""
-        _, length, ends_block = _ENTRY.unpack(self._file.read(_ENTRY.size))
+        self._file.read(_CHECKSUM.size)  # checked when the journal was opened
+        length, ends_block = _HEAD.unpack(self._file.read(_HEAD.size))
         if length != sum(array.nbytes for array in arrays):
             raise UsageError(f"{self._path} does not fit this run; --force starts over")
         for array in arrays:
@@ -94,12 +96,12 @@ class JournalFile(Journal):
     def keep(self, *arrays: Array, ends_block: bool = True) -> None:
         """Add an entry."""
         data = [np.ascontiguousarray(array).data.cast("B") for array in arrays if array.size]
-        checksum = 0
+        head = _HEAD.pack(sum(part.nbytes for part in data), ends_block)
+        checksum = zlib.crc32(head)
         for part in data:
             checksum = zlib.crc32(part, checksum)
-        length = sum(part.nbytes for part in data)
         try:
-            self._file.write(_ENTRY.pack(checksum, length, ends_block))
+            self._file.write(_CHECKSUM.pack(checksum) + head)
             for part in data:
                 self._file.write(part)
             if ends_block:
@@ -215,10 +217,15 @@ def _count_blocks(file: BinaryIO) -> int:
     """Whole blocks from here on; what follows them is cut off. Leaves the file where it was."""
     start = end = file.tell()
     n_blocks = 0
-    while len(head := file.read(_ENTRY.size)) == _ENTRY.size:
-        checksum, length, ends_block = _ENTRY.unpack(head)
-        data = file.read(min(length, os.fstat(file.fileno()).st_size))
-        if len(data) < length or zlib.crc32(data) != checksum:
+    size = os.fstat(file.fileno()).st_size
+    while len(checksum := file.read(_CHECKSUM.size)) == _CHECKSUM.size:
+        head = file.read(_HEAD.size)
+        if len(head) < _HEAD.size:
+            break
+        length, ends_block = _HEAD.unpack(head)
+        data = file.read(min(length, size))
+        is_whole = _CHECKSUM.pack(zlib.crc32(data, zlib.crc32(head))) == checksum
+        if len(data) < length or not is_whole:
             break
         if ends_block:
             n_blocks += 1

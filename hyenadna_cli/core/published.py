@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import logging
 import re
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -264,7 +267,11 @@ def _download(
             "or copy the model here and give its directory with -m"
         )
     if directory is None:
-        directory = _snapshot(label, repo_id, revision, cache_dir, local_files_only=False)
+        with _one_at_a_time(repo_id, cache_dir):
+            if is_commit:  # another process may have fetched it while this one waited
+                directory = _snapshot(label, repo_id, revision, cache_dir, local_files_only=True)
+            if directory is None:
+                directory = _snapshot(label, repo_id, revision, cache_dir, local_files_only=False)
     if directory is None:
         raise CheckpointError(
             f"{label} does not hold config.json and model.safetensors or weights.ckpt: "
@@ -273,6 +280,21 @@ def _download(
     # A snapshot's folder is named after its commit, which says more than "main" does.
     commit = directory.name if _COMMIT.fullmatch(directory.name) else revision
     return Location(directory, name, commit)
+
+
+@contextmanager
+def _one_at_a_time(repo_id: str, cache_dir: Path | None) -> Iterator[None]:
+    """Hold a lock in the cache, so that the jobs of an array download a model once."""
+    cache = cache_dir or Path(huggingface_hub.constants.HF_HUB_CACHE)
+    with ExitStack() as stack:
+        try:
+            cache.mkdir(parents=True, exist_ok=True)
+            lock = cache / f".hyenadna-{repo_id.replace('/', '--')}.lock"
+            fcntl.flock(stack.enter_context(lock.open("w")), fcntl.LOCK_EX)
+        except OSError as error:
+            # The download says it better if the cache cannot be written; else two may download.
+            log.info("%s: no lock in the model cache (%s)", repo_id, error.strerror)
+        yield
 
 
 def _snapshot(

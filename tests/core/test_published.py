@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import multiprocessing
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -322,3 +324,38 @@ def test_the_registry_never_loads_torch():
     )
 
     assert done.stdout.strip() == "False"
+
+
+def _start_at_once(barrier, cache):
+    barrier.wait()
+    locate("small-32k", cache_dir=cache)
+
+
+def test_a_hundred_jobs_that_start_at_once_download_a_model_once(tmp_path, monkeypatch):
+    cache, downloads = tmp_path / "cache", tmp_path / "downloads"
+    folder = "models--LongSafari--hyenadna-small-32k-seqlen-hf"
+    snapshot = cache / folder / "snapshots" / SMALL.revision
+
+    def snapshot_download(*_, local_files_only, **__):
+        if not local_files_only:
+            with downloads.open("a") as file:
+                file.write("one\n")
+            snapshot.mkdir(parents=True)
+            time.sleep(0.2)
+            for name in ("config.json", "model.safetensors"):
+                (snapshot / name).write_text("x")
+        elif not snapshot.is_dir():
+            raise huggingface_hub.errors.LocalEntryNotFoundError("not cached")
+        return str(snapshot)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    context = multiprocessing.get_context("fork")
+    barrier = context.Barrier(100)
+    jobs = [context.Process(target=_start_at_once, args=(barrier, cache)) for _ in range(100)]
+    for job in jobs:
+        job.start()
+    for job in jobs:
+        job.join()
+
+    assert [job.exitcode for job in jobs] == [0] * 100
+    assert downloads.read_text() == "one\n"
