@@ -23,7 +23,8 @@ MAY_IMPORT = {
     "__init__": {"core", "errors"},
 }
 SEQUENCE_SIDE = {"coordinates", "sequence", "contigs", "intervals", "windows", "variants",
-                 "variant_source", "labelled", "label_columns", "labelled_files", "io"}  # fmt: skip
+                 "variant_source", "labelled", "label_columns", "labelled_files", "validation",
+                 "kmers", "io"}  # fmt: skip
 MODEL_SIDE = {"runtime", "tokenizer", "model", "heads", "checkpoint", "unpickle", "distributed"}
 
 

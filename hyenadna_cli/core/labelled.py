@@ -55,8 +55,8 @@ class LabelSource:
 class LabelledRows(Sequence[LabelledSequence]):
     """The rows of one split. Sequences given by coordinates are fetched when a row is asked for.
 
-    `targets`: int64 (n,) of classes, float32 (n,) of values, or (n, T) uint8 (multilabel, packed
-    no further) or float32 (regression); for the task `token` a list of int8 arrays.
+    `targets`: int64 (n,) of classes, float32 (n,) of values, or (n, T) uint8 (multilabel)
+    or float32 (regression); for the task `token` a list of int8 arrays.
     """
 
     def __init__(
@@ -108,6 +108,10 @@ class LabelledRows(Sequence[LabelledSequence]):
         fetched = self._genome.fetch(interval).upper()
         return fetched if interval.strand == "+" else reverse_complement(fetched)
 
+    def stored_sequence(self, index: int) -> str | None:
+        """The bases of a row, or None if they would have to be fetched."""
+        return self._sequences[index]
+
     @property
     def lengths(self) -> NDArray[np.int64]:
         """Bases of every row; nothing is fetched for it."""
@@ -126,6 +130,13 @@ class LabelledRows(Sequence[LabelledSequence]):
             else [targets[index] for index in chosen],
             genome=self._genome,
         )
+
+    def labelled_bases(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """For the task `token`: the class of every labelled base, and the row each belongs to."""
+        assert not isinstance(self.targets, np.ndarray)
+        classes = [target[target >= 0].astype(np.int64) for target in self.targets]
+        rows = np.repeat(np.arange(len(classes)), [len(found) for found in classes])
+        return np.concatenate(classes), rows
 
     def _length(self, index: int) -> int:
         sequence = self._sequences[index]
