@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from hyenadna_cli.core.batching import N_SPECIALS, Batcher
 from hyenadna_cli.core.config import ModelConfig
+from hyenadna_cli.core.cost import forward_bytes
 from hyenadna_cli.core.shards import blocks
 
 
@@ -53,14 +54,3 @@ def plan_run(
         n_batches=n_batches,
         peak_bytes=peak_bytes,
     )
-
-
-def forward_bytes(config: ModelConfig, *, n_windows: int, n_tokens: int, n_layers: int) -> int:
-    """About how many bytes a forward pass of `n_windows` x `n_tokens` needs, in float32.
-
-    The residual stream, its norm, the projections and the gates exist at once; the taps of the
-    filters and the features they are computed from once for all windows.
-    """
-    per_position = config.d_model * (2 * config.order + 4 + n_layers)
-    per_tap = config.d_model * config.order + 2 * config.filter_order
-    return 4 * n_tokens * (n_windows * per_position + per_tap)

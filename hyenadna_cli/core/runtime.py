@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 
+from hyenadna_cli.core.machine import usable_cpus
 from hyenadna_cli.core.model import Execution
 from hyenadna_cli.errors import UsageError
 from hyenadna_cli.ops import backend
@@ -69,7 +69,7 @@ def resolve(
     chosen_device, why_device = _resolve_device(device)
     chosen_dtype, why_dtype = _resolve_dtype(dtype, chosen_device, training=training)
     chosen_kernels, why_kernels = backend.resolve(kernels, chosen_device)
-    n_threads = threads or _usable_cpus()
+    n_threads = threads or usable_cpus()
     torch.set_num_threads(n_threads)
     reasons = (
         f"device {chosen_device}: {why_device}",
@@ -79,12 +79,6 @@ def resolve(
     )
     log.debug("%s", "; ".join(reasons))
     return Runtime(chosen_device, chosen_dtype, chosen_kernels, n_threads, reasons)
-
-
-def _usable_cpus() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _resolve_device(request: str) -> tuple[torch.device, str]:

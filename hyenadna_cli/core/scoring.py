@@ -26,10 +26,10 @@ from hyenadna_cli.core import allele_scores
 from hyenadna_cli.core.allele_scores import Pairs, next_base_log_probs
 from hyenadna_cli.core.batching import Batch, Batcher, BatchLimits, Done
 from hyenadna_cli.core.config import ModelConfig
+from hyenadna_cli.core.cost import forward_bytes
 from hyenadna_cli.core.io.fasta import Genome
 from hyenadna_cli.core.journal import NO_JOURNAL, Journal
 from hyenadna_cli.core.model import HyenaDNA
-from hyenadna_cli.core.plan import forward_bytes
 from hyenadna_cli.core.score_blocks import (
     AlleleScore,
     BlockScores,
