@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hyenadna_cli.commands import _options as opt
+from hyenadna_cli.commands._table import Cell, print_table
 from hyenadna_cli.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 app = typer.Typer(help="List, download, convert and check models.", no_args_is_help=True)
-
-Cell = str | int | float | None
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 ModelArgument = Annotated[
@@ -63,7 +60,7 @@ def list_models(
         rows.append((model.name, "yes" if is_cached else "no", model.d_model, model.n_layer,
                      model.l_max, model.n_parameters, _megabytes(model.n_bytes),
                      published.LICENCE, model.repo_id))  # fmt: skip
-    _print_table(columns, rows, as_json=as_json)
+    print_table(columns, rows, as_json=as_json)
 
 
 @app.command()
@@ -188,7 +185,7 @@ def verify(
 
     location = published.locate(model, revision=revision, offline=offline, cache_dir=cache_dir)
     checks = verification.verify(location.directory, name=location.name, revision=location.revision)
-    _print_table(
+    print_table(
         ("check", "result", "detail"),
         [(check.name, check.result, check.detail) for check in checks],
         as_json=as_json,
@@ -244,27 +241,4 @@ def _print_facts(facts: dict[str, Cell], *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(facts, indent=2))
     else:
-        _print_table(("key", "value"), list(facts.items()), as_json=False)
-
-
-def _print_table(
-    columns: Sequence[str], rows: Sequence[tuple[Cell, ...]], *, as_json: bool
-) -> None:
-    """Tab-separated with a header, aligned for people at a terminal, or a JSON list of objects."""
-    if as_json:
-        records = [dict(zip(columns, row, strict=True)) for row in rows]
-        typer.echo(json.dumps(records, indent=2))
-        return
-    texts = [["." if cell is None else str(cell) for cell in row] for row in rows]
-    if not sys.stdout.isatty():
-        for line in (columns, *texts):
-            typer.echo("\t".join(line))
-        return
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*columns, box=box.SIMPLE)
-    for text in texts:
-        table.add_row(*text)
-    Console().print(table, markup=False)
+        print_table(("key", "value"), list(facts.items()), as_json=False)

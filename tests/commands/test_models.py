@@ -241,11 +241,3 @@ def test_verify_fails_on_altered_weights_after_printing_the_table(run, builtin, 
     assert isinstance(result.exception, CheckpointError)
     assert "failed: sha256, known-answer-float64, known-answer-float32" in str(result.exception)
     assert len(rows(result.stdout)) == 6
-
-
-def test_at_a_terminal_the_table_is_aligned(run, builtin, monkeypatch, capsys):
-    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-
-    models._print_table(("a", "b"), [("[x]", None)], as_json=False)
-
-    assert "[x]" in capsys.readouterr().out

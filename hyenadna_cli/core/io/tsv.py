@@ -16,7 +16,6 @@ from types import TracebackType
 from typing import BinaryIO, Protocol
 
 import numpy as np
-from Bio import bgzf
 
 from hyenadna_cli.core.atomic import is_stream, output_error, replace_on_success
 
@@ -88,6 +87,8 @@ class TsvWriter:
             self._sink.write(f"{line}\n".encode())
 
     def _compressed(self, file: BinaryIO, stack: ExitStack) -> _Sink:
+        from Bio import bgzf  # plain text needs no Biopython
+
         writer: _Sink = bgzf.BgzfWriter(fileobj=file)
         stack.push(self._on_success(writer.close))  # writes the end-of-file block
         return writer

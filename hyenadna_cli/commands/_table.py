@@ -1,0 +1,37 @@
+"""Small tables on stdout: text for programs, aligned for people, JSON when asked for."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+
+import typer
+
+Cell = str | int | float | None
+
+
+def print_table(columns: Sequence[str], rows: Sequence[tuple[Cell, ...]], *, as_json: bool) -> None:
+    """Tab-separated with a header, aligned for people at a terminal, or a JSON list of objects."""
+    if as_json:
+        records = [dict(zip(columns, row, strict=True)) for row in rows]
+        typer.echo(json.dumps(records, indent=2))
+        return
+    texts = [["." if cell is None else str(cell) for cell in row] for row in rows]
+    if not sys.stdout.isatty():
+        for line in (columns, *texts):
+            typer.echo("\t".join(line))
+        return
+    align(columns, texts, on_stderr=False)
+
+
+def align(columns: Sequence[str], texts: Sequence[Sequence[str]], *, on_stderr: bool) -> None:
+    """Print a table for people."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*columns, box=box.SIMPLE)
+    for text in texts:
+        table.add_row(*text)
+    Console(stderr=on_stderr).print(table, markup=False)

@@ -1,0 +1,28 @@
+"""Tables: text for programs, aligned for people, JSON when asked for."""
+
+from __future__ import annotations
+
+import json
+
+from hyenadna_cli.commands import _table
+
+
+def test_for_programs_a_table_is_tab_separated(capsys):
+    _table.print_table(("a", "b"), [("[x]", None)], as_json=False)
+
+    assert capsys.readouterr().out == "a\tb\n[x]\t.\n"
+
+
+def test_at_a_terminal_the_table_is_aligned(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+
+    _table.print_table(("a", "b"), [("[x]", None)], as_json=False)
+
+    assert "[x]" in (out := capsys.readouterr().out)
+    assert "\t" not in out
+
+
+def test_json_is_one_object_a_row(capsys):
+    _table.print_table(("a", "b"), [(1, None)], as_json=True)
+
+    assert json.loads(capsys.readouterr().out) == [{"a": 1, "b": None}]
