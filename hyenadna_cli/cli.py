@@ -13,6 +13,7 @@ import typer
 
 from hyenadna_cli import __version__
 from hyenadna_cli.commands import (
+    benchmark,
     embed,
     generate,
     merge,
@@ -42,6 +43,7 @@ app.command("pretrain")(pretrain.pretrain)
 app.command("mutagenize")(mutagenize.mutagenize)
 app.command("score-variants")(score_variants.score_variants)
 app.command("merge")(merge.merge)
+app.command("benchmark")(benchmark.benchmark)
 app.add_typer(models.app, name="models")
 app.add_typer(plot.app, name="plot")
 

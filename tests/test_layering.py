@@ -69,10 +69,11 @@ def test_the_sequence_side_and_the_model_side_do_not_know_each_other():
             assert not imported & SEQUENCE_SIDE, name
 
 
-def test_only_tests_and_benchmarks_import_the_slow_reference():
+@pytest.mark.parametrize("yardstick", ["ops.reference", "core.plain_hyena"])
+def test_only_tests_and_benchmarks_import_what_is_there_to_compare_with(yardstick):
     for name, path in modules():
-        if name != "commands/benchmark.py":
-            assert not any(t.startswith("ops.reference") for t in own_imports(path)), name
+        if "/benchmark" not in name:
+            assert not any(t.startswith(yardstick) for t in own_imports(path)), name
 
 
 def test_typer_stays_in_the_commands():
@@ -116,6 +117,11 @@ def test_the_package_itself_loads_nothing():
     assert not loaded_after(code, module="numpy")
 
 
-def test_the_model_needs_no_genomics_library():
-    code = "import hyenadna_cli.core.model, hyenadna_cli.core.checkpoint"
-    assert not loaded_after(code, module="pysam")
+@pytest.mark.parametrize("library", ["pysam", "cyvcf2", "Bio", "h5py"])
+def test_the_model_and_its_benchmark_need_no_genomics_library(library):
+    code = (
+        "import hyenadna_cli.cli, hyenadna_cli.core.checkpoint, hyenadna_cli.core.io.tsv, "
+        "hyenadna_cli.core.benchmarking, hyenadna_cli.core.benchmark_worker, "
+        "hyenadna_cli.core.benchmark_report, hyenadna_cli.core.provenance"
+    )
+    assert not loaded_after(code, module=library)

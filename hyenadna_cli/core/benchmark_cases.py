@@ -1,0 +1,102 @@
+"""What `hyenadna benchmark` measures: one case a process, and the named sets of cases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Implementation = Literal["plain", "hyenadna", "attention"]
+Dtype = Literal["fp32", "bf16"]
+KernelsRequest = Literal["auto", "torch", "numba", "triton"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Workload:
+    """What is computed, whoever computes it."""
+
+    d_model: int
+    n_layer: int
+    length: int
+    """Tokens a sequence."""
+    batch: int
+    """Sequences a pass."""
+    training: bool = False
+    """Forward, loss and backward instead of forward alone."""
+    recompute: bool = False
+    """Gradient checkpointing, in training."""
+
+    def __str__(self) -> str:
+        kind = "training" if self.training else "forward"
+        extra = ", recomputing" if self.recompute else ""
+        return f"{self.n_layer}x{self.d_model}, {self.length:,} x {self.batch}, {kind}{extra}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Variant:
+    """Who computes it, and how."""
+
+    implementation: Implementation
+    dtype: Dtype
+    """Of the matrix products; the plain formulation runs bf16 under autocast."""
+    kernels: KernelsRequest = "auto"
+    """Of our operators; nothing to the other two."""
+
+    def __str__(self) -> str:
+        kernels = f" {self.kernels}" if self.implementation == "hyenadna" else ""
+        return f"{self.implementation}{kernels} {self.dtype}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Case:
+    """A workload and a variant on a device: what one process is told."""
+
+    workload: Workload
+    variant: Variant
+    device: str
+    threads: int | None
+    """CPU threads; None for those that the process may use."""
+    seed: int = 0
+    """Of weights and tokens."""
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Case:
+        """What `dataclasses.asdict` made of a case."""
+        return cls(
+            **{
+                **values,
+                "workload": Workload(**values["workload"]),
+                "variant": Variant(**values["variant"]),
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """A named set of workloads and who is measured on them."""
+
+    workloads: tuple[Workload, ...]
+    implementations: tuple[Implementation, ...]
+
+
+_SPEED: tuple[Implementation, ...] = ("plain", "hyenadna")
+
+PRESETS: dict[str, Preset] = {
+    "2x128-1k": Preset((Workload(d_model=128, n_layer=2, length=1_024, batch=32),), _SPEED),
+    "2x128-32k": Preset((Workload(d_model=128, n_layer=2, length=32_768, batch=1),), _SPEED),
+    "4x256-160k": Preset((Workload(d_model=256, n_layer=4, length=160_000, batch=1),), _SPEED),
+    "8x256-1m": Preset((Workload(d_model=256, n_layer=8, length=1_000_000, batch=1),), _SPEED),
+    "train-1k": Preset(
+        (Workload(d_model=128, n_layer=2, length=1_024, batch=32, training=True),), _SPEED
+    ),
+    "train-32k": Preset(
+        (Workload(d_model=128, n_layer=2, length=32_768, batch=1, training=True),), _SPEED
+    ),
+    "crossing": Preset(
+        tuple(
+            Workload(d_model=128, n_layer=2, length=length, batch=1)
+            for length in (1_024, 4_096, 16_384, 32_768, 65_536)
+        ),
+        ("plain", "hyenadna", "attention"),
+    ),
+}

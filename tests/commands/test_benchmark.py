@@ -1,0 +1,60 @@
+"""`hyenadna benchmark` from end to end, on a model that takes no time."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+
+TINY = ("--lengths", "40,80", "--d-model", "16", "--n-layer", "1", "--repeats", "1",
+        "--threads", "1", "--device", "cpu", "--dtype", "fp32")  # fmt: skip
+
+
+@pytest.mark.slow
+def test_the_table_says_what_was_measured(hyenadna, tmp_path):
+    out = tmp_path / "speed.tsv"
+
+    done = hyenadna("benchmark", *TINY, "-o", out, "--plot", tmp_path / "speed.svg")
+
+    assert done.code == 0, done.err
+    rows = list(csv.DictReader(io.StringIO(out.read_text()), delimiter="\t"))
+    measured = [row for row in rows if row["status"] == "OK"]
+    assert [(r["implementation"], r["length"]) for r in measured] == [
+        (name, length) for length in ("40", "80") for name in ("plain", "hyenadna", "attention")
+    ]
+    assert all(float(row["seconds"]) > 0 and float(row["peak_mb"]) > 10 for row in measured)
+    assert float(measured[1]["difference"]) < 1e-4
+    assert {row["length"] for row in rows if row["status"] == "EXTRAPOLATED"} == {"1000000"}
+    manifest = json.loads((tmp_path / "speed.tsv.manifest.json").read_text())
+    assert manifest["settings"]["matmul_flops_fp32"] > 0
+    assert "<svg" in (tmp_path / "speed.svg").read_text()
+
+
+@pytest.mark.slow
+def test_a_wrong_result_has_no_time(hyenadna, monkeypatch):
+    monkeypatch.setattr("hyenadna_cli.core.benchmarking.TOLERANCE", {"fp32": 0.0})
+
+    done = hyenadna("benchmark", *TINY, "--against", "plain")
+
+    assert done.code == 1
+    assert "differs from the plain formulation" in done.err
+    assert done.out == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (("--case", "9x9"), "--case 9x9: use 2x128-1k"),
+        (("--dtype", "fp16"), "--dtype fp16: use fp32, bf16"),
+        (("--kernels", "auto,cuda"), "--kernels cuda"),
+        (("--against", "rnn"), "--against rnn: use plain, attention"),
+        (("--plot", "x.gif"), "--plot x.gif: use .png"),
+    ],
+)
+def test_what_there_is_not_is_refused_before_anything_runs(hyenadna, arguments, problem):
+    done = hyenadna("benchmark", *arguments)
+
+    assert done.code == 2
+    assert problem in done.err
