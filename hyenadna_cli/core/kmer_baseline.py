@@ -81,8 +81,7 @@ def fit_kmer_baseline(
     for k in ks:
         train_NP = _features(train, k, is_canonical)
         valid_NP = _features(valid, k, is_canonical)
-        for penalty in _PENALTIES:
-            model = _fit(data, train_NP, np.asarray(train.targets), penalty)
+        for penalty, model in _fits(data, train_NP, np.asarray(train.targets)):
             loss = _loss(data, np.asarray(valid.targets), model(valid_NP))
             if loss < lowest:
                 lowest = loss
@@ -118,12 +117,17 @@ def _gc_fraction(sequence: str) -> float:
     return n_gc / max(n_gc + n_at, 1)
 
 
-def _fit(
-    data: LabelledData, train_NP: sparse.csr_array, targets: NDArray[np.generic], penalty: float
-) -> _Linear:
-    if data.task in ("binary", "multiclass"):
-        return _logistic(train_NP, targets, penalty, n_classes=len(data.label_names))
-    return _ridge(train_NP, targets.astype(np.float64), penalty, data.task)
+def _fits(
+    data: LabelledData, train_NP: sparse.csr_array, targets: NDArray[np.generic]
+) -> Iterator[tuple[float, _Linear]]:
+    """A model for each penalty."""
+    if data.task in ("multilabel", "regression"):
+        yield from _ridges(
+            train_NP, targets.astype(np.float64), is_clipped=data.task != "regression"
+        )
+        return
+    for penalty in _PENALTIES:
+        yield penalty, _logistic(train_NP, targets, penalty, n_classes=len(data.label_names))
 
 
 def _logistic(
@@ -145,21 +149,22 @@ def _logistic(
     return model
 
 
-def _ridge(
-    features_NP: sparse.csr_array, targets_NT: Scores, penalty: float, task: Task
-) -> _Linear:
-    """All targets from one decomposition; labels are clipped to probabilities."""
+def _ridges(
+    features_NP: sparse.csr_array, targets_NT: Scores, *, is_clipped: bool
+) -> Iterator[tuple[float, _Linear]]:
+    """All targets and penalties from one matrix of products; `is_clipped` to probabilities."""
     n_rows, n_features = features_NP.shape
     mean_P, mean_T = np.asarray(features_NP.mean(axis=0)).ravel(), targets_NT.mean(axis=0)
     gram_PP = (features_NP.T @ features_NP).toarray() - n_rows * np.outer(mean_P, mean_P)
     cross = features_NP.T @ (targets_NT - mean_T)
-    weights = np.linalg.solve(gram_PP + penalty * np.eye(n_features), cross)
+    for penalty in _PENALTIES:
+        weights = np.linalg.solve(gram_PP + penalty * np.eye(n_features), cross)
 
-    def model(new_NP: sparse.csr_array) -> Scores:
-        found: Scores = new_NP @ weights - mean_P @ weights + mean_T
-        return np.clip(found, 0, 1) if task == "multilabel" else found
+        def model(new_NP: sparse.csr_array, weights: Scores = weights) -> Scores:
+            found: Scores = new_NP @ weights + (mean_T - mean_P @ weights)
+            return np.clip(found, 0, 1) if is_clipped else found
 
-    return model
+        yield penalty, model
 
 
 def _loss(data: LabelledData, targets: NDArray[np.generic], scores: Scores) -> float:
