@@ -14,6 +14,7 @@ import typer
 from hyenadna_cli import __version__
 from hyenadna_cli.commands import (
     benchmark,
+    doctor,
     embed,
     generate,
     merge,
@@ -44,6 +45,7 @@ app.command("mutagenize")(mutagenize.mutagenize)
 app.command("score-variants")(score_variants.score_variants)
 app.command("merge")(merge.merge)
 app.command("benchmark")(benchmark.benchmark)
+app.command("doctor")(doctor.doctor)
 app.add_typer(models.app, name="models")
 app.add_typer(plot.app, name="plot")
 

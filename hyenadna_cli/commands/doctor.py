@@ -1,0 +1,50 @@
+"""`hyenadna doctor`: what this machine has, what would be used and why, a known-answer check."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from hyenadna_cli.commands import _options as opt
+from hyenadna_cli.commands._table import print_table
+from hyenadna_cli.errors import CheckpointError, HyenaDNAError
+
+
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    device: opt.DeviceOption = "auto",
+    dtype: opt.DtypeOption = "auto",
+    kernels: opt.KernelsOption = "auto",
+    threads: opt.ThreadsOption = None,
+    cache_dir: opt.CacheOption = None,
+    verbose: opt.VerboseOption = 0,
+    quiet: opt.QuietOption = False,
+) -> None:
+    """Tell what this machine has, what would be used here and why, and check a known answer.
+
+    Prints one row a finding: topic, name, result (ok, missing, failed), detail. `missing` is not an
+    error. The built-in model is checked as `models verify` does, and once more on the device, in
+    the precision and with the kernels that the options come to: exit 4 if its answer is wrong, 1 if
+    anything else failed. Never touches the network.
+
+      hyenadna doctor
+    """
+    from hyenadna_cli.core.diagnosis import Requests, examine
+
+    requests = Requests(
+        device=device, dtype=dtype, kernels=kernels, threads=threads, cache_dir=cache_dir
+    )
+    findings = list(examine(requests))
+    print_table(
+        ("topic", "name", "result", "detail"),
+        [(finding.topic, finding.name, finding.result, finding.detail) for finding in findings],
+        as_json=as_json,
+    )
+    failed = [finding for finding in findings if finding.result == "failed"]
+    if not failed:
+        return
+    message = "; ".join(f"{finding.topic}: {finding.name}: {finding.detail}" for finding in failed)
+    if any(finding.topic == "built-in model" for finding in failed):
+        raise CheckpointError(message)
+    raise HyenaDNAError(message)
