@@ -14,6 +14,7 @@ import typer
 from hyenadna_cli import __version__
 from hyenadna_cli.commands import (
     benchmark,
+    classify_species,
     doctor,
     embed,
     generate,
@@ -46,6 +47,7 @@ app.command("score-variants")(score_variants.score_variants)
 app.command("merge")(merge.merge)
 app.command("benchmark")(benchmark.benchmark)
 app.command("doctor")(doctor.doctor)
+app.add_typer(classify_species.app, name="classify-species")
 app.add_typer(models.app, name="models")
 app.add_typer(plot.app, name="plot")
 

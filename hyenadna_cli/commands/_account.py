@@ -149,6 +149,8 @@ class Account:
     """Records per status."""
     first: dict[str, str] = field(default_factory=dict)
     """The name of the first record of each status."""
+    results: frozenset[str] = frozenset({"OK"})
+    """Statuses of records that have their full result."""
     n_bases: int = 0
     started: float = field(default_factory=time.monotonic)
 
@@ -165,8 +167,8 @@ class Account:
 
     @property
     def n_skipped(self) -> int:
-        """Records with another status than OK."""
-        return self.n_records - self.counts.get("OK", 0)
+        """Records without a full result."""
+        return sum(n for status, n in self.counts.items() if status not in self.results)
 
     def close(
         self,
@@ -238,7 +240,7 @@ class Account:
         kinds = ", ".join(
             f"{count:,} {status} (first: {self.first[status]})"
             for status, count in self.counts.items()
-            if status != "OK"
+            if status not in self.results
         )
         return f"{self.n_skipped:,} of {self.n_records:,} records without a full result: {kinds}"
 

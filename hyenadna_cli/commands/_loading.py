@@ -32,17 +32,26 @@ class ModelRequest:
     dtype: DtypeRequest
     kernels: KernelsRequest
     threads: int | None
+    training: bool = False
+    """Whether weights will be trained; decides what --dtype auto means."""
+
+    def runtime(self) -> Runtime:
+        """Where and how to compute. Raises UsageError."""
+        from hyenadna_cli.core import runtime
+
+        return runtime.resolve(
+            device=self.device, dtype=self.dtype, kernels=self.kernels, threads=self.threads,
+            training=self.training,
+        )  # fmt: skip
 
     def choose(self) -> ChosenModel:
         """Find the model, downloading it if need be, and resolve where and how to run it.
 
         Raises CheckpointError and UsageError. No weights are loaded.
         """
-        from hyenadna_cli.core import checkpoint, published, runtime
+        from hyenadna_cli.core import checkpoint, published
 
-        run = runtime.resolve(
-            device=self.device, dtype=self.dtype, kernels=self.kernels, threads=self.threads
-        )
+        run = self.runtime()
         found = published.locate(
             self.model, revision=self.revision, offline=self.offline, cache_dir=self.cache_dir
         )

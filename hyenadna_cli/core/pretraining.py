@@ -100,7 +100,7 @@ def settings(
     """
     if preset not in (None, "paper"):
         raise UsageError(f"--preset {preset}: the only preset is paper")
-    from_file = _read_toml(config_file) if config_file else {}
+    from_file = read_toml(config_file) if config_file else {}
     if unknown := sorted(from_file.keys() - {"model", "train"}):
         raise UsageError(f"{config_file}: unknown tables: {', '.join(unknown)}")
     is_paper = preset == "paper"
@@ -128,7 +128,8 @@ def settings(
     return model_config, train_config
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
+    """A settings file. Raises InputFileError if it is missing or no TOML."""
     try:
         return tomllib.loads(path.read_text())
     except OSError as error:

@@ -3,8 +3,6 @@
 species (by weight) -> contig (by weight) -> stretch free of long N runs -> window -> strand
 """
 
-# B rows, L positions (one base each)
-
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
@@ -15,13 +13,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hyenadna_cli.core import tokenizer
 from hyenadna_cli.core.coordinates import Interval
 from hyenadna_cli.core.datasets import GenomeWindows, Span
 from hyenadna_cli.core.io.streams import open_text
 from hyenadna_cli.core.sequence import reverse_complement
 from hyenadna_cli.core.species import ContigRuns, SpeciesGenomes, Split
-from hyenadna_cli.core.tokenizer import TokenIds
 from hyenadna_cli.errors import InputFileError, UsageError
 
 Rule = Literal["uniform", "bases"]
@@ -91,10 +87,10 @@ class SpeciesWindow:
     genome_window: Span
     strand: Literal["+", "-"]
 
-    def token_ids(self) -> TokenIds:
+    def sequence(self) -> str:
         """The bases in reading direction, fetched now."""
         sequence = self.genome_window.genome.fetch(self.genome_window.interval)
-        return tokenizer.encode(sequence if self.strand == "+" else reverse_complement(sequence))
+        return sequence if self.strand == "+" else reverse_complement(sequence)
 
 
 @dataclass(slots=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hyenadna_cli.core import tokenizer
 from hyenadna_cli.core.species import open_genomes, read_manifest
 from hyenadna_cli.core.species_windows import (
     SamplingWeights,
@@ -40,10 +39,7 @@ def shares(genomes, *, n=2_000, length=20, **weights):
     source = TrainingWindows(
         genomes, seed=1, weights=SamplingWeights(**weights), use_both_strands=False
     )
-    letters = [
-        tokenizer.decode(source.draw(step=step, row=0, length=length).token_ids())
-        for step in range(n)
-    ]
+    letters = [source.draw(step=step, row=0, length=length).sequence() for step in range(n)]
     return {
         key: sum(set(text) == {letter} for text in letters) / n for key, letter in LETTERS.items()
     }
@@ -84,7 +80,7 @@ def test_windows_come_from_stretches_that_hold_them(genomes):
 
     texts = {window.label: set() for window in windows}
     for window in windows:
-        texts[window.label].add(tokenizer.decode(window.token_ids()))
+        texts[window.label].add(window.sequence())
     assert texts == {0: {"A" * 150}, 1: {"G" * 50, "T" * 50}}
 
 

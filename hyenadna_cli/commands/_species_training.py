@@ -1,0 +1,539 @@
+"""`classify-species train` and `evaluate`: a classifier, and its accuracy against length."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from hyenadna_cli.commands import _options as opt
+from hyenadna_cli.commands._account import exit_code_when_out_of_memory
+from hyenadna_cli.commands._loading import ChosenModel, ModelRequest
+from hyenadna_cli.commands._progress import track
+from hyenadna_cli.commands._stop import on_signals
+from hyenadna_cli.commands.pretrain import parse_length_schedule
+from hyenadna_cli.core import atomic
+from hyenadna_cli.errors import CheckpointError, UsageError
+
+if TYPE_CHECKING:
+    from hyenadna_cli.core.heads import SequenceClassifier
+    from hyenadna_cli.core.model import HyenaDNA
+    from hyenadna_cli.core.provenance import Provenance
+    from hyenadna_cli.core.runtime import Runtime
+    from hyenadna_cli.core.species import SpeciesGenomes
+    from hyenadna_cli.core.species_settings import Settings
+    from hyenadna_cli.core.species_windows import SamplingWeights
+    from hyenadna_cli.core.training import StepReport
+
+log = logging.getLogger(__name__)
+
+
+def parse_lengths(text: str) -> tuple[int, ...]:
+    """`1k,4k,16k` as bases."""
+    return tuple(opt.parse_bases(part) for part in text.split(","))
+
+
+def parse_freeze(text: str) -> Literal["all", "none"] | int:
+    """`all`, `none` or a number of blocks."""
+    if text.isdigit():
+        return int(text)
+    if text not in ("all", "none"):
+        raise typer.BadParameter(f"{text!r} is neither all nor none nor a number of blocks")
+    return "all" if text == "all" else "none"
+
+
+ManifestOption = Annotated[
+    Path,
+    typer.Option(
+        "--manifest",
+        help="Tab-separated: species fasta train_contigs valid_contigs test_contigs.",
+    ),
+]
+LengthsOption = Annotated[
+    Any,
+    typer.Option(
+        "--lengths", parser=parse_lengths, metavar="BASES,...",
+        help="Measure accuracy with windows of each length, on held-out contigs.",
+    ),
+]  # fmt: skip
+TestWindowsOption = Annotated[
+    int, typer.Option("--test-windows", min=1, help="At most so many a species and length.")
+]
+TestStrandOption = Annotated[
+    Literal["+", "both"],
+    typer.Option("--strand", help="In measuring: both averages the two strands."),
+]
+
+
+def train(
+    manifest: ManifestOption,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Run directory, then model.")],
+    species: Annotated[
+        str, typer.Option("--species", help="Of the manifest, by commas; default: all.")
+    ] = "",
+    length: Annotated[
+        int | None,
+        typer.Option(
+            "--length", parser=opt.parse_bases, metavar="BASES", help="Of the longest windows.",
+        ),
+    ] = None,
+    length_schedule: Annotated[
+        Any,
+        typer.Option(
+            "--length-schedule", parser=parse_length_schedule, metavar="BASES:STEPS,...",
+            help="Sequence-length warm-up.",
+        ),
+    ] = None,
+    lengths: LengthsOption = None,
+    test_windows: TestWindowsOption = 100,
+    strand: TestStrandOption = "+",
+    species_weights: Annotated[
+        str,
+        typer.Option(
+            "--species-weights", metavar="uniform|bases|NAME=W,...",
+            help="How often each is drawn.",
+        ),
+    ] = "uniform",
+    contig_weights: Annotated[
+        str,
+        typer.Option(
+            "--contig-weights", metavar="bases|uniform|FILE",
+            help="Within a species; a file has three columns: species contig weight.",
+        ),
+    ] = "bases",
+    contig_map: opt.ContigMapOption = "exact",
+    max_n_run: Annotated[
+        int,
+        typer.Option("--max-n-run", min=0, help="No window holds a longer run of N (bases)."),
+    ] = 10,
+    model: opt.ModelOption = "builtin",
+    from_scratch: Annotated[
+        bool, typer.Option("--from-scratch", help="Random weights instead of --model.")
+    ] = False,
+    d_model: Annotated[int | None, typer.Option("--d-model", help="From scratch: width.")] = None,
+    n_layer: Annotated[int | None, typer.Option("--n-layer", help="From scratch: blocks.")] = None,
+    pooling: Annotated[
+        Literal["mean", "last"] | None, typer.Option("--pool", help="Of the hidden states.")
+    ] = None,
+    freeze: Annotated[
+        Any,
+        typer.Option(
+            "--freeze", parser=parse_freeze, metavar="all|none|N",
+            help="Of the backbone: everything, nothing, or the first N blocks.",
+        ),
+    ] = None,
+    probe_bases: Annotated[
+        int | None,
+        typer.Option(
+            "--probe-bases", parser=opt.parse_bases, metavar="BASES",
+            help="The head is fitted to so many before training; 0: it starts from nothing.",
+        ),
+    ] = None,
+    head_lr_ratio: Annotated[
+        float | None, typer.Option("--head-lr-ratio", help="The head's learning rate over --lr.")
+    ] = None,
+    dropout: Annotated[
+        float | None, typer.Option("--dropout", help="On the pooled vector, in training.")
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", help="Settings as TOML: tables [species], [train], [model]."),
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option("--preset", metavar="paper", help="The published recipe.")
+    ] = None,
+    max_steps: Annotated[int | None, typer.Option("--max-steps", help="Optimiser steps.")] = None,
+    batch_bases: Annotated[
+        int | None,
+        typer.Option(
+            "--batch-bases", parser=opt.parse_bases, metavar="BASES",
+            help="Bases per optimiser step, over all processes.",
+        ),
+    ] = None,
+    micro_batch_bases: Annotated[
+        int | None,
+        typer.Option(
+            "--micro-batch-bases", parser=opt.parse_bases, metavar="BASES",
+            help="Bases per forward pass; gradients accumulate.",
+        ),
+    ] = None,
+    learning_rate: Annotated[float | None, typer.Option("--lr", help="Peak learning rate.")] = None,
+    min_learning_rate: Annotated[
+        float | None, typer.Option("--min-lr", help="Final learning rate.")
+    ] = None,
+    weight_decay: Annotated[float | None, typer.Option("--weight-decay")] = None,
+    warmup_steps: Annotated[int | None, typer.Option("--warmup-steps")] = None,
+    reverse_complement: Annotated[
+        bool | None,
+        typer.Option("--rc-aug/--no-rc-aug", help="Read training windows from both strands."),
+    ] = None,
+    recompute_blocks: Annotated[
+        bool | None,
+        typer.Option("--checkpoint-blocks/--no-checkpoint-blocks", help="Gradient checkpointing."),
+    ] = None,
+    valid_every: Annotated[int | None, typer.Option("--valid-every", help="In steps.")] = None,
+    valid_windows: Annotated[
+        int | None, typer.Option("--valid-windows", help="At most so many a species.")
+    ] = None,
+    save_every: Annotated[int | None, typer.Option("--save-every", help="In steps.")] = None,
+    max_time: Annotated[
+        Any,
+        typer.Option(
+            "--max-time", parser=opt.parse_seconds, metavar="MINUTES|HH:MM:SS",
+            help="Stop with a checkpoint after this time (exit 143).",
+        ),
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Of everything random.")] = None,
+    revision: opt.RevisionOption = None,
+    offline: opt.OfflineOption = False,
+    cache_dir: opt.CacheOption = None,
+    filter_shift: opt.FilterShiftOption = None,
+    device: opt.DeviceOption = "auto",
+    dtype: opt.DtypeOption = "auto",
+    kernels: opt.KernelsOption = "auto",
+    threads: opt.ThreadsOption = None,
+    force: opt.ForceOption = False,
+    resume: opt.ResumeOption = False,
+    dry_run: opt.DryRunOption = False,
+    no_version: opt.NoVersionOption = False,
+    oom_exit_code: opt.OomExitCodeOption = 75,
+    verbose: opt.VerboseOption = 0,
+    quiet: opt.QuietOption = False,
+) -> None:  # fmt: skip
+    """Train a classifier of species on random windows of their genomes.
+
+    Writes a run directory as pretrain does: metrics.csv, checkpoints/, and in the end a model that
+    predict and every other command reads with -m. With --lengths also evaluation/, as evaluate
+    writes it. Stops cleanly on SIGTERM, SIGUSR1 and --max-time; --resume goes on exactly. Under
+    torchrun the processes share each step's batch.
+
+      hyenadna classify-species train --manifest species.tsv --length 32k --length-schedule
+      1k:1500,8k:300,32k:200 --max-steps 2000 --lengths 1k,4k,16k,32k -o run
+    """
+    from hyenadna_cli.core import pretraining, species_settings
+
+    given_model = {"d_model": d_model, "n_layer": n_layer}
+    if not from_scratch and any(value is not None for value in given_model.values()):
+        raise UsageError("--d-model and --n-layer go with --from-scratch")
+    settings = species_settings.settings(
+        model=_given(given_model) if from_scratch else None,
+        train=_given({
+            "length_schedule": length_schedule, "max_steps": max_steps, "batch_bases": batch_bases,
+            "micro_batch_bases": micro_batch_bases, "learning_rate": learning_rate,
+            "min_learning_rate": min_learning_rate, "weight_decay": weight_decay,
+            "warmup_steps": warmup_steps, "reverse_complement": reverse_complement,
+            "recompute_blocks": recompute_blocks, "valid_every": valid_every,
+            "save_every": save_every, "seed": seed,
+        }),
+        species=_given({
+            "length": length, "pooling": pooling, "freeze": freeze, "dropout": dropout,
+            "probe_bases": probe_bases, "head_lr_ratio": head_lr_ratio,
+            "valid_windows": valid_windows,
+        }),
+        config_file=config,
+        preset=preset,
+    )  # fmt: skip
+    pretraining.check_run_dir(output, force=force, resume=resume)
+    request = ModelRequest(
+        model=model, revision=revision, offline=offline, cache_dir=cache_dir,
+        filter_shift=filter_shift, device=device, dtype=dtype, kernels=kernels, threads=threads,
+        training=True,
+    )  # fmt: skip
+    with (
+        exit_code_when_out_of_memory(oom_exit_code),
+        _genomes(manifest, species, contig_map=contig_map, max_n_run=max_n_run) as genomes,
+    ):
+        chosen = None if from_scratch else request.choose()
+        longest = max([settings.longest, *(lengths or ())])
+        if chosen is not None:
+            _check_longest(chosen, longest)
+        job = _Job(
+            genomes=genomes,
+            settings=settings,
+            weights=_weights(species_weights, contig_weights, genomes),
+            chosen=chosen,
+            runtime=chosen.run if chosen else request.runtime(),
+            output=output,
+            lengths=lengths or (),
+            test_windows=test_windows,
+            strand=strand,
+            no_version=no_version,
+        )
+        if dry_run:
+            job.print_plan()
+        else:
+            job.run(restart=force and not resume, max_time=max_time)
+
+
+def evaluate(
+    manifest: ManifestOption,
+    lengths: LengthsOption,
+    model: Annotated[
+        str, typer.Option("-m", "--model", metavar="DIR", help="What train wrote.")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Directory of the tables.")],
+    split: Annotated[
+        Literal["train", "valid", "test"], typer.Option("--split", help="Contigs to measure on.")
+    ] = "test",
+    test_windows: TestWindowsOption = 100,
+    strand: TestStrandOption = "+",
+    contig_map: opt.ContigMapOption = "exact",
+    max_n_run: Annotated[
+        int,
+        typer.Option("--max-n-run", min=0, help="No window holds a longer run of N (bases)."),
+    ] = 10,
+    device: opt.DeviceOption = "auto",
+    dtype: opt.DtypeOption = "auto",
+    kernels: opt.KernelsOption = "auto",
+    threads: opt.ThreadsOption = None,
+    force: opt.ForceOption = False,
+    no_version: opt.NoVersionOption = False,
+    oom_exit_code: opt.OomExitCodeOption = 75,
+    verbose: opt.VerboseOption = 0,
+    quiet: opt.QuietOption = False,
+) -> None:  # fmt: skip
+    """Measure a species classifier on held-out contigs, with windows of several lengths.
+
+    Writes a directory: accuracy.tsv (with 95 % bootstrap intervals over windows), species.tsv
+    (precision and recall), confusion.tsv, metrics.json with everything, and, where matplotlib is
+    installed, accuracy.png. Windows lie side by side; a species without a stretch of a length has
+    none of it.
+
+      hyenadna classify-species evaluate -m run --manifest species.tsv --lengths 1k,4k -o report
+    """
+    atomic.check_output_dir(output, overwrite=force, marker=_REPORT)
+    request = ModelRequest(
+        model=model, revision=None, offline=True, cache_dir=None, filter_shift=None,
+        device=device, dtype=dtype, kernels=kernels, threads=threads,
+    )  # fmt: skip
+    chosen = request.choose()
+    _check_longest(chosen, max(lengths))
+    with exit_code_when_out_of_memory(oom_exit_code):
+        classifier = load_classifier(chosen)
+        names = ",".join(classifier.config.label_names)
+        with _genomes(manifest, names, contig_map=contig_map, max_n_run=max_n_run) as genomes:
+            _measure(
+                classifier, genomes, lengths, output,
+                split=split, test_windows=test_windows, strand=strand, overwrite=force,
+                runtime=chosen.run,
+                made_by=_provenance(
+                    genomes, chosen.run, chosen.identity(),
+                    {"split": split, "test_windows": test_windows, "strand": strand,
+                     "lengths": list(lengths), "max_n_run": max_n_run},
+                    no_version=no_version,
+                ),
+            )  # fmt: skip
+
+
+def load_classifier(chosen: ChosenModel) -> SequenceClassifier:
+    """The classifier on its device. Raises CheckpointError if it does not tell classes apart."""
+    from hyenadna_cli.core import heads
+
+    directory = chosen.source.directory
+    classifier, _ = heads.load(directory, name=chosen.source.name)
+    if classifier.config.task not in ("multiclass", "binary"):
+        raise CheckpointError(
+            f"{directory}: its head answers {classifier.config.task}, not which species"
+        )
+    backbone = classifier.backbone
+    backbone.execution = chosen.run.execution()  # type: ignore[assignment]
+    return classifier.to(chosen.run.device)
+
+
+def prediction_window(chosen: ChosenModel) -> int:
+    """Bases: the longest window of training, or what the model reads if it does not say."""
+    from hyenadna_cli.core.species_training import trained_length
+
+    return min(trained_length(chosen.source.directory) or chosen.config.l_max, chosen.config.l_max)
+
+
+_REPORT = "metrics.json"
+
+
+class _Job:
+    """A training run, everything about it checked."""
+
+    def __init__(
+        self,
+        *,
+        genomes: SpeciesGenomes,
+        settings: Settings,
+        weights: SamplingWeights,
+        chosen: ChosenModel | None,
+        runtime: Runtime,
+        output: Path,
+        lengths: tuple[int, ...],
+        test_windows: int,
+        strand: Literal["+", "both"],
+        no_version: bool,
+    ) -> None:
+        """`chosen` is None for a backbone that starts from random weights."""
+        self.genomes, self.settings, self.weights = genomes, settings, weights
+        self.chosen, self.runtime, self.output = chosen, runtime, output
+        self.lengths, self.test_windows, self.strand = lengths, test_windows, strand
+        self.no_version = no_version
+
+    def print_plan(self) -> None:
+        """`--dry-run`."""
+        from hyenadna_cli.core import species_training
+
+        n_parameters = sum(parameter.numel() for parameter in self._backbone().parameters())
+        typer.echo(species_training.plan(self.genomes, self.settings, n_parameters=n_parameters))
+
+    def run(self, *, restart: bool, max_time: float | None) -> None:
+        """Train, then measure."""
+        from hyenadna_cli.core import distributed, pretraining, species_training
+
+        settings = self.settings
+        for split in ("train", "valid"):
+            log.info("%s", self.genomes.describe(split))
+        with on_signals(max_time) as stop, distributed.joined(self.runtime.device) as world:
+            if world.is_main:
+                pretraining.claim_run_dir(self.output, restart=restart)
+            world.wait()
+            identity = self.chosen.identity() if self.chosen else {"name": "random weights"}
+            made_by = _provenance(
+                self.genomes, self.runtime, self.chosen.identity() if self.chosen else None, {},
+                no_version=self.no_version,
+            )  # fmt: skip
+            classifier = species_training.new_classifier(
+                self._backbone(), self.genomes.names, settings.species, seed=settings.train.seed
+            )
+            reports = species_training.run(
+                classifier, self.genomes, settings, weights=self.weights, base=identity,
+                run_dir=self.output, runtime=self.runtime, world=world, made_by=made_by,
+                should_stop=stop,
+            )  # fmt: skip
+            last = 0
+            shown = track(
+                reports, total=settings.train.max_steps, label="training", describe=_describe
+            )
+            for report in shown:
+                last = report.step
+                if report.valid_loss is not None:
+                    log.info("%s", _describe(report))
+            if 0 < last < settings.train.max_steps and stop():
+                raise stop.error(f"checkpoint at step {last:,}; --resume goes on from there")
+            if self.lengths and world.is_main:
+                self._measure(classifier, made_by)
+
+    def _measure(self, classifier: SequenceClassifier, made_by: Provenance) -> None:
+        _measure(
+            classifier.eval(), self.genomes, self.lengths, self.output / "evaluation",
+            split="test", test_windows=self.test_windows, strand=self.strand, overwrite=True,
+            runtime=self.runtime, made_by=made_by,
+        )  # fmt: skip
+
+    def _backbone(self) -> HyenaDNA:
+        if self.chosen is not None:
+            return self.chosen.load()
+        from hyenadna_cli.core.species_training import random_backbone
+
+        assert self.settings.model is not None
+        return random_backbone(self.settings.model, seed=self.settings.train.seed)
+
+
+def _measure(
+    classifier: SequenceClassifier,
+    genomes: SpeciesGenomes,
+    lengths: Sequence[int],
+    output: Path,
+    *,
+    split: Literal["train", "valid", "test"],
+    test_windows: int,
+    strand: Literal["+", "both"],
+    overwrite: bool,
+    runtime: Runtime,
+    made_by: Provenance,
+) -> None:
+    import json
+
+    from hyenadna_cli.core import species_accuracy, species_curve
+
+    results = []
+    for result in species_accuracy.accuracy_by_length(
+        classifier, genomes, lengths=sorted(set(lengths)), max_windows=test_windows,
+        device=runtime.device, split=split, strand=strand,
+    ):  # fmt: skip
+        log.info("%s", result)
+        results.append(result)
+    with atomic.replace_dir_on_success(output, overwrite=overwrite, marker=_REPORT) as scratch:
+        species_accuracy.write_report(results, scratch)
+        text = json.dumps(made_by.as_json(), indent=2)
+        (scratch / "manifest.json").write_text(f"{text}\n")
+        try:
+            table = scratch / "accuracy.tsv"
+            species_curve.draw([("this model", table)], scratch / "accuracy.png", overwrite=False)
+        except UsageError as error:
+            log.warning("no accuracy.png: %s", error)
+
+
+@contextmanager
+def _genomes(
+    manifest: Path, species: str, *, contig_map: Literal["exact", "auto"], max_n_run: int
+) -> Iterator[SpeciesGenomes]:
+    from hyenadna_cli.core.species import open_genomes, read_manifest
+
+    selected = tuple(filter(None, (name.strip() for name in species.split(","))))
+    found = read_manifest(manifest, selected=selected)
+    with open_genomes(manifest, found, contig_map=contig_map, max_n_run=max_n_run) as genomes:
+        yield genomes
+
+
+def _weights(species: str, contigs: str, genomes: SpeciesGenomes) -> SamplingWeights:
+    from hyenadna_cli.core.species_windows import (
+        SamplingWeights,
+        parse_species_weights,
+        read_contig_weights,
+    )
+
+    of_species = parse_species_weights(species, genomes.names)
+    if contigs == "bases" or contigs == "uniform":
+        return SamplingWeights(
+            species=of_species, contigs="bases" if contigs == "bases" else "uniform"
+        )
+    return SamplingWeights(species=of_species, contigs=read_contig_weights(Path(contigs), genomes))
+
+
+def _check_longest(chosen: ChosenModel, longest: int) -> None:
+    if longest > chosen.config.l_max:
+        raise CheckpointError(
+            f"windows of {longest:,} bases: {chosen.source.name} reads at most "
+            f"{chosen.config.l_max:,} tokens; use shorter ones, or a model with a longer context"
+        )
+
+
+def _provenance(
+    genomes: SpeciesGenomes,
+    runtime: Runtime,
+    model: dict[str, str | None] | None,
+    settings: dict[str, Any],
+    *,
+    no_version: bool,
+) -> Provenance:
+    from hyenadna_cli.core import provenance
+
+    return provenance.collect(
+        command=["hyenadna", *sys.argv[1:]],
+        settings={**settings, **runtime.describe()},
+        inputs=genomes.inputs,
+        model=model,
+        device=runtime.device_name,
+        reproducible=no_version,
+    )
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _describe(report: StepReport) -> str:
+    text = f"step {report.step:,}, length {report.length:,}: {report.loss:.4f} nats a window"
+    if report.valid_loss is not None:
+        text += f"; held out {report.valid_loss:.4f}"
+    return text

@@ -1,0 +1,198 @@
+"""`hyenadna classify-species`: which genome does this stretch of DNA come from?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hyenadna_cli.commands import _options as opt
+from hyenadna_cli.commands import _species_training as training
+from hyenadna_cli.commands._account import (
+    Account,
+    Destination,
+    exit_code_when_out_of_memory,
+    print_plan,
+    write_rows,
+)
+from hyenadna_cli.commands._loading import (
+    ChosenModel,
+    ModelRequest,
+    Windowing,
+    batching_settings,
+    choose_strand,
+)
+from hyenadna_cli.core.atomic import is_stream
+from hyenadna_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from hyenadna_cli.core.batching import Batcher
+    from hyenadna_cli.core.records import RecordSource, StrandChoice
+
+_TEXT = (".tsv", ".txt", ".tsv.gz", ".txt.gz", ".tsv.bgz", ".txt.bgz")
+
+app = typer.Typer(help="Tell species apart by stretches of their DNA.", no_args_is_help=True)
+app.command("train")(training.train)
+app.command("evaluate")(training.evaluate)
+
+
+@app.callback()
+def _classify_species() -> None:
+    """Tell species apart by stretches of their DNA."""
+
+
+@app.command()
+def manifest(
+    paper: Annotated[
+        bool, typer.Option("--paper", help="The published task: human, lemur, mouse, pig, hippo.")
+    ] = False,
+    verbose: opt.VerboseOption = 0,
+    quiet: opt.QuietOption = False,
+) -> None:
+    """Print the columns of a species manifest, or the published five-species task.
+
+    The genomes are yours: save the text beside FASTA files of the names in its second column, or
+    change these. Contigs are separated by commas; --contig-map auto matches chr1 with 1.
+
+      hyenadna classify-species manifest --paper
+    """
+    from hyenadna_cli.core import species
+
+    typer.echo(species.paper_manifest() if paper else "\t".join(species.COLUMNS) + "\n", nl=False)
+
+
+@app.command()
+def predict(
+    fasta: opt.FastaOption,
+    model: Annotated[
+        str,
+        typer.Option(
+            "-m", "--model", metavar="DIR", help="What classify-species train wrote."
+        ),
+    ],
+    bed: opt.BedOption = None,
+    output: opt.OutputOption = "-",
+    min_prob: Annotated[
+        float,
+        typer.Option(
+            "--min-prob", min=0.0, max=1.0, help="Below this probability: unclassified."
+        ),
+    ] = 0.0,
+    strand: opt.StrandOption = None,
+    window: Annotated[
+        int | None,
+        typer.Option(
+            "--window", parser=opt.parse_bases, metavar="BASES",
+            help="Cut longer records into windows; default: the longest of training.",
+        ),
+    ] = None,
+    stride: opt.StrideOption = None,
+    contig_map: opt.ContigMapOption = "exact",
+    rename_chrs: opt.RenameChrsOption = None,
+    device: opt.DeviceOption = "auto",
+    dtype: opt.DtypeOption = "auto",
+    kernels: opt.KernelsOption = "auto",
+    batch_size: opt.BatchSizeOption = "auto",
+    threads: opt.ThreadsOption = None,
+    force: opt.ForceOption = False,
+    resume: opt.ResumeOption = False,
+    shard: opt.ShardOption = None,
+    dry_run: opt.DryRunOption = False,
+    strict: opt.StrictOption = False,
+    stats: opt.StatsOption = None,
+    no_version: opt.NoVersionOption = False,
+    oom_exit_code: opt.OomExitCodeOption = 75,
+    verbose: opt.VerboseOption = 0,
+    quiet: opt.QuietOption = False,
+) -> None:  # fmt: skip
+    """Say for each sequence, contig or BED region which species it comes from.
+
+    Writes TSV, one row a record in input order: id, length, n_windows, the likeliest species and
+    its probability, the second and its, and a status. A record longer than --window is cut, and the
+    probabilities are the mean over its windows by their bases. Status: OK; UNCLASSIFIED (below
+    --min-prob); NO_BASES (nothing but N); NONFINITE.
+
+      hyenadna classify-species predict -m run --fasta contigs.fa --min-prob 0.8 -o calls.tsv
+    """
+    from hyenadna_cli.core.records import RecordSource
+
+    chosen_strand = choose_strand(strand, bed=bed)
+    if not (output.endswith(_TEXT) or is_stream(output)):
+        raise UsageError(
+            f"-o {output}: classify-species writes TSV; use one of {' '.join(_TEXT[:4])}"
+        )
+    n_windows = opt.parse_batch_size(batch_size)
+    destination = Destination(
+        output=output, force=force, resume=resume, shard=shard, stats=stats, strict=strict,
+        no_version=no_version,
+    )  # fmt: skip
+    destination.check()
+    request = ModelRequest(
+        model=model, revision=None, offline=True, cache_dir=None, filter_shift=None,
+        device=device, dtype=dtype, kernels=kernels, threads=threads,
+    )  # fmt: skip
+    with (
+        exit_code_when_out_of_memory(oom_exit_code),
+        RecordSource(fasta, bed=bed, contig_map=contig_map, rename_chrs=rename_chrs) as source,
+    ):
+        selected = destination.select(source)
+        chosen = request.choose()
+        bases = training.prediction_window(chosen) if window is None else window
+        batcher = Windowing(bases, stride, "none", n_windows).batcher(chosen)
+        if dry_run:
+            _print_plan(source, selected, chosen, batcher, chosen_strand)
+        else:
+            _run(
+                destination, source, selected, chosen, batcher,
+                strand=chosen_strand, min_prob=min_prob,
+            )  # fmt: skip
+
+
+def _run(
+    destination: Destination,
+    source: RecordSource,
+    selected: range | None,
+    model: ChosenModel,
+    batcher: Batcher,
+    *,
+    strand: StrandChoice,
+    min_prob: float,
+) -> None:
+    from hyenadna_cli.core import species_calls
+    from hyenadna_cli.core.io.tsv import TsvWriter
+
+    settings = {"strand": strand, "min_prob": min_prob, **batching_settings(batcher)}
+    made_by = destination.made_by(model, source, settings)
+    if destination.is_done(made_by):
+        return
+    classifier = training.load_classifier(model)
+    account = Account(command="classify-species predict", results=species_calls.RESULTS)
+    calls = species_calls.call_species(
+        classifier, source.read(selected), batcher=batcher, strand=strand, min_prob=min_prob
+    )
+    columns = species_calls.COLUMNS
+    with TsvWriter(destination.output, columns=columns, overwrite=destination.force) as table:
+
+        def write(call: species_calls.SpeciesCall) -> None:
+            table.write_row(call.row())
+            account.add(call.name, call.status, call.length)
+
+        write_rows(
+            calls, write, destination=destination, n_bases=source.n_bases(selected),
+            label="classifying",
+        )  # fmt: skip
+    account.close(destination, made_by, model=model, letters=source.letters)
+
+
+def _print_plan(
+    source: RecordSource,
+    selected: range | None,
+    model: ChosenModel,
+    batcher: Batcher,
+    strand: StrandChoice,
+) -> None:
+    from hyenadna_cli.core.plan import plan_run
+
+    lengths = source.measured_lengths(selected)
+    n_strands = 2 if strand == "both" else 1
+    print_plan(plan_run(lengths, config=model.config, batcher=batcher, n_strands=n_strands))
