@@ -467,8 +467,8 @@ def _measure(
         text = json.dumps(made_by.as_json(), indent=2)
         (scratch / "manifest.json").write_text(f"{text}\n")
         try:
-            table = scratch / "accuracy.tsv"
-            species_curve.draw([("this model", table)], scratch / "accuracy.png", overwrite=False)
+            points = species_curve.read_curve("this model", scratch / "accuracy.tsv")
+            species_curve.draw(points, scratch / "accuracy.png", overwrite=False)
         except UsageError as error:
             log.warning("no accuracy.png: %s", error)
 

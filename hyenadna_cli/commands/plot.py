@@ -44,3 +44,41 @@ def training(
     curve = curves.read_curve(run)
     curves.draw(curve, output, overwrite=force)
     curves.write_table(curve, table, overwrite=force)
+
+
+@app.command()
+def species(
+    tables: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NAME=TABLE...", help="accuracy.tsv of classify-species; a name may repeat."
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Picture: .png, .svg or .pdf; a .tsv beside it.")
+    ],
+    force: opt.ForceOption = False,
+    verbose: opt.VerboseOption = 0,
+    quiet: opt.QuietOption = False,
+) -> None:
+    """Draw accuracy against window length of one or several species classifiers.
+
+    Writes the picture and, under the same name with .tsv, the points that it shows.
+
+      hyenadna plot species model=run/evaluation/accuracy.tsv k-mers=report/accuracy.tsv -o by.png
+    """
+    from hyenadna_cli.core import atomic, curves, species_curve
+
+    table = output.with_suffix(".tsv")
+    if output.suffix not in curves.PICTURES:
+        raise UsageError(f"-o {output}: use {', '.join(curves.PICTURES)}")
+    for path in (output, table):
+        atomic.check_output(path, overwrite=force)
+    points = []
+    for item in tables:
+        name, _, path_text = item.rpartition("=")
+        if not name:
+            raise UsageError(f"{item}: use NAME=TABLE, such as k-mers=report/accuracy.tsv")
+        points += species_curve.read_curve(name, Path(path_text))
+    species_curve.draw(points, output, overwrite=force)
+    species_curve.write_table(points, table, overwrite=force)

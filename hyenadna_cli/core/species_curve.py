@@ -1,4 +1,4 @@
-"""Accuracy against window length, as a picture of one or several accuracy.tsv."""
+"""Accuracy against window length: one or several accuracy.tsv -> a table -> a picture of it."""
 
 from __future__ import annotations
 
@@ -8,25 +8,54 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hyenadna_cli.core import atomic
+from hyenadna_cli.core.io.tsv import TsvWriter
 from hyenadna_cli.errors import InputFileError, UsageError
+
+COLUMNS = ("name", "length", "n_windows", "accuracy", "accuracy_low", "accuracy_high")
 
 
 @dataclass(frozen=True, slots=True)
-class _Series:
-    """One line of the picture."""
+class CurvePoint:
+    """The accuracy of one model with windows of one length."""
 
     name: str
-    lengths: list[int]
-    accuracy: list[float]
-    low: list[float]
-    high: list[float]
+    length: int
+    """Bases."""
+    n_windows: int
+    accuracy: float
+    low: float
+    """End of the 95 % interval; `high` is the other."""
+    high: float
 
 
-def draw(tables: Sequence[tuple[str, Path]], path: Path, *, overwrite: bool) -> None:
-    """Accuracy against length, one line a (name, accuracy.tsv); bands are 95 % intervals.
+def read_curve(name: str, table: Path) -> list[CurvePoint]:
+    """The rows of an accuracy.tsv. Raises InputFileError for what is none."""
+    try:
+        with table.open(newline="") as handle:
+            return [
+                CurvePoint(
+                    name, int(row["length"]), int(row["n_windows"]), float(row["accuracy"]),
+                    float(row["accuracy_low"]), float(row["accuracy_high"]),
+                )
+                for row in csv.DictReader(handle, delimiter="\t")
+            ]  # fmt: skip
+    except OSError as error:
+        raise InputFileError(table, error.strerror or str(error)) from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputFileError(table, f"no table of accuracy by length: {error}") from error
 
-    Raises UsageError if matplotlib is missing, InputFileError for what is no such table,
-    OutputError if `path` cannot be written.
+
+def write_table(points: Sequence[CurvePoint], path: Path, *, overwrite: bool) -> None:
+    """The points as TSV."""
+    with TsvWriter(str(path), columns=COLUMNS, overwrite=overwrite) as writer:
+        for p in points:
+            writer.write_row((p.name, p.length, p.n_windows, p.accuracy, p.low, p.high))
+
+
+def draw(points: Sequence[CurvePoint], path: Path, *, overwrite: bool) -> None:
+    """One line a name, with bands for the intervals.
+
+    Raises UsageError if matplotlib is missing, OutputError if `path` cannot be written.
     """
     try:
         from matplotlib.figure import Figure
@@ -34,30 +63,21 @@ def draw(tables: Sequence[tuple[str, Path]], path: Path, *, overwrite: bool) -> 
         raise UsageError("pictures need matplotlib: pip install 'hyenadna[plots]'") from error
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.add_subplot()
-    for series in (_read_series(name, table) for name, table in tables):
-        (line,) = axes.plot(series.lengths, series.accuracy, "o-", markersize=4, label=series.name)
-        axes.fill_between(
-            series.lengths, series.low, series.high, color=line.get_color(), alpha=0.15, linewidth=0
-        )
+    for name in dict.fromkeys(point.name for point in points):
+        mine = sorted((p for p in points if p.name == name), key=lambda p: p.length)
+        lengths = [p.length for p in mine]
+        (line,) = axes.plot(
+            lengths, [p.accuracy for p in mine], "o-", markersize=4, label=name
+        )  # fmt: skip
+        low, high = [p.low for p in mine], [p.high for p in mine]
+        axes.fill_between(lengths, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
     axes.set_xscale("log", base=2)
+    ticks = sorted({point.length for point in points})
+    axes.set_xticks(ticks, [f"{length:,}" for length in ticks])
     axes.set_ylim(0, 1.02)
     axes.set_xlabel("window (bases)")
-    axes.set_ylabel("accuracy on held-out contigs")
+    axes.set_ylabel("accuracy (bands: 95 % intervals)")
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, loc="lower right")
     with atomic.replace_on_success(path, overwrite=overwrite) as scratch:
         figure.savefig(scratch, format=path.suffix.removeprefix("."), dpi=150, metadata={})
-
-
-def _read_series(name: str, table: Path) -> _Series:
-    columns = ("accuracy", "accuracy_low", "accuracy_high")
-    try:
-        with table.open(newline="") as handle:
-            rows = sorted(csv.DictReader(handle, delimiter="\t"), key=lambda r: int(r["length"]))
-        lengths = [int(row["length"]) for row in rows]
-        accuracy, low, high = ([float(row[column]) for row in rows] for column in columns)
-    except OSError as error:
-        raise InputFileError(table, error.strerror or str(error)) from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputFileError(table, f"no table of accuracy by length: {error}") from error
-    return _Series(name, lengths, accuracy, low, high)

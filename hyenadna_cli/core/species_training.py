@@ -34,7 +34,7 @@ from hyenadna_cli.core.species_windows import (
     fixed_windows,
 )
 from hyenadna_cli.core.training import StepReport, train
-from hyenadna_cli.errors import DeviceMemoryError
+from hyenadna_cli.errors import DeviceMemoryError, UsageError
 
 _PROBE_C = 0.03
 """Inverse strength of the penalty on standardised states."""
@@ -90,14 +90,20 @@ def random_backbone(config: ModelConfig, *, seed: int) -> HyenaDNA:
 def new_classifier(
     backbone: HyenaDNA, names: Sequence[str], config: SpeciesConfig, *, seed: int
 ) -> SequenceClassifier:
-    """A classifier of these species on a backbone, its head untrained."""
+    """A classifier of these species on a backbone, its head untrained.
+
+    Raises UsageError if there are not as many blocks as are to be frozen.
+    """
     head = HeadConfig(
         task="multiclass", label_names=tuple(names), pooling=config.pooling, dropout=config.dropout
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         classifier = SequenceClassifier(backbone, head, width=backbone.config.d_model)
-    heads.freeze(classifier, config.freeze)
+    try:
+        heads.freeze(classifier, config.freeze)
+    except ValueError as error:
+        raise UsageError(f"--freeze: {error}") from error
     return classifier
 
 

@@ -70,3 +70,34 @@ def test_a_picture_of_another_kind_is_refused(hyenadna, run, tmp_path):
 
     assert code == 2
     assert "use .png, .svg, .pdf" in err
+
+
+ACCURACY = "length\tn_windows\taccuracy\taccuracy_low\taccuracy_high\n"
+
+
+def test_species_classifiers_are_drawn_together_and_a_name_may_have_two_tables(
+    hyenadna, text_file, tmp_path
+):
+    short = text_file(f"{ACCURACY}512\t10\t0.5\t0.4\t0.6\n", name="short.tsv")
+    long = text_file(f"{ACCURACY}1024\t10\t0.75\t0.7\t0.8\n", name="long.tsv")
+
+    code, _, err = hyenadna(
+        "plot", "species", f"model={short}", f"model={long}", f"k-mers={short}",
+        "-o", tmp_path / "by_length.png",
+    )  # fmt: skip
+
+    assert code == 0, err
+    assert (tmp_path / "by_length.png").stat().st_size > 1_000
+    with (tmp_path / "by_length.tsv").open() as handle:
+        rows = list(csv.DictReader(handle, delimiter="\t"))
+    assert [(row["name"], row["length"], row["accuracy"]) for row in rows] == [
+        ("model", "512", "0.5"), ("model", "1024", "0.75"), ("k-mers", "512", "0.5"),
+    ]  # fmt: skip
+
+
+def test_what_is_no_table_of_accuracy_is_refused(hyenadna, run, tmp_path):
+    picture = tmp_path / "by_length.png"
+
+    assert hyenadna("plot", "species", run / "metrics.csv", "-o", picture).code == 2
+    assert hyenadna("plot", "species", f"x={run / 'metrics.csv'}", "-o", picture).code == 3
+    assert hyenadna("plot", "species", "x=none.tsv", "-o", picture).code == 3
