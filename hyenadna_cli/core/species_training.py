@@ -36,7 +36,7 @@ from hyenadna_cli.core.species_windows import (
 from hyenadna_cli.core.training import StepReport, train
 from hyenadna_cli.errors import DeviceMemoryError, UsageError
 
-_PROBE_C = 0.03
+_PROBE_C = 0.3
 """Inverse strength of the penalty on standardised states."""
 _PROBE_BATCH = 16_384
 """Bases."""

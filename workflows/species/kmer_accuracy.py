@@ -21,7 +21,7 @@ from hyenadna_cli.core.labelled import LabelledData, LabelledRows
 from hyenadna_cli.core.species import SpeciesGenomes, open_genomes, read_manifest
 from hyenadna_cli.core.species_windows import SpeciesWindow, TrainingWindows, fixed_windows
 
-COVERAGE = 2
+COVERAGE = 16
 """Training windows hold each training base so often on average, up to the limit of windows."""
 
 
