@@ -16,6 +16,8 @@ from typing import Any, overload
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
 
 from hyenadna_cli.core import atomic, heads
 from hyenadna_cli.core.config import HeadConfig, ModelConfig
@@ -39,6 +41,7 @@ from hyenadna_cli.errors import DeviceMemoryError, UsageError
 _PROBE_C = 0.3
 """Inverse strength of the penalty on standardised states."""
 _PROBE_BATCH = 16_384
+_STRETCH = 1_024
 """Bases."""
 _PROBE_STEP = 1 << 40
 """Windows that the head is fitted to are drawn as those of a step that no run reaches."""
@@ -117,29 +120,26 @@ def fit_head(
 ) -> None:
     """Set the head to a logistic regression on pooled states of training windows.
 
-    The lengths (bases) share `n_bases` and weigh alike. The states of different species differ by
-    a fraction of their own size, so that a head which starts from nothing would need most of a
+    The lengths (bases) share `n_bases`. With mean pooling each stretch of 1,024 bases of a window
+    is an example by itself: a window's scores are the mean of those of its stretches, and stretches
+    deep in a long window are read as they will be. The states of different species differ by a
+    fraction of their own spread, so that a head which starts from nothing would need most of a
     short run to find them.
     """
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.preprocessing import StandardScaler
-
-    features, labels, weights = [], [], []
+    features, labels = [], []
     for length in lengths:
-        n_windows = max(1, n_bases // len(lengths) // length)
-        features_ND, labels_N = _features(classifier, windows, length, n_windows)
-        features.append(features_ND)
-        labels.append(labels_N)
-        weights.append(np.full(n_windows, 1 / n_windows))
+        for features_ND, labels_N in _features(
+            classifier, windows, length, n_bases // len(lengths)
+        ):
+            features.append(features_ND)
+            labels.append(labels_N)
+    scaler = StandardScaler()
+    scaled_ND = scaler.fit_transform(np.concatenate(features))
     labels_N = np.concatenate(labels)
-    weights_N = np.concatenate(weights) * len(labels_N) / len(lengths)
     found = np.unique(labels_N)
     if len(found) < 2:
         return
-    scaler = StandardScaler()
-    scaled_ND = scaler.fit_transform(np.concatenate(features), sample_weight=weights_N)
-    probe = LogisticRegression(C=_PROBE_C, max_iter=1_000)
-    probe.fit(scaled_ND, labels_N, sample_weight=weights_N)
+    probe = LogisticRegression(C=_PROBE_C, max_iter=1_000).fit(scaled_ND, labels_N)
     weight_CD, bias_C = probe.coef_, probe.intercept_
     if len(found) == 2:  # scikit-learn gives the difference of the two classes
         weight_CD = np.concatenate([-weight_CD, weight_CD]) / 2
@@ -152,21 +152,29 @@ def fit_head(
 
 
 def _features(
-    classifier: SequenceClassifier, windows: TrainingWindows, length: int, n_windows: int
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    classifier: SequenceClassifier, windows: TrainingWindows, length: int, n_bases: int
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.int64]]]:
     """Pooled states (N, D) and labels (N,) of windows that no training step draws."""
-    classifier.eval()
+    backbone = classifier.backbone
+    assert isinstance(backbone, HyenaDNA)
+    backbone.eval()
     device = classifier.head.weight.device
+    n_windows = max(1, n_bases // length)
     rows_at_once = max(1, _PROBE_BATCH // length)
-    features, labels = [], []
     for start in range(0, n_windows, rows_at_once):
         rows = range(start, min(start + rows_at_once, n_windows))
         drawn = [windows.draw(step=_PROBE_STEP, row=row, length=length) for row in rows]
         batch = _stacked(drawn).to(device)
-        pooled_BD = classifier.features(batch.token_ids_BL, batch.lengths_B)
-        features.append(pooled_BD.double().cpu().numpy())
-        labels.append(batch.targets.cpu().numpy())
-    return np.concatenate(features), np.concatenate(labels)
+        hidden_BLD = backbone.hidden_states(batch.token_ids_BL)[0]
+        for hidden_LD, n, label in zip(
+            hidden_BLD, batch.lengths_B.tolist(), batch.targets.tolist(), strict=True
+        ):
+            if classifier.config.pooling == "last":
+                pooled = hidden_LD[None, n - 1]
+            else:
+                n_stretches = max(1, n // _STRETCH)
+                pooled = torch.stack([part.mean(0) for part in hidden_LD[:n].chunk(n_stretches)])
+            yield pooled.double().cpu().numpy(), np.full(len(pooled), label)
 
 
 def plan(genomes: SpeciesGenomes, settings: Settings, *, n_parameters: int) -> str:
