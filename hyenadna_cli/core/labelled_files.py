@@ -2,6 +2,7 @@
 
     table.csv                                      splits by column or contig, or all train
     train.csv valid.csv test.csv                   a file each, given or found in a directory
+    H3_train.fna H3_test.fna                       so are names with one of these words in them
     root/{train,test}/CLASS/*.txt                  GenomicBenchmarks, sequences
     root/{train,test}/CLASS.csv.gz                 GenomicBenchmarks, coordinates
     CLASS=sequences.fa  CLASS=regions.bed          a file for each class
@@ -13,6 +14,7 @@ Without a validation split, one can be cut from the training rows (`core.validat
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,7 +37,7 @@ from hyenadna_cli.core.sequence import LetterCounts
 from hyenadna_cli.errors import InputFileError, UsageError
 
 _COMPRESSED = (".gz", ".bgz")
-_TABLES = (".csv", ".tsv")
+_TABLES = (".csv", ".tsv", ".parquet")
 _BED = (".bed",)
 _BED_LABEL = "name"
 _FIRST_KEPT_BED_COLUMN = 7
@@ -286,12 +288,19 @@ def _found_in(text: str) -> dict[Split | None, list[LabelFile]]:
         return _of_file_or_prefix(path)
     found: dict[Split | None, list[LabelFile]] = {}
     for entry in _entries(path):
-        split = SPLIT_NAMES.get(_stem(entry).lower())
+        split = _named_split(_stem(entry))
         if split is not None:
             found.setdefault(split, []).extend(
                 _of_classes(entry) if entry.is_dir() else [LabelFile(entry)]
             )
     return found or {None: _of_classes(path)}
+
+
+def _named_split(stem: str) -> Split | None:
+    """`train`, `H3_test` and `val_hg38_coords_targets` name a split; `train_or_test` none."""
+    words = re.split(r"[._-]", stem.lower())
+    found = {SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES}
+    return found.pop() if len(found) == 1 else None
 
 
 def _of_file_or_prefix(path: Path) -> dict[Split | None, list[LabelFile]]:

@@ -257,3 +257,14 @@ def test_chromatin_tables_count_contigs_from_zero(
 def test_no_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(HyenaDNAError, match="no such file"):
         read(tmp_path / "nothing.csv")
+
+
+def test_parquet_reads_as_the_same_table(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "train-00000-of-00001.parquet"
+    parquet.write_table(pyarrow.table({"seq": ["acgt", "GGTT"], "label": [1, 0]}), path)
+
+    rows = read(path).splits["train"]
+
+    assert [(row.sequence, row.target) for row in rows] == [("ACGT", 1), ("GGTT", 0)]

@@ -1,4 +1,4 @@
-"""Tables of labelled sequences, CSV or TSV, to rows; one header line, columns found by name.
+"""Tables of labelled sequences (CSV, TSV, Parquet) to rows; columns are found by their names.
 
 | column | read as |
 |---|---|
@@ -128,7 +128,10 @@ def read_label_table(
 
 
 def _lines(path: Path | str) -> Iterator[tuple[int, list[str]]]:
-    """The line number and the cells of every line that is not blank."""
+    """The line number and the cells of every line that is not blank, the header first."""
+    if Path(path).suffix.lower() == ".parquet":
+        yield from _parquet_lines(path)
+        return
     with open_text(path) as text:
         first = next(text, "").removeprefix("\ufeff")
         delimiter = "\t" if "\t" in first else ","
@@ -141,6 +144,26 @@ def _lines(path: Path | str) -> Iterator[tuple[int, list[str]]]:
                     yield reader.line_num, [cell.strip() for cell in cells]
         except csv.Error as error:
             raise InputFileError(path, f"is not a table: {error}", line=reader.line_num) from None
+
+
+def _parquet_lines(path: Path | str) -> Iterator[tuple[int, list[str]]]:
+    """As if the table were text; a missing value is an empty cell."""
+    try:
+        from pyarrow import ArrowException, parquet
+    except ImportError:
+        raise InputFileError(path, "is Parquet; reading that needs pyarrow") from None
+    number = 1
+    try:
+        with parquet.ParquetFile(path) as file:
+            yield number, file.schema_arrow.names
+            for batch in file.iter_batches():
+                for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                    number += 1
+                    yield number, ["" if value is None else str(value) for value in values]
+    except FileNotFoundError:
+        raise InputFileError(path, "no such file") from None
+    except ArrowException as error:
+        raise InputFileError(path, f"is not valid Parquet: {error}") from error
 
 
 def _find_columns(path: Path | str, header: list[str], wanted: Sequence[str]) -> _Columns:
