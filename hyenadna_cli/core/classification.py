@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from hyenadna_cli.core.batching import Batch, Batcher, Done, Readings
 from hyenadna_cli.core.distributed import World
-from hyenadna_cli.core.heads import NOT_LABELLED, SequenceClassifier
+from hyenadna_cli.core.heads import NOT_LABELLED, Answers
 from hyenadna_cli.core.labelled import LabelledRows
 from hyenadna_cli.core.records import Record, StrandChoice, strand_label
 from hyenadna_cli.core.shards import blocks
@@ -49,7 +49,7 @@ class Prediction:
 
 
 def predict(
-    classifier: SequenceClassifier,
+    classifier: Answers,
     records: Iterable[Record],
     *,
     batcher: Batcher,
@@ -84,7 +84,7 @@ def predict(
 
 
 def predict_rows(
-    classifier: SequenceClassifier,
+    classifier: Answers,
     rows: LabelledRows,
     *,
     batcher: Batcher,
@@ -159,7 +159,7 @@ class _Bases:
 
 
 @torch.inference_mode()
-def _window_predictions(classifier: SequenceClassifier, batch: Batch) -> Array:
+def _window_predictions(classifier: Answers, batch: Batch) -> Array:
     """(B, C), or (B, L, C) for the task `token`."""
     lengths_B = torch.from_numpy(batch.windows.lengths).to(batch.token_ids_BL.device)
     scores = classifier(batch.token_ids_BL, lengths_B)

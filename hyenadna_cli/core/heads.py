@@ -56,6 +56,23 @@ class ReadsTokens(Protocol):
         ...
 
 
+class Answers(Protocol):
+    """What predictions and losses are made of: scores of sequences, and what they answer."""
+
+    @property
+    def config(self) -> HeadConfig:
+        """Task, labels and pooling."""
+        ...
+
+    def __call__(self, token_ids_BL: Tensor, lengths_B: Tensor, /) -> Tensor:
+        """Raw scores: (B, C), or (B, L, C) for the task `token`."""
+        ...
+
+    def predictions(self, scores: Tensor) -> Tensor:
+        """Raw scores (..., C) to probabilities, or to numbers in the units of the targets."""
+        ...
+
+
 class SequenceClassifier(nn.Module):
     """A backbone and a linear head on its pooled hidden states."""
 
@@ -158,7 +175,7 @@ class HeadLoss:
         """`class_weights_C`: of each class; multilabel: of each label's positives."""
         self.class_weights_C = class_weights_C
 
-    def __call__(self, classifier: SequenceClassifier, batch: LabelledBatch) -> tuple[Tensor, int]:
+    def __call__(self, classifier: Answers, batch: LabelledBatch) -> tuple[Tensor, int]:
         """Summed loss and number of targets."""
         scores = classifier(batch.token_ids_BL, batch.lengths_B).float()
         weights_C = self.class_weights_C
@@ -193,7 +210,7 @@ def save(classifier: SequenceClassifier, directory: Path) -> None:
     backbone = classifier.backbone
     if not isinstance(backbone, HyenaDNA) or type(backbone) is not HyenaDNA:
         raise ValueError("only a HyenaDNA backbone makes a model directory")
-    description = {**dataclasses.asdict(classifier.config), "backbone": _digest(backbone)}
+    description = {**dataclasses.asdict(classifier.config), "backbone": backbone_digest(backbone)}
     tensors = {f"head.{name}": tensor for name, tensor in classifier.head.state_dict().items()}
     checkpoint.save(backbone, directory, head=StoredHead(description, tensors))
     known_answer.record_known_answer(backbone, directory)
@@ -216,7 +233,7 @@ def load(path: Path, *, name: str | None = None) -> tuple[SequenceClassifier, Mo
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from error
     backbone, source = checkpoint.load(path, name=name)
-    if digest != _digest(backbone):
+    if digest != backbone_digest(backbone):
         raise CheckpointError(
             f"{path}: its head was trained on another backbone than the one stored with it"
         )
@@ -231,8 +248,8 @@ def load(path: Path, *, name: str | None = None) -> tuple[SequenceClassifier, Mo
     return classifier.eval(), source
 
 
-def _digest(backbone: HyenaDNA) -> str:
-    """SHA-256 over the shape and the weights: a head means nothing on any other."""
+def backbone_digest(backbone: HyenaDNA) -> str:
+    """SHA-256 over the shape and the weights: a head or a prompt means nothing on any other."""
     digest = hashlib.sha256(backbone.config.to_json().encode())
     for name, tensor in sorted(backbone.state_dict().items()):
         digest.update(name.encode())
