@@ -28,6 +28,9 @@ _DTYPES: tuple[Dtype, ...] = ("fp32", "bf16")
 _KERNELS: tuple[opt.KernelsRequest, ...] = ("auto", "torch", "numba", "triton")
 _RIVALS: tuple[Implementation, ...] = ("plain", "attention")
 
+_BUSY = 0.1
+"""Share of the CPU time taken by others from which on a warning is due."""
+
 _FOR_PEOPLE = (
     "pass", "length", "batch", "implementation", "kernels", "dtype", "seconds", "peak_mb",
     "times_faster_than_plain", "memory_of_plain", "times_faster_than_attention", "difference",
@@ -98,7 +101,7 @@ def benchmark(
 
       hyenadna benchmark --lengths 1k --d-model 16 --n-layer 1 --max-seconds 5
     """
-    from hyenadna_cli.core import atomic, benchmark_report
+    from hyenadna_cli.core import atomic, benchmark_report, machine
     from hyenadna_cli.core.benchmarking import Benchmark, Settings
 
     plan = _plan(
@@ -114,6 +117,11 @@ def benchmark(
     settings = Settings(
         device=device, threads=threads, repeats=repeats, max_seconds=max_seconds, seed=seed
     )
+    busy = machine.busy_share()
+    if busy is not None and busy > _BUSY:
+        log.warning(
+            "other programs use %.0f %% of this machine: times will be too long", 100 * busy
+        )
     started = time.monotonic()
     floor = Benchmark(settings).measure_floor()
     _say_floor(floor)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +82,24 @@ def memory() -> Memory:
         left = max(0, limit - _container_use())
         available = left if available is None else min(available, left)
     return Memory(total=total, available=available)
+
+
+def busy_share(seconds: float = 0.5) -> float | None:
+    """Share of all CPU time that anybody used during the next `seconds`; None if not told."""
+    before = _cpu_times()
+    time.sleep(seconds)
+    after = _cpu_times()
+    if before is None or after is None or after[0] == before[0]:
+        return None
+    return 1 - (after[1] - before[1]) / (after[0] - before[0])
+
+
+def _cpu_times() -> tuple[int, int] | None:
+    """Ticks of all CPUs since the start: in all, and idle or waiting for a disk."""
+    with suppress(OSError, ValueError, IndexError):
+        ticks = [int(text) for text in Path("/proc/stat").read_text().split("\n")[0].split()[1:]]
+        return sum(ticks), ticks[3] + ticks[4]
+    return None
 
 
 def _cpuinfo() -> dict[str, str]:

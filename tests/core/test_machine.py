@@ -35,3 +35,9 @@ def test_no_more_memory_is_free_than_there_is():
 
     if memory.total is not None and memory.available is not None:
         assert 0 < memory.available <= memory.total
+
+
+def test_a_share_of_time_is_a_share():
+    busy = machine.busy_share(0.05)
+
+    assert busy is None or 0 <= busy <= 1
