@@ -14,11 +14,14 @@ from hyenadna_cli.commands._table import Cell, print_table
 from hyenadna_cli.errors import CheckpointError
 
 if TYPE_CHECKING:
+    from hyenadna_cli.core.config import ModelConfig
     from hyenadna_cli.core.published import Location, PublishedModel
 
 log = logging.getLogger(__name__)
 
 app = typer.Typer(help="List, download, convert and check models.", no_args_is_help=True)
+
+_TOLD_LENGTHS = (1_000, 32_000, 160_000, 450_000)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 ModelArgument = Annotated[
@@ -74,7 +77,8 @@ def info(
 ) -> None:
     """Tell what is known of a model, from the registry and from its files.
 
-    Prints one row a fact: key, value. Never touches the network: of a model that is not on this
+    Prints one row a fact: key, value. forward_mb_at_N is the memory of a forward pass over N bases,
+    weights and libraries not included. Never touches the network: of a model that is not on this
     machine, only the registry's facts are told.
 
       hyenadna models info small-32k
@@ -210,6 +214,7 @@ def _registry_facts(model: PublishedModel) -> dict[str, Cell]:
         "n_layer": model.n_layer,
         "l_max": model.l_max,
         "parameters": model.n_parameters,
+        **_memory_facts(model.config),
     }
 
 
@@ -230,7 +235,20 @@ def _file_facts(location: Location) -> dict[str, Cell]:
     }
     if source.revision is not None:
         facts["revision"] = source.revision
-    return facts | dataclasses.asdict(config)
+    return facts | dataclasses.asdict(config) | _memory_facts(config)
+
+
+def _memory_facts(config: ModelConfig) -> dict[str, Cell]:
+    """Megabytes of a forward pass over one sequence, as --dry-run counts them."""
+    from hyenadna_cli.core.cost import forward_bytes
+
+    lengths = [length for length in _TOLD_LENGTHS if length < config.l_max]
+    return {
+        f"forward_mb_at_{length}": _megabytes(
+            forward_bytes(config, n_windows=1, n_tokens=length, n_layers=1)
+        )
+        for length in (*lengths, config.l_max)
+    }
 
 
 def _megabytes(n_bytes: int) -> float:

@@ -50,17 +50,18 @@ def table(rows: Sequence[Row], floor: Floor | None) -> list[tuple[Cell, ...]]:
 
 
 def extrapolated(rows: Sequence[Row], length: int) -> list[Row]:
-    """A row at `length` for every variant measured at two lengths or more, but not there.
+    """A row at `length` for every variant that was measured at shorter lengths, but not there.
 
-    Attention: a L + b L^2 through the two longest; the others in proportion from the longest. The
-    formula is the row's note.
+    Time in proportion from the longest; of attention a L + b L^2 through the two longest. Memory on
+    a line through the two longest. The formula is the row's note.
     """
     found = []
     for family in _families(rows):
         longest = family[-1]
-        if len(family) < 2 or any(row.workload.length >= length for row in family):
+        is_attention = longest.variant.implementation == "attention"
+        if longest.workload.length >= length or (is_attention and len(family) < 2):
             continue
-        seconds, note = _formula(family[-2], longest, length)
+        seconds, note = _formula(family[-2:], length)
         found.append(
             Row(
                 workload=dataclasses.replace(longest.workload, length=length),
@@ -68,6 +69,7 @@ def extrapolated(rows: Sequence[Row], length: int) -> list[Row]:
                 status="EXTRAPOLATED",
                 kernels=longest.kernels,
                 seconds=seconds,
+                peak_bytes=_peak_on_a_line(family[-2:], length),
                 note=note,
             )
         )
@@ -255,17 +257,31 @@ def _crossing(ours: Sequence[Row], theirs: Sequence[Row], quantity: Quantity) ->
     return math.exp(points[0][0])
 
 
-def _formula(shorter: Row, longest: Row, length: int) -> tuple[float, str]:
-    assert shorter.seconds is not None
-    assert longest.seconds is not None
-    l0, l1 = shorter.workload.length, longest.workload.length
-    linear = longest.seconds / l1
+def _formula(longest_two: Sequence[Row], length: int) -> tuple[float, str]:
+    """Seconds at `length`, and how they were come by."""
+    longest = longest_two[-1]
+    l1 = longest.workload.length
+    linear = _known(longest.seconds) / l1
     if longest.variant.implementation != "attention":
         return linear * length, f"t = {linear:.3g} s x L, from L = {l1:,}"
+    shorter = longest_two[0]
+    l0 = shorter.workload.length
     # t / L = a + b L, a line through two points; a negative a is noise.
-    slope = max(0.0, (linear - shorter.seconds / l0) / (l1 - l0))
+    slope = max(0.0, (linear - _known(shorter.seconds) / l0) / (l1 - l0))
     start = linear - slope * l1
     if start < 0:
         start, slope = 0.0, linear / l1
     note = f"t = {start:.3g} s x L + {slope:.3g} s x L^2, through L = {l0:,} and {l1:,}"
     return start * length + slope * length**2, note
+
+
+def _peak_on_a_line(longest_two: Sequence[Row], length: int) -> int | None:
+    if len(longest_two) < 2:
+        return None
+    (l0, m0), (l1, m1) = ((row.workload.length, _known(row.peak_bytes)) for row in longest_two)
+    return round(m1 + (m1 - m0) * (length - l1) / (l1 - l0))
+
+
+def _known(value: float | None) -> float:
+    assert value is not None
+    return value

@@ -115,8 +115,16 @@ def test_attention_is_carried_on_along_its_parabola_and_the_others_in_proportion
     )
 
 
-def test_nothing_is_carried_on_from_one_length_or_to_a_length_that_was_measured():
-    rows = [row(OURS, 10, 1.0), row(PLAIN, 10, 1.0), row(PLAIN, 20, 1.0)]
+def test_memory_is_carried_on_along_a_line():
+    rows = [row(OURS, n, 1.0, peak_bytes=200_000_000 + 1_000 * n) for n in (1_000, 4_000)]
+
+    (longer,) = benchmark_report.extrapolated(rows, 1_000_000)
+
+    assert longer.peak_bytes == 1_200_000_000
+
+
+def test_attention_is_not_carried_on_from_one_length_nor_anything_to_a_measured_one():
+    rows = [row(ATTENTION, 10, 1.0), row(PLAIN, 10, 1.0), row(PLAIN, 20, 1.0)]
 
     assert benchmark_report.extrapolated(rows, 20) == []
 
