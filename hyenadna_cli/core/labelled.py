@@ -12,9 +12,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,6 +117,49 @@ class LabelledRows(Sequence[LabelledSequence]):
     def lengths(self) -> NDArray[np.int64]:
         """Bases of every row; nothing is fetched for it."""
         return np.fromiter(map(self._length, range(len(self))), np.int64, count=len(self))
+
+    @property
+    def flat_targets(self) -> NDArray[Any]:
+        """The targets as metrics take them: for `token` those of the labelled bases of all rows."""
+        if isinstance(self.targets, np.ndarray):
+            return self.targets
+        return np.concatenate([target[target >= 0] for target in self.targets])
+
+    @property
+    def groups(self) -> NDArray[np.int64] | None:
+        """The row of each of `flat_targets`, for `token`; None where each has its own."""
+        if isinstance(self.targets, np.ndarray):
+            return None
+        n_labelled = [int((target >= 0).sum()) for target in self.targets]
+        return np.repeat(np.arange(len(n_labelled)), n_labelled)
+
+    def cropped(self, length: int) -> LabelledRows:
+        """The same rows, longer ones cut to `length` bases around their middle."""
+        sequences: list[str | None] = []
+        intervals: list[Interval | None] = []
+        starts = np.maximum(0, self.lengths - length) // 2
+        for index, (n_bases, start) in enumerate(zip(self.lengths, starts.tolist(), strict=True)):
+            sequence, interval = self._sequences[index], self.intervals[index]
+            sequences.append(None if sequence is None else sequence[start : start + length])
+            if interval is not None and interval.length == n_bases > length:
+                # In reading direction, as the sequence: on the minus strand from the other end.
+                first = start if interval.strand == "+" else interval.length - length - start
+                inside = interval.start + first
+                interval = dataclasses.replace(interval, start=inside, end=inside + length)
+            intervals.append(interval)
+        targets = self.targets
+        return LabelledRows(
+            names=self.names,
+            sequences=sequences,
+            intervals=intervals,
+            targets=targets
+            if isinstance(targets, np.ndarray)
+            else [
+                target[start : start + length]
+                for target, start in zip(targets, starts.tolist(), strict=True)
+            ],
+            genome=self._genome,
+        )
 
     def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> LabelledRows:
         """The rows of the given indices, in their order."""
