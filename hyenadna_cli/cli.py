@@ -17,12 +17,14 @@ from hyenadna_cli.commands import (
     classify_species,
     doctor,
     embed,
+    finetune,
     generate,
     merge,
     models,
     mutagenize,
     perplexity,
     plot,
+    predict,
     pretrain,
     score_variants,
 )
@@ -40,7 +42,9 @@ app = typer.Typer(
 )
 app.command("embed")(embed.embed)
 app.command("generate")(generate.generate)
+app.command("finetune")(finetune.finetune)
 app.command("perplexity")(perplexity.perplexity)
+app.command("predict")(predict.predict)
 app.command("pretrain")(pretrain.pretrain)
 app.command("mutagenize")(mutagenize.mutagenize)
 app.command("score-variants")(score_variants.score_variants)

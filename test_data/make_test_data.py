@@ -164,11 +164,24 @@ def write_variants(path: Path, genome: Path) -> None:
     path.write_text("\n".join([*lines, ""]), encoding="ascii", newline="\n")
 
 
+def write_labelled(path: Path) -> None:
+    """Write sequences of two classes, island and bulk, in three splits."""
+    rng = random.Random(_SEED + 1)
+    lines = ["name,split,label,sequence"]
+    for split, n_rows in (("train", 80), ("valid", 20), ("test", 40)):
+        for number in range(n_rows):
+            label, steps = [("bulk", _BULK), ("island", _ISLAND)][number % 2]
+            sequence = markov(rng, rng.randrange(60, 120), steps)
+            lines.append(f"{split}_{number},{split},{label},{sequence}")
+    path.write_text("\n".join([*lines, ""]), encoding="ascii", newline="\n")
+
+
 def main(directory: Path) -> None:
     """Write every file into `directory`."""
     write_genome(directory / "tiny.fa")
     (directory / "regions.bed").write_text(_REGIONS, encoding="ascii", newline="\n")
     write_variants(directory / "variants.vcf", directory / "tiny.fa")
+    write_labelled(directory / "labelled.csv")
 
 
 if __name__ == "__main__":

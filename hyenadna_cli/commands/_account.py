@@ -25,11 +25,11 @@ from hyenadna_cli.errors import DeviceMemoryError, OutputError, SkippedRecordsEr
 
 if TYPE_CHECKING:
     from hyenadna_cli.commands._loading import ChosenModel
-    from hyenadna_cli.core.batching import Done
+    from hyenadna_cli.core.batching import Batcher, Done
     from hyenadna_cli.core.journal import Journal
     from hyenadna_cli.core.plan import RunPlan
     from hyenadna_cli.core.provenance import Provenance, Setting
-    from hyenadna_cli.core.records import RecordSource
+    from hyenadna_cli.core.records import RecordSource, StrandChoice
     from hyenadna_cli.core.sequence import LetterCounts
 
 log = logging.getLogger(__name__)
@@ -278,6 +278,21 @@ def print_plan(plan: RunPlan) -> None:
         ("peak_memory_mb", -(-plan.peak_bytes // 1_000_000)),
     ):
         typer.echo(f"{name}\t{value}")
+
+
+def print_plan_of_records(
+    source: RecordSource,
+    selected: range | None,
+    model: ChosenModel,
+    batcher: Batcher,
+    strand: StrandChoice,
+) -> None:
+    """`--dry-run` of a command that reads each record along one strand or both."""
+    from hyenadna_cli.core.plan import plan_run
+
+    lengths = source.measured_lengths(selected)
+    n_strands = 2 if strand == "both" else 1
+    print_plan(plan_run(lengths, config=model.config, batcher=batcher, n_strands=n_strands))
 
 
 @contextmanager

@@ -12,7 +12,7 @@ Status of a record: OK; EMPTY (no bases: NaN); NONFINITE (the model gave an infi
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,9 +20,11 @@ import torch
 from numpy.typing import NDArray
 
 from hyenadna_cli.core.batching import Batch, Batcher, Done, Readings
+from hyenadna_cli.core.config import HeadConfig, Task
 from hyenadna_cli.core.distributed import World
 from hyenadna_cli.core.heads import NOT_LABELLED, Answers
 from hyenadna_cli.core.labelled import LabelledRows
+from hyenadna_cli.core.metrics import Metrics, evaluate
 from hyenadna_cli.core.records import Record, StrandChoice, strand_label
 from hyenadna_cli.core.shards import blocks
 
@@ -108,11 +110,42 @@ def predict_rows(
         ]
         return world.gather(np.concatenate(labelled))
     values_NC = world.gather(np.stack(values) if values else np.empty((0, 0)))
-    if classifier.config.task == "binary":
+    return as_scores(classifier.config.task, values_NC)
+
+
+def as_scores(task: Task, values_NC: Array) -> Array:
+    """Answers as `metrics.evaluate` wants them: one column where one says it all."""
+    if task == "binary":
         return values_NC[:, 1]
-    if classifier.config.task == "regression" and values_NC.shape[1] == 1:
+    if task == "regression" and values_NC.shape[1] == 1:
         return values_NC[:, 0]
     return values_NC
+
+
+def against(
+    predictions: Sequence[Prediction],
+    targets: NDArray[np.generic] | Sequence[NDArray[np.int8]],
+    head: HeadConfig,
+) -> Metrics:
+    """Metrics of predictions that are at hand; records without an answer are left out.
+
+    Raises ValueError if none has an answer.
+    """
+    kept = [index for index, row in enumerate(predictions) if row.status == "OK"]
+    values = [predictions[index].values for index in kept]
+    if head.task == "token":
+        truths = [np.asarray(targets[index]) for index in kept]
+        scores = np.concatenate(
+            [
+                value_LC[truth != NOT_LABELLED]
+                for value_LC, truth in zip(values, truths, strict=True)
+            ]
+        )
+        flat = np.concatenate([truth[truth != NOT_LABELLED] for truth in truths])
+        groups = np.repeat(np.arange(len(kept)), [(t != NOT_LABELLED).sum() for t in truths])
+        return evaluate("token", flat, scores, head.label_names, groups=groups)
+    scores = as_scores(head.task, np.stack(values) if values else np.empty((0, head.n_outputs)))
+    return evaluate(head.task, np.asarray(targets)[kept], scores, head.label_names)
 
 
 class _Means:

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from hyenadna_cli.core import checkpoint, known_answer
 from hyenadna_cli.core.checkpoint import ModelSource, StoredHead
 from hyenadna_cli.core.config import HeadConfig, HeadPooling
-from hyenadna_cli.core.model import HyenaDNA
+from hyenadna_cli.core.model import Execution, HyenaDNA
 from hyenadna_cli.errors import CheckpointError
 
 NOT_LABELLED = -1
@@ -87,6 +87,11 @@ class SequenceClassifier(nn.Module):
         if isinstance(backbone, HyenaDNA) and not backbone.is_tied:
             # It takes no part in the scores, and weight decay must not eat it.
             backbone.lm_head.weight.requires_grad_(False)
+
+    def set_execution(self, execution: Execution) -> None:
+        """Tell a backbone that has the choice how to compute."""
+        if isinstance(self.backbone, HyenaDNA):
+            self.backbone.execution = execution
 
     @property
     def is_backbone_frozen(self) -> bool:

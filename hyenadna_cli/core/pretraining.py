@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import shutil
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -241,7 +242,10 @@ def _read_regions(path: Path, genomes: list[Genome]) -> dict[Split, list[Span]]:
     return spans
 
 
-_RUN_FILES = ("last", "metrics.csv", "regions.bed", "training.json", "model.safetensors")
+_RUN_FILES = (
+    "last", "metrics.csv", "regions.bed", "training.json", "model.safetensors", "metrics.json",
+    "comparison.tsv",
+)  # fmt: skip
 
 
 def check_run_dir(path: Path, *, force: bool, resume: bool) -> None:
@@ -259,6 +263,9 @@ def claim_run_dir(path: Path, *, restart: bool) -> None:
         path.mkdir(parents=True, exist_ok=True)
         for name in _RUN_FILES if restart else ():
             (path / name).unlink(missing_ok=True)
+        if restart and (path / "checkpoints").is_dir():
+            # Of two runs, the one that was longer would look like the newer one.
+            shutil.rmtree(path / "checkpoints")
     except OSError as error:
         raise atomic.output_error(path, error) from error
 

@@ -92,7 +92,7 @@ class RecordSource:
         self._genome: Genome | None = None
         if bed is not None:
             self._genome = self._stack.enter_context(Genome(fasta))
-            self._contigs = _contig_names(self._genome, contig_map, rename_chrs)
+            self._contigs = contig_names(self._genome, contig_map, rename_chrs)
         try:
             self.lengths = self._measure()
         except BaseException:
@@ -170,9 +170,10 @@ class RecordSource:
         return np.fromiter((region.interval.length for region in regions), dtype=np.int64)
 
 
-def _contig_names(
+def contig_names(
     genome: Genome, contig_map: Literal["exact", "auto"], rename_chrs: Path | None
 ) -> ContigNames:
+    """How contig names of other files become those of `genome`. Raises InputFileError."""
     if rename_chrs is not None:
         return ContigNames.from_file(rename_chrs, genome.lengths)
     return ContigNames.auto(genome.lengths) if contig_map == "auto" else ContigNames(genome.lengths)

@@ -1,0 +1,349 @@
+"""`hyenadna finetune`: labelled sequences to a model that predicts their labels."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from hyenadna_cli.commands import _options as opt
+from hyenadna_cli.commands._account import exit_code_when_out_of_memory
+from hyenadna_cli.commands._loading import ChosenModel, ModelRequest
+from hyenadna_cli.commands._progress import track
+from hyenadna_cli.commands._stop import on_signals
+from hyenadna_cli.commands.pretrain import parse_length_schedule
+from hyenadna_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from hyenadna_cli.core.comparison import Doing, Experiment
+    from hyenadna_cli.core.finetune_data import DataRequest
+    from hyenadna_cli.core.finetuning import FinetuneConfig
+    from hyenadna_cli.core.labelled import LabelledData
+
+log = logging.getLogger(__name__)
+
+Task = Literal["binary", "multiclass", "multilabel", "regression", "token"]
+_METHODS = ("finetune", "probe", "scratch", "attention", "cnn", "kmer")
+
+
+def parse_freeze(text: str) -> str | int:
+    """`all`, `none`, or a number of blocks."""
+    if text in ("all", "none"):
+        return text
+    if not text.isdigit():
+        raise typer.BadParameter(f"{text!r} is neither all, none nor a number of blocks")
+    return int(text)
+
+
+def parse_methods(text: str) -> tuple[str, ...]:
+    """Methods by commas; `none` for none."""
+    if text == "none":
+        return ()
+    methods = tuple(text.split(","))
+    if unknown := [method for method in methods if method not in _METHODS]:
+        raise typer.BadParameter(f"{unknown[0]!r} is none of {', '.join(_METHODS)}")
+    return methods
+
+
+def finetune(
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Run directory, then model directory.")
+    ],
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--data", metavar="PATH|CLASS=PATH",
+            help="Labelled sequences: table, FASTA, BED, a file per class, or a directory of "
+            "these by split; repeatable.",
+        ),
+    ] = None,
+    valid: Annotated[
+        list[str] | None, typer.Option("--valid", metavar="PATH", help="Rows to choose weights on.")
+    ] = None,
+    test: Annotated[
+        list[str] | None, typer.Option("--test", metavar="PATH", help="Rows to report results on.")
+    ] = None,
+    fasta: Annotated[
+        Path | None,
+        typer.Option("--fasta", help="Genome of rows that are coordinates (indexed FASTA)."),
+    ] = None,
+    task: Annotated[
+        Task | None, typer.Option("--task", help="Default: inferred from the labels, and printed.")
+    ] = None,
+    label_columns: Annotated[
+        str, typer.Option("--label-columns", help="Label columns of a table, by commas.")
+    ] = "",
+    valid_contigs: Annotated[
+        str, typer.Option("--valid-contigs", help="Contigs whose rows validate, by commas.")
+    ] = "",
+    test_contigs: Annotated[
+        str, typer.Option("--test-contigs", help="Contigs whose rows are the test set, by commas.")
+    ] = "",
+    valid_fraction: Annotated[
+        float,
+        typer.Option(
+            "--valid-fraction", min=0.0, max=0.9,
+            help="Of the training rows, to validate on where there is no validation split.",
+        ),
+    ] = 0.1,
+    group_by: Annotated[
+        Literal["overlap", "contig"],
+        typer.Option("--group-by", help="What stays together when validation rows are cut."),
+    ] = "overlap",
+    n_train: Annotated[
+        int | None,
+        typer.Option("--max-train-rows", min=1, help="Learn from a random part of the rows."),
+    ] = None,
+    model: opt.ModelOption = "builtin",
+    probe: Annotated[
+        bool,
+        typer.Option("--probe", help="A linear model on frozen features, in place of training."),
+    ] = False,
+    compare: Annotated[
+        Any,
+        typer.Option(
+            "--compare", parser=parse_methods, metavar="METHOD,...",
+            help=f"Baselines on the same rows: {', '.join(_METHODS)}, or none.",
+        ),
+    ] = "kmer",
+    n_seeds: Annotated[
+        int, typer.Option("--seeds", min=1, help="Runs, with seeds from --seed up.")
+    ] = 1,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="Settings as TOML: table [finetune].")
+    ] = None,
+    pooling: Annotated[
+        Literal["mean", "last", "first", "max"] | None,
+        typer.Option("--pool", help="Of the hidden states over the bases."),
+    ] = None,
+    freeze: Annotated[
+        Any,
+        typer.Option(
+            "--freeze", parser=parse_freeze, metavar="all|none|N",
+            help="What of the backbone does not train; N: embedding and first N blocks.",
+        ),
+    ] = None,
+    epochs: Annotated[float | None, typer.Option("--epochs", help="At most.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", min=1, help="Sequences per optimiser step.")
+    ] = None,
+    micro_batch_bases: Annotated[
+        int | None,
+        typer.Option(
+            "--micro-batch-bases", parser=opt.parse_bases, metavar="BASES",
+            help="Bases per forward pass; gradients accumulate.",
+        ),
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option("--lr", help="Peak learning rate of the head.")
+    ] = None,
+    backbone_lr_ratio: Annotated[
+        float | None, typer.Option("--backbone-lr-ratio", help="Backbone relative to the head.")
+    ] = None,
+    weight_decay: Annotated[float | None, typer.Option("--weight-decay")] = None,
+    dropout: Annotated[
+        float | None, typer.Option("--dropout", help="On the pooled vector, in training.")
+    ] = None,
+    class_weights: Annotated[
+        Literal["none", "balanced"] | None,
+        typer.Option("--class-weights", help="balanced: every class counts the same."),
+    ] = None,
+    reverse_complement: Annotated[
+        bool | None,
+        typer.Option("--rc-aug/--no-rc-aug", help="Train on a random strand of each sequence."),
+    ] = None,
+    both_strands: Annotated[
+        bool | None,
+        typer.Option("--rc-eval/--no-rc-eval", help="Average both strands in the evaluation."),
+    ] = None,
+    max_length: Annotated[
+        int | None,
+        typer.Option(
+            "--max-length", parser=opt.parse_bases, metavar="BASES",
+            help="Cut longer sequences around their middle.",
+        ),
+    ] = None,
+    length_schedule: Annotated[
+        Any,
+        typer.Option(
+            "--length-schedule", parser=parse_length_schedule, metavar="BASES:STEPS,...",
+            help="Sequence-length warm-up on random crops.",
+        ),
+    ] = None,
+    recompute_blocks: Annotated[
+        bool | None,
+        typer.Option("--checkpoint-blocks/--no-checkpoint-blocks", help="Gradient checkpointing."),
+    ] = None,
+    select: Annotated[
+        str | None, typer.Option("--select", help="Validation metric that chooses the weights.")
+    ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option("--patience", min=1, help="Validations without gain that end the run."),
+    ] = None,
+    max_time: Annotated[
+        Any,
+        typer.Option(
+            "--max-time", parser=opt.parse_seconds, metavar="MINUTES|HH:MM:SS",
+            help="Stop with a checkpoint after this time (exit 143).",
+        ),
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Of everything random.")] = None,
+    contig_map: opt.ContigMapOption = "exact",
+    rename_chrs: opt.RenameChrsOption = None,
+    revision: opt.RevisionOption = None,
+    offline: opt.OfflineOption = False,
+    cache_dir: opt.CacheOption = None,
+    filter_shift: opt.FilterShiftOption = None,
+    device: opt.DeviceOption = "auto",
+    dtype: opt.DtypeOption = "auto",
+    kernels: opt.KernelsOption = "auto",
+    threads: opt.ThreadsOption = None,
+    force: opt.ForceOption = False,
+    resume: opt.ResumeOption = False,
+    dry_run: opt.DryRunOption = False,
+    no_version: opt.NoVersionOption = False,
+    oom_exit_code: opt.OomExitCodeOption = 75,
+    verbose: opt.VerboseOption = 0,
+    quiet: opt.QuietOption = False,
+) -> None:  # fmt: skip
+    """Train a model on labelled sequences, and judge it on rows it has not seen.
+
+    Writes a model directory that predict, embed and score-variants read with -m, and beside the
+    weights predictions.tsv, metrics.json (with 95 % intervals), confusion.tsv, calibration.tsv,
+    leakage.json and comparison.tsv, in which a k-mer baseline stands beside every result.
+    Validation rows are cut from the training rows, never from the test rows. Stops cleanly on
+    SIGTERM, SIGUSR1 and --max-time; --resume goes on exactly. Under torchrun the processes share
+    each step's batch.
+
+      hyenadna finetune --data test_data/labelled.csv --epochs 1 -o classifier
+    """
+    from hyenadna_cli.core import finetuning
+    from hyenadna_cli.core.finetune_data import DataRequest, open_data
+
+    given: dict[str, Any] = {
+        "pooling": pooling, "freeze": freeze, "epochs": epochs, "batch_size": batch_size,
+        "micro_batch_bases": micro_batch_bases, "learning_rate": learning_rate,
+        "backbone_lr_ratio": backbone_lr_ratio, "weight_decay": weight_decay, "dropout": dropout,
+        "class_weights": class_weights, "reverse_complement": reverse_complement,
+        "both_strands": both_strands, "max_length": max_length,
+        "length_schedule": length_schedule, "recompute_blocks": recompute_blocks,
+        "select": select, "patience": patience, "seed": seed,
+    }  # fmt: skip
+    settings = finetuning.settings(
+        {name: value for name, value in given.items() if value is not None},
+        defaults={},
+        config_file=config,
+    )
+    if not data:
+        raise UsageError("give labelled sequences with --data")
+    request = DataRequest(
+        data=tuple(data),
+        valid=tuple(valid or ()),
+        test=tuple(test or ()),
+        fasta=fasta,
+        contig_map=contig_map,
+        rename_chrs=rename_chrs,
+        task=task,
+        label_columns=tuple(filter(None, label_columns.split(","))),
+        valid_contigs=frozenset(filter(None, valid_contigs.split(","))),
+        test_contigs=frozenset(filter(None, test_contigs.split(","))),
+        valid_fraction=valid_fraction,
+        group_by=group_by,
+        n_train=n_train,
+    )
+    methods = tuple(dict.fromkeys(("probe" if probe else "finetune", *compare)))
+    asked = ModelRequest(
+        model=model, revision=revision, offline=offline, cache_dir=cache_dir,
+        filter_shift=filter_shift, device=device, dtype=dtype, kernels=kernels, threads=threads,
+        training=True,
+    )  # fmt: skip
+    from hyenadna_cli.core import pretraining
+
+    pretraining.check_run_dir(output, force=force, resume=resume)
+    with exit_code_when_out_of_memory(oom_exit_code), open_data(request) as rows:
+        chosen = asked.choose()
+        experiment = _experiment(
+            rows, request, settings, chosen, methods, n_seeds=n_seeds, output=output,
+            no_version=no_version,
+        )  # fmt: skip
+        log.info("%s", experiment.data.describe())
+        if dry_run:
+            typer.echo(_plan(experiment))
+            return
+        _run(experiment, chosen, restart=force and not resume, max_time=max_time)
+
+
+def _experiment(
+    rows: LabelledData,
+    request: DataRequest,
+    settings: FinetuneConfig,
+    chosen: ChosenModel,
+    methods: tuple[str, ...],
+    *,
+    n_seeds: int,
+    output: Path,
+    no_version: bool,
+) -> Experiment:
+    from hyenadna_cli.core import comparison, provenance
+    from hyenadna_cli.core.finetune_data import check_lengths
+
+    checked = check_lengths(rows, l_max=chosen.config.l_max, max_length=settings.max_length)
+    inputs = [source.path for source in rows.sources]
+    made_by = provenance.collect(
+        command=None if no_version else ["hyenadna", *sys.argv[1:]],
+        settings=chosen.settings(),
+        inputs=inputs if request.fasta is None else [*inputs, request.fasta],
+        model=chosen.identity(),
+        device=chosen.run.device_name,
+        reproducible=no_version,
+    )
+    return comparison.experiment(
+        checked, settings, methods, n_seeds=n_seeds, shape=chosen.config,
+        pretrained=chosen.load, runtime=chosen.run, output=output, made_by=made_by,
+    )  # fmt: skip
+
+
+def _run(
+    experiment: Experiment, chosen: ChosenModel, *, restart: bool, max_time: float | None
+) -> None:
+    from hyenadna_cli.core import comparison, distributed, pretraining
+
+    with on_signals(max_time) as stop, distributed.joined(chosen.run.device) as world:
+        if world.is_main:
+            for directory in {experiment.output, *(run[2] for run in experiment.runs())}:
+                pretraining.claim_run_dir(directory, restart=restart)
+        world.wait()
+        steps = comparison.run(experiment, world=world, should_stop=stop)
+        last = "nothing yet"
+        for doing in track(steps, total=None, label="finetuning", describe=_describe):
+            last = _describe(doing)
+            if doing.report.valid_score is not None:
+                log.info("%s", last)
+        if not comparison.is_finished(experiment):
+            raise stop.error(f"{last}; --resume goes on from there")
+        for line in comparison.summary(experiment):
+            log.info("%s", line)
+
+
+def _describe(doing: Doing) -> str:
+    report = doing.report
+    text = f"{doing.method} seed {doing.seed}: step {report.step:,} of {doing.max_steps:,}"
+    text += f", loss {report.loss:.4f}"
+    return text if report.valid_score is None else f"{text}, validation {report.valid_score:.4f}"
+
+
+def _plan(experiment: Experiment) -> str:
+    rows = experiment.data.splits["train"]
+    steps = experiment.config.train_config(
+        n_rows=len(rows), max_length=int(rows.lengths.max())
+    ).max_steps
+    lines = [experiment.data.describe(), f"steps: at most {steps:,} a run"]
+    lines += [
+        f"run: {method}, seed {seed} -> {directory}"
+        for method, seed, directory in experiment.runs()
+    ]
+    return "\n".join(lines)

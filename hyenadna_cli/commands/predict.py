@@ -1,0 +1,273 @@
+"""`hyenadna predict`: labels of new sequences by a fine-tuned model."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from hyenadna_cli.commands import _options as opt
+from hyenadna_cli.commands._account import (
+    Account,
+    Destination,
+    exit_code_when_out_of_memory,
+    print_plan_of_records,
+    write_rows,
+)
+from hyenadna_cli.commands._loading import (
+    ChosenModel,
+    ModelRequest,
+    Windowing,
+    batching_settings,
+)
+from hyenadna_cli.core import atomic
+from hyenadna_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from hyenadna_cli.core.batching import Batcher
+    from hyenadna_cli.core.classification import Prediction
+    from hyenadna_cli.core.config import HeadConfig
+    from hyenadna_cli.core.heads import SequenceClassifier
+    from hyenadna_cli.core.io.tsv import Cell, TsvWriter
+    from hyenadna_cli.core.records import RecordSource, StrandChoice
+
+_TEXT = (".tsv", ".txt", ".tsv.gz", ".txt.gz", ".tsv.bgz", ".txt.bgz")
+
+
+def predict(
+    model: Annotated[
+        str, typer.Option("-m", "--model", metavar="DIR", help="What `hyenadna finetune` wrote.")
+    ],
+    fasta: Annotated[
+        str | None,
+        typer.Option(
+            "--fasta", metavar="FILE|-",
+            help="FASTA, FASTQ, GenBank or 2bit; with --bed or coordinates an indexed FASTA.",
+        ),
+    ] = None,
+    bed: opt.BedOption = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data", metavar="TABLE",
+            help="CSV or TSV with a column sequence, or chrom, start, end (and strand).",
+        ),
+    ] = None,
+    output: opt.OutputOption = "-",
+    metrics: Annotated[
+        Path | None,
+        typer.Option("--metrics", help="Compare with the labels of --data; written as JSON."),
+    ] = None,
+    strand: opt.StrandOption = None,
+    window: opt.WindowOption = None,
+    stride: opt.StrideOption = None,
+    contig_map: opt.ContigMapOption = "exact",
+    rename_chrs: opt.RenameChrsOption = None,
+    device: opt.DeviceOption = "auto",
+    dtype: opt.DtypeOption = "auto",
+    kernels: opt.KernelsOption = "auto",
+    batch_size: opt.BatchSizeOption = "auto",
+    threads: opt.ThreadsOption = None,
+    force: opt.ForceOption = False,
+    resume: opt.ResumeOption = False,
+    shard: opt.ShardOption = None,
+    dry_run: opt.DryRunOption = False,
+    strict: opt.StrictOption = False,
+    stats: opt.StatsOption = None,
+    no_version: opt.NoVersionOption = False,
+    oom_exit_code: opt.OomExitCodeOption = 75,
+    verbose: opt.VerboseOption = 0,
+    quiet: opt.QuietOption = False,
+) -> None:  # fmt: skip
+    """Predict the labels of sequences, regions or table rows with a fine-tuned model.
+
+    Writes TSV, one row a record in input order: the predicted class, the labels above one half, or
+    the numbers, then every probability as p_LABEL. For a token model a row is a run of bases of one
+    class with its mean probability. start and end are 0-based, half-open. A record longer than the
+    window is cut; its answer is the mean over windows, by bases. --strand both averages strands.
+
+      hyenadna predict -m classifier --data test_data/labelled.csv
+    """
+    source_of = _source_opener(fasta, bed, data, metrics, contig_map, rename_chrs)
+    if not (output.endswith(_TEXT) or atomic.is_stream(output)):
+        raise UsageError(f"-o {output}: predict writes TSV; use one of {' '.join(_TEXT[:4])}")
+    if metrics is not None and shard is not None:
+        raise UsageError("--metrics needs all rows; it does not go with --shard")
+    if data is None and bed is None and strand == "bed":
+        raise UsageError("--strand bed needs --bed or --data; use +, - or both")
+    chosen_strand = strand or ("+" if data is None and bed is None else "bed")
+    destination = Destination(
+        output=output, force=force, resume=resume, shard=shard, stats=stats, strict=strict,
+        no_version=no_version,
+    )  # fmt: skip
+    destination.check()
+    windowing = Windowing(window, stride, "none", opt.parse_batch_size(batch_size))
+    request = ModelRequest(
+        model=model, revision=None, offline=True, cache_dir=None, filter_shift=None,
+        device=device, dtype=dtype, kernels=kernels, threads=threads,
+    )  # fmt: skip
+    with exit_code_when_out_of_memory(oom_exit_code):
+        chosen = request.choose()
+        batcher = windowing.batcher(chosen)
+        classifier = _load(chosen)
+        with source_of(classifier.config) as source:
+            selected = destination.select(source)
+            if dry_run:
+                print_plan_of_records(source, selected, chosen, batcher, chosen_strand)
+                return
+            _run(
+                destination, source, selected, chosen, classifier, batcher,
+                strand=chosen_strand, metrics=metrics,
+            )  # fmt: skip
+
+
+def _source_opener(
+    fasta: str | None,
+    bed: str | None,
+    data: str | None,
+    metrics: Path | None,
+    contig_map: Literal["exact", "auto"],
+    rename_chrs: Path | None,
+) -> Callable[[HeadConfig], RecordSource]:
+    """How to open what the options name, once it is known what the model answers."""
+    from hyenadna_cli.core.records import RecordSource
+
+    if data is None:
+        if fasta is None:
+            raise UsageError("give sequences with --fasta (and --bed), or a table with --data")
+        if metrics is not None:
+            raise UsageError("--metrics compares with the labels of --data")
+        return lambda _: RecordSource(
+            fasta, bed=bed, contig_map=contig_map, rename_chrs=rename_chrs
+        )
+    if bed is not None:
+        raise UsageError("--bed and --data exclude each other")
+
+    def table(config: HeadConfig) -> RecordSource:
+        from hyenadna_cli.core.label_columns import Labelling
+        from hyenadna_cli.core.table_records import TableSource
+
+        known = Labelling(task=config.task, label_names=config.label_names) if metrics else None
+        return TableSource(
+            data, fasta=fasta, contig_map=contig_map, rename_chrs=rename_chrs, known=known
+        )
+
+    return table
+
+
+def _load(chosen: ChosenModel) -> SequenceClassifier:
+    from hyenadna_cli.core import heads
+
+    classifier, _ = heads.load(chosen.source.directory, name=chosen.source.name)
+    classifier.set_execution(chosen.run.execution())
+    return classifier.to(chosen.run.device)
+
+
+def _run(
+    destination: Destination,
+    source: RecordSource,
+    selected: range | None,
+    chosen: ChosenModel,
+    classifier: SequenceClassifier,
+    batcher: Batcher,
+    *,
+    strand: StrandChoice,
+    metrics: Path | None,
+) -> None:
+    from hyenadna_cli.core.classification import predict
+    from hyenadna_cli.core.io.tsv import TsvWriter
+
+    settings = {"strand": strand, **batching_settings(batcher)}
+    made_by = destination.made_by(chosen, source, settings)
+    if destination.is_done(made_by) and (metrics is None or metrics.exists()):
+        return
+    config, account = classifier.config, Account(command="predict")
+    kept: list[Prediction] = []
+    batches = predict(classifier, source.read(selected), batcher=batcher, strand=strand)
+    columns = _columns(config)
+    with TsvWriter(destination.output, columns=columns, overwrite=destination.force) as table:
+        write = _writer(table, account, config, kept=None if metrics is None else kept)
+        write_rows(
+            batches, write, destination=destination, n_bases=source.n_bases(selected),
+            label="predicting",
+        )  # fmt: skip
+    if metrics is not None:
+        _write_metrics(metrics, kept, source, config)
+    account.close(destination, made_by, model=chosen, letters=source.letters)
+
+
+def _columns(config: HeadConfig) -> tuple[str, ...]:
+    place = ("name", "chrom", "start", "end", "strand")
+    if config.task == "token":
+        return (*place, "prediction", "probability", "status")
+    if config.task == "regression":
+        return (*place, "n_windows", *config.label_names, "status")
+    probabilities = (f"p_{name}" for name in config.label_names)
+    return (*place, "n_windows", "prediction", *probabilities, "status")
+
+
+def _writer(
+    table: TsvWriter, account: Account, config: HeadConfig, *, kept: list[Prediction] | None
+) -> Callable[[Prediction], None]:
+    cells_of = _runs if config.task == "token" else _one_row
+
+    def write(row: Prediction) -> None:
+        for cells in cells_of(row, config):
+            table.write_row(cells)
+        account.add(row.record.name, row.status, len(row.record.sequence))
+        if kept is not None:
+            kept.append(row)
+
+    return write
+
+
+def _one_row(row: Prediction, config: HeadConfig) -> Iterator[tuple[Cell, ...]]:
+    record, values = row.record, row.values.tolist()
+    place = (record.name, record.chrom, record.start, record.end, row.strand, row.n_windows)
+    if config.task == "regression":
+        yield (*place, *values, row.status)
+        return
+    if row.status != "OK":
+        answer = "."
+    elif config.task == "multilabel":
+        pairs = zip(config.label_names, values, strict=True)
+        answer = ";".join(name for name, value in pairs if value >= 0.5) or "-"
+    else:
+        answer = config.label_names[int(row.values.argmax())]
+    yield (*place, answer, *values, row.status)
+
+
+def _runs(row: Prediction, config: HeadConfig) -> Iterator[tuple[Cell, ...]]:
+    """Runs of bases of one class, in the order of the plus strand."""
+    record = row.record
+    if row.status != "OK":
+        yield (
+            record.name, record.chrom, record.start, record.end, row.strand, ".", "nan", row.status
+        )  # fmt: skip
+        return
+    best = row.values.argmax(1)
+    position = 0
+    for label, bases in itertools.groupby(best.tolist()):
+        end = position + sum(1 for _ in bases)
+        probability = float(row.values[position:end, label].mean())
+        yield (
+            record.name, record.chrom, record.start + position, record.start + end, row.strand,
+            config.label_names[label], probability, row.status,
+        )  # fmt: skip
+        position = end
+
+
+def _write_metrics(
+    path: Path, rows: list[Prediction], source: RecordSource, config: HeadConfig
+) -> None:
+    from hyenadna_cli.core.classification import against
+    from hyenadna_cli.core.table_records import TableSource
+
+    assert isinstance(source, TableSource)
+    assert source.targets is not None
+    found = against(rows, source.targets, config)
+    atomic.write_text(path, json.dumps(found.as_json(), indent=2) + "\n")
