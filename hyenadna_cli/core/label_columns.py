@@ -51,16 +51,18 @@ class LabelTexts:
 
     def add(self, row: LabelRow, *, n_columns: int) -> None:
         """Take the labels of a row. Raises InputFileError for a label that is missing."""
-        if not row.labels:
+        if isinstance(row.labels, np.ndarray):
+            self.numbers.append(row.labels)
+        elif not row.labels:
             raise row.error("has no label")
-        if n_columns == 1:
+        elif n_columns == 1:
             text = row.labels[0]
             if text.lower() in _MISSING:
                 raise row.error(f"the label is missing ({text!r})")
             # Few different texts for many rows: each is kept once.
             self.texts.append(self._known.setdefault(text, text) if len(text) < 100 else text)
         else:
-            self.numbers.append(_numbers_of(row))
+            self.numbers.append(_numbers_of(row.labels, (row.path, row.line)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -185,11 +187,13 @@ def targets_of(
     )
 
 
-def _numbers_of(row: LabelRow) -> NDArray[np.float32] | NDArray[np.uint8]:
-    flags = [_FLAGS.get(text.lower()) for text in row.labels]
+def _numbers_of(
+    texts: Sequence[str], place: tuple[str, int]
+) -> NDArray[np.float32] | NDArray[np.uint8]:
+    flags = [_FLAGS.get(text.lower()) for text in texts]
     if None not in flags:
         return np.array(flags, dtype=np.uint8)
-    values = [_finite(text, (row.path, row.line)) for text in row.labels]
+    values = [_finite(text, place) for text in texts]
     return np.array(values, dtype=np.float32)
 
 

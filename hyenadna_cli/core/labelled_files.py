@@ -6,6 +6,7 @@
     root/{train,test}/CLASS/*.txt                  GenomicBenchmarks, sequences
     root/{train,test}/CLASS.csv.gz                 GenomicBenchmarks, coordinates
     CLASS=sequences.fa  CLASS=regions.bed          a file for each class
+    train.mat  targets.h5  targets.npz             a matrix of targets
     NAME.train.csv.gz NAME.test.csv.gz             a common beginning: give NAME
 
 Without a validation split, one can be cut from the training rows (`core.validation`).
@@ -31,6 +32,8 @@ from hyenadna_cli.core.io.labelled_tables import (
     Split,
     read_label_table,
 )
+from hyenadna_cli.core.io.target_matrices import SUFFIXES as MATRIX_SUFFIXES
+from hyenadna_cli.core.io.target_matrices import read_target_matrix
 from hyenadna_cli.core.label_columns import Labelling, LabelTexts, infer, targets_of
 from hyenadna_cli.core.labelled import SPLITS, LabelledData, LabelledRows, LabelSource, Task
 from hyenadna_cli.core.sequence import LetterCounts
@@ -39,6 +42,9 @@ from hyenadna_cli.errors import InputFileError, UsageError
 _COMPRESSED = (".gz", ".bgz")
 _TABLES = (".csv", ".tsv", ".parquet")
 _BED = (".bed",)
+_KNOWN_SUFFIXES = (
+    *_COMPRESSED, *_TABLES, *_BED, *MATRIX_SUFFIXES, ".txt", ".fa", ".fasta", ".fna",
+)  # fmt: skip
 _BED_LABEL = "name"
 _FIRST_KEPT_BED_COLUMN = 7
 
@@ -199,6 +205,8 @@ def _open(file: LabelFile, reading: Reading, letters: LetterCounts) -> LabelTabl
         if contigs is None:
             raise UsageError(f"{file.path}: regions need the genome they lie on (--fasta)")
         return LabelTable(("label",), _bed_rows(file, contigs, reading.label_columns))
+    if kind in MATRIX_SUFFIXES:
+        return read_target_matrix(file.path, contigs=contigs, letters=letters)
     if kind not in _TABLES and is_fasta(file.path):
         rows = read_labelled_fasta(file.path, letters=letters, label=file.label)
         return LabelTable(("label",), rows)
@@ -342,7 +350,7 @@ def _stem(path: Path) -> str:
     """The name without what says format and compression."""
     name = path.name
     for suffix in reversed(path.suffixes):
-        if suffix.lower() not in (*_COMPRESSED, *_TABLES, *_BED, ".txt", ".fa", ".fasta", ".fna"):
+        if suffix.lower() not in _KNOWN_SUFFIXES:
             break
         name = name.removesuffix(suffix)
     return name

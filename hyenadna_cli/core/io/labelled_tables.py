@@ -24,6 +24,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hyenadna_cli.core.contigs import ContigNames
 from hyenadna_cli.core.coordinates import Interval, Strand, to_one_based
 from hyenadna_cli.core.io.streams import open_text
@@ -64,8 +67,8 @@ class LabelRow:
     sequence: str | None
     """Upper case A, C, G, T, N in reading direction; None: fetch `interval`."""
     interval: Interval | None
-    labels: tuple[str, ...]
-    """One text for each label column; empty if the file has none."""
+    labels: tuple[str, ...] | NDArray[np.uint8] | NDArray[np.float32]
+    """One text for each label column, or (T,) numbers; empty if the file has none."""
     split: Split | None
 
     def error(self, problem: str) -> InputFileError:
@@ -229,7 +232,7 @@ def _row(
         interval = _interval(cells, columns, contigs) if columns.has_coordinates else None
         sequence = None
         if columns.sequence is not None:
-            sequence = _sequence(cells[columns.sequence], letters)
+            sequence = checked_bases(cells[columns.sequence], letters)
         name = cells[columns.name] if columns.name is not None else ""
         if not name and columns.sequence is None:
             assert interval is not None
@@ -241,7 +244,7 @@ def _row(
             sequence=sequence,
             interval=interval,
             labels=tuple(cells[index] for index in columns.labels),
-            split=_split(cells[columns.split]) if columns.split is not None else None,
+            split=checked_split(cells[columns.split]) if columns.split is not None else None,
         )
     except LetterError as error:
         raise InputFileError(
@@ -251,7 +254,8 @@ def _row(
         raise InputFileError(path, str(error), line=line) from None
 
 
-def _sequence(text: str, letters: LetterCounts) -> str:
+def checked_bases(text: str, letters: LetterCounts) -> str:
+    """Upper case A, C, G, T, N. Raises LetterError, or ValueError for an empty sequence."""
     cleaned = clean(text)
     letters.add(cleaned)
     if not cleaned.sequence:
@@ -259,7 +263,8 @@ def _sequence(text: str, letters: LetterCounts) -> str:
     return cleaned.sequence.upper()
 
 
-def _split(text: str) -> Split:
+def checked_split(text: str) -> Split:
+    """The split that a word names. Raises ValueError for any other word."""
     split = SPLIT_NAMES.get(text.lower())
     if split is None:
         raise ValueError(f"split {text!r} is none of train, valid, test")
@@ -267,16 +272,25 @@ def _split(text: str) -> Split:
 
 
 def _interval(cells: list[str], columns: _Columns, contigs: ContigNames | None) -> Interval:
-    """Checked against the FASTA where there is one."""
     assert columns.start is not None
     assert columns.end is not None
-    start, end = _coordinate("start", cells[columns.start]), _coordinate("end", cells[columns.end])
+    strand = cells[columns.strand] if columns.strand is not None else ""
+    contig = _contig(cells, columns)
+    return checked_interval(contig, cells[columns.start], cells[columns.end], strand, contigs)
+
+
+def checked_interval(
+    name: str, start_text: str, end_text: str, strand: str, contigs: ContigNames | None
+) -> Interval:
+    """0-based half-open as in the file, inside the FASTA where there is one.
+
+    Raises ValueError for coordinates or a strand that are none, or outside the FASTA.
+    """
+    start, end = _coordinate("start", start_text), _coordinate("end", end_text)
     if start >= end:
         raise ValueError(f"start {start:,} is not before end {end:,} (0-based, half-open)")
-    strand = cells[columns.strand] if columns.strand is not None else ""
     if strand not in _STRANDS:
         raise ValueError(f"strand {strand!r} is none of + - .")
-    name = _contig(cells, columns)
     if contigs is None:
         return Interval(name, start, end, _STRANDS[strand])
     contig = contigs.resolve(name)

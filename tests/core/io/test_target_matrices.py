@@ -1,0 +1,112 @@
+"""Matrices of targets in HDF5, .npz and DeepSEA's .mat read as rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from scipy import io as scipy_io
+
+from hyenadna_cli.core.contigs import ContigNames
+from hyenadna_cli.core.io.labelled_tables import LabelRow
+from hyenadna_cli.core.io.target_matrices import read_target_matrix
+from hyenadna_cli.core.labelled_files import Reading, read_labelled
+from hyenadna_cli.core.sequence import LetterCounts
+from hyenadna_cli.errors import InputFileError
+
+TARGETS = np.array([[1, 0, 0], [0, 1, 1]], dtype=np.uint8)
+SEQUENCES = np.array([b"ACGT", b"ggnA"])
+
+
+def rows(path: Path, contigs: ContigNames | None = None) -> list[LabelRow]:
+    return list(read_target_matrix(path, contigs=contigs, letters=LetterCounts()).rows)
+
+
+def one_hot(sequence: str, order: str) -> np.ndarray:
+    """(4, L); N is all zero."""
+    return np.array([[base == letter for base in sequence] for letter in order], dtype=np.uint8)
+
+
+def test_sequences_and_named_targets_of_hdf5(tmp_path: Path):
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w") as file:
+        file["targets"] = TARGETS
+        file["sequences"] = SEQUENCES
+        file["target_names"] = np.array([b"TF_a", b"DHS_b", b"HM_c"])
+        file["split"] = np.array([b"train", b"test"])
+
+    data = read_labelled([str(path)], reading=Reading(), letters=LetterCounts())
+
+    assert (data.task, data.label_names) == ("multilabel", ("TF_a", "DHS_b", "HM_c"))
+    assert [row.sequence for row in data.splits["test"]] == ["GGNA"]
+    assert data.splits["train"].targets.tolist() == [[1, 0, 0]]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("is_channels_first", [True, False])
+def test_one_hot_bases_of_npz(tmp_path: Path, is_channels_first: bool):
+    path = tmp_path / "x.npz"
+    x = np.stack([one_hot("ACGTN", "ACGT"), one_hot("GGNAT", "ACGT")])
+    np.savez(path, y=TARGETS, x=x if is_channels_first else x.transpose(0, 2, 1))
+
+    assert [row.sequence for row in rows(path)] == ["ACGTN", "GGNAT"]
+
+
+def test_coordinates(tmp_path: Path):
+    path = tmp_path / "x.npz"
+    np.savez(path, y=TARGETS, chrom=["c", "c"], start=[0, 2], end=[4, 8], strand=["+", "-"])
+
+    found = rows(path, ContigNames({"c": 8}))
+
+    assert [str(row.interval) for row in found] == ["c:1-4", "c:3-8"]
+    with pytest.raises(InputFileError, match=r"x\.npz:2: end 8 is past c"):
+        rows(path, ContigNames({"c": 7}))
+    with pytest.raises(InputFileError, match="--fasta"):
+        rows(path)
+
+
+@pytest.mark.parametrize("layout", ["train", "test"])
+def test_deepseas_own_files(tmp_path: Path, layout: str):
+    path = tmp_path / f"{layout}.mat"
+    x = np.stack([one_hot("ACGTN", "AGCT"), one_hot("GGNAT", "AGCT")])
+    if layout == "train":
+        with h5py.File(path, "w") as file:
+            file["trainxdata"] = x.transpose(2, 1, 0)
+            file["traindata"] = TARGETS.T
+    else:
+        scipy_io.savemat(path, {"testxdata": x, "testdata": TARGETS})
+
+    found = rows(path)
+
+    assert [row.sequence for row in found] == ["ACGTN", "GGNAT"]
+    assert [list(row.labels) for row in found] == TARGETS.tolist()
+    assert {row.split for row in found} == {layout}
+
+
+@pytest.mark.parametrize(
+    ("arrays", "problem"),
+    [
+        ({"x": [1]}, "holds none of targets, labels, y"),
+        ({"y": TARGETS}, "needs `sequences`"),
+        ({"y": TARGETS, "sequences": SEQUENCES[:1]}, "sequences has 1 rows, y 2"),
+        ({"y": TARGETS, "sequences": ["ACGT", "AC-T"]}, r"x\.npz:2: '-' is not an IUPAC"),
+        ({"y": [[0.5], [np.nan]], "sequences": SEQUENCES}, r"x\.npz:2: a target is not finite"),
+        ({"y": TARGETS, "sequences": SEQUENCES, "target_names": ["a"]}, "1 names for 3 targets"),
+        ({"y": TARGETS, "x": np.zeros((2, 5, 3))}, "one-hot bases are"),
+    ],
+)
+def test_what_does_not_fit_is_an_error(tmp_path: Path, arrays: dict, problem: str):
+    path = tmp_path / "x.npz"
+    np.savez(path, **arrays)
+
+    with pytest.raises(InputFileError, match=problem):
+        rows(path)
+
+
+def test_a_file_that_is_damaged_is_an_error(tmp_path: Path):
+    path = tmp_path / "x.npz"
+    path.write_bytes(b"PK\x03\x04 and no more")
+
+    with pytest.raises(InputFileError, match="cannot be read"):
+        rows(path)
