@@ -45,12 +45,13 @@ class LabelledSequence:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LabelSource:
-    """A file that labels or sequences came from."""
+    """A file, or a folder of many, that labels or sequences came from."""
 
     path: str
     size: int
     """Bytes."""
     sha256: str
+    """Of a folder: over the names and digests of its files."""
 
 
 class LabelledRows(Sequence[LabelledSequence]):

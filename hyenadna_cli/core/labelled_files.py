@@ -47,6 +47,7 @@ _KNOWN_SUFFIXES = (
 )  # fmt: skip
 _BED_LABEL = "name"
 _FIRST_KEPT_BED_COLUMN = 7
+_MOST_FILES_LISTED = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +177,7 @@ def _assembled(
         task=labelling.task,
         label_names=labelling.label_names,
         splits=splits,
-        sources=tuple(map(_source, paths)),
+        sources=_sources(paths),
     )
 
 
@@ -358,6 +359,27 @@ def _stem(path: Path) -> str:
 
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
+
+
+def _sources(paths: Sequence[Path]) -> tuple[LabelSource, ...]:
+    """A file each; where sequences lie in files of their own, one entry for each folder."""
+    found = tuple(map(_source, paths))
+    if len(paths) <= _MOST_FILES_LISTED:
+        return found
+    folders: dict[Path, list[LabelSource]] = {}
+    for path, source in zip(paths, found, strict=True):
+        folders.setdefault(path.parent, []).append(source)
+    return tuple(_folder(folder, files) for folder, files in folders.items())
+
+
+def _folder(folder: Path, files: list[LabelSource]) -> LabelSource:
+    """All files of a folder as one: the digest is over their names and digests, in order."""
+    listing = "".join(f"{Path(file.path).name} {file.sha256}\n" for file in files)
+    return LabelSource(
+        path=str(folder),
+        size=sum(file.size for file in files),
+        sha256=hashlib.sha256(listing.encode()).hexdigest(),
+    )
 
 
 def _source(path: Path) -> LabelSource:

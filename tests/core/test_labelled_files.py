@@ -268,3 +268,17 @@ def test_parquet_reads_as_the_same_table(tmp_path: Path) -> None:
     rows = read(path).splits["train"]
 
     assert [(row.sequence, row.target) for row in rows] == [("ACGT", 1), ("GGTT", 0)]
+
+
+def test_a_sequence_a_file_is_listed_by_folder(tmp_path: Path) -> None:
+    for name in ("negative", "positive"):
+        folder = tmp_path / "train" / name
+        folder.mkdir(parents=True)
+        for number in range(30):
+            (folder / f"{number}.txt").write_text("ACGT")
+
+    sources = read(tmp_path).sources
+
+    assert [Path(source.path).name for source in sources] == ["negative", "positive"]
+    assert sources[0].size == 120
+    assert sources[0].sha256 == sources[1].sha256
