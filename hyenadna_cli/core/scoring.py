@@ -156,8 +156,8 @@ class _Passes:
             if "site" in self._settings.scores:
                 self._put(scores, tasks, {"site": self._site(ref, tasks)})
             if self._settings.needs_alt_pass:
-                for start, group in self._groups(tasks).items():
-                    for part, values in self._alt_scores(ref, group, start):
+                for (start, keeps_length), group in self._groups(tasks).items():
+                    for part, values in self._alt_scores(ref, group, start, keeps_length):
                         self._put(scores, part, values)
                         yield 0
             yield len(batch.windows)
@@ -179,10 +179,12 @@ class _Passes:
         first = min(first, layout.window - 1)
         return max(0, layout.anchor + (first - layout.anchor) // step * step)
 
-    def _groups(self, tasks: list[Task]) -> dict[int, list[Task]]:
-        groups: dict[int, list[Task]] = {}
+    def _groups(self, tasks: list[Task]) -> dict[tuple[int, bool], list[Task]]:
+        """By start, and whether ALT is as long as REF."""
+        groups: dict[tuple[int, bool], list[Task]] = {}
         for task in sorted(tasks, key=lambda task: task.first):
-            groups.setdefault(self._start(task.first), []).append(task)
+            keeps_length = len(task.allele.ref) == len(task.allele.alt)
+            groups.setdefault((self._start(task.first), keeps_length), []).append(task)
         return groups
 
     @torch.inference_mode()
@@ -215,16 +217,16 @@ class _Passes:
         return values
 
     def _alt_scores(
-        self, ref: _RefPass, group: list[Task], start: int
+        self, ref: _RefPass, group: list[Task], start: int, keeps_length: bool
     ) -> Iterator[tuple[list[Task], dict[Score, NDArray[np.float64]]]]:
         suffixes = [task.ids()[start:].copy() for task in group]
-        compute = functools.partial(self._alt, ref, group, start)
+        compute = functools.partial(self._alt, ref, group, start, keeps_length)
         for batch, values in self._alt_batches.run(suffixes, compute):
             yield [group[number] for number in batch.windows.readings.tolist()], values
 
     @torch.inference_mode()
     def _alt(
-        self, ref: _RefPass, group: list[Task], start: int, batch: Batch
+        self, ref: _RefPass, group: list[Task], start: int, keeps_length: bool, batch: Batch
     ) -> dict[Score, NDArray[np.float64]]:
         settings, device = self._settings, batch.token_ids_BL.device
         tasks = [group[number] for number in batch.windows.readings.tolist()]
@@ -240,7 +242,10 @@ class _Passes:
         if ref.states is None or self._shared is None:
             hidden_ASD = self._model.hidden_states(batch.token_ids_BL)[0]
         else:
-            hidden_ASD = self._shared.alt(ref.states, rows_A, batch.token_ids_BL, start)
+            hidden_ASD = self._shared.alt(
+                ref.states, rows_A, batch.token_ids_BL, start,
+                changed=_changed(tasks, start) if keeps_length else None,
+            )  # fmt: skip
         log_probs_ASV = next_base_log_probs(
             self._model, hidden_ASD, full_vocabulary=settings.full_vocabulary
         )
@@ -279,6 +284,15 @@ class _Passes:
         strands = [self._settings.strands.index(task.window.strand) for task in tasks]
         for score, of_tasks in values.items():
             scores.values[rows, strands, self._settings.scores.index(score)] = of_tasks
+
+
+def _changed(tasks: list[Task], start: int) -> slice:
+    """The positions from `start` on among which all differences of these alleles lie."""
+    end = max(task.allele.offset + len(task.allele.ref) for task in tasks)
+    end = min(end, tasks[0].window.length)
+    # An allele that is no different lies before its pass, which begins at the window's end.
+    first = min(end - 1, *(task.first for task in tasks))
+    return slice(max(0, first - start), max(0, end - start))
 
 
 def _distances(

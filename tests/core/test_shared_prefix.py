@@ -37,12 +37,40 @@ def test_a_suffix_is_the_end_of_a_plain_pass(model, start):
         torch.testing.assert_close(suffix, model.hidden_states(alt_ids)[0][:, start:])
 
 
+@pytest.mark.parametrize("order", [2, 3])
+@pytest.mark.parametrize(
+    ("start", "changed"),
+    [(0, (0, 1)), (1, (0, 3)), (40, (0, 1)), (40, (5, 9)), (40, (24, 25)), (4, (1, 60))],
+)
+def test_a_few_exchanged_tokens_give_the_same_suffix_for_less(order, start, changed):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        config = ModelConfig(
+            d_model=8, n_layer=2, d_inner=16, l_max=WINDOW, order=order, short_filter_order=7
+        )
+        model = HyenaDNA(config).eval().double()
+        ref_ids = torch.randint(7, 11, (3, WINDOW))
+    rows = torch.tensor([2, 0, 0, 1])
+    alt_ids = ref_ids[rows]
+    exchanged = slice(start + changed[0], start + changed[1])
+    alt_ids[:, exchanged] = 18 - alt_ids[:, exchanged]
+    shared = SharedPrefix(model, WINDOW)
+
+    _, states = shared.ref(ref_ids, [start])
+    suffix = shared.alt(states, rows, alt_ids[:, start:], start, changed=slice(*changed))
+
+    with torch.inference_mode():
+        torch.testing.assert_close(suffix, model.hidden_states(alt_ids)[0][:, start:])
+
+
 def test_kept_states_are_as_large_as_promised(model):
     ids = torch.full((2, WINDOW), 7)
 
     _, states = SharedPrefix(model, WINDOW).ref(ids, [40])
 
-    kept = [tensor for layer in states.layers for tensor in (*layer.read, *layer.gave)]
+    kept = [
+        tensor for layer in states.layers for tensor in (*layer.read, *layer.gave, *layer.gates)
+    ]
     n_bytes = sum(tensor.numel() * tensor.element_size() for tensor in kept)
     assert n_bytes == 2 * kept_bytes(model.config, n_positions=WINDOW - 40, n_bytes=8)
 
