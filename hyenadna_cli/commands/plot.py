@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -82,3 +82,55 @@ def species(
         points += species_curve.read_curve(name, Path(path_text))
     species_curve.draw(points, output, overwrite=force)
     species_curve.write_table(points, table, overwrite=force)
+
+
+@app.command()
+def mutagenesis(
+    table: Annotated[
+        str, typer.Argument(metavar="FILE|-", help="TSV of hyenadna mutagenize, plain or bgzip.")
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Picture: .png, .svg or .pdf; a .tsv beside it.")
+    ],
+    region: Annotated[
+        str | None,
+        typer.Option(
+            "--region", metavar="CHR:START-END",
+            help="1-based, closed; default: all that the table has of its first contig.",
+        ),
+    ] = None,
+    score: Annotated[
+        Literal["site", "llr"] | None,
+        typer.Option("--score", help="Column to draw; default: llr where there is one."),
+    ] = None,
+    force: opt.ForceOption = False,
+    verbose: opt.VerboseOption = 0,
+    quiet: opt.QuietOption = False,
+) -> None:  # fmt: skip
+    """Draw every SNV of a region: a heat map of changes under a track of means.
+
+    Up to 150 bases the track spells the sequence, tall where a change is unlikely. Long regions are
+    drawn in bins. Writes the picture and, under the same name with .tsv, what it shows.
+
+      hyenadna plot mutagenesis ism.tsv --region chr1:4,001-4,100 -o ism.png
+    """
+    from hyenadna_cli.core import atomic, mutagenesis_map
+    from hyenadna_cli.core.coordinates import parse_region
+    from hyenadna_cli.core.curves import PICTURES
+
+    beside = output.with_suffix(".tsv")
+    if output.suffix not in PICTURES:
+        raise UsageError(f"-o {output}: use {', '.join(PICTURES)}")
+    if beside == Path(table):
+        raise UsageError(
+            f"-o {output}: the table beside it would replace {table}; use another name"
+        )
+    for path in (output, beside):
+        atomic.check_output(path, overwrite=force)
+    try:
+        asked = None if region is None else parse_region(region)
+    except ValueError as error:
+        raise UsageError(f"--region: {error}") from error
+    picture = mutagenesis_map.read_map(table, region=asked, score=score)
+    mutagenesis_map.draw(picture, output, overwrite=force)
+    mutagenesis_map.write_table(picture, beside, overwrite=force)

@@ -101,3 +101,36 @@ def test_what_is_no_table_of_accuracy_is_refused(hyenadna, run, tmp_path):
     assert hyenadna("plot", "species", run / "metrics.csv", "-o", picture).code == 2
     assert hyenadna("plot", "species", f"x={run / 'metrics.csv'}", "-o", picture).code == 3
     assert hyenadna("plot", "species", "x=none.tsv", "-o", picture).code == 3
+
+
+@pytest.fixture
+def ism(tmp_path):
+    """Mutagenesis of 200 bases: too many to spell; the first 100 are not."""
+    path = tmp_path / "ism.tsv"
+    rows = [f"chr1\t{n}\tA\t{alt}\tOK\t{n % 7 / 10 - 0.4}" for n in range(1, 201) for alt in "CGT"]
+    path.write_text("\n".join(["chrom\tpos\tref\talt\tstatus\tsite", *rows]) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
+@pytest.mark.parametrize("region", [[], ["--region", "chr1:1-100"]], ids=["track", "letters"])
+def test_a_map_has_its_table_beside_it(hyenadna, ism, tmp_path, suffix, region):
+    code, _, err = hyenadna("plot", "mutagenesis", ism, *region, "-o", tmp_path / f"map{suffix}")
+
+    assert code == 0, err
+    assert (tmp_path / f"map{suffix}").stat().st_size > 1_000
+    with (tmp_path / "map.tsv").open() as handle:
+        rows = list(csv.DictReader(handle, delimiter="\t"))
+    assert len(rows) == (100 if region else 200)
+    assert (rows[1]["start"], rows[1]["end"], rows[1]["ref"]) == ("1", "2", "A")
+    assert (rows[1]["A"], rows[1]["C"], rows[1]["mean"]) == ("nan", "-0.2", "-0.2")
+
+
+def test_a_map_never_replaces_its_table(hyenadna, ism, tmp_path):
+    before = ism.read_text()
+
+    assert hyenadna("plot", "mutagenesis", ism, "-o", tmp_path / "ism.png", "--force").code == 2
+    assert hyenadna("plot", "mutagenesis", ism, "-o", tmp_path / "map.gif").code == 2
+    region = ["--region", "chr9:1-5", "-o", tmp_path / "map.png"]
+    assert hyenadna("plot", "mutagenesis", ism, *region).code == 3
+    assert ism.read_text() == before

@@ -1,0 +1,184 @@
+"""Mutagenesis maps: the TSV of `mutagenize` -> columns of one or more bases -> a picture of them.
+
+A column is a base, or where the region is longer than a picture is wide, a bin of equally many
+bases with the means of their scores. Up to `_MAX_LETTERS` bases the track above the map spells the
+sequence, each letter as tall as a change of it is unlikely.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hyenadna_cli.core import atomic
+from hyenadna_cli.core.coordinates import Interval, from_one_based
+from hyenadna_cli.core.io.streams import open_text
+from hyenadna_cli.core.io.tsv import TsvWriter
+from hyenadna_cli.errors import InputFileError, UsageError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+COLUMNS = ("chrom", "start", "end", "ref", "A", "C", "G", "T", "mean")
+_BASES = "ACGT"
+_MAX_COLUMNS = 1_200
+_MAX_LETTERS = 150
+_COLOURS = {"A": "#2f8f4e", "C": "#2b6cb0", "G": "#c98a12", "T": "#b03a2e"}
+
+
+@dataclass(frozen=True, slots=True)
+class MutagenesisMap:
+    """Scores of a region, one row a column of the picture."""
+
+    region: Interval
+    score: str
+    """`site` or `llr`."""
+    starts: NDArray[np.int64]
+    """First base of each column, 0-based."""
+    width: int
+    """Bases a column; the last may have fewer."""
+    bases: str
+    """The genome's, one a column, where a column is a base; else empty. N where unknown."""
+    values: NDArray[np.float64]
+    """(columns, 4): the mean score of a change to A, C, G or T; NaN where there is none."""
+
+    @property
+    def means(self) -> NDArray[np.float64]:
+        """Of all changes of a column."""
+        is_known = np.isfinite(self.values)
+        n_known = is_known.sum(axis=1)
+        total = np.where(is_known, self.values, 0.0).sum(axis=1)
+        means: NDArray[np.float64] = np.where(n_known > 0, total / np.maximum(1, n_known), np.nan)
+        return means
+
+
+def read_map(
+    path: str, *, region: Interval | None = None, score: str | None = None
+) -> MutagenesisMap:
+    """The scores in a TSV of `mutagenize`, of a region or of the first contig's whole extent.
+
+    `score` defaults to `llr` where the table has it. Memory grows with the region that is drawn.
+    Raises InputFileError if the file is no such table or has nothing in the region.
+    """
+    found: dict[int, tuple[str, list[float]]] = {}
+    contig = None if region is None else region.contig
+    with open_text(path) as text:
+        rows = csv.DictReader(text, delimiter="\t")
+        names = rows.fieldnames or []
+        chosen = score or ("llr" if "llr" in names else "site")
+        if not {"chrom", "pos", "ref", "alt", chosen} <= set(names):
+            raise InputFileError(path, f"is no table of mutagenize with the score {chosen}")
+        for row in rows:
+            try:
+                start = from_one_based(int(row["pos"]))
+                column, value = _BASES.index(row["alt"]), float(row[chosen])
+            except (ValueError, TypeError) as error:
+                raise InputFileError(path, f"{error}", line=rows.line_num) from error
+            contig = contig or row["chrom"]
+            is_inside = region is None or region.start <= start < region.end
+            if row["chrom"] == contig and is_inside:
+                entry = found.setdefault(start, (row["ref"], [np.nan] * 4))
+                entry[1][column] = value
+    if contig is None or not found:
+        raise InputFileError(path, "has no scores" + ("" if region is None else f" in {region}"))
+    drawn = Interval(contig, min(found), max(found) + 1) if region is None else region
+    return _binned(drawn, chosen, found)
+
+
+def _binned(
+    region: Interval, score: str, found: dict[int, tuple[str, list[float]]]
+) -> MutagenesisMap:
+    width = -(-region.length // _MAX_COLUMNS)
+    n_columns = -(-region.length // width)
+    padded = np.full((n_columns * width, 4), np.nan)
+    for start, (_, of_base) in found.items():
+        padded[start - region.start] = of_base
+    by_column = padded.reshape(n_columns, width, 4)
+    is_known = np.isfinite(by_column)
+    totals = np.where(is_known, by_column, 0.0).sum(axis=1)
+    n_known = is_known.sum(axis=1)
+    values: NDArray[np.float64] = np.where(n_known > 0, totals / np.maximum(1, n_known), np.nan)
+    starts = region.start + width * np.arange(n_columns, dtype=np.int64)
+    bases = ""
+    if width == 1:
+        bases = "".join(found.get(start, ("N", []))[0] for start in starts.tolist())
+    return MutagenesisMap(region, score, starts, width, bases, values)
+
+
+def write_table(picture: MutagenesisMap, path: Path, *, overwrite: bool) -> None:
+    """What the picture shows, as TSV; 0-based half-open."""
+    with TsvWriter(str(path), columns=COLUMNS, overwrite=overwrite) as table:
+        for number, start in enumerate(picture.starts.tolist()):
+            end = min(start + picture.width, picture.region.end)
+            ref = picture.bases[number] if picture.bases else "."
+            mean = picture.means[number]
+            table.write_row((picture.region.contig, start, end, ref, *picture.values[number], mean))
+
+
+def draw(picture: MutagenesisMap, path: Path, *, overwrite: bool) -> None:
+    """A track of means over a heat map with a row for each base.
+
+    Raises UsageError if matplotlib is missing, OutputError if `path` cannot be written.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise UsageError("pictures need matplotlib: pip install 'hyenadna[plots]'") from error
+    n_columns = len(picture.starts)
+    figure = Figure(figsize=(min(16.0, max(6.0, n_columns / 9)), 3.6), layout="constrained")
+    track, heat = figure.subplots(2, 1, sharex=True, height_ratios=(1.3, 1.0))
+    edges = (picture.region.start, picture.region.end)
+    strength = float(np.nanquantile(np.abs(picture.values), 0.99)) or 1.0
+    image = heat.imshow(
+        picture.values.T, aspect="auto", interpolation="nearest", cmap="RdBu",
+        vmin=-strength, vmax=strength,
+        extent=(edges[0], picture.starts[-1] + picture.width, 3.5, -0.5),
+    )  # fmt: skip
+    heat.set_facecolor("0.85")
+    heat.set_yticks(range(4), list(_BASES))
+    heat.set_xlim(*edges)
+    heat.set_xlabel(f"{picture.region.contig}, 0-based position; grey: the genome's base, or none")
+    heat.ticklabel_format(axis="x", style="plain", useOffset=False)
+    bar = figure.colorbar(image, ax=[track, heat], pad=0.01)
+    bar.set_label(f"{picture.score} (nats); red: less likely", fontsize=8)
+    if picture.bases and n_columns <= _MAX_LETTERS:
+        _spell(track, picture)
+    else:
+        track.fill_between(
+            picture.starts + picture.width / 2, picture.means, step="mid", color="#8aa4c8"
+        )
+    track.axhline(0, color="0.5", linewidth=0.6)
+    track.set_ylabel("- mean" if picture.bases and n_columns <= _MAX_LETTERS else "mean")
+    with atomic.replace_on_success(path, overwrite=overwrite) as scratch:
+        figure.savefig(scratch, format=path.suffix.removeprefix("."), dpi=150, metadata={})
+
+
+def _spell(track: Axes, picture: MutagenesisMap) -> None:
+    """Each base as a letter from 0 to minus the mean score of its changes."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.patches import PathPatch
+    from matplotlib.textpath import TextPath
+    from matplotlib.transforms import Affine2D
+
+    font = FontProperties(family="DejaVu Sans", weight="bold")
+    heights: Sequence[float] = np.nan_to_num(-picture.means).tolist()
+    for start, base, height in zip(picture.starts.tolist(), picture.bases, heights, strict=True):
+        if base not in _COLOURS or height == 0.0:
+            continue
+        outline = TextPath((0, 0), base, size=1, prop=font)
+        box = outline.get_extents()
+        placed = (
+            Affine2D()
+            .translate(-box.x0, -box.y0)
+            .scale(0.92 / box.width, height / box.height)
+            .translate(start + 0.04, 0)
+        )
+        patch = PathPatch(placed.transform_path(outline), color=_COLOURS[base], linewidth=0)
+        track.add_patch(patch)
+    track.set_ylim(min(0.0, *heights) * 1.05, max(0.0, *heights) * 1.05 or 1.0)
