@@ -5,6 +5,7 @@
     model = hd.load_model("builtin")
     with hd.Genome("hg38.fa") as genome:
         sequence = genome.fetch(hd.Interval("chr7", 140_753_335, 140_754_335))
+        scored = hd.score_variants(model, [hd.Variant("chr7", 140_753_335, "A", ("T",))], genome)
     vectors = hd.embed(model, [sequence])
 
 These few names are loaded when they are first used; the commands run the same code.
@@ -18,16 +19,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from hyenadna_cli.core.coordinates import Interval
     from hyenadna_cli.core.io.fasta import Genome
-    from hyenadna_cli.core.library import embed, load_model
+    from hyenadna_cli.core.library import embed, load_model, score_variants
+    from hyenadna_cli.core.variants import Variant
 
 __version__ = "0.1.0"
-__all__ = ["Genome", "Interval", "__version__", "embed", "load_model"]
+__all__ = ["Genome", "Interval", "Variant", "__version__", "embed", "load_model", "score_variants"]
 
 _MODULES = {
     "Genome": "hyenadna_cli.core.io.fasta",
     "Interval": "hyenadna_cli.core.coordinates",
+    "Variant": "hyenadna_cli.core.variants",
     "embed": "hyenadna_cli.core.library",
     "load_model": "hyenadna_cli.core.library",
+    "score_variants": "hyenadna_cli.core.library",
 }
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -10,12 +11,16 @@ from numpy.typing import NDArray
 
 from hyenadna_cli.core import checkpoint, published, runtime
 from hyenadna_cli.core import embedding as _embedding
+from hyenadna_cli.core import scoring as _scoring
 from hyenadna_cli.core.batching import Batcher, BatchLimits
+from hyenadna_cli.core.io.fasta import Genome
 from hyenadna_cli.core.model import HyenaDNA
 from hyenadna_cli.core.pooling import Pooled, Pooling
 from hyenadna_cli.core.records import Record
 from hyenadna_cli.core.runtime import DtypeRequest
+from hyenadna_cli.core.score_blocks import AlleleScore, Score, ScoreSettings
 from hyenadna_cli.core.sequence import clean
+from hyenadna_cli.core.variants import Centred, Grid, Variant, assess
 from hyenadna_cli.core.windows import Tiling
 from hyenadna_cli.ops.backend import KernelsRequest
 
@@ -79,3 +84,49 @@ def _records(sequences: Iterable[str]) -> Iterator[Record]:
         name = str(number)
         cleaned = clean(sequence).sequence
         yield Record(name, name, 0, len(cleaned), ".", cleaned)
+
+
+def score_variants(
+    model: HyenaDNA,
+    variants: Iterable[Variant],
+    genome: Genome,
+    *,
+    scores: Sequence[Score] = ("llr", "site"),
+    window: int | None = None,
+    layout: Literal["centred", "grid"] = "centred",
+    strand: Literal["+", "-", "both"] = "both",
+    max_allele_length: int = 1_000,
+    max_n_fraction: float = 0.5,
+    batch_size: int | None = None,
+) -> list[list[AlleleScore]]:
+    """The scores and the status of every allele of every variant, in order.
+
+    What `hyenadna score-variants` writes, with its defaults: the window is what the model reads, at
+    most 32,768 bases. A variant on a contig that the genome does not have gets NO_CONTIG.
+    Raises ValueError for a window that the model does not read.
+    """
+    n_bases = min(model.config.l_max, 32_768) if window is None else window
+    if n_bases > model.config.l_max:
+        raise ValueError(f"window {n_bases:,}: this model reads {model.config.l_max:,} bases")
+    half = n_bases // 2
+    placed: Centred | Grid = Centred(upstream=half, downstream=n_bases - half)
+    if layout == "grid":
+        placed = Grid(window=n_bases, min_context=n_bases // 8)
+    settings = ScoreSettings(
+        layout=placed,
+        scores=tuple(scores),
+        strands=("+", "-") if strand == "both" else (strand,),
+        max_n_fraction=max_n_fraction,
+    )
+    sites = (
+        assess(
+            variant if variant.contig in genome.lengths else replace(variant, contig=None),
+            genome,
+            layout=placed,
+            max_allele_length=max_allele_length,
+        )
+        for variant in variants
+    )
+    limits = BatchLimits.choose(next(model.parameters()).device, batch_size=batch_size)
+    done = _scoring.score(model, sites, genome, settings, limits=limits)
+    return [row for batch in done for row in batch.rows]
