@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal, cast
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from hyenadna_cli.core.provenance import Setting
     from hyenadna_cli.core.score_blocks import Score, ScoreSettings
     from hyenadna_cli.core.variants import Layout
+
+log = logging.getLogger(__name__)
 
 AlleleStrand = Literal["both", "+", "-"]
 LayoutName = Literal["centred", "grid"]
@@ -78,6 +81,17 @@ class LayoutRequest:
             return Centred(upstream=upstream, downstream=window - upstream)
         except ValueError as error:
             raise UsageError(f"{error}; see --window, --upstream, --min-context") from error
+
+
+def warn_of_rounding(model: ChosenModel) -> None:
+    """Say what bfloat16 does to scores, which are small differences of large sums."""
+    import torch
+
+    if model.run.dtype == torch.bfloat16:
+        log.warning(
+            "--dtype bf16 adds noise to every score, which for many variants is as large as the "
+            "score: see docs/variant-scoring.md; fp32 is the default"
+        )
 
 
 def settings_of(settings: ScoreSettings) -> dict[str, Setting]:

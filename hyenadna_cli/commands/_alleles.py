@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hyenadna_cli.commands._account import Destination
     from hyenadna_cli.commands._loading import ChosenModel
     from hyenadna_cli.core.provenance import Provenance
+    from hyenadna_cli.core.sequence import LetterCounts
 
 log = logging.getLogger(__name__)
 
@@ -63,9 +64,17 @@ class AlleleAccount:
         """Alleles with scores."""
         return sum(self.counts.get(status, 0) for status in _SCORED)
 
-    def close(self, destination: Destination, made_by: Provenance, *, model: ChosenModel) -> None:
+    def close(
+        self,
+        destination: Destination,
+        made_by: Provenance,
+        *,
+        model: ChosenModel,
+        letters: LetterCounts,
+    ) -> None:
         """Write manifest and statistics of the finished output, and say what was done.
 
+        `letters` were replaced in the windows, each counted as often as it was read.
         Raises SkippedRecordsError with `--strict`.
         """
         from hyenadna_cli.core import provenance
@@ -82,6 +91,8 @@ class AlleleAccount:
                 "output": destination.output,
                 "shard": destination.shard,
                 **self.totals(),
+                "letters_read_as_n": letters.n_ambiguous,
+                "letters_read_as_t": letters.n_uracil,
                 "seconds": round(seconds, 3),
                 "alleles_per_second": round(self.n_alleles / max(seconds, 1e-9), 1),
                 "device": model.run.device_name,
@@ -89,7 +100,7 @@ class AlleleAccount:
                 "settings": made_by.settings,
             }
             atomic.write_text(destination.stats, json.dumps(entries, indent=2) + "\n")
-        self._say(destination, seconds)
+        self._say(destination, seconds, letters)
         if self.n_scored < self.n_alleles and destination.strict:
             raise SkippedRecordsError(f"{self._skipped()} (--strict)")
 
@@ -116,7 +127,14 @@ class AlleleAccount:
         for name, value in rows.items():
             typer.echo(f"{name}\t{value}")
 
-    def _say(self, destination: Destination, seconds: float) -> None:
+    def _say(self, destination: Destination, seconds: float, letters: LetterCounts) -> None:
+        if letters.n_ambiguous:
+            log.info(
+                "%s IUPAC ambiguity codes were read as N, in all windows together",
+                f"{letters.n_ambiguous:,}",
+            )
+        if letters.n_uracil:
+            log.info("%s U were read as T, in all windows together", f"{letters.n_uracil:,}")
         if self.n_scored < self.n_alleles:
             log.warning("%s", self._skipped())
         target = "" if destination.output == "-" else f" -> {destination.output}"

@@ -21,6 +21,7 @@ from hyenadna_cli.commands._allele_options import (
     LayoutRequest,
     VocabOption,
     settings_of,
+    warn_of_rounding,
 )
 from hyenadna_cli.commands._alleles import AlleleAccount
 from hyenadna_cli.commands._loading import ChosenModel, ModelRequest
@@ -119,6 +120,7 @@ def mutagenize(
     resume: opt.ResumeOption = False,
     max_time: opt.MaxTimeOption = None,
     tmp_dir: opt.TmpDirOption = None,
+    shard: opt.ShardOption = None,
     dry_run: opt.DryRunOption = False,
     strict: opt.StrictOption = False,
     stats: opt.StatsOption = None,
@@ -144,7 +146,7 @@ def mutagenize(
     placed = LayoutRequest(layout, window, None, None, min_context)
     batch = opt.parse_batch_size(batch_size)
     destination = Destination(
-        output=output, force=force, resume=resume, shard=None, stats=stats, strict=strict,
+        output=output, force=force, resume=resume, shard=shard, stats=stats, strict=strict,
         no_version=no_version, max_seconds=max_time,
     )  # fmt: skip
     destination.check()
@@ -154,7 +156,10 @@ def mutagenize(
     )  # fmt: skip
     with exit_code_when_out_of_memory(oom_exit_code), Genome(fasta) as genome:
         regions = _regions(region, bed, genome, contig_map, rename_chrs)
+        if shard is not None:
+            regions = _part(regions, shard)
         chosen = request.choose()
+        warn_of_rounding(chosen)
         settings = ScoreSettings(
             layout=placed.resolve(chosen),
             scores=("site", "llr") if full else ("site",),
@@ -236,6 +241,17 @@ class _Region:
     interval: Interval
 
 
+def _part(regions: list[_Region], shard: str) -> list[_Region]:
+    """The pieces of a shard: whole ones, so that every batch holds the same bases whatever N is."""
+    from hyenadna_cli.core.mutagenesis import pieces
+    from hyenadna_cli.core.shards import BLOCK_BASES, Shard, shard_range
+
+    cut = [_Region(region.chrom, piece) for region in regions for piece in pieces(region.interval)]
+    # A piece is work enough for a block of its own.
+    mine = shard_range([BLOCK_BASES] * len(cut), Shard.parse(shard))
+    return cut[mine.start : mine.stop]
+
+
 def _run(
     destination: Destination,
     kind: Kind,
@@ -283,7 +299,7 @@ def _run(
                 pieces(), finish, destination=destination, label="mutating",
                 n_bases=sum(region.interval.length for region in regions),
             )  # fmt: skip
-        account.close(destination, made_by, model=model)
+        account.close(destination, made_by, model=model, letters=genome.letters)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from hyenadna_cli.commands._allele_options import (
     VocabOption,
     parse_scores,
     settings_of,
+    warn_of_rounding,
 )
 from hyenadna_cli.commands._allele_output import Kind, Target, kind_of
 from hyenadna_cli.commands._alleles import AlleleAccount
@@ -187,6 +188,7 @@ def score_variants(
         if target.is_indexed and source.scan is not None and not source.scan.is_sorted:
             raise InputFileError(vcf, "is not sorted, as an index needs it: bcftools sort")
         chosen = request.choose()
+        warn_of_rounding(chosen)
         run = _Run(
             source=source,
             selected=source.select(shard),
@@ -295,7 +297,7 @@ class _Run:
                     done, finish, destination=destination, label="scoring",
                     n_bases=self.source.n_records(self.selected),
                 )  # fmt: skip
-            account.close(destination, made_by, model=model)
+            account.close(destination, made_by, model=model, letters=self.source.genome.letters)
 
     def _made_by(
         self,

@@ -30,7 +30,7 @@ from hyenadna_cli.core.variants import SCORED, Grid, Site, Variant, assess, read
 from hyenadna_cli.core.windows import Tiling
 
 _PIECE = 32_768
-"""Bases of a region whose scores are in memory at once."""
+"""Bases of a region whose scores are in memory at once, and of which shards are made."""
 _BASES = "ACGT"
 
 Floats = NDArray[np.float64]
@@ -56,6 +56,14 @@ class SnvScores:
         return [self.site] if self.llr is None else [self.site, self.llr]
 
 
+def pieces(region: Interval) -> list[Interval]:
+    """A region cut where `mutagenize` cuts it; batches are made inside a piece only."""
+    return [
+        Interval(region.contig, start, min(start + _PIECE, region.end))
+        for start in range(region.start, region.end, _PIECE)
+    ]
+
+
 def mutagenize(
     model: HyenaDNA,
     region: Interval,
@@ -71,8 +79,7 @@ def mutagenize(
     """
     if settings.scores not in (("site",), ("site", "llr")):
         raise ValueError(f"mutagenesis has the scores site and llr, not {settings.scores}")
-    for start in range(region.start, region.end, _PIECE):
-        piece = Interval(region.contig, start, min(start + _PIECE, region.end))
+    for piece in pieces(region):
         if isinstance(settings.layout, Grid) and not settings.needs_alt_pass:
             rows = _from_ref_passes(
                 model, piece, genome, settings, settings.layout, limits, journal

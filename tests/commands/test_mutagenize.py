@@ -81,6 +81,41 @@ def test_regions_may_come_from_a_bed_with_other_contig_names(run, bed_file, tmp_
     assert manifest["rows"] == {"OK": 9, "OK_EDGE": 6}
 
 
+@pytest.mark.parametrize("name", ["x.tsv", "x.bedgraph"])
+def test_shards_follow_each_other_to_the_byte(run, tmp_path, monkeypatch, name):
+    monkeypatch.setattr("hyenadna_cli.core.mutagenesis._PIECE", 40)
+    regions = ["--region", "chr1:4,001-4,150", "--region", "chr2:101-131"]
+    run(*regions, "-o", tmp_path / name)
+
+    for number in range(1, 8):
+        part = run(*regions, "--shard", f"{number}/7", "-o", tmp_path / f"{number}.{name}")
+        assert part.code == 0
+
+    parts = [(tmp_path / f"{number}.{name}").read_text().splitlines() for number in range(1, 8)]
+    header = parts[0][:1] if name == "x.tsv" else []
+    rows = [line for lines in parts for line in lines[len(header) :]]
+    assert header + rows == (tmp_path / name).read_text().splitlines()
+
+
+def test_ambiguity_codes_of_the_genome_are_counted(run, tmp_path):
+    done = run("--region", "chr1:4,001-4,010", "--stats", tmp_path / "s.json")
+    near = run("--region", "chr2:2,400-2,600", "--stats", tmp_path / "near.json")
+
+    counted = json.loads((tmp_path / "near.json").read_text())["letters_read_as_n"]
+    assert json.loads((tmp_path / "s.json").read_text())["letters_read_as_n"] == 0
+    assert "IUPAC" not in done.err
+    assert counted > 0
+    assert f"{counted:,} IUPAC ambiguity codes were read as N" in near.err
+
+
+def test_bfloat16_is_warned_of(run):
+    done = run("--region", "chr1:4,001-4,010", "--dtype", "bf16")
+
+    assert done.code == 0
+    assert "bf16 adds noise" in done.err
+    assert "noise" not in run("--region", "chr1:4,001-4,010").err
+
+
 @pytest.mark.parametrize(
     ("options", "code", "problem"),
     [

@@ -521,6 +521,19 @@ def test_batch_size_changes_nothing_beyond_rounding(run, tmp_path):
     np.testing.assert_allclose(tables[1], tables[2], rtol=0, atol=1e-4)
 
 
+def test_threads_change_nothing_beyond_rounding(run, tmp_path):
+    for n_threads in ("1", "2"):
+        options = ["--scores", "llr,site,jsd,l2,cos", "--threads", n_threads]
+        run(VARIANTS, "-o", tmp_path / f"{n_threads}.tsv", *options)
+
+    one, two = (
+        np.genfromtxt(tmp_path / f"{n}.tsv", skip_header=1, usecols=range(6, 11)) for n in (1, 2)
+    )
+
+    assert np.isfinite(one).any()
+    np.testing.assert_allclose(one, two, rtol=0, atol=1e-4)
+
+
 def test_the_example_of_the_help_runs(hyenadna, tiny_model, monkeypatch):
     monkeypatch.chdir(TEST_DATA.parent)
     command = "score-variants test_data/variants.vcf --fasta test_data/tiny.fa"
