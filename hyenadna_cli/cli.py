@@ -26,6 +26,7 @@ from hyenadna_cli.commands import (
     plot,
     predict,
     pretrain,
+    prompt_tune,
     score_variants,
 )
 from hyenadna_cli.errors import HyenaDNAError, OutputError
@@ -46,6 +47,7 @@ app.command("finetune")(finetune.finetune)
 app.command("perplexity")(perplexity.perplexity)
 app.command("predict")(predict.predict)
 app.command("pretrain")(pretrain.pretrain)
+app.command("prompt-tune")(prompt_tune.prompt_tune)
 app.command("mutagenize")(mutagenize.mutagenize)
 app.command("score-variants")(score_variants.score_variants)
 app.command("merge")(merge.merge)

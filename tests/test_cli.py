@@ -16,7 +16,7 @@ def test_the_version_is_one_line_on_stdout(hyenadna):
 
 
 @pytest.mark.parametrize(
-    "command", ["embed", "generate", "perplexity", "pretrain", "models", "plot"]
+    "command", ["embed", "generate", "perplexity", "pretrain", "prompt-tune", "models", "plot"]
 )
 def test_every_command_has_help_that_names_its_purpose(hyenadna, command):
     code, out, _ = hyenadna(command, "--help")

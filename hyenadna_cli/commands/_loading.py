@@ -85,22 +85,29 @@ class ChosenModel:
         return model.to(self.run.device)
 
     def tiling(
-        self, *, window: int | None, stride: int | None, specials: Specials = "none"
+        self,
+        *,
+        window: int | None,
+        stride: int | None,
+        specials: Specials = "none",
+        n_reserved: int = 0,
     ) -> Tiling:
         """Windows that this model can read; by default as long as they can be, side by side.
 
-        Raises CheckpointError if `window` (bases) and the special tokens are more than `l_max`.
+        `n_reserved` tokens of a prompt and its answer stand around each window. Raises
+        CheckpointError if `window` (bases), these and the special tokens are more than `l_max`.
         """
         from hyenadna_cli.core.batching import N_SPECIALS
         from hyenadna_cli.core.windows import Tiling
 
-        limit = self.config.l_max - N_SPECIALS[specials]
+        n_around = N_SPECIALS[specials] + n_reserved
+        limit = self.config.l_max - n_around
         if limit < 1 or (window is not None and window > limit):
             wanted = f"--window {window:,}" if window is not None else f"--specials {specials}"
-            framed = f", {N_SPECIALS[specials]} of them for special tokens"
+            framed = f", {n_around:,} of them for {'a prompt' if n_reserved else 'special tokens'}"
             raise CheckpointError(
                 f"{wanted}: {self.source.name} reads at most {self.config.l_max:,} tokens"
-                f"{framed if specials != 'none' else ''}; use a window of {limit:,} bases or less, "
+                f"{framed if n_around else ''}; use a window of {limit:,} bases or less, "
                 "or a model with a longer context"
             )
         chosen = limit if window is None else window
@@ -132,12 +139,19 @@ class Windowing:
     batch_size: int | None
     """Windows; None for automatic."""
 
-    def batcher(self, model: ChosenModel, *, keep_order: bool = False) -> Batcher:
-        """Windows and batches that the model and its device can take."""
+    def batcher(
+        self, model: ChosenModel, *, keep_order: bool = False, n_reserved: int = 0
+    ) -> Batcher:
+        """Windows and batches that the model and its device can take, `n_reserved` tokens apart."""
         from hyenadna_cli.core.batching import Batcher, BatchLimits
 
         return Batcher(
-            tiling=model.tiling(window=self.window, stride=self.stride, specials=self.specials),
+            tiling=model.tiling(
+                window=self.window,
+                stride=self.stride,
+                specials=self.specials,
+                n_reserved=n_reserved,
+            ),
             limits=BatchLimits.choose(model.run.device, batch_size=self.batch_size),
             device=model.run.device,
             specials=self.specials,

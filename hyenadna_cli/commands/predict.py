@@ -1,4 +1,4 @@
-"""`hyenadna predict`: labels of new sequences by a fine-tuned model."""
+"""`hyenadna predict`: labels of new sequences by a fine-tuned or prompt-tuned model."""
 
 from __future__ import annotations
 
@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from hyenadna_cli.core.batching import Batcher
     from hyenadna_cli.core.classification import Prediction
     from hyenadna_cli.core.config import HeadConfig
-    from hyenadna_cli.core.heads import SequenceClassifier
     from hyenadna_cli.core.io.tsv import Cell, TsvWriter
+    from hyenadna_cli.core.prompts import Prompted, StoredPrompt
+    from hyenadna_cli.core.provenance import Setting
     from hyenadna_cli.core.records import RecordSource, StrandChoice
 
 _TEXT = (".tsv", ".txt", ".tsv.gz", ".txt.gz", ".tsv.bgz", ".txt.bgz")
@@ -40,7 +41,11 @@ _TEXT = (".tsv", ".txt", ".tsv.gz", ".txt.gz", ".tsv.bgz", ".txt.bgz")
 
 def predict(
     model: Annotated[
-        str, typer.Option("-m", "--model", metavar="DIR", help="What `hyenadna finetune` wrote.")
+        str,
+        typer.Option(
+            "-m", "--model", metavar="DIR",
+            help="What `hyenadna finetune` or `hyenadna prompt-tune` wrote.",
+        ),
     ],
     fasta: Annotated[
         str | None,
@@ -55,6 +60,13 @@ def predict(
         typer.Option(
             "--data", metavar="TABLE",
             help="CSV or TSV with a column sequence, or chrom, start, end (and strand).",
+        ),
+    ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(
+            "--base", metavar="NAME|DIR",
+            help="Where the model of a prompt is, if not where it was when the prompt was tuned.",
         ),
     ] = None,
     output: opt.OutputOption = "-",
@@ -83,7 +95,7 @@ def predict(
     verbose: opt.VerboseOption = 0,
     quiet: opt.QuietOption = False,
 ) -> None:  # fmt: skip
-    """Predict the labels of sequences, regions or table rows with a fine-tuned model.
+    """Predict the labels of sequences, regions or table rows with a tuned model.
 
     Writes TSV, one row a record in input order: the predicted class, the labels above one half, or
     the numbers, then every probability as p_LABEL. For a token model a row is a run of bases of one
@@ -106,14 +118,17 @@ def predict(
     )  # fmt: skip
     destination.check()
     windowing = Windowing(window, stride, "none", opt.parse_batch_size(batch_size))
-    request = ModelRequest(
-        model=model, revision=None, offline=True, cache_dir=None, filter_shift=None,
-        device=device, dtype=dtype, kernels=kernels, threads=threads,
-    )  # fmt: skip
     with exit_code_when_out_of_memory(oom_exit_code):
+        prompt = _read_prompt(model, base)
+        request = ModelRequest(
+            model=model if prompt is None else base or prompt.base_name,
+            revision=None if prompt is None or base else prompt.base.revision,
+            offline=True, cache_dir=None, filter_shift=None,
+            device=device, dtype=dtype, kernels=kernels, threads=threads,
+        )  # fmt: skip
         chosen = request.choose()
-        batcher = windowing.batcher(chosen)
-        classifier = _load(chosen)
+        batcher = windowing.batcher(chosen, n_reserved=0 if prompt is None else prompt.n_reserved)
+        classifier = _load(chosen, prompt)
         with source_of(classifier.config) as source:
             selected = destination.select(source)
             if dry_run:
@@ -121,7 +136,7 @@ def predict(
                 return
             _run(
                 destination, source, selected, chosen, classifier, batcher,
-                strand=chosen_strand, metrics=metrics,
+                strand=chosen_strand, metrics=metrics, prompt=prompt,
             )  # fmt: skip
 
 
@@ -159,9 +174,22 @@ def _source_opener(
     return table
 
 
-def _load(chosen: ChosenModel) -> SequenceClassifier:
-    from hyenadna_cli.core import heads
+def _read_prompt(model: str, base: str | None) -> StoredPrompt | None:
+    """The prompt of a directory, if there is one. Raises UsageError for a base without a prompt."""
+    from hyenadna_cli.core import prompts
 
+    prompt = prompts.read(Path(model))
+    if prompt is None and base is not None:
+        raise UsageError(f"--base {base}: {model} holds no prompt that needs a model")
+    return prompt
+
+
+def _load(chosen: ChosenModel, prompt: StoredPrompt | None) -> Prompted:
+    """Raises CheckpointError for a model without a head, or another than the prompt's."""
+    from hyenadna_cli.core import heads, prompts
+
+    if prompt is not None:
+        return prompts.attach(prompt, chosen.load())
     classifier, _ = heads.load(chosen.source.directory, name=chosen.source.name)
     classifier.set_execution(chosen.run.execution())
     return classifier.to(chosen.run.device)
@@ -172,16 +200,19 @@ def _run(
     source: RecordSource,
     selected: range | None,
     chosen: ChosenModel,
-    classifier: SequenceClassifier,
+    classifier: Prompted,
     batcher: Batcher,
     *,
     strand: StrandChoice,
     metrics: Path | None,
+    prompt: StoredPrompt | None,
 ) -> None:
     from hyenadna_cli.core.classification import predict
     from hyenadna_cli.core.io.tsv import TsvWriter
 
-    settings = {"strand": strand, **batching_settings(batcher)}
+    settings: dict[str, Setting] = {"strand": strand, **batching_settings(batcher)}
+    if prompt is not None:
+        settings["prompt_sha256"] = prompt.sha256
     made_by = destination.made_by(chosen, source, settings)
     if destination.is_done(made_by) and (metrics is None or metrics.exists()):
         return

@@ -33,11 +33,12 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from hyenadna_cli.core import atomic, tokenizer
-from hyenadna_cli.core.checkpoint import ModelSource
+from hyenadna_cli.core.checkpoint import ModelSource, sha256_of
 from hyenadna_cli.core.config import HeadConfig
 from hyenadna_cli.core.heads import SequenceClassifier, backbone_digest
 from hyenadna_cli.core.model import HyenaDNA
 from hyenadna_cli.core.prefix import Prefix, continue_from, run_prefix
+from hyenadna_cli.core.published import BUILTIN
 from hyenadna_cli.errors import CheckpointError, UsageError
 
 FILE = "prompt.safetensors"
@@ -169,7 +170,7 @@ class WordClassifier(nn.Module):
 
 
 Prompted = WordClassifier | SequenceClassifier
-"""A classifier on a PromptedBackbone."""
+"""What answers for a prompt; behind a SequenceClassifier's head lies a PromptedBackbone."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -177,7 +178,7 @@ class Base:
     """The model a prompt belongs to."""
 
     name: str
-    """As it was asked for, or `HERE`."""
+    """Where to find it: a name, a directory, or `HERE`."""
     revision: str | None
     sha256: str
     """Of its weights file."""
@@ -187,10 +188,13 @@ class Base:
     @classmethod
     def of(cls, model: HyenaDNA, source: ModelSource) -> Base:
         """The base that a loaded model is."""
+        has_name = source.name == BUILTIN or source.revision is not None
         return cls(
-            name=source.name, revision=source.revision, sha256=source.sha256,
+            name=source.name if has_name else str(source.directory.resolve()),
+            revision=source.revision,
+            sha256=source.sha256,
             digest=backbone_digest(model),
-        )  # fmt: skip
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,12 +207,18 @@ class StoredPrompt:
     words: tuple[str, ...]
     """Empty for a prompt with a head."""
     n_tokens: int
-    n_bytes: int
+    sha256: str
+    """Of the file."""
 
     @property
-    def n_after(self) -> int:
-        """Tokens that follow each sequence."""
-        return len(self.words[0]) if self.words else 0
+    def base_name(self) -> str:
+        """Where the base model is, as far as the file knows."""
+        return str(self.path.parent) if self.base.name == HERE else self.base.name
+
+    @property
+    def n_reserved(self) -> int:
+        """Tokens of the prompt and of the answer, around each sequence."""
+        return self.n_tokens + (len(self.words[0]) if self.words else 0)
 
 
 def initial_prompt(
@@ -270,7 +280,7 @@ def _parse(path: Path, description: Mapping[str, Any], n_tokens: int) -> StoredP
         config=HeadConfig.from_mapping(description["classes"]),
         words=tuple(description["words"]),
         n_tokens=n_tokens,
-        n_bytes=path.stat().st_size,
+        sha256=sha256_of(path),
     )
 
 

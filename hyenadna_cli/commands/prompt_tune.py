@@ -1,0 +1,366 @@
+"""`hyenadna prompt-tune`: teach a model a task by what stands before the input."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from hyenadna_cli.commands import _options as opt
+from hyenadna_cli.commands._account import exit_code_when_out_of_memory
+from hyenadna_cli.commands._loading import ChosenModel, ModelRequest
+from hyenadna_cli.commands._progress import track
+from hyenadna_cli.commands._stop import on_signals
+from hyenadna_cli.errors import InputFileError, UsageError
+
+if TYPE_CHECKING:
+    from hyenadna_cli.core.config import TrainConfig
+    from hyenadna_cli.core.few_shot import FewShotConfig
+    from hyenadna_cli.core.labelled import LabelledData
+    from hyenadna_cli.core.prompt_tuning import PromptConfig
+    from hyenadna_cli.core.provenance import Provenance
+    from hyenadna_cli.core.training import StepReport
+
+log = logging.getLogger(__name__)
+
+
+def parse_words(text: str) -> dict[str, str]:
+    """`CLASS=WORD,...`."""
+    words = dict(part.partition("=")[::2] for part in text.split(","))
+    if not all(words.values()) or len(words) < len(text.split(",")):
+        raise typer.BadParameter(f"{text!r} is not CLASS=WORD,CLASS=WORD,...")
+    return {name: word.upper() for name, word in words.items()}
+
+
+def prompt_tune(
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Run directory, then prompt directory.")
+    ],
+    data: Annotated[
+        list[str],
+        typer.Option(
+            "--data", metavar="PATH|CLASS=PATH",
+            help="Labelled sequences: table, FASTA, BED, a file per class, or a directory of "
+            "these by split; repeatable.",
+        ),
+    ],
+    valid: Annotated[
+        list[str] | None, typer.Option("--valid", metavar="PATH", help="Rows to choose on.")
+    ] = None,
+    test: Annotated[
+        list[str] | None, typer.Option("--test", metavar="PATH", help="Rows to report results on.")
+    ] = None,
+    fasta: Annotated[
+        Path | None,
+        typer.Option("--fasta", help="Genome of rows that are coordinates (indexed FASTA)."),
+    ] = None,
+    label_column: Annotated[
+        str | None, typer.Option("--label-column", help="Column of a table that has the classes.")
+    ] = None,
+    valid_contigs: Annotated[
+        str, typer.Option("--valid-contigs", help="Contigs whose rows validate, by commas.")
+    ] = "",
+    test_contigs: Annotated[
+        str, typer.Option("--test-contigs", help="Contigs whose rows are the test set, by commas.")
+    ] = "",
+    valid_fraction: Annotated[
+        float,
+        typer.Option(
+            "--valid-fraction", min=0.0, max=0.9,
+            help="Of the training rows, to validate on where there is no validation split.",
+        ),
+    ] = 0.1,
+    model: opt.ModelOption = "builtin",
+    tokens: Annotated[
+        int, typer.Option("--tokens", help="Soft prompt tokens, 1 to 32,768.")
+    ] = 32,
+    init: Annotated[
+        Literal["vocabulary", "random"],
+        typer.Option("--init", help="First vectors: embeddings of random bases, or noise."),
+    ] = "vocabulary",
+    label_words: Annotated[
+        Any,
+        typer.Option(
+            "--label-words", parser=parse_words, metavar="CLASS=WORD,...",
+            help="Words of A, C, G, T, N that stand for the classes; default: single letters.",
+        ),
+    ] = None,
+    head: Annotated[
+        bool, typer.Option("--head", help="Answer with a linear head in place of words.")
+    ] = False,
+    pooling: Annotated[
+        Literal["mean", "last", "first", "max"],
+        typer.Option("--pool", help="What --head reads of the bases' hidden states."),
+    ] = "mean",
+    examples: Annotated[
+        int | None, typer.Option("--examples", min=1, help="Training rows to tune on; default all.")
+    ] = None,
+    shots: Annotated[
+        int | None,
+        typer.Option(
+            "--shots", min=0,
+            help="No soft prompt: so many demonstrations of each class before every sequence.",
+        ),
+    ] = None,
+    samples: Annotated[
+        int,
+        typer.Option("--samples", min=0, help="With --shots: tune all weights on so many samples."),
+    ] = 0,
+    epochs: Annotated[float, typer.Option("--epochs", help="At most.")] = 10.0,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            "--batch-size", min=1, help="Sequences per step: 32, with --shots 2 unless given."
+        ),
+    ] = None,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option("--lr", help="Peak learning rate: 1e-2, with --shots 1e-4 unless given."),
+    ] = None,
+    reverse_complement: Annotated[
+        bool, typer.Option("--rc-aug/--no-rc-aug", help="Tune on a random strand of each sequence.")
+    ] = True,
+    patience: Annotated[
+        int, typer.Option("--patience", min=1, help="Validations without gain that end the run.")
+    ] = 4,
+    max_length: Annotated[
+        int | None,
+        typer.Option(
+            "--max-length", parser=opt.parse_bases, metavar="BASES",
+            help="Cut longer sequences around their middle.",
+        ),
+    ] = None,
+    max_time: Annotated[
+        Any,
+        typer.Option(
+            "--max-time", parser=opt.parse_seconds, metavar="MINUTES|HH:MM:SS",
+            help="Stop with a checkpoint after this time (exit 143).",
+        ),
+    ] = None,
+    seed: opt.SeedOption = 0,
+    contig_map: opt.ContigMapOption = "exact",
+    rename_chrs: opt.RenameChrsOption = None,
+    revision: opt.RevisionOption = None,
+    offline: opt.OfflineOption = False,
+    cache_dir: opt.CacheOption = None,
+    filter_shift: opt.FilterShiftOption = None,
+    device: opt.DeviceOption = "auto",
+    dtype: opt.DtypeOption = "auto",
+    kernels: opt.KernelsOption = "auto",
+    threads: opt.ThreadsOption = None,
+    force: opt.ForceOption = False,
+    resume: opt.ResumeOption = False,
+    dry_run: opt.DryRunOption = False,
+    no_version: opt.NoVersionOption = False,
+    oom_exit_code: opt.OomExitCodeOption = 75,
+    verbose: opt.VerboseOption = 0,
+    quiet: opt.QuietOption = False,
+) -> None:  # fmt: skip
+    """Teach a model a task by soft prompt tokens, or by demonstrations, before its input.
+
+    The model stays as it is; learned vectors before the input make it answer each sequence with the
+    word of its class. Writes prompt.safetensors (the vectors, the words, the hash of the model they
+    belong to) and training.json with the metrics of all held-out rows; predict reads the directory
+    with -m. With --shots, demonstrations X SEP Y SEP take the place of the vectors, and --samples
+    tunes all weights on so many examples of that.
+
+      hyenadna prompt-tune --data test_data/labelled.csv --tokens 8 --epochs 1 -o prompt
+    """
+    from hyenadna_cli.core import pretraining, provenance
+    from hyenadna_cli.core.few_shot import FewShotConfig
+    from hyenadna_cli.core.finetune_data import DataRequest, open_data
+    from hyenadna_cli.core.prompt_tuning import PromptConfig
+
+    if shots is None and samples:
+        raise UsageError("--samples goes with --shots; soft prompts have --examples")
+    if shots is not None and (head or examples is not None):
+        raise UsageError("--shots answers with words after demonstrations: no --head, --examples")
+    request = DataRequest(
+        data=tuple(data), valid=tuple(valid or ()), test=tuple(test or ()), fasta=fasta,
+        contig_map=contig_map, rename_chrs=rename_chrs,
+        label_columns=(label_column,) if label_column else (),
+        valid_contigs=frozenset(filter(None, valid_contigs.split(","))),
+        test_contigs=frozenset(filter(None, test_contigs.split(","))),
+        valid_fraction=valid_fraction,
+    )  # fmt: skip
+    asked = ModelRequest(
+        model=model, revision=revision, offline=offline, cache_dir=cache_dir,
+        filter_shift=filter_shift, device=device, dtype=dtype, kernels=kernels, threads=threads,
+        training=True,
+    )  # fmt: skip
+    pretraining.check_run_dir(output, force=force, resume=resume)
+    with exit_code_when_out_of_memory(oom_exit_code), open_data(request) as rows:
+        words = _words(label_words, rows, is_needed=not head)
+        chosen = asked.choose()
+        try:
+            config: PromptConfig | FewShotConfig
+            if shots is None:
+                config = PromptConfig(
+                    n_tokens=tokens, init=init, words=words, pooling=pooling, n_examples=examples,
+                    epochs=epochs, batch_size=batch_size or 32, learning_rate=learning_rate or 1e-2,
+                    reverse_complement=reverse_complement, patience=patience, seed=seed,
+                )  # fmt: skip
+            else:
+                config = FewShotConfig(
+                    n_shots=shots, n_samples=samples, words=words, batch_size=batch_size or 2,
+                    learning_rate=learning_rate or 1e-4, seed=seed,
+                )  # fmt: skip
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+        checked = _checked(rows, config, chosen, max_length)
+        log.info("%s", checked.describe())
+        if dry_run:
+            _print_plan(checked, config)
+            return
+        pretraining.claim_run_dir(output, restart=force and not resume)
+        inputs = [source.path for source in checked.sources]
+        made_by = provenance.collect(
+            command=None if no_version else ["hyenadna", *sys.argv[1:]],
+            settings=chosen.settings(),
+            inputs=inputs if fasta is None else [*inputs, fasta],
+            model=chosen.identity(),
+            device=chosen.run.device_name,
+            reproducible=no_version,
+        )
+        _run(checked, config, chosen, output, made_by, max_time=max_time)
+
+
+def _words(given: dict[str, str] | None, data: LabelledData, *, is_needed: bool) -> tuple[str, ...]:
+    """A word for each class; none for a head. Raises UsageError for words that do not fit."""
+    from hyenadna_cli.core.prompts import check_words, default_words
+
+    if data.task not in ("binary", "multiclass"):
+        raise UsageError(f"prompts answer with classes; these labels are a {data.task} task")
+    if not is_needed:
+        if given is not None:
+            raise UsageError("--head answers without words: no --label-words")
+        return ()
+    if given is None:
+        return default_words(data.n_outputs)
+    if set(given) != set(data.label_names):
+        raise UsageError(
+            f"--label-words names the classes {', '.join(given)}; the data have "
+            f"{', '.join(data.label_names)}"
+        )
+    words = tuple(given[name] for name in data.label_names)
+    check_words(words, data.label_names)
+    return words
+
+
+def _checked(
+    rows: LabelledData,
+    config: PromptConfig | FewShotConfig,
+    chosen: ChosenModel,
+    max_length: int | None,
+) -> LabelledData:
+    """The rows to use. Raises CheckpointError and InputFileError for what cannot be."""
+    from hyenadna_cli.core.few_shot import FewShotConfig, check_counts
+    from hyenadna_cli.core.finetune_data import check_lengths
+    from hyenadna_cli.core.prompt_tuning import chosen_rows
+    from hyenadna_cli.core.prompts import check_fits
+
+    l_max = chosen.config.l_max
+    data = check_lengths(rows, l_max=l_max, max_length=max_length)
+    longest = max(int(split.lengths.max()) for split in data.splits.values())
+    n_prompt = (
+        config.n_context(int(data.splits["train"].lengths.max()))
+        if isinstance(config, FewShotConfig)
+        else config.n_tokens
+    )
+    n_after = len(config.words[0]) if config.words else 0
+    try:
+        if isinstance(config, FewShotConfig):
+            check_counts(data.splits["train"], data.label_names, config)
+        else:
+            data = chosen_rows(data, n_examples=config.n_examples, seed=config.seed)
+    except ValueError as error:
+        raise InputFileError(data.sources[0].path, str(error)) from error
+    check_fits(n_prompt=n_prompt, longest=longest, n_after=n_after, l_max=l_max)
+    return data
+
+
+def _train_config(data: LabelledData, config: PromptConfig | FewShotConfig) -> TrainConfig:
+    from hyenadna_cli.core.prompt_tuning import PromptConfig
+
+    rows = data.splits["train"]
+    longest = int(rows.lengths.max())
+    if isinstance(config, PromptConfig):
+        return config.train_config(n_rows=len(rows), longest=longest)
+    return config.train_config(longest=longest)
+
+
+def _n_steps(data: LabelledData, config: PromptConfig | FewShotConfig) -> int:
+    from hyenadna_cli.core.few_shot import FewShotConfig
+
+    if isinstance(config, FewShotConfig) and not config.n_samples:
+        return 0
+    return _train_config(data, config).max_steps
+
+
+def _print_plan(data: LabelledData, config: PromptConfig | FewShotConfig) -> None:
+    for split, rows in data.splits.items():
+        typer.echo(f"{split}_rows\t{len(rows)}")
+    typer.echo(f"steps\t{_n_steps(data, config)}")
+    if config.words:
+        words = zip(data.label_names, config.words, strict=True)
+        typer.echo(f"words\t{','.join(f'{name}={word}' for name, word in words)}")
+
+
+def _run(
+    data: LabelledData,
+    config: PromptConfig | FewShotConfig,
+    chosen: ChosenModel,
+    output: Path,
+    made_by: Provenance,
+    *,
+    max_time: float | None,
+) -> None:
+    from hyenadna_cli.core import few_shot, prompt_tuning
+    from hyenadna_cli.core.prompt_tuning import PromptConfig
+
+    model = chosen.load()
+    with on_signals(max_time) as stop:
+        if isinstance(config, PromptConfig):
+            reports = prompt_tuning.run(
+                model, chosen.source, data, config, output=output, made_by=made_by,
+                should_stop=stop,
+            )  # fmt: skip
+        else:
+            reports = few_shot.run(
+                model, chosen.source, data, config, output=output, made_by=made_by,
+                should_stop=stop,
+            )  # fmt: skip
+        shown = track(reports, total=_n_steps(data, config), label="tuning", describe=_describe)
+        last = 0
+        for report in shown:
+            last = report.step
+            if report.valid_score is not None:
+                log.info("%s", _describe(report))
+    if not (output / "training.json").exists():
+        raise stop.error(f"checkpoint at step {last:,}; --resume goes on from there")
+    for line in _summary(output):
+        log.info("%s", line)
+
+
+def _describe(report: StepReport) -> str:
+    text = f"step {report.step:,}: {report.loss:.4f} nats"
+    if report.valid_score is not None:
+        text += f"; held out {-report.valid_score:.4f}"
+    return text
+
+
+def _summary(output: Path) -> Iterator[str]:
+    """One line for each split that was judged."""
+    metrics = json.loads((output / "training.json").read_text())["metrics"]
+    for split, found in metrics.items():
+        values = ", ".join(
+            f"{name} {value['value']:.3f} ({value['low']:.3f}-{value['high']:.3f})"
+            for name, value in found["values"].items()
+            if name in ("accuracy", "mcc", "auroc") and value["value"] is not None
+        )
+        yield f"{split}, {found['n']:,} rows: {values}"

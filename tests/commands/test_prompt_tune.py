@@ -1,0 +1,142 @@
+"""`hyenadna prompt-tune` end to end, and `predict` with what it wrote."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+
+TABLE = Path(__file__).parent.parent.parent / "test_data" / "labelled.csv"
+FAST = ("--device", "cpu", "--threads", "1", "--batch-size", "16", "--epochs", "1")
+
+
+@pytest.fixture
+def prompt_tune(hyenadna, tiny_model, tmp_path):
+    def run(*options, data=TABLE, out="prompt"):
+        return hyenadna(
+            "prompt-tune", "--data", data, "-m", tiny_model, "-o", tmp_path / out, *FAST,
+            "--max-length", "40", *options,
+        )  # fmt: skip
+
+    return run
+
+
+@pytest.fixture
+def predict(hyenadna, tmp_path, fasta_file):
+    fasta = fasta_file({"one": "ACGTACGTAC", "two": "GGGGCCCC"}, is_indexed=False)
+
+    def run(*options, out="prompt"):
+        return hyenadna(
+            "predict", "-m", tmp_path / out, "--fasta", fasta, "--device", "cpu", "--threads", "1",
+            *options,
+        )  # fmt: skip
+
+    return run
+
+
+def record(directory):
+    return json.loads((directory / "training.json").read_text())
+
+
+def test_a_prompt_is_a_small_file_that_predict_reads(prompt_tune, predict, tmp_path):
+    tuned = prompt_tune("--tokens", "5", "--label-words", "island=G,bulk=T")
+    found = predict()
+
+    assert tuned.code == 0, tuned.err
+    assert "test, 40 rows: accuracy" in tuned.err
+    tensors = safetensors.torch.load_file(tmp_path / "prompt" / "prompt.safetensors")
+    assert {name: tuple(t.shape) for name, t in tensors.items()} == {"prompt": (5, 16)}
+    content = record(tmp_path / "prompt")
+    assert content["settings"]["words"] == ["T", "G"]  # of the sorted classes
+    assert content["metrics"]["test"]["n"] == 40
+    header, *rows = [line.split("\t") for line in found.out.splitlines()]
+    assert found.code == 0, found.err
+    assert header[-4:] == ["prediction", "p_bulk", "p_island", "status"]
+    assert [row[0] for row in rows] == ["one", "two"]
+    for row in rows:
+        assert float(row[-3]) + float(row[-2]) == pytest.approx(1)
+
+
+def test_a_head_can_answer_too(prompt_tune, predict):
+    assert prompt_tune("--tokens", "2", "--head", "--init", "random").code == 0
+    assert predict().code == 0
+
+
+@pytest.mark.parametrize("samples", ["0", "4"])
+def test_demonstrations_make_a_directory_that_predict_reads(
+    prompt_tune, predict, tmp_path, samples
+):
+    done = prompt_tune("--shots", "1", "--samples", samples)
+
+    assert done.code == 0, done.err
+    assert (tmp_path / "prompt" / "model.safetensors").exists() == (samples != "0")
+    assert record(tmp_path / "prompt")["metrics"]["valid"]["n"] == 20
+    assert predict().code == 0
+
+
+def test_another_model_refuses_the_prompt_with_exit_4(prompt_tune, predict):
+    prompt_tune("--tokens", "3")
+
+    done = predict("--base", "builtin")
+
+    assert done.code == 4
+    assert "tuned on" in done.err
+
+
+def test_what_prompt_and_answer_leave_is_the_longest_window(prompt_tune, predict):
+    prompt_tune("--tokens", "100")
+
+    assert predict("--window", "157").code == 0
+    refused = predict("--window", "158")
+    assert refused.code == 4
+    assert "101 of them for a prompt" in refused.err
+
+
+def test_a_finished_run_resumes_to_the_same_prompt_and_is_not_overwritten(prompt_tune, tmp_path):
+    options = ("--tokens", "3")
+    assert prompt_tune(*options).code == 0
+    before = (tmp_path / "prompt" / "prompt.safetensors").read_bytes()
+
+    assert prompt_tune(*options).code == 6
+    assert prompt_tune(*options, "--resume").code == 0
+    assert (tmp_path / "prompt" / "prompt.safetensors").read_bytes() == before
+    assert prompt_tune("--tokens", "4", "--resume").code == 2
+
+
+def test_a_dry_run_says_what_would_be_done(prompt_tune, tmp_path):
+    done = prompt_tune("--dry-run")
+
+    assert "train_rows\t80\n" in done.out
+    assert "words\tbulk=A,island=C\n" in done.out
+    assert not (tmp_path / "prompt").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (("--tokens", "218"), 4, "218 prompt tokens"),
+        (("--tokens", "0"), 2, "1 to 32,768"),
+        (("--tokens", "40000"), 2, "1 to 32,768"),
+        (("--shots", "4"), 4, "this model reads at most 258"),
+        (("--shots", "41"), 3, "41 shots need 41"),
+        (("--shots", "0", "--samples", "81"), 3, "81 samples of 80"),
+        (("--examples", "81"), 3, "81 examples of 80"),
+        (("--label-words", "bulk=A,island=X"), 2, "word 'X' of class 'island' is outside"),
+        (("--label-words", "bulk=A,isle=C"), 2, "bulk, island"),
+        (("--label-words", "bulk"), 2, "CLASS=WORD"),
+        (("--label-words", "bulk=A,island=C", "--head"), 2, "no --label-words"),
+        (("--samples", "2"), 2, "--shots"),
+        (("--shots", "2", "--head"), 2, "--head"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
+)
+def test_what_cannot_be_is_refused_before_anything_starts(
+    prompt_tune, tmp_path, options, code, words
+):
+    done = prompt_tune(*options)
+
+    assert done.code == code, done.err
+    assert words in done.err
+    assert not (tmp_path / "prompt").exists()
