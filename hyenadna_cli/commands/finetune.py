@@ -19,9 +19,11 @@ from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from hyenadna_cli.core.comparison import Doing, Experiment
+    from hyenadna_cli.core.comparison_table import ComparisonRow
     from hyenadna_cli.core.finetune_data import DataRequest
     from hyenadna_cli.core.finetuning import FinetuneConfig
     from hyenadna_cli.core.labelled import LabelledData
+    from hyenadna_cli.core.presets import Preset
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +72,17 @@ def finetune(
         Path | None,
         typer.Option("--fasta", help="Genome of rows that are coordinates (indexed FASTA)."),
     ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            "--preset", metavar="NAME",
+            help="genomic-benchmarks/NAME, nucleotide-transformer/NAME or chromatin; --data DIR "
+            "for a local copy, else from the hub.",
+        ),
+    ] = None,
+    table: Annotated[
+        bool, typer.Option("--table", help="Print results as TSV, a preset's published ones too.")
+    ] = False,
     task: Annotated[
         Task | None, typer.Option("--task", help="Default: inferred from the labels, and printed.")
     ] = None,
@@ -102,6 +115,14 @@ def finetune(
         bool,
         typer.Option("--probe", help="A linear model on frozen features, in place of training."),
     ] = False,
+    embeddings: Annotated[
+        Path | None,
+        typer.Option(
+            "--embeddings",
+            help="With --probe: vectors from `hyenadna embed`, in place of a model; --data is then "
+            "a table of name, label and split.",
+        ),
+    ] = None,
     compare: Annotated[
         Any,
         typer.Option(
@@ -221,7 +242,7 @@ def finetune(
 
       hyenadna finetune --data test_data/labelled.csv --epochs 1 -o classifier
     """
-    from hyenadna_cli.core import finetuning
+    from hyenadna_cli.core import finetuning, presets, pretraining
     from hyenadna_cli.core.finetune_data import DataRequest, open_data
 
     given: dict[str, Any] = {
@@ -233,13 +254,24 @@ def finetune(
         "length_schedule": length_schedule, "recompute_blocks": recompute_blocks,
         "select": select, "patience": patience, "seed": seed,
     }  # fmt: skip
+    benchmark = None if preset is None else presets.find(preset)
     settings = finetuning.settings(
         {name: value for name, value in given.items() if value is not None},
-        defaults={},
+        defaults={} if benchmark is None else benchmark.settings,
         config_file=config,
     )
+    pretraining.check_run_dir(output, force=force, resume=resume)
+    if embeddings is not None:
+        if not probe or data is None or len(data) != 1 or benchmark is not None:
+            raise UsageError("--embeddings goes with --probe and one table of labels as --data")
+        _probe_embeddings(
+            embeddings, Path(data[0]), task, settings, output=output, no_version=no_version
+        )
+        return
+    if benchmark is not None:
+        data = [_preset_data(benchmark, data, cache_dir=cache_dir, offline=offline)]
     if not data:
-        raise UsageError("give labelled sequences with --data")
+        raise UsageError("give labelled sequences with --data, or a benchmark with --preset")
     request = DataRequest(
         data=tuple(data),
         valid=tuple(valid or ()),
@@ -261,9 +293,6 @@ def finetune(
         filter_shift=filter_shift, device=device, dtype=dtype, kernels=kernels, threads=threads,
         training=True,
     )  # fmt: skip
-    from hyenadna_cli.core import pretraining
-
-    pretraining.check_run_dir(output, force=force, resume=resume)
     with exit_code_when_out_of_memory(oom_exit_code), open_data(request) as rows:
         chosen = asked.choose()
         experiment = _experiment(
@@ -271,10 +300,57 @@ def finetune(
             no_version=no_version,
         )  # fmt: skip
         log.info("%s", experiment.data.describe())
+        if benchmark is not None:
+            n_rows = sum(len(part) for part in rows.splits.values())
+            if (note := benchmark.note_on_size(n_rows)) is not None:
+                log.warning("%s", note)
         if dry_run:
             typer.echo(_plan(experiment))
             return
-        _run(experiment, chosen, restart=force and not resume, max_time=max_time)
+        found = _run(experiment, chosen, restart=force and not resume, max_time=max_time)
+    if table:
+        _print_table(found, experiment.data.task, benchmark)
+
+
+def _preset_data(
+    preset: Preset, given: list[str] | None, *, cache_dir: Path | None, offline: bool
+) -> str:
+    """Where the rows of a benchmark are: a local copy, or the hub's."""
+    from hyenadna_cli.core import presets
+
+    if not given:
+        return presets.download(preset, cache_dir=cache_dir, offline=offline)
+    if len(given) > 1:
+        raise UsageError("with --preset, --data is the one directory that holds its files")
+    return presets.local_data(preset, Path(given[0]))
+
+
+def _probe_embeddings(
+    embeddings: Path,
+    labels: Path,
+    task: Task | None,
+    settings: FinetuneConfig,
+    *,
+    output: Path,
+    no_version: bool,
+) -> None:
+    from hyenadna_cli.core import pretraining, provenance
+    from hyenadna_cli.core.embedded_probe import probe_embeddings
+
+    made_by = provenance.collect(
+        command=None if no_version else ["hyenadna", *sys.argv[1:]],
+        settings={},
+        inputs=[embeddings, labels],
+        model=None,
+        device=None,
+        reproducible=no_version,
+    )
+    pretraining.claim_run_dir(output, restart=False)
+    metrics = probe_embeddings(
+        embeddings, labels, task=task, select=settings.select, output=output, made_by=made_by
+    )
+    main = metrics.values[metrics.main]
+    log.info("probe on %s test rows: %s %s", f"{metrics.n:,}", metrics.main, main)
 
 
 def _experiment(
@@ -309,13 +385,15 @@ def _experiment(
 
 def _run(
     experiment: Experiment, chosen: ChosenModel, *, restart: bool, max_time: float | None
-) -> None:
+) -> list[ComparisonRow]:
     from hyenadna_cli.core import comparison, distributed, pretraining
+    from hyenadna_cli.core.comparison_table import read_runs, summary
 
     with on_signals(max_time) as stop, distributed.joined(chosen.run.device) as world:
         if world.is_main:
             for directory in {experiment.output, *(run[2] for run in experiment.runs())}:
                 pretraining.claim_run_dir(directory, restart=restart)
+            comparison.report_leakage(experiment)
         world.wait()
         steps = comparison.run(experiment, world=world, should_stop=stop)
         last = "nothing yet"
@@ -325,8 +403,10 @@ def _run(
                 log.info("%s", last)
         if not comparison.is_finished(experiment):
             raise stop.error(f"{last}; --resume goes on from there")
-        for line in comparison.summary(experiment):
-            log.info("%s", line)
+    found = read_runs(experiment.runs())
+    for line in summary(found, experiment.data.task):
+        log.info("%s", line)
+    return found
 
 
 def _describe(doing: Doing) -> str:
@@ -347,3 +427,12 @@ def _plan(experiment: Experiment) -> str:
         for method, seed, directory in experiment.runs()
     ]
     return "\n".join(lines)
+
+
+def _print_table(rows: list[ComparisonRow], task: Task, preset: Preset | None) -> None:
+    from hyenadna_cli.core.comparison_table import SHOWN, table
+
+    published = {} if preset is None else preset.published
+    metrics = SHOWN[task] if preset is None else tuple(published) or (preset.metric,)
+    for cells in table(rows, metrics, published):
+        typer.echo("\t".join(cells))

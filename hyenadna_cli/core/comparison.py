@@ -22,7 +22,7 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
@@ -30,19 +30,19 @@ from typing import Any, Literal, cast, get_args
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import stats
 
 from hyenadna_cli.core import atomic, finetuning, heads, probing
 from hyenadna_cli.core.classification import as_scores, predict_rows
-from hyenadna_cli.core.config import HeadConfig, ModelConfig, Task
+from hyenadna_cli.core.comparison_table import COMPARISON, read_runs, write_comparison
+from hyenadna_cli.core.config import HeadConfig, ModelConfig
 from hyenadna_cli.core.distributed import World
 from hyenadna_cli.core.evaluation_files import METRICS, write_evaluation
 from hyenadna_cli.core.finetuning import NETWORKS, FinetuneConfig, Network
 from hyenadna_cli.core.heads import SequenceClassifier
 from hyenadna_cli.core.io.labelled_tables import Split
-from hyenadna_cli.core.io.tsv import TsvWriter
 from hyenadna_cli.core.kmer_baseline import fit_kmer_baseline
 from hyenadna_cli.core.labelled import LabelledData
+from hyenadna_cli.core.leakage import leakage
 from hyenadna_cli.core.metrics import evaluate
 from hyenadna_cli.core.model import HyenaDNA
 from hyenadna_cli.core.provenance import Provenance
@@ -59,16 +59,6 @@ METHODS: tuple[Method, ...] = get_args(Method)
 _SEEDLESS: tuple[Method, ...] = ("probe", "kmer")
 """Their result does not depend on a seed."""
 
-_SHOWN: dict[Task, tuple[str, ...]] = {
-    "binary": ("accuracy", "mcc", "auroc"),
-    "multiclass": ("accuracy", "mcc", "f1_macro"),
-    "token": ("accuracy", "mcc", "f1_macro"),
-    "multilabel": ("auroc_median", "auprc_mean"),
-    "regression": ("spearman", "pearson", "r2"),
-}
-
-COMPARISON = "comparison.tsv"
-_COLUMNS = ("method", "seed", "split", "n", "metric", "value", "low", "high")
 _RUN_FILES = ("config.json", "model.safetensors", "training.json", "known_answer.json", METRICS)
 
 
@@ -158,6 +148,15 @@ class Doing:
     max_steps: int
 
 
+def report_leakage(experiment: Experiment) -> None:
+    """Write leakage.json and say what the splits share: results on such rows are too good."""
+    report = leakage(experiment.data)
+    content = json.dumps(report.as_json(), indent=2) + "\n"
+    atomic.write_text(experiment.output / "leakage.json", content)
+    for pair in report.pairs:
+        log.log(logging.WARNING if pair.is_leaking else logging.INFO, "%s", pair.describe())
+
+
 def run(
     experiment: Experiment, *, world: World, should_stop: Callable[[], bool]
 ) -> Iterator[Doing]:
@@ -182,7 +181,7 @@ def run(
             return
     if world.is_main:
         _put_best_seed_in_place(experiment)
-        write_comparison(experiment)
+        write_comparison(read_runs(experiment.runs()), experiment.output)
 
 
 def _run_network(
@@ -358,60 +357,6 @@ def _put_best_seed_in_place(experiment: Experiment) -> None:
                 shutil.copyfile(best / name, scratch)
 
 
-@dataclass(frozen=True, slots=True)
-class ComparisonRow:
-    """A metric of one run, or of all seeds of a method (`seed` is "mean")."""
-
-    method: str
-    seed: str
-    split: str
-    n: int
-    metric: str
-    value: float
-    low: float
-    high: float
-
-
-def read_runs(experiment: Experiment) -> list[ComparisonRow]:
-    """What every run found, with bootstrap intervals; then means over seeds with t intervals."""
-    rows: list[ComparisonRow] = []
-    for method, seed, directory in experiment.runs():
-        content = json.loads((directory / METRICS).read_text())
-        for metric, found in content["values"].items():
-            value, low, high = (
-                np.nan if found[key] is None else found[key] for key in ("value", "low", "high")
-            )
-            rows.append(
-                ComparisonRow(
-                    method, str(seed), content["split"], content["n"], metric, value, low, high
-                )
-            )
-    return [*rows, *_means(rows)]
-
-
-def _means(rows: Iterable[ComparisonRow]) -> Iterator[ComparisonRow]:
-    grouped: dict[tuple[str, str], list[ComparisonRow]] = {}
-    for row in rows:
-        grouped.setdefault((row.method, row.metric), []).append(row)
-    for (method, metric), mine in grouped.items():
-        if len(mine) > 1:
-            values = np.array([row.value for row in mine])
-            half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
-            mean = float(values.mean())
-            first = mine[0]
-            yield ComparisonRow(
-                method, "mean", first.split, first.n, metric, mean, mean - half, mean + half
-            )
-
-
-def write_comparison(experiment: Experiment) -> None:
-    """comparison.tsv: one row a run and metric."""
-    path = experiment.output / COMPARISON
-    with TsvWriter(str(path), columns=_COLUMNS, overwrite=True) as table:
-        for row in read_runs(experiment):
-            table.write_row(dataclasses.astuple(row))
-
-
 def is_finished(experiment: Experiment) -> bool:
     """Whether every run has its result and the comparison is written."""
     directories = [directory for _, _, directory in experiment.runs()]
@@ -419,17 +364,3 @@ def is_finished(experiment: Experiment) -> bool:
         all((directory / METRICS).exists() for directory in directories)
         and (experiment.output / COMPARISON).exists()
     )
-
-
-def summary(experiment: Experiment) -> Iterator[str]:
-    """One line a method: its main metrics, means over the seeds where there are several."""
-    rows = read_runs(experiment)
-    shown = _SHOWN[experiment.data.task]
-    for method in experiment.methods:
-        mine = [row for row in rows if row.method == method and row.metric in shown]
-        if any(row.seed == "mean" for row in mine):
-            mine = [row for row in mine if row.seed == "mean"]
-        found = ", ".join(
-            f"{row.metric} {row.value:.3f} ({row.low:.3f}-{row.high:.3f})" for row in mine
-        )
-        yield f"{method} on {mine[0].n:,} {mine[0].split} rows: {found}"

@@ -15,10 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import expit, softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 
+from hyenadna_cli.core.classification import as_scores
 from hyenadna_cli.core.config import Task
 from hyenadna_cli.core.heads import SequenceClassifier
 from hyenadna_cli.core.labelled import LabelledRows
@@ -47,6 +49,15 @@ class LinearProbe:
         """Logits of the classes or labels, or numbers: (N, C)."""
         scores: NDArray[np.float64] = features_ND.astype(np.float64) @ self.weight_CD.T
         return scores + self.bias_C
+
+    def predictions(self, task: Task, features_ND: Floats) -> NDArray[np.float64]:
+        """Probabilities or numbers, as `metrics.evaluate` takes them."""
+        scores_NC = self.scores(features_ND)
+        if task == "regression":
+            values_NC: NDArray[np.float64] = scores_NC
+        else:
+            values_NC = expit(scores_NC) if task == "multilabel" else softmax(scores_NC, axis=1)
+        return as_scores(task, values_NC)
 
 
 def fit_probe(

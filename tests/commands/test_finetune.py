@@ -369,6 +369,79 @@ def test_every_task_trains_probes_and_predicts(
         assert columns <= tsv(text)[0].keys()
 
 
+def test_leaking_splits_are_reported(hyenadna, tiny_model, tmp_path):
+    rows = [f"{s},{'ab'[i % 2]}" for i, s in enumerate(sequences(40))]
+    data, test = write(tmp_path / "d.csv", rows), write(tmp_path / "t.csv", rows[:10])
+    out = tmp_path / "out"
+
+    code, _, err = hyenadna(
+        "finetune", "--data", data, "--test", test, "-m", tiny_model, "-o", out, "--probe",
+        "--device", "cpu", "--compare", "none",
+    )  # fmt: skip
+
+    assert code == 0, err
+    assert "test against train, of 10 rows" in err
+    assert json.loads((out / "leakage.json").read_text())["is_leaking"]
+
+
+def test_a_preset_reads_a_local_copy_and_prints_the_published_row(hyenadna, tiny_model, tmp_path):
+    folder = tmp_path / "human_nontata_promoters"
+    folder.mkdir()
+    for split, n in (("train", 40), ("test", 20)):
+        write(folder / f"{split}.csv", [f"{s},{i % 2}" for i, s in enumerate(sequences(n, n))])
+
+    code, out, err = hyenadna(
+        "finetune", "--preset", "genomic-benchmarks/human_nontata_promoters", "--data", tmp_path,
+        "-m", tiny_model, "-o", tmp_path / "out", "--probe", "--table", "--device", "cpu",
+    )  # fmt: skip
+
+    assert code == 0, err
+    assert "not comparable with the published rows" in err
+    rows = {row["method"]: row for row in tsv(out)}
+    assert rows["published HyenaDNA"]["value"] == "0.9660"
+    assert {"probe", "kmer", "published CNN"} <= rows.keys()
+    assert (rows["probe"]["metric"], rows["probe"]["n"]) == ("accuracy", "20")
+
+
+class TestProbeOnEmbeddings:
+    @pytest.fixture
+    def embedded(self, hyenadna, tiny_model, tmp_path):
+        records = [line.split(",") for line in TABLE.read_text().splitlines()[1:]]
+        fasta = tmp_path / "all.fa"
+        fasta.write_text("".join(f">{r[0]}\n{r[3]}\n" for r in records))
+        hyenadna("embed", "--fasta", fasta, "-m", tiny_model, "-o", tmp_path / "e.h5ad", "-q")
+        labels = write(
+            tmp_path / "labels.csv", [f"{r[0]},{r[2]},{r[1]}" for r in records], "name,label,split"
+        )
+        return tmp_path / "e.h5ad", labels
+
+    def test_agrees_with_the_probe_on_the_model(self, embedded, hyenadna, tiny_model, tmp_path):
+        vectors, labels = embedded
+
+        stored = hyenadna(
+            "finetune", "--probe", "--embeddings", vectors, "--data", labels, "-o", tmp_path / "s"
+        )
+        direct = run(hyenadna, tiny_model, tmp_path / "d", "--probe")
+
+        assert (stored.code, direct.code) == (0, 0), stored.err
+        values = [
+            json.loads((tmp_path / name / "metrics.json").read_text())["values"]["auroc"]["value"]
+            for name in ("s", "d")
+        ]
+        assert values[0] == pytest.approx(values[1], abs=1e-3)
+
+    def test_needs_a_vector_for_every_label(self, embedded, hyenadna, tmp_path):
+        vectors, labels = embedded
+        labels.write_text(labels.read_text() + "nobody,bulk,test\n")
+
+        code, _, err = hyenadna(
+            "finetune", "--probe", "--embeddings", vectors, "--data", labels, "-o", tmp_path / "s"
+        )
+
+        assert code == 3
+        assert "'nobody' is not in e.h5ad" in err
+
+
 @pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_bit(hyenadna, tiny_model, tmp_path):
     """kill -9 in the middle of training, twice."""
