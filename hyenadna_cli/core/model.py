@@ -12,7 +12,7 @@ Attribute names are those of the official checkpoints, so that loading is a pref
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,9 +21,15 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from hyenadna_cli.core.config import ModelConfig
+from hyenadna_cli.core.derived import Derived
+from hyenadna_cli.core.inference import Inference
 from hyenadna_cli.ops.backend import Kernels
+from hyenadna_cli.ops.dense import dense
 from hyenadna_cli.ops.long_conv import long_conv_gate
 from hyenadna_cli.ops.short_conv import short_conv_gate
+
+_DERIVED_BYTES = 512 << 20
+"""Filter spectra are kept between calls up to this size, those of all blocks or none."""
 
 _MLP_ROWS = 16_384
 """Positions the MLP sees at once outside training: nothing of size L x d_inner ever exists."""
@@ -97,10 +103,10 @@ class DecayWindow(nn.Module):
         self.register_buffer("deltas", deltas_D[None, None, :], persistent=False)
         self.shift = shift
 
-    def forward(self, t_L: Tensor) -> Tensor:
-        """The window (D, L) at times t in [0, 1]."""
-        window_DL = torch.exp(-self.deltas.view(-1, 1).abs() * t_L[None, :])
-        return window_DL + self.shift
+    def forward(self, t_L: Tensor, channels: slice = slice(None)) -> Tensor:
+        """The window (D, L) of some channels at times t in [0, 1]."""
+        rates_D1 = -self.deltas.view(-1, 1)[channels].abs()
+        return torch.exp(rates_D1 * t_L[None, :]).add_(self.shift)
 
 
 class ImplicitFilter(nn.Module):
@@ -128,6 +134,7 @@ class ImplicitFilter(nn.Module):
         self.implicit_filter = nn.ModuleDict(layers)
         self.modulation = DecayWindow(config.d_model, config.filter_shift)
         self.n_hidden = config.num_inner_mlps + 1
+        self.n_filters, self.width = n_filters, width
 
     def forward(self, n_positions: int) -> tuple[Tensor, ...]:
         """The first `n_positions` taps of every filter: order - 1 tensors (D, L)."""
@@ -139,6 +146,23 @@ class ImplicitFilter(nn.Module):
         window_DL = self.modulation(self.pos_emb.t[0, :n_positions, 0])
         weights = torch.split(self._layer(2 * self.n_hidden).weight, window_DL.shape[0])
         return tuple((weight_DF @ x_FL) * window_DL for weight_DF in weights)
+
+    def hidden(self, positions: slice) -> Tensor:
+        """What the last layer reads at some positions, (L, F); not differentiable."""
+        x_LF = self.pos_emb.z[0, positions]
+        for index in range(self.n_hidden):
+            layer = self._layer(2 * index)
+            x_LF = dense(x_LF, layer.weight, layer.bias)
+            x_LF.mul_(self.implicit_filter["1"].freq).sin_()  # type: ignore[arg-type]
+        return x_LF
+
+    def taps(self, hidden_LF: Tensor, number: int, channels: slice) -> Tensor:
+        """The first taps (D, L) of some channels of filter `number`, from `hidden`."""
+        d_model = self.bias.shape[0]
+        rows = slice(number * d_model + channels.start, number * d_model + channels.stop)
+        taps_LD = dense(hidden_LF, self._layer(2 * self.n_hidden).weight[rows], None)
+        window_DL = self.modulation(self.pos_emb.t[0, : len(hidden_LF), 0], channels)
+        return taps_LD.mul_(window_DL.T).T
 
     def _layer(self, index: int) -> nn.Linear:
         layer = self.implicit_filter[str(index)]
@@ -248,11 +272,14 @@ class Backbone(nn.Module):
         self.layers = nn.ModuleList(blocks)
         self.ln_f = nn.LayerNorm(config.d_model, eps=config.layer_norm_epsilon)
         self.embed_dropout = config.embed_dropout
+        self.derived = Derived(_DERIVED_BYTES)
 
     def forward(
         self, embedded_BLD: Tensor, layers: Sequence[int], execution: Execution
     ) -> list[Tensor]:
         """Hidden states of the asked layers, from embedded tokens."""
+        if self.can_infer:
+            return self.infer(embedded_BLD.clone(), layers, execution)
         kept: dict[int, Tensor] = {}
         if 0 in layers:
             kept[0] = embedded_BLD
@@ -267,6 +294,36 @@ class Backbone(nn.Module):
         if -1 in layers:
             kept[-1] = self.ln_f(x_BLD)
         return [kept[layer] for layer in layers]
+
+    @property
+    def can_infer(self) -> bool:
+        """Whether `infer` gives what `forward` does: Hyena blocks, no gradients, no dropout."""
+        if torch.is_grad_enabled() or self.training:
+            return False
+        return all(isinstance(block, Block) for block in self.layers)
+
+    def infer(
+        self, embedded_BLD: Tensor, layers: Sequence[int], execution: Execution
+    ) -> list[Tensor]:
+        """As `forward`, in little memory; embedded tokens are overwritten."""
+        inference = Inference(execution, self.derived, embedded_BLD)
+        kept: dict[int, Tensor] = {}
+        if 0 in layers:
+            kept[0] = inference.residual()
+        for number, block in enumerate(self.layers, start=1):
+            assert isinstance(block, Block)
+            inference.apply(block, number=number, n_blocks=len(self.layers))
+            if number in layers:
+                kept[number] = inference.residual()
+        if -1 in layers:
+            kept[-1] = inference.normed(self.ln_f)
+        return [kept[layer] for layer in layers]
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Backbone:
+        # Weights that move may come back to the address of old ones.
+        self.derived.clear()
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
 
 
 class HyenaDNA(nn.Module):
@@ -299,7 +356,11 @@ class HyenaDNA(nn.Module):
 
         Raises ValueError if a layer does not exist or the input is longer than `l_max`.
         """
-        return self.hidden_states_of(self.embed_tokens(token_ids_BL), layers)
+        self._check(token_ids_BL.shape[1], layers)
+        embedded_BLD = self.embed_tokens(token_ids_BL)
+        if self.backbone.can_infer:
+            return self.backbone.infer(embedded_BLD, layers, self.execution)
+        return self.hidden_states_of(embedded_BLD, layers)
 
     def embed_tokens(self, token_ids_BL: Tensor) -> Tensor:
         """Rows of the embedding table (B, L, D), for inputs that mix tokens and learned vectors."""
@@ -308,13 +369,7 @@ class HyenaDNA(nn.Module):
 
     def hidden_states_of(self, embedded_BLD: Tensor, layers: Sequence[int] = (-1,)) -> list[Tensor]:
         """`hidden_states` of an input that is embedded already."""
-        if embedded_BLD.shape[1] > self.config.l_max:
-            raise ValueError(
-                f"{embedded_BLD.shape[1]:,} tokens; this model reads at most {self.config.l_max:,}"
-            )
-        for layer in layers:
-            if not -1 <= layer <= self.config.n_layer:
-                raise ValueError(f"layer {layer} does not exist: -1 to {self.config.n_layer}")
+        self._check(embedded_BLD.shape[1], layers)
         states: list[Tensor] = self.backbone(embedded_BLD, layers, self.execution)
         return states
 
@@ -326,6 +381,15 @@ class HyenaDNA(nn.Module):
     def forward(self, token_ids_BL: Tensor) -> Tensor:
         """Logits (B, L, V); position t predicts token t + 1."""
         return self.logits(self.hidden_states(token_ids_BL)[0])
+
+    def _check(self, n_positions: int, layers: Sequence[int]) -> None:
+        if n_positions > self.config.l_max:
+            raise ValueError(
+                f"{n_positions:,} tokens; this model reads at most {self.config.l_max:,}"
+            )
+        for layer in layers:
+            if not -1 <= layer <= self.config.n_layer:
+                raise ValueError(f"layer {layer} does not exist: -1 to {self.config.n_layer}")
 
     def _initialise(self) -> None:
         """Normal(0, 0.02) weights, zero biases; residual outputs scaled by 1 / sqrt(2 n_layer)."""

@@ -78,6 +78,8 @@ def resolve(
         f"threads {n_threads}",
     )
     log.debug("%s", "; ".join(reasons))
+    if chosen_device.type == "cpu" and chosen_kernels == "torch" and kernels == "auto":
+        log.info("slower than need be: %s", why_kernels)
     return Runtime(chosen_device, chosen_dtype, chosen_kernels, n_threads, reasons)
 
 

@@ -5,44 +5,171 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
-from hyenadna_cli.ops.backend import Kernels
+from hyenadna_cli.ops.backend import Kernels, is_served
+from hyenadna_cli.ops.channels_last import to_channels_last
 
 _BLOCK_BYTES = 8 << 20
 """Channels are transformed in blocks of about this size, so that a block stays in the CPU's cache
 and the temporaries of a million bases stay small."""
 
 
+@dataclass(frozen=True, slots=True)
+class Spectra:
+    """Filters, transformed: what several convolutions of one length share."""
+
+    data: Tensor
+    """As the implementation wants it."""
+    n_channels: int
+    n_positions: int
+    kernels: Kernels
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory."""
+        return self.data.nbytes
+
+    def of(self, channels: slice) -> Spectra:
+        """Those of some channels; from and to a multiple of 16, or the end."""
+        n_channels = min(channels.stop, self.n_channels) - channels.start
+        if self.kernels == "torch":
+            data = self.data[channels]
+        else:
+            from hyenadna_cli.ops import long_conv_numba
+
+            data = self.data[long_conv_numba.numbers_of(channels, self.n_positions)]
+        return Spectra(data, n_channels, self.n_positions, self.kernels)
+
+
+Taps = Callable[[slice], Tensor]
+"""From a range of channels to the taps (channels, L) of their filters, made when needed."""
+
+
 def long_conv_gate(
-    u_DBL: Tensor, filter_DL: Tensor, skip_D: Tensor, gate_DBL: Tensor, *, kernels: Kernels
+    u_DBL: Tensor,
+    filters: Tensor | Spectra | Taps,
+    skip_D: Tensor,
+    gate_DBL: Tensor | None = None,
+    *,
+    kernels: Kernels,
+    in_place: bool = False,
 ) -> Tensor:
     """Causal convolution of each channel with its own filter, plus a skip term, times a gate.
 
     y[t] = gate[t] * (sum over s <= t of filter[t - s] * u[s] + skip * u[t])   (arXiv:2302.10866)
 
-    Computed in at least float32 whatever u's dtype; returned in u's dtype.
-    Raises ValueError if the filter is shorter than u or the shapes do not fit.
+    Computed in at least float32 whatever u's dtype; returned in u's dtype. Differentiable where
+    `filters` is a tensor (D, L or more). `in_place` writes the result over u.
+    Raises ValueError if the filters are shorter than u or the shapes do not fit.
     """
-    n_channels, _, n_positions = u_DBL.shape
-    if filter_DL.shape[0] != n_channels or skip_D.shape != (n_channels,):
-        raise ValueError(
-            f"long_conv_gate: filter {tuple(filter_DL.shape)} and skip {tuple(skip_D.shape)} "
-            f"do not fit {n_channels} channels"
-        )
-    if gate_DBL.shape != u_DBL.shape:
-        raise ValueError(f"gate {tuple(gate_DBL.shape)} is not like u {tuple(u_DBL.shape)}")
-    if filter_DL.shape[1] < n_positions:
-        raise ValueError(f"the filter has {filter_DL.shape[1]} taps for {n_positions} positions")
-    if kernels != "torch":
+    _check(u_DBL, filters, skip_D, gate_DBL)
+    if kernels not in ("torch", "numba"):
         raise ValueError(f"unknown kernels {kernels!r}")
-    result: Tensor = _LongConvGate.apply(  # type: ignore[no-untyped-call]
-        u_DBL, filter_DL[:, :n_positions], skip_D, gate_DBL
-    )
-    return result
+    if isinstance(filters, Tensor):
+        filters = filters[:, : u_DBL.shape[-1]]
+        if torch.is_grad_enabled() and not in_place:
+            result: Tensor = _LongConvGate.apply(  # type: ignore[no-untyped-call]
+                u_DBL, filters, skip_D, gate_DBL, kernels
+            )
+            return result
+    return _forward(u_DBL, filters, skip_D, gate_DBL, kernels=kernels, in_place=in_place)
+
+
+def filter_spectra(filter_DL: Tensor, *, kernels: Kernels) -> Spectra:
+    """Transform filters once, for convolutions of as many positions as they have taps."""
+    n_channels, n_positions = filter_DL.shape
+    if kernels == "numba" and is_served(filter_DL):
+        from hyenadna_cli.ops import long_conv_numba
+
+        data = long_conv_numba.filter_spectra(filter_DL[:, None])
+        return Spectra(data, n_channels, n_positions, "numba")
+    data = torch.fft.rfft(_fp32_or_wider(filter_DL), n=fft_size(2 * n_positions - 1))
+    return Spectra(data, n_channels, n_positions, "torch")
+
+
+def spectra_bytes(n_channels: int, n_positions: int) -> int:
+    """About how large the spectra of float32 filters are."""
+    return 8 * n_channels * n_positions
+
+
+def _check(
+    u_DBL: Tensor, filters: Tensor | Spectra | Taps, skip_D: Tensor, gate_DBL: Tensor | None
+) -> None:
+    n_channels, _, n_positions = u_DBL.shape
+    if skip_D.shape != (n_channels,):
+        raise ValueError(f"skip {tuple(skip_D.shape)} does not fit {n_channels} channels")
+    if gate_DBL is not None and gate_DBL.shape != u_DBL.shape:
+        raise ValueError(f"gate {tuple(gate_DBL.shape)} is not like u {tuple(u_DBL.shape)}")
+    if isinstance(filters, Tensor):
+        if filters.shape[0] != n_channels:
+            raise ValueError(f"filters {tuple(filters.shape)} do not fit {n_channels} channels")
+        if filters.shape[1] < n_positions:
+            raise ValueError(f"the filter has {filters.shape[1]} taps for {n_positions} positions")
+    elif isinstance(filters, Spectra) and (filters.n_channels, filters.n_positions) != (
+        n_channels, n_positions,
+    ):  # fmt: skip
+        raise ValueError(
+            f"spectra of {filters.n_channels} filters for {filters.n_positions} positions do not "
+            f"fit {n_channels} channels and {n_positions} positions"
+        )
+
+
+def _forward(
+    u_DBL: Tensor,
+    filters: Tensor | Spectra | Taps,
+    skip_D: Tensor,
+    gate_DBL: Tensor | None,
+    *,
+    kernels: Kernels,
+    in_place: bool,
+) -> Tensor:
+    if kernels == "numba" and is_served(u_DBL, skip_D):
+        from hyenadna_cli.ops import long_conv_numba
+
+        y_DBL = to_channels_last(u_DBL)
+        gate_DBL = None if gate_DBL is None else to_channels_last(gate_DBL)
+        if isinstance(filters, Tensor):
+            filters = _taps_of(filters)
+        source = filters.data if isinstance(filters, Spectra) else filters
+        result = y_DBL if in_place else torch.empty_like(y_DBL)
+        long_conv_numba.convolve(y_DBL, source, skip_D, gate_DBL, result)
+        return u_DBL.copy_(result) if in_place and result is not u_DBL else result
+    return _forward_torch(u_DBL, filters, skip_D, gate_DBL, in_place=in_place)
+
+
+def _taps_of(filter_DL: Tensor) -> Taps:
+    filter_LD = filter_DL.T.contiguous()
+    return lambda rows: filter_LD[:, rows].T
+
+
+def _forward_torch(
+    u_DBL: Tensor,
+    filters: Tensor | Spectra | Taps,
+    skip_D: Tensor,
+    gate_DBL: Tensor | None,
+    *,
+    in_place: bool,
+) -> Tensor:
+    n_channels, n_batch, n_positions = u_DBL.shape
+    n_points = fft_size(2 * n_positions - 1)
+    y_DBL = u_DBL if in_place else torch.empty_like(u_DBL)
+    for rows in _blocks(n_channels, n_batch, n_points):
+        u = _fp32_or_wider(u_DBL[rows])
+        if isinstance(filters, Spectra):
+            k_spectrum = filters.data[rows, None]
+        else:
+            taps = filters[rows] if isinstance(filters, Tensor) else filters(rows)
+            k_spectrum = torch.fft.rfft(_fp32_or_wider(taps), n=n_points)[:, None]
+        conv = torch.fft.irfft(torch.fft.rfft(u, n=n_points).mul_(k_spectrum), n=n_points)
+        conv = conv[..., :n_positions].addcmul_(u, skip_D[rows, None, None])
+        y_DBL[rows] = conv if gate_DBL is None else conv.mul_(gate_DBL[rows])
+    return y_DBL
 
 
 @functools.lru_cache(maxsize=256)
@@ -77,38 +204,35 @@ class _LongConvGate(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: FunctionCtx, u_DBL: Tensor, filter_DL: Tensor, skip_D: Tensor, gate_DBL: Tensor
+        ctx: FunctionCtx,
+        u_DBL: Tensor,
+        filter_DL: Tensor,
+        skip_D: Tensor,
+        gate_DBL: Tensor | None,
+        kernels: Kernels,
     ) -> Tensor:
-        ctx.save_for_backward(u_DBL, filter_DL, skip_D, gate_DBL)
-        n_channels, n_batch, n_positions = u_DBL.shape
-        n_points = fft_size(2 * n_positions - 1)
-        y_DBL = torch.empty_like(u_DBL, memory_format=torch.contiguous_format)
-        for rows in _blocks(n_channels, n_batch, n_points):
-            u, k = _fp32_or_wider(u_DBL[rows]), _fp32_or_wider(filter_DL[rows])
-            k_spectrum = torch.fft.rfft(k, n=n_points)[:, None]
-            conv = torch.fft.irfft(torch.fft.rfft(u, n=n_points).mul_(k_spectrum), n=n_points)
-            conv = conv[..., :n_positions].addcmul_(u, skip_D[rows, None, None])
-            y_DBL[rows] = conv.mul_(gate_DBL[rows])
-        return y_DBL
+        ctx.save_for_backward(u_DBL, filter_DL, skip_D, gate_DBL)  # type: ignore[arg-type]
+        ctx.kernels = kernels  # type: ignore[attr-defined]
+        return _forward(u_DBL, filter_DL, skip_D, gate_DBL, kernels=kernels, in_place=False)
 
     @staticmethod
-    def backward(ctx: FunctionCtx, d_y_DBL: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def backward(ctx: FunctionCtx, d_y_DBL: Tensor) -> tuple[Tensor | None, ...]:
         u_DBL, filter_DL, skip_D, gate_DBL = ctx.saved_tensors  # type: ignore[attr-defined]
         n_channels, n_batch, n_positions = u_DBL.shape
         n_points = fft_size(2 * n_positions - 1)
-        d_u_DBL = torch.empty_like(u_DBL, memory_format=torch.contiguous_format)
-        d_gate_DBL = torch.empty_like(gate_DBL, memory_format=torch.contiguous_format)
+        d_u_DBL = torch.empty_like(u_DBL)
+        d_gate_DBL = None if gate_DBL is None else torch.empty_like(gate_DBL)
         d_filter_DL = torch.empty_like(filter_DL, memory_format=torch.contiguous_format)
         d_skip_D = torch.empty_like(skip_D)
         for rows in _blocks(n_channels, n_batch, n_points):
             u, k = _fp32_or_wider(u_DBL[rows]), _fp32_or_wider(filter_DL[rows])
-            d_y, skip = _fp32_or_wider(d_y_DBL[rows]), skip_D[rows, None, None]
+            d_conv, skip = _fp32_or_wider(d_y_DBL[rows]), skip_D[rows, None, None]
             k_spectrum = torch.fft.rfft(k, n=n_points)[:, None]
             u_spectrum = torch.fft.rfft(u, n=n_points)
-            conv = torch.fft.irfft(u_spectrum * k_spectrum, n=n_points)[..., :n_positions]
-            d_gate_DBL[rows] = conv.addcmul_(u, skip).mul_(d_y)
-
-            d_conv = d_y * gate_DBL[rows]
+            if d_gate_DBL is not None:
+                conv = torch.fft.irfft(u_spectrum * k_spectrum, n=n_points)[..., :n_positions]
+                d_gate_DBL[rows] = conv.addcmul_(u, skip).mul_(d_conv)
+                d_conv = d_conv * gate_DBL[rows]
             d_skip_D[rows] = torch.linalg.vecdot(d_conv, u).sum(1)
             # The adjoint of a convolution is a correlation: conjugate the other factor.
             d_spectrum = torch.fft.rfft(d_conv, n=n_points)
@@ -117,4 +241,4 @@ class _LongConvGate(torch.autograd.Function):
             d_spectrum.mul_(k_spectrum.conj_physical())
             d_u = torch.fft.irfft(d_spectrum, n=n_points)[..., :n_positions]
             d_u_DBL[rows] = d_u.addcmul_(d_conv, skip)
-        return d_u_DBL, d_filter_DL, d_skip_D, d_gate_DBL
+        return d_u_DBL, d_filter_DL, d_skip_D, d_gate_DBL, None

@@ -1,18 +1,22 @@
 """Short causal depthwise convolution, split into gates, and the first gate.
 
-Channels come first (P, B, L): projections are then single matrix products in both directions,
-and every row that the convolutions read is contiguous along the sequence.
+Channels come first in shape (P, B, L). In memory they come first for the torch path, whose rows are
+then contiguous along the sequence, and last for the compiled loops; either is a single matrix
+product away from the positions.
 """
 
 # B batch, L positions, D d_model, P = (order + 1) * D projected channels, K taps
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
-from hyenadna_cli.ops.backend import Kernels
+from hyenadna_cli.ops.backend import Kernels, is_served
+from hyenadna_cli.ops.channels_last import to_channels_last
 
 
 def short_conv_gate(
@@ -34,13 +38,41 @@ def short_conv_gate(
         )
     if n_channels % (order + 1) != 0 or n_taps < 1:
         raise ValueError(f"{n_channels} channels do not split into {order + 1} blocks")
-    if kernels != "torch":
+    if kernels not in ("torch", "numba"):
         raise ValueError(f"unknown kernels {kernels!r}")
     outputs = _ShortConvGate.apply(  # type: ignore[no-untyped-call]
-        proj_PBL, taps_PK, bias_P, order
+        proj_PBL, taps_PK, bias_P, order, kernels
     )
     gated_DBL, *gates = outputs
     return gated_DBL, tuple(gates)
+
+
+def short_conv_gate_into(
+    outputs: Sequence[Tensor],
+    proj_PBL: Tensor,
+    taps_PK: Tensor,
+    bias_P: Tensor,
+    *,
+    kernels: Kernels,
+) -> None:
+    """As `short_conv_gate`, not differentiable, written to `outputs`: gated input, later gates.
+
+    Outputs (D, B, S) with S < L are the last S positions: what precedes them is looked back at.
+    Runs in the calling thread where the kernels are compiled.
+    """
+    order, n_outputs = len(outputs), outputs[0].shape[-1]
+    first = proj_PBL.shape[-1] - n_outputs
+    if kernels == "numba" and is_served(*outputs, taps_PK, bias_P):
+        from hyenadna_cli.ops import short_conv_numba
+
+        short_conv_numba.gate_part(proj_PBL, taps_PK, bias_P, first, outputs)
+        return
+    proj_PBL = proj_PBL.to(taps_PK.dtype)
+    conv_PBL = _causal_conv(proj_PBL, taps_PK, bias_P)[..., first:]
+    *gates, v_DBL = conv_PBL.chunk(order + 1)
+    torch.mul(v_DBL, gates.pop(), out=outputs[0])
+    for output, gate in zip(outputs[1:], reversed(gates), strict=True):
+        output.copy_(gate)
 
 
 def _causal_conv(proj_PBL: Tensor, taps_PK: Tensor, bias_P: Tensor) -> Tensor:
@@ -61,11 +93,20 @@ class _ShortConvGate(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: FunctionCtx, proj_PBL: Tensor, taps_PK: Tensor, bias_P: Tensor, order: int
+        ctx: FunctionCtx,
+        proj_PBL: Tensor,
+        taps_PK: Tensor,
+        bias_P: Tensor,
+        order: int,
+        kernels: Kernels,
     ) -> tuple[Tensor, ...]:
         ctx.save_for_backward(proj_PBL, taps_PK, bias_P)
         ctx.order = order  # type: ignore[attr-defined]
         n_blocks = order + 1
+        if kernels == "numba" and is_served(proj_PBL, taps_PK, bias_P):
+            from hyenadna_cli.ops import short_conv_numba
+
+            return short_conv_numba.gated(to_channels_last(proj_PBL), taps_PK, bias_P, order)
         width = proj_PBL.shape[0] // n_blocks
 
         def block(index: int) -> Tensor:
@@ -78,7 +119,7 @@ class _ShortConvGate(torch.autograd.Function):
     @staticmethod
     def backward(
         ctx: FunctionCtx, d_gated_DBL: Tensor, *d_gates: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, None]:
+    ) -> tuple[Tensor, Tensor, Tensor, None, None]:
         proj_PBL, taps_PK, bias_P = ctx.saved_tensors  # type: ignore[attr-defined]
         order: int = ctx.order  # type: ignore[attr-defined]
         width = proj_PBL.shape[0] // (order + 1)
@@ -108,4 +149,4 @@ class _ShortConvGate(torch.autograd.Function):
         finish(order, d_gated_DBL * gate_DBL)
         for index, d_gate_DBL in zip(range(order - 2, -1, -1), d_gates, strict=True):
             finish(index, d_gate_DBL)
-        return d_proj_PBL, d_taps_PK, d_bias_P, None
+        return d_proj_PBL, d_taps_PK, d_bias_P, None, None

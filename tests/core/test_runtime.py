@@ -7,6 +7,7 @@ import torch
 
 from hyenadna_cli.core import runtime
 from hyenadna_cli.errors import UsageError
+from hyenadna_cli.ops import backend
 
 
 def test_the_cpu_serves_in_float32_and_says_why():
@@ -14,7 +15,7 @@ def test_the_cpu_serves_in_float32_and_says_why():
 
     assert run.device == torch.device("cpu")
     assert run.dtype == torch.float32
-    assert run.kernels == "torch"
+    assert run.kernels == "numba"
     assert any("full precision" in reason for reason in run.reasons)
     assert run.execution().matmul_dtype is None
 
@@ -23,7 +24,7 @@ def test_bfloat16_reaches_the_matrix_products():
     run = runtime.resolve(device="cpu", dtype="bf16", threads=1)
 
     assert run.execution().matmul_dtype == torch.bfloat16
-    assert run.describe() == {"dtype": "bf16", "kernels": "torch"}
+    assert run.describe() == {"dtype": "bf16", "kernels": "numba"}
 
 
 @pytest.mark.parametrize("device", ["tpu", "cuda:99", "meta"])
@@ -32,7 +33,39 @@ def test_a_device_that_is_not_here_is_refused(device):
         runtime.resolve(device=device, threads=1)
 
 
-@pytest.mark.parametrize("kernels", ["numba", "triton"])
-def test_kernels_that_cannot_run_are_refused(kernels):
-    with pytest.raises(UsageError, match=f"--kernels {kernels}"):
-        runtime.resolve(device="cpu", kernels=kernels, threads=1)
+def test_kernels_that_cannot_run_are_refused():
+    with pytest.raises(UsageError, match="--kernels triton"):
+        runtime.resolve(device="cpu", kernels="triton", threads=1)
+
+
+@pytest.fixture
+def without_numba(monkeypatch):
+    backend.numba_problem.cache_clear()
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    yield
+    backend.numba_problem.cache_clear()
+
+
+def test_without_numba_the_portable_path_serves_and_says_why(without_numba):
+    run = runtime.resolve(device="cpu", threads=1)
+
+    assert run.kernels == "torch"
+    assert any("numba is not installed" in reason for reason in run.reasons)
+
+
+def test_numba_by_name_is_refused_where_it_is_missing(without_numba):
+    with pytest.raises(UsageError, match="--kernels numba: numba is not installed"):
+        runtime.resolve(device="cpu", kernels="numba", threads=1)
+
+
+def test_loops_that_fail_their_check_are_not_used(monkeypatch):
+    from hyenadna_cli.ops import self_check
+
+    backend.numba_problem.cache_clear()
+    monkeypatch.setattr(self_check, "convolves", lambda: False)
+
+    kernels, reason = backend.resolve("auto", torch.device("cpu"))
+
+    backend.numba_problem.cache_clear()
+    assert kernels == "torch"
+    assert "known-answer check" in reason

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hyenadna_cli.ops import long_conv, reference
-from hyenadna_cli.ops.long_conv import fft_size, long_conv_gate
+from hyenadna_cli.ops.long_conv import fft_size, filter_spectra, long_conv_gate
 
 LENGTHS = [1, 2, 3, 63, 100, 257]
 
@@ -49,14 +49,74 @@ def test_blocks_of_channels_do_not_show(monkeypatch):
     torch.testing.assert_close(blocked, whole, rtol=1e-13, atol=1e-13)
 
 
-def test_float32_stays_within_rounding_of_float64():
-    tensors = inputs(257, dtype=torch.float32)
+KERNELS = ["torch", "numba"]
 
-    result = long_conv_gate(*tensors, kernels="torch")
 
+@pytest.mark.parametrize("kernels", KERNELS)
+@pytest.mark.parametrize("n_positions", [*LENGTHS, 1000, 1025, 2049], ids=lambda n: f"L{n}")
+def test_float32_stays_within_rounding_of_float64(n_positions, kernels):
+    tensors = inputs(n_positions, n_channels=19, dtype=torch.float32)
     expected = reference.long_conv_gate(*tensors)
+    cotangent = torch.linspace(-1, 1, expected.numel(), dtype=torch.float64).view_as(expected)
+
+    result = long_conv_gate(*tensors, kernels=kernels)
+
     # FFT rounding is relative to the largest value of the signal, not to each entry.
     assert (result - expected).abs().max() < 1e-6 * expected.abs().max()
+    gradients = torch.autograd.grad(result, tensors, cotangent.float())
+    of_definition = torch.autograd.grad(expected, tensors, cotangent)
+    for found, wanted in zip(gradients, of_definition, strict=True):
+        assert (found - wanted).abs().max() < 2e-6 * wanted.abs().max()
+
+
+@pytest.mark.parametrize("kernels", KERNELS)
+def test_spectra_and_taps_on_demand_do_what_filters_do(kernels):
+    u, k, skip, gate = (t.detach() for t in inputs(100, n_channels=40, dtype=torch.float32))
+    expected = long_conv_gate(u, k, skip, gate, kernels="torch")
+    spectra = filter_spectra(k, kernels=kernels)
+
+    by_spectra = long_conv_gate(u, spectra, skip, gate, kernels=kernels)
+    by_taps = long_conv_gate(u, lambda rows: k[rows], skip, gate, kernels=kernels)
+    part = slice(16, 40)
+    of_some = long_conv_gate(
+        u[part], spectra.of(part), skip[part], gate[part], kernels=kernels, in_place=True
+    )
+
+    scale = expected.abs().max()
+    for found, wanted in (
+        (by_spectra, expected), (by_taps, expected), (of_some, expected[part]), (u[part], of_some),
+    ):  # fmt: skip
+        torch.testing.assert_close(found, wanted, rtol=0, atol=2e-6 * float(scale))
+
+
+@pytest.mark.parametrize("kernels", KERNELS)
+def test_without_a_gate_is_with_a_gate_of_ones(kernels):
+    u, k, skip, gate = inputs(100, dtype=torch.float32)
+
+    ungated = long_conv_gate(u, k, skip, kernels=kernels)
+
+    gated = long_conv_gate(u, k, skip, torch.ones_like(gate), kernels=kernels)
+    torch.testing.assert_close(ungated, gated)
+    cotangent = torch.ones_like(u)
+    torch.testing.assert_close(
+        torch.autograd.grad(ungated, (u, k, skip), cotangent),
+        torch.autograd.grad(gated, (u, k, skip), cotangent),
+        rtol=1e-4, atol=1e-4,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_long_compiled_transforms_are_right_alone_and_shared_by_threads(monkeypatch, shared):
+    from hyenadna_cli.ops import long_conv_numba
+
+    if shared:
+        monkeypatch.setattr(long_conv_numba, "_SHARED_POINTS", 1)
+    tensors = [t.detach() for t in inputs(4097, n_channels=20, n_batch=2, dtype=torch.float32)]
+    exact = long_conv_gate(*(t.double() for t in tensors), kernels="torch")
+
+    result = long_conv_gate(*tensors, kernels="numba")
+
+    assert (result - exact).abs().max() < 1e-6 * exact.abs().max()
 
 
 def test_bfloat16_inputs_are_convolved_in_float32():

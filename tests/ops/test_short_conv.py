@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hyenadna_cli.ops import reference
-from hyenadna_cli.ops.short_conv import short_conv_gate
+from hyenadna_cli.ops.short_conv import short_conv_gate, short_conv_gate_into
 
 LENGTHS = [1, 2, 3, 63, 100, 257]
 
@@ -65,13 +65,37 @@ def test_a_non_contiguous_input_gives_the_same():
     torch.testing.assert_close(other, plain)
 
 
-def test_float32_stays_within_rounding_of_float64():
-    tensors = inputs(order=2, n_positions=257, dtype=torch.float32)
+@pytest.mark.parametrize("kernels", ["torch", "numba"])
+@pytest.mark.parametrize("order", [2, 3], ids=lambda n: f"order{n}")
+@pytest.mark.parametrize("n_positions", [1, 2, 3, 257], ids=lambda n: f"L{n}")
+def test_float32_stays_within_rounding_of_float64(n_positions, order, kernels):
+    tensors = inputs(order=order, n_positions=n_positions, dtype=torch.float32)
+    expected, expected_gates = reference.short_conv_gate(*tensors, order=order)
 
-    gated, _ = short_conv_gate(*tensors, order=2, kernels="torch")
+    gated, gates = short_conv_gate(*tensors, order=order, kernels=kernels)
 
-    expected = reference.short_conv_gate(*tensors, order=2)[0]
     torch.testing.assert_close(gated.double(), expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        [gate.double() for gate in gates], list(expected_gates), rtol=1e-5, atol=1e-5
+    )
+    for found, wanted in zip(
+        gradients([gated, *gates], tensors),
+        gradients([expected, *expected_gates], tensors),
+        strict=True,
+    ):
+        torch.testing.assert_close(found, wanted.float(), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("kernels", ["torch", "numba"])
+def test_a_part_looks_back_at_what_precedes_it(kernels):
+    proj, taps, bias = (t.detach() for t in inputs(order=3, n_positions=9, dtype=torch.float32))
+    gated, gates = short_conv_gate(proj, taps, bias, order=3, kernels="torch")
+    outputs = [torch.empty(2, 5, 4).permute(2, 0, 1) for _ in range(3)]
+    channels_last = proj.permute(1, 2, 0).contiguous().permute(2, 0, 1)
+
+    short_conv_gate_into(outputs, channels_last, taps, bias, kernels=kernels)
+
+    torch.testing.assert_close(outputs, [y[..., 4:] for y in (gated, *gates)])
 
 
 def test_shapes_that_do_not_fit_are_refused():

@@ -1,0 +1,58 @@
+"""Values computed from weights, kept until the weights change."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from typing import Protocol, TypeVar
+
+from torch import Tensor
+
+
+class Sized(Protocol):
+    """Something of known size: a tensor, or filter spectra."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory."""
+        ...
+
+
+Value = TypeVar("Value", bound=Sized)
+
+
+class Derived:
+    """A cache of at most `max_bytes`; the least recently used values go first.
+
+    A value is dropped when a weight it was computed from was moved, cast, or written to in place
+    (writes through `.data` alone go unnoticed).
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self._kept: OrderedDict[Hashable, tuple[object, Sized]] = OrderedDict()
+
+    def get(self, key: Hashable, weights: Sequence[Tensor], make: Callable[[], Value]) -> Value:
+        """The value of `key`: what `make` gave for these weights, or gives now."""
+        state = [_state(weight) for weight in weights]
+        if key in self._kept and self._kept[key][0] == state:
+            self._kept.move_to_end(key)
+            return self._kept[key][1]  # type: ignore[return-value]
+        self._kept.pop(key, None)
+        value = make()
+        if value.nbytes <= self.max_bytes:
+            self._kept[key] = (state, value)
+            while sum(kept.nbytes for _, kept in self._kept.values()) > self.max_bytes:
+                self._kept.popitem(last=False)
+        return value
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._kept.clear()
+
+
+def _state(weight: Tensor) -> object:
+    """Equal as long as the weight is as it was."""
+    # Tensors made in inference mode do not count their changes: a new object equals no other.
+    version = object() if weight.is_inference() else weight._version
+    return weight.data_ptr(), version, weight.dtype, weight.device

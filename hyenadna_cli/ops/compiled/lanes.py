@@ -1,0 +1,356 @@
+"""A SIMD register of neighbouring channels, as one value inside Numba functions.
+
+Every loop of the compiled kernels walks along the sequence with LANES channels side by side:
+transforms along positions then need no shuffles, and one instruction serves all lanes. Real values
+have the operators + - *; complex ones + - and the functions below. Arrays are flat, of float32
+or of the bits of bfloat16 as int16.
+"""
+
+from __future__ import annotations
+
+import operator
+
+import llvmlite.binding
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import (
+    intrinsic,
+    lower_builtin,
+    make_attribute_wrapper,
+    models,
+    register_model,
+    type_callable,
+)
+
+LANES = 16 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 8
+"""Channels in a register: one of 64 bytes with AVX-512, else of 32 (two of 16 on ARM)."""
+
+_I16, _I32 = ir.IntType(16), ir.IntType(32)
+_REGISTER = ir.VectorType(ir.FloatType(), LANES)
+_BITS = ir.VectorType(_I32, LANES)
+_HALF_BITS = ir.VectorType(_I16, LANES)
+_MASK = ir.VectorType(ir.IntType(1), LANES)
+
+
+class Real(types.Type):
+    """LANES float32 values."""
+
+    def __init__(self) -> None:
+        super().__init__(name=f"Real{LANES}")
+
+
+class Complex(types.Type):
+    """LANES pairs of float32 values, `re` and `im`."""
+
+    def __init__(self) -> None:
+        super().__init__(name=f"Complex{LANES}")
+
+
+REAL, COMPLEX = Real(), Complex()
+
+
+@register_model(Real)
+class _RealModel(models.PrimitiveModel):
+    def __init__(self, manager, type_):
+        super().__init__(manager, type_, _REGISTER)
+
+
+@register_model(Complex)
+class _ComplexModel(models.StructModel):
+    def __init__(self, manager, type_):
+        super().__init__(manager, type_, [("re", REAL), ("im", REAL)])
+
+
+make_attribute_wrapper(Complex, "re", "re")
+make_attribute_wrapper(Complex, "im", "im")
+
+
+def _constant(value: int) -> ir.Constant:
+    return ir.Constant(_BITS, [value] * LANES)
+
+
+def _broadcast(builder, scalar):
+    undefined = ir.Constant(_REGISTER, ir.Undefined)
+    first = builder.insert_element(undefined, scalar, ir.Constant(_I32, 0))
+    return builder.shuffle_vector(first, undefined, _constant(0))
+
+
+def _call(builder, name, result, arguments, fastmath=()):
+    """LLVM's function `name` for registers of LANES float32 values."""
+    function = cgutils.get_or_insert_function(
+        builder.module,
+        ir.FunctionType(result, [argument.type for argument in arguments]),
+        f"llvm.{name}",
+    )
+    return builder.call(function, arguments, fastmath=fastmath)
+
+
+def _as_register(context, builder, value, type_):
+    if isinstance(type_, Real):
+        return value
+    return _broadcast(builder, context.cast(builder, value, type_, types.float32))
+
+
+def _define_operator(function, instruction):
+    """`instruction` of two registers, or of a register and a scalar for all lanes."""
+
+    @type_callable(function)
+    def _type(context):
+        def result_of(a, b):
+            kinds = {isinstance(a, Real), isinstance(b, Real)}
+            if kinds == {True} or (True in kinds and isinstance(a, types.Float | Real)
+                                   and isinstance(b, types.Float | Real)):  # fmt: skip
+                return REAL
+            if isinstance(a, Complex) and isinstance(b, Complex) and instruction != "fmul":
+                return COMPLEX
+            return None
+
+        return result_of
+
+    def lower_real(context, builder, signature, arguments):
+        a, b = (
+            _as_register(context, builder, *pair)
+            for pair in zip(arguments, signature.args, strict=True)
+        )
+        # "contract" lets a product and a sum become one fused instruction.
+        return getattr(builder, instruction)(a, b, flags=("contract",))
+
+    for kinds in ((Real, Real), (Real, types.Float), (types.Float, Real)):
+        lower_builtin(function, *kinds)(lower_real)
+
+    if instruction == "fmul":
+        return
+
+    @lower_builtin(function, Complex, Complex)
+    def _lower_complex(context, builder, signature, arguments):
+        a, b = (cgutils.create_struct_proxy(COMPLEX)(context, builder, v) for v in arguments)
+        result = cgutils.create_struct_proxy(COMPLEX)(context, builder)
+        result.re = getattr(builder, instruction)(a.re, b.re, flags=("contract",))
+        result.im = getattr(builder, instruction)(a.im, b.im, flags=("contract",))
+        return result._getvalue()
+
+
+for _function, _instruction in (
+    (operator.add, "fadd"),
+    (operator.sub, "fsub"),
+    (operator.mul, "fmul"),
+):
+    _define_operator(_function, _instruction)
+
+
+@intrinsic
+def pair(_, re, im):
+    """The complex value with these parts."""
+
+    def generate(context, builder, _signature, arguments):
+        result = cgutils.create_struct_proxy(COMPLEX)(context, builder)
+        result.re, result.im = arguments
+        return result._getvalue()
+
+    return COMPLEX(re, im), generate
+
+
+@intrinsic
+def splat(_, scalar):
+    """One value in all lanes."""
+
+    def generate(context, builder, signature, arguments):
+        return _as_register(context, builder, arguments[0], signature.args[0])
+
+    return REAL(scalar), generate
+
+
+@intrinsic
+def divide(_, a, b):
+    """The quotient a / b, lane by lane."""
+
+    def generate(_context, builder, _signature, arguments):
+        return builder.fdiv(*arguments)
+
+    return REAL(a, b), generate
+
+
+@intrinsic
+def total(_, a):
+    """The sum over all lanes, a scalar."""
+
+    def generate(_context, builder, _signature, arguments):
+        values = [ir.Constant(ir.FloatType(), -0.0), arguments[0]]
+        # "reassoc": as a tree instead of lane after lane.
+        return _call(
+            builder,
+            f"vector.reduce.fadd.v{LANES}f32",
+            ir.FloatType(),
+            values,
+            fastmath=("reassoc",),
+        )
+
+    return types.float32(a), generate
+
+
+def load_lanes(context, builder, array_type, array, index):
+    """The instructions of `load`, for other intrinsics."""
+    where = _pointer(context, builder, array_type, array, index)
+    return _widened(builder, builder.load(where, align=array_type.dtype.bitwidth // 8))
+
+
+def store_lanes(context, builder, array_type, array, index, value):
+    """The instructions of `store`, for other intrinsics."""
+    where = _pointer(context, builder, array_type, array, index)
+    value = _narrowed(builder, value, array_type)
+    builder.store(value, where, align=array_type.dtype.bitwidth // 8)
+
+
+def _pointer(context, builder, array_type, array, index):
+    data = context.make_array(array_type)(context, builder, array).data
+    register = _HALF_BITS if array_type.dtype == types.int16 else _REGISTER
+    return builder.bitcast(builder.gep(data, [index]), register.as_pointer())
+
+
+def _widened(builder, value):
+    if value.type == _REGISTER:
+        return value
+    return builder.bitcast(builder.shl(builder.zext(value, _BITS), _constant(16)), _REGISTER)
+
+
+def _narrowed(builder, value, array_type):
+    """The nearest bfloat16, ties to even, if the array holds them."""
+    if array_type.dtype != types.int16:
+        return value
+    bits = builder.bitcast(value, _BITS)
+    is_odd = builder.and_(builder.lshr(bits, _constant(16)), _constant(1))
+    rounded = builder.add(bits, builder.add(is_odd, _constant(0x7FFF)))
+    return builder.trunc(builder.lshr(rounded, _constant(16)), _HALF_BITS)
+
+
+@intrinsic
+def load(_, array, index):
+    """LANES values of an array from `index` on."""
+
+    def generate(context, builder, signature, arguments):
+        return load_lanes(context, builder, signature.args[0], *arguments)
+
+    return REAL(array, types.intp), generate
+
+
+@intrinsic
+def store(_, array, index, value):
+    """Write LANES values to an array from `index` on."""
+
+    def generate(context, builder, signature, arguments):
+        store_lanes(context, builder, signature.args[0], *arguments)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, value), generate
+
+
+def _first(builder, width):
+    """The mask of the first `width` lanes."""
+    undefined = ir.Constant(_BITS, ir.Undefined)
+    one = builder.insert_element(undefined, builder.trunc(width, _I32), ir.Constant(_I32, 0))
+    widths = builder.shuffle_vector(one, undefined, _constant(0))
+    numbers = ir.Constant(_BITS, list(range(LANES)))
+    return builder.icmp_signed("<", numbers, widths)
+
+
+@intrinsic
+def load_some(_, array, index, width):
+    """As `load`, of `width` values only; zeros behind them."""
+
+    def generate(context, builder, signature, arguments):
+        where = _pointer(context, builder, signature.args[0], *arguments[:2])
+        size, name, register = _mode(signature.args[0])
+        values = [where, ir.Constant(_I32, size), _first(builder, arguments[2]), register(None)]
+        return _widened(builder, _call(builder, f"masked.load.{name}.p0", register, values))
+
+    return REAL(array, types.intp, types.intp), generate
+
+
+@intrinsic
+def store_some(_, array, index, width, value):
+    """As `store`, of the first `width` values only."""
+
+    def generate(context, builder, signature, arguments):
+        where = _pointer(context, builder, signature.args[0], *arguments[:2])
+        size, name, _register = _mode(signature.args[0])
+        value = _narrowed(builder, arguments[3], signature.args[0])
+        values = [value, where, ir.Constant(_I32, size), _first(builder, arguments[2])]
+        _call(builder, f"masked.store.{name}.p0", ir.VoidType(), values)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp, value), generate
+
+
+def _mode(array_type):
+    """Bytes a value, LLVM's name of a register, and the register, of an array."""
+    if array_type.dtype == types.int16:
+        return 2, f"v{LANES}i16", _HALF_BITS
+    return 4, f"v{LANES}f32", _REGISTER
+
+
+@intrinsic
+def power_of_two(_, exponent):
+    """2 ** exponent, for whole numbers from -126 to 127."""
+
+    def generate(_context, builder, _signature, arguments):
+        whole = builder.fptosi(arguments[0], _BITS)
+        bits = builder.shl(builder.add(whole, _constant(127)), _constant(23))
+        return builder.bitcast(bits, _REGISTER)
+
+    return REAL(exponent), generate
+
+
+@intrinsic
+def nearest(_, a):
+    """The nearest whole number, ties to even."""
+
+    def generate(_context, builder, _signature, arguments):
+        return _call(builder, f"rint.v{LANES}f32", _REGISTER, arguments)
+
+    return REAL(a), generate
+
+
+@intrinsic
+def square_root(_, a):
+    """The square root, lane by lane."""
+
+    def generate(_context, builder, _signature, arguments):
+        return _call(builder, f"sqrt.v{LANES}f32", _REGISTER, arguments)
+
+    return REAL(a), generate
+
+
+@intrinsic
+def clip(_, a, lowest, highest):
+    """`a` within two scalars; a NaN stays one."""
+
+    def generate(context, builder, signature, arguments):
+        a, lowest, highest = (
+            _as_register(context, builder, *pair)
+            for pair in zip(arguments, signature.args, strict=True)
+        )
+        a = builder.select(builder.fcmp_ordered("<", a, lowest), lowest, a)
+        return builder.select(builder.fcmp_ordered(">", a, highest), highest, a)
+
+    return REAL(a, lowest, highest), generate
+
+
+@numba.njit
+def exp(x):
+    """The exponential, to two units in the last place; x is clipped to what float32 can hold."""
+    # Cody and Waite's range reduction: x = n ln 2 + r with the two parts of ln 2 taken off one by
+    # one; then a polynomial of degree 6 on |r| <= ln 2 / 2.
+    x = clip(x, np.float32(-87.0), np.float32(88.0))
+    n = nearest(x * np.float32(1 / np.log(2)))
+    r = x - n * np.float32(0.693145751953125)
+    r = r - n * np.float32(1.428606765330187e-06)
+    p = r * np.float32(1 / 720) + np.float32(1 / 120)
+    p = p * r + np.float32(1 / 24)
+    p = p * r + np.float32(1 / 6)
+    p = p * r + np.float32(1 / 2)
+    p = p * r + np.float32(1)
+    p = p * r + np.float32(1)
+    return p * power_of_two(n)

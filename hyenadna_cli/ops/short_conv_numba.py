@@ -1,0 +1,56 @@
+"""The short convolution on CPU threads: work for the loops of `compiled.short_conv`."""
+
+# P = (order + 1) * D channels, B batch, L positions, K taps
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from hyenadna_cli.ops import workers
+from hyenadna_cli.ops.channels_last import empty_channels_last, flat
+from hyenadna_cli.ops.compiled.short_conv import short_conv
+
+_ROWS = 1_024
+"""Positions of a task, more or less."""
+
+
+def gated(proj_PBL: Tensor, taps_PK: Tensor, bias_P: Tensor, order: int) -> tuple[Tensor, ...]:
+    """The gated input and the gates still to come, by all threads."""
+    n_channels, n_batch, n_positions = proj_PBL.shape
+    width = n_channels // (order + 1)
+    outputs = [empty_channels_last(width, n_batch, n_positions, taps_PK) for _ in range(order)]
+    n_parts = -(-n_positions // _ROWS)
+
+    def run(task: tuple[int, range]) -> None:
+        sequence, part = task
+        gate_part(
+            proj_PBL[:, sequence : sequence + 1], taps_PK, bias_P, part.start,
+            [y[:, sequence : sequence + 1, part.start : part.stop] for y in outputs],
+        )  # fmt: skip
+
+    tasks = [(b, part) for b in range(n_batch) for part in workers.pieces(n_positions, n_parts)]
+    workers.for_each(run, tasks)
+    return tuple(outputs)
+
+
+def gate_part(
+    proj_PBL: Tensor, taps_PK: Tensor, bias_P: Tensor, first: int, outputs: Sequence[Tensor]
+) -> None:
+    """Fill `outputs` (D, B, positions from `first` on): the gated input, then the later gates.
+
+    Runs in the calling thread. Zeros precede the first position of the projections.
+    """
+    order = len(outputs)
+    width, n_batch, n_positions = outputs[0].shape
+    proj, proj_batch_step, proj_step = flat(proj_PBL)
+    taps, bias = taps_PK.detach().numpy(), bias_P.detach().numpy()
+    blocks = [(order, order - 1), *((index, -1) for index in range(order - 2, -1, -1))]
+    for (block, other), y_DBL in zip(blocks, outputs, strict=True):
+        y, batch_step, step = flat(y_DBL)
+        other_channels = other * width if other >= 0 else -1
+        short_conv(
+            proj, proj_batch_step, proj_step, taps, bias, block * width, other_channels, width,
+            y, batch_step, step, 0, n_batch, first, first + n_positions,
+        )  # fmt: skip
