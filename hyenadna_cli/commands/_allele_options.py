@@ -89,8 +89,8 @@ def warn_of_rounding(model: ChosenModel) -> None:
 
     if model.run.dtype == torch.bfloat16:
         log.warning(
-            "--dtype bf16 adds noise to every score, which for many variants is as large as the "
-            "score: see docs/variant-scoring.md; fp32 is the default"
+            "--dtype bf16: scores are small differences of large sums, and it rounds HD_LLR by "
+            "hundredths of a nat; fp32 is the default"
         )
 
 

@@ -112,8 +112,8 @@ def test_bfloat16_is_warned_of(run):
     done = run("--region", "chr1:4,001-4,010", "--dtype", "bf16")
 
     assert done.code == 0
-    assert "bf16 adds noise" in done.err
-    assert "noise" not in run("--region", "chr1:4,001-4,010").err
+    assert "hundredths of a nat" in done.err
+    assert "hundredths" not in run("--region", "chr1:4,001-4,010").err
 
 
 @pytest.mark.parametrize(
