@@ -255,7 +255,8 @@ class Inference:
 
 
 def _tiles(n_batch: int, n_positions: int, n_rows: int) -> Iterable[_Tile]:
-    n_sequences = max(1, n_rows // n_positions)
+    # Rounded: suffixes a few rows longer than half a tile still go two at a time.
+    n_sequences = max(1, round(n_rows / n_positions))
     for first in range(0, n_batch, n_sequences):
         sequences = slice(first, min(first + n_sequences, n_batch))
         for part in workers.pieces(n_positions, -(-n_positions // n_rows)):

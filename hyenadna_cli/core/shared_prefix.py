@@ -11,14 +11,14 @@ of its filters,
     ALT pass   the suffix from a start <= p; its convolutions are as long as the suffix
 
 In the first layer the inputs are the tokens themselves. Where ALT is as long as REF, only the few
-that were exchanged differ there, and with them as many rows as the short convolution reaches: no
-projection of the suffix, and a convolution of a few taps instead of a transform.
+that were exchanged differ there, and with them as many rows as the short convolution reaches: the
+suffix need not be projected.
 
 Nothing is approximated: the result is that of a plain pass, up to rounding.
 """
 
 # B windows of a REF pass, A alleles of an ALT pass, L positions, S positions of a suffix,
-# K - 1 rows that the short convolution looks back, D d_model, V classes
+# N = S + the rows looked back at, K - 1 at most, D d_model, G (order - 1) * D gates
 
 from __future__ import annotations
 
@@ -26,19 +26,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from hyenadna_cli.core.config import ModelConfig
-from hyenadna_cli.core.model import Block, HyenaDNA, HyenaOperator, linear
-from hyenadna_cli.ops.long_conv import long_conv_gate
-from hyenadna_cli.ops.short_conv import short_conv_gate
-
-_FILTER_BYTES = 512 << 20
-"""Filters are kept between passes up to this size, and computed for each pass beyond it."""
-
-_MAX_TAPS = 48
-"""Changed rows of the first layer up to which a matrix product is faster than a transform."""
+from hyenadna_cli.core.inference import Inference
+from hyenadna_cli.core.model import Block, HyenaDNA
+from hyenadna_cli.ops.long_conv import Spectra, Taps, long_conv_gate
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +41,11 @@ class _LayerStates:
     lookback: dict[int, Tensor]
     """Of each start: up to K - 1 rows of the block's input before it; (B, K - 1, D)."""
     read: list[Tensor]
-    """What each long convolution read, (D, B, S)."""
+    """What each long convolution read, (B, S, D)."""
     gave: list[Tensor]
-    """What each gave, with its skip term and before the gate, (D, B, S)."""
+    """What each gave, with its skip term and before the gate, (B, S, D)."""
     gates: list[Tensor]
-    """Of the first block only: the gate after each, (D, B, S)."""
+    """Of the first block only: the gate after each, (B, S, D)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,39 +76,15 @@ class SharedPrefix:
         if window > model.config.l_max:
             raise ValueError(f"{window:,} tokens; this model reads at most {model.config.l_max:,}")
         self._model = model
-        self._window = window
-        self._n_lookback = model.config.short_filter_order - 1
-        self._filters: list[tuple[Tensor, ...] | None] = [None] * model.config.n_layer
-        weight = model.lm_head.weight
-        n_filters = model.config.n_layer * (model.config.order - 1)
-        n_filter_bytes = n_filters * model.config.d_model * window * weight.element_size()
-        self._keeps_filters = n_filter_bytes <= _FILTER_BYTES
 
     @torch.inference_mode()
     def ref(self, token_ids_BL: Tensor, starts: Sequence[int]) -> tuple[Tensor, RefStates]:
         """Hidden states (B, L, D) of whole windows, and what ALT passes from `starts` need."""
-        first = min(starts)
-        x_BLD = self._model.embed_tokens(token_ids_BL)
-        layers = []
-        for number, block in enumerate(self._blocks()):
-            lookback = {
-                start: x_BLD[:, max(0, start - self._n_lookback) : start].clone()
-                for start in set(starts)
-            }
-            v_DBL, gates = self._gated(block.mixer, block.norm1(x_BLD))
-            ones_DBL = torch.ones_like(v_DBL)
-            read, gave = [], []
-            for filter_DL, gate_DBL in zip(self._filters_of(number), gates, strict=True):
-                read.append(v_DBL[..., first:].clone())
-                v_DBL = self._long_conv(block.mixer, v_DBL, filter_DL, ones_DBL)
-                gave.append(v_DBL[..., first:].clone())
-                v_DBL = v_DBL.mul_(gate_DBL)
-            del ones_DBL
-            kept = [gate_DBL[..., first:].clone() for gate_DBL in gates] if number == 0 else []
-            layers.append(_LayerStates(lookback, read, gave, kept))
-            x_BLD = self._finish(block, x_BLD, v_DBL)
-            del v_DBL, gates
-        return self._model.backbone.ln_f(x_BLD), RefStates(first, layers)
+        work = _RefPass(self._model, self._model.embed_tokens(token_ids_BL), starts)
+        for number, block in enumerate(self._blocks(), start=1):
+            work.apply(block, number=number, n_blocks=self._model.config.n_layer)
+        hidden_BLD = work.normed(self._model.backbone.ln_f)
+        return hidden_BLD, RefStates(min(starts), work.layers)
 
     @torch.inference_mode()
     def alt(
@@ -135,116 +104,154 @@ class SharedPrefix:
         """
         if start not in ref.layers[0].lookback:
             raise ValueError(f"the REF pass kept nothing for an ALT pass from {start}")
-        kept = slice(start - ref.first, None)
-        x_ASD = self._model.embed_tokens(token_ids_AS)
-        for number, (block, states) in enumerate(zip(self._blocks(), ref.layers, strict=True)):
-            before_AKD = states.lookback[start][rows_A]
-            read = [read_DBS[..., kept][:, rows_A] for read_DBS in states.read]
-            gave = [gave_DBS[..., kept][:, rows_A] for gave_DBS in states.gave]
-            if number == 0 and changed is not None:
-                gates = [gate_DBS[..., kept][:, rows_A] for gate_DBS in states.gates]
-                known = _LayerStates({}, read, gave, gates)
-                v_DAS = self._first_layer(block, before_AKD, x_ASD, known, changed)
+        before_AKD = ref.layers[0].lookback[start][rows_A]
+        x_AND = torch.cat([before_AKD, self._model.embed_tokens(token_ids_AS)], dim=1)
+        work = _AltPass(self._model, x_AND, ref, rows_A, start)
+        n_blocks = self._model.config.n_layer
+        for number, block in enumerate(self._blocks(), start=1):
+            if number == 1 and changed is not None:
+                work.apply_first(block, changed)
             else:
-                known = _LayerStates({}, read, gave, [])
-                v_DAS = self._layer(block, before_AKD, x_ASD, known, self._filters_of(number))
-            x_ASD = self._finish(block, x_ASD, v_DAS)
-        hidden_ASD: Tensor = self._model.backbone.ln_f(x_ASD)
-        return hidden_ASD
-
-    def _layer(
-        self,
-        block: Block,
-        before_AKD: Tensor,
-        x_ASD: Tensor,
-        ref: _LayerStates,
-        filters: Sequence[Tensor],
-    ) -> Tensor:
-        """The gated convolutions (D, A, S) of a suffix that differs from REF's anywhere."""
-        n_before = before_AKD.shape[1]
-        v_DAS, gates = self._gated(block.mixer, block.norm1(torch.cat([before_AKD, x_ASD], dim=1)))
-        v_DAS = v_DAS[..., n_before:]
-        for filter_DL, gate_DAS, read_DAS, gave_DAS in zip(
-            filters, gates, ref.read, ref.gave, strict=True
-        ):
-            gate_DAS = gate_DAS[..., n_before:].contiguous()
-            v_DAS = self._long_conv(block.mixer, v_DAS - read_DAS, filter_DL, gate_DAS)
-            v_DAS = v_DAS.addcmul_(gave_DAS, gate_DAS)
-        return v_DAS
-
-    def _first_layer(
-        self,
-        block: Block,
-        before_AKD: Tensor,
-        x_ASD: Tensor,
-        ref: _LayerStates,
-        changed: slice,
-    ) -> Tensor:
-        """As `_layer`, where inputs differ from REF's at the `changed` positions only."""
-        n_before, n_positions = before_AKD.shape[1], x_ASD.shape[1]
-        first, last = changed.start, min(changed.stop + self._n_lookback, n_positions)
-        x_AND = torch.cat([before_AKD, x_ASD[:, :last]], dim=1)
-        n_skipped = max(0, first + n_before - self._n_lookback)
-        seen_DAN, seen_gates = self._gated(block.mixer, block.norm1(x_AND[:, n_skipped:]))
-        seen = slice(first + n_before - n_skipped, None)
-        v_DAS = ref.read[0].clone()
-        v_DAS[..., first:last] = seen_DAN[..., seen]
-        stages = zip(self._filters_of(0), ref.read, ref.gave, ref.gates, seen_gates, strict=True)
-        for number, (filter_DL, read_DAS, gave_DAS, gate_DAS, seen_gate_DAN) in enumerate(stages):
-            gate_DAS[..., first:last] = seen_gate_DAN[..., seen]
-            if number == 0 and last - first <= _MAX_TAPS:
-                change_DAK = v_DAS[..., first:last] - read_DAS[..., first:last]
-                v_DAS = gave_DAS
-                v_DAS[..., first:] += _few_taps(change_DAK, filter_DL, n_positions - first)
-                v_DAS[..., first:last] += change_DAK * block.mixer.filter_fn.bias[:, None, None]
-                v_DAS = v_DAS.mul_(gate_DAS)
-            else:
-                v_DAS = self._long_conv(block.mixer, v_DAS - read_DAS, filter_DL, gate_DAS)
-                v_DAS = v_DAS.addcmul_(gave_DAS, gate_DAS)
-        return v_DAS
+                work.apply(block, number=number, n_blocks=n_blocks)
+        return work.normed(self._model.backbone.ln_f)[:, before_AKD.shape[1] :]
 
     def _blocks(self) -> list[Block]:
         return [block for block in self._model.backbone.layers if isinstance(block, Block)]
 
-    def _gated(self, mixer: HyenaOperator, u_BLD: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        n_batch, n_positions, d_model = u_BLD.shape
-        proj_PN = mixer.project(u_BLD.reshape(-1, d_model), self._model.execution)
-        return short_conv_gate(
-            proj_PN.view(-1, n_batch, n_positions),
-            mixer.short_filter.weight[:, 0],
-            mixer.short_filter.bias,  # type: ignore[arg-type]
-            order=mixer.order,
-            kernels=self._model.execution.kernels,
-        )
 
-    def _long_conv(
-        self, mixer: HyenaOperator, v_DBL: Tensor, filter_DL: Tensor, gate_DBL: Tensor
-    ) -> Tensor:
-        return long_conv_gate(
-            v_DBL, filter_DL, mixer.filter_fn.bias, gate_DBL, kernels=self._model.execution.kernels
-        )
+class _Pass(Inference):
+    """A pass whose gates are all in memory at once, as they are kept or met with kept ones."""
 
-    def _finish(self, block: Block, x_BLD: Tensor, v_DBL: Tensor) -> Tensor:
-        """The rest of a block, from its gated convolutions to the residual stream after it."""
-        execution = self._model.execution
-        y_ND = linear(v_DBL.reshape(v_DBL.shape[0], -1).T, block.mixer.out_proj, execution)
-        x_BLD = x_BLD + y_ND.view(x_BLD.shape)
-        mlp_BLD: Tensor = block.mlp(block.norm2(x_BLD), execution)
-        return x_BLD + mlp_BLD
+    def __init__(self, model: HyenaDNA, x_BLD: Tensor) -> None:
+        super().__init__(model.execution, model.backbone.derived, x_BLD)
+        self._model = model
 
-    def _filters_of(self, number: int) -> tuple[Tensor, ...]:
-        kept = self._filters[number]
-        if kept is None:
-            kept = self._blocks()[number].mixer.filter_fn(self._window)
-            if self._keeps_filters:
-                self._filters[number] = kept
-        return kept
+    def project(self, block: Block, *, number: int) -> list[Tensor]:
+        """Fill the gated input of the first long convolution; the gates (B, L, D) after each."""
+        n_batch, n_positions, d_model = self._x_BLD.shape
+        n_gates = block.mixer.order - 1
+        gates_BLG = self._empty(n_batch, n_positions, n_gates * d_model)
+        self._mix(block, slice(0, d_model), gates_BLG, number=number)
+        return list(gates_BLG.split(d_model, dim=-1))
+
+    def convolve(self, block: Block, filters: Spectra | Taps) -> None:
+        """A long convolution of what is gated, in place, with its skip term and without a gate."""
+        long_conv_gate(
+            self._gated_BLD.permute(2, 0, 1), filters, block.mixer.filter_fn.bias,
+            kernels=self._kernels, in_place=True,
+        )  # fmt: skip
+
+    def filters(self, block: Block, *, number: int) -> Sequence[Spectra | Taps]:
+        """The filters of a block, in the order of their use."""
+        n_blocks = self._model.config.n_layer
+        return self._filters(block.mixer.filter_fn, number=number, n_blocks=n_blocks)
+
+    @property
+    def gated(self) -> Tensor:
+        """What a long convolution reads or gave."""
+        return self._gated_BLD
 
 
-def _few_taps(change_DAK: Tensor, filter_DL: Tensor, n_positions: int) -> Tensor:
-    """The first `n_positions` of a causal convolution of K inputs: (D, A, S)."""
-    n_taps = change_DAK.shape[-1]
-    padded_DP = F.pad(filter_DL[:, :n_positions], (n_taps - 1, 0))
-    # Row k of a channel is its filter, delayed so as to meet input K - 1 - k.
-    delayed_DKS = padded_DP.unfold(1, n_positions, 1)
-    return change_DAK.flip(-1) @ delayed_DKS
+class _RefPass(_Pass):
+    """A plain pass that keeps what ALT passes need."""
+
+    def __init__(self, model: HyenaDNA, x_BLD: Tensor, starts: Sequence[int]) -> None:
+        super().__init__(model, x_BLD)
+        self._starts = set(starts)
+        self.layers: list[_LayerStates] = []
+
+    def apply(self, block: Block, *, number: int, n_blocks: int) -> None:
+        """Carry the residual stream through a block, and add what is kept of it to `layers`."""
+        kept = slice(min(self._starts), None)
+        n_lookback = self._model.config.short_filter_order - 1
+        lookback = {
+            start: self._x_BLD[:, max(0, start - n_lookback) : start].clone()
+            for start in self._starts
+        }
+        gates = self.project(block, number=number)
+        read, gave = [], []
+        for filters, gate_BLD in zip(self.filters(block, number=number), gates, strict=True):
+            read.append(self._gated_BLD[:, kept].clone())
+            self.convolve(block, filters)
+            gave.append(self._gated_BLD[:, kept].clone())
+            self._gated_BLD *= gate_BLD
+        kept_gates = [gate_BLD[:, kept].clone() for gate_BLD in gates] if number == 1 else []
+        self.layers.append(_LayerStates(lookback, read, gave, kept_gates))
+        self._finish(block, number=number)
+
+
+class _AltPass(_Pass):
+    """A pass over suffixes, behind the few rows that the short convolution looks back at."""
+
+    def __init__(
+        self, model: HyenaDNA, x_AND: Tensor, ref: RefStates, rows_A: Tensor, start: int
+    ) -> None:
+        super().__init__(model, x_AND)
+        self._layers = ref.layers
+        self._rows_A, self._rows = rows_A, rows_A.tolist()
+        self._start = start
+        self._kept = slice(start - ref.first, None)
+        self._n_before = ref.layers[0].lookback[start].shape[1]
+
+    def apply(self, block: Block, *, number: int, n_blocks: int) -> None:
+        """Carry the suffixes through a block."""
+        ref, n_before = self._layers[number - 1], self._n_before
+        self._x_BLD[:, :n_before] = ref.lookback[self._start][self._rows_A]
+        gates = self.project(block, number=number)
+        self._add_to_ref(block, gates, number=number, is_change=False)
+        self._finish(block, number=number)
+
+    def apply_first(self, block: Block, changed: slice) -> None:
+        """As `apply` of the first block, where tokens differ at the `changed` positions only."""
+        ref, n_before = self._layers[0], self._n_before
+        n_lookback = self._model.config.short_filter_order - 1
+        n_positions = self._x_BLD.shape[1] - n_before
+        first, last = changed.start, min(changed.stop + n_lookback, n_positions)
+        n_skipped = max(0, first + n_before - n_lookback)
+        seen = slice(first + n_before - n_skipped, None)
+        part = _Pass(self._model, self._x_BLD[:, n_skipped : last + n_before].clone())
+        part_gates = part.project(block, number=1)
+        self._gated_BLD.zero_()
+        inside = slice(first + n_before, last + n_before)
+        gates = [torch.empty_like(self._x_BLD) for _ in part_gates]
+
+        def meet(allele: int) -> None:
+            row = self._rows[allele]
+            known = ref.read[0][row, self._kept][first:last]
+            torch.sub(part.gated[allele, seen], known, out=self._gated_BLD[allele, inside])
+            for gate_AND, kept_BSD, part_AND in zip(gates, ref.gates, part_gates, strict=True):
+                gate_AND[allele, n_before:] = kept_BSD[row, self._kept]
+                gate_AND[allele, inside] = part_AND[allele, seen]
+
+        self._for_each(meet, range(len(self._rows)))
+        self._add_to_ref(block, gates, number=1, is_change=True)
+        self._finish(block, number=1)
+
+    def _add_to_ref(
+        self, block: Block, gates: list[Tensor], *, number: int, is_change: bool
+    ) -> None:
+        """Convolve how what is gated differs from REF's, and add what REF's convolutions gave.
+
+        `is_change`: what is gated is that difference already.
+        """
+        ref, n_before = self._layers[number - 1], self._n_before
+        stages = zip(
+            self.filters(block, number=number), ref.read, ref.gave, gates, strict=True
+        )  # fmt: skip
+        for stage, (filters, read_BSD, gave_BSD, gate_AND) in enumerate(stages):
+            # Each allele by itself: its rows stay in the cache, and REF's are not copied.
+            if stage > 0 or not is_change:
+                self._gated_BLD[:, :n_before] = 0
+
+                def subtract(allele: int, read_BSD: Tensor = read_BSD) -> None:
+                    self._gated_BLD[allele, n_before:] -= read_BSD[self._rows[allele], self._kept]
+
+                self._for_each(subtract, range(len(self._rows)))
+            self.convolve(block, filters)
+
+            def add(allele: int, gave_BSD: Tensor = gave_BSD, gate_AND: Tensor = gate_AND) -> None:
+                suffix_SD = self._gated_BLD[allele, n_before:]
+                suffix_SD += gave_BSD[self._rows[allele], self._kept]
+                suffix_SD *= gate_AND[allele, n_before:]
+
+            self._for_each(add, range(len(self._rows)))
