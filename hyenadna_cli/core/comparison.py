@@ -182,6 +182,7 @@ def run(
     if world.is_main:
         _put_best_seed_in_place(experiment)
         write_comparison(read_runs(experiment.runs()), experiment.output)
+    world.wait()
 
 
 def _run_network(

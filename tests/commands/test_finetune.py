@@ -16,6 +16,10 @@ import pytest
 import safetensors.torch
 import torch
 
+from hyenadna_cli.core import checkpoint
+from hyenadna_cli.core.config import ModelConfig
+from hyenadna_cli.core.model import HyenaDNA
+
 TABLE = Path(__file__).parent.parent.parent / "test_data" / "labelled.csv"
 FAST = ("--device", "cpu", "--threads", "1", "--epochs", "3", "--batch-size", "16", "-q")
 
@@ -440,6 +444,28 @@ class TestProbeOnEmbeddings:
 
         assert code == 3
         assert "'nobody' is not in e.h5ad" in err
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one(hyenadna, tmp_path):
+    """Data parallelism: the processes share each step's batch and each evaluation."""
+    config = ModelConfig(d_model=16, n_layer=2, d_inner=64, l_max=258, embed_dropout=0.0)
+    (tmp_path / "model").mkdir()
+    checkpoint.save(HyenaDNA(config), tmp_path / "model")
+    asked = (
+        "--dropout", "0", "--compare", "kmer", "--data", TABLE, "-m", tmp_path / "model", *FAST,
+    )  # fmt: skip
+    assert hyenadna("finetune", *asked, "-o", tmp_path / "one").code == 0
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    command = [*launcher, "-m", "hyenadna_cli", "finetune", *asked, "-o", tmp_path / "two"]
+    subprocess.run([str(part) for part in command], check=True, capture_output=True)
+
+    one, two = (
+        [float(row["p_island"]) for row in tsv(tmp_path / name / "predictions.tsv")]
+        for name in ("one", "two")
+    )
+    # The gradients are summed in another order; the difference grows with the steps.
+    np.testing.assert_allclose(two, one, atol=0.01)
 
 
 @pytest.mark.slow
