@@ -22,8 +22,8 @@ from hyenadna_cli.errors import UsageError
 COLUMNS = (
     "implementation", "kernels", "dtype", "pass", "n_layer", "d_model", "length", "batch",
     "status", "n_passes", "seconds", "seconds_min", "seconds_max", "bases_per_second", "peak_mb",
-    "times_faster_than_plain", "memory_of_plain", "times_faster_than_attention", "difference",
-    "share_of_floor", "share_of_bandwidth", "note",
+    "start_mb", "times_faster_than_plain", "memory_of_plain", "times_faster_than_attention",
+    "difference", "share_of_floor", "share_of_bandwidth", "note",
 )  # fmt: skip
 PICTURES = (".png", ".svg", ".pdf")
 
@@ -50,7 +50,7 @@ def table(rows: Sequence[Row], floor: Floor | None) -> list[tuple[Cell, ...]]:
 
 
 def extrapolated(rows: Sequence[Row], length: int) -> list[Row]:
-    """A row at `length` for every variant that was measured at shorter lengths, but not there.
+    """A row at `length` for every variant measured at two shorter lengths or more, but not there.
 
     Time in proportion from the longest; of attention a L + b L^2 through the two longest. Memory on
     a line through the two longest. The formula is the row's note.
@@ -58,10 +58,9 @@ def extrapolated(rows: Sequence[Row], length: int) -> list[Row]:
     found = []
     for family in _families(rows):
         longest = family[-1]
-        is_attention = longest.variant.implementation == "attention"
-        if longest.workload.length >= length or (is_attention and len(family) < 2):
+        if longest.workload.length >= length or len(family) < 2:
             continue
-        seconds, note = _formula(family[-2:], length)
+        seconds, note = _formula(family[-2], longest, length)
         found.append(
             Row(
                 workload=dataclasses.replace(longest.workload, length=length),
@@ -69,7 +68,7 @@ def extrapolated(rows: Sequence[Row], length: int) -> list[Row]:
                 status="EXTRAPOLATED",
                 kernels=longest.kernels,
                 seconds=seconds,
-                peak_bytes=_peak_on_a_line(family[-2:], length),
+                peak_bytes=_peak_on_a_line(family[-2], longest, length),
                 note=note,
             )
         )
@@ -176,6 +175,7 @@ def _cells(row: Row, rows: Sequence[Row], floor: Floor | None) -> tuple[Cell, ..
         row.seconds_max,
         work.length * work.batch / row.seconds if row.seconds else None,
         row.peak_bytes / 1e6 if row.peak_bytes else None,
+        row.start_bytes / 1e6 if row.start_bytes else None,
         _ratio(plain, row),
         row.peak_bytes / plain.peak_bytes
         if plain and row.peak_bytes and plain.peak_bytes
@@ -257,15 +257,12 @@ def _crossing(ours: Sequence[Row], theirs: Sequence[Row], quantity: Quantity) ->
     return math.exp(points[0][0])
 
 
-def _formula(longest_two: Sequence[Row], length: int) -> tuple[float, str]:
+def _formula(shorter: Row, longest: Row, length: int) -> tuple[float, str]:
     """Seconds at `length`, and how they were come by."""
-    longest = longest_two[-1]
-    l1 = longest.workload.length
+    l0, l1 = shorter.workload.length, longest.workload.length
     linear = _known(longest.seconds) / l1
     if longest.variant.implementation != "attention":
         return linear * length, f"t = {linear:.3g} s x L, from L = {l1:,}"
-    shorter = longest_two[0]
-    l0 = shorter.workload.length
     # t / L = a + b L, a line through two points; a negative a is noise.
     slope = max(0.0, (linear - _known(shorter.seconds) / l0) / (l1 - l0))
     start = linear - slope * l1
@@ -275,10 +272,9 @@ def _formula(longest_two: Sequence[Row], length: int) -> tuple[float, str]:
     return start * length + slope * length**2, note
 
 
-def _peak_on_a_line(longest_two: Sequence[Row], length: int) -> int | None:
-    if len(longest_two) < 2:
-        return None
-    (l0, m0), (l1, m1) = ((row.workload.length, _known(row.peak_bytes)) for row in longest_two)
+def _peak_on_a_line(shorter: Row, longest: Row, length: int) -> int:
+    l0, l1 = shorter.workload.length, longest.workload.length
+    m0, m1 = _known(shorter.peak_bytes), _known(longest.peak_bytes)
     return round(m1 + (m1 - m0) * (length - l1) / (l1 - l0))
 
 

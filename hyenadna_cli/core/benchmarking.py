@@ -100,6 +100,8 @@ class Row:
     seconds_max: float | None = None
     peak_bytes: int | None = None
     """Of the process on a CPU, libraries included; of the allocator on a GPU."""
+    start_bytes: int | None = None
+    """The same before the first pass: libraries, compiled code, weights."""
     difference: float | None = None
     """From the plain formulation, relative root mean square: hidden states, or gradients."""
     floor_seconds: float | None = None
@@ -115,6 +117,7 @@ class _Measured:
     process: MeasuredProcess
     kernels: str
     note: str
+    start_bytes: int
     first_seconds: float
     """Of the pass that warmed up."""
     sample: Sample
@@ -187,8 +190,9 @@ class Benchmark:
         limit = self._settings.max_seconds
         sample, seconds = _sample(process, work.length, folder, timeout=limit)
         measured = _Measured(
-            variant, process, prepared["kernels"], prepared["note"], seconds, sample
-        )
+            variant, process, prepared["kernels"], prepared["note"], prepared["start_bytes"],
+            seconds, sample,
+        )  # fmt: skip
         self._seen[_family(work, variant)] = (work, seconds)
         if 2 * seconds > limit:
             measured.turns.append([seconds])
@@ -256,6 +260,7 @@ class Benchmark:
             seconds_min=min(medians),
             seconds_max=max(medians),
             peak_bytes=measured.peak_bytes,
+            start_bytes=measured.start_bytes,
             difference=measured.difference,
             floor_seconds=floor.seconds(work, variant.dtype) if floor and is_hyena else None,
             note=measured.note,

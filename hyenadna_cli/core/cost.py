@@ -14,6 +14,12 @@ from hyenadna_cli.core.config import ModelConfig
 
 _FP32_BYTES = 4
 
+# What core.inference keeps: gates up to a size, but at least those of so many channels; spectra of
+# all filters up to a size, else of groups of channels at a time; projections and MLP of a tile.
+_GATE_BYTES, _GATE_CHANNELS = 256 << 20, 64
+_SPECTRA_BYTES, _GROUP_CHANNELS = 512 << 20, 16
+_TILE_BYTES = 32 << 20
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -84,11 +90,19 @@ def attention_matmul_flops(config: ModelConfig, *, n_windows: int, n_tokens: int
 
 
 def forward_bytes(config: ModelConfig, *, n_windows: int, n_tokens: int, n_layers: int) -> int:
-    """About how many bytes a forward pass of `n_windows` x `n_tokens` needs, in float32.
+    """About how many bytes a forward pass of `n_windows` x `n_tokens` needs; docs/performance.md.
 
-    The residual stream, its norm, the projections and the gates exist at once; the taps of the
-    filters and the features they are computed from once for all windows.
+    The residual stream, the gated input of the long convolution, its gates for a block of channels,
+    and a copy of each further layer that is kept; for all windows together the spectra of the
+    filters and what they are made from. Weights and libraries are not included.
     """
-    per_position = config.d_model * (2 * config.order + 4 + n_layers)
-    per_tap = config.d_model * config.order + 2 * config.filter_order
-    return 4 * n_tokens * (n_windows * per_position + per_tap)
+    stream = _FP32_BYTES * n_windows * n_tokens * config.d_model
+    n_filters = config.order - 1
+    gates = min(stream * n_filters, max(_GATE_BYTES, stream * n_filters * _GATE_CHANNELS
+                                        // config.d_model))  # fmt: skip
+    spectra = 2 * _FP32_BYTES * n_tokens * config.d_model * n_filters * config.n_layer
+    if spectra > _SPECTRA_BYTES:
+        # Taps, window and a copy, spectrum and work, of two groups of channels at a time.
+        spectra = 2 * 7 * _FP32_BYTES * n_tokens * min(_GROUP_CHANNELS, config.d_model)
+    hidden = _FP32_BYTES * n_tokens * config.filter_order
+    return (1 + n_layers) * stream + gates + spectra + hidden + _TILE_BYTES

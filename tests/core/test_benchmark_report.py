@@ -123,8 +123,8 @@ def test_memory_is_carried_on_along_a_line():
     assert longer.peak_bytes == 1_200_000_000
 
 
-def test_attention_is_not_carried_on_from_one_length_nor_anything_to_a_measured_one():
-    rows = [row(ATTENTION, 10, 1.0), row(PLAIN, 10, 1.0), row(PLAIN, 20, 1.0)]
+def test_nothing_is_carried_on_from_one_length_or_to_a_length_that_was_measured():
+    rows = [row(OURS, 10, 1.0), row(PLAIN, 10, 1.0), row(PLAIN, 20, 1.0)]
 
     assert benchmark_report.extrapolated(rows, 20) == []
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -95,10 +97,13 @@ def test_a_worker_is_prepared_first_and_then_answers(tmp_path):
 def test_longer_inputs_are_expected_to_take_longer_and_more():
     ours = Variant(implementation="hyenadna", dtype="fp32")
     attention = Variant(implementation="attention", dtype="fp32")
-    longer = Workload(d_model=16, n_layer=2, length=3_000, batch=2)
+    shorter, longer = (
+        Workload(d_model=128, n_layer=2, length=length, batch=2) for length in (10_000, 100_000)
+    )
+    training = dataclasses.replace(longer, training=True)
 
-    assert scaled_seconds(1.0, WORK, longer, ours) == pytest.approx(10)
-    assert scaled_seconds(1.0, WORK, longer, attention) == pytest.approx(100)
+    assert scaled_seconds(1.0, shorter, longer, ours) == pytest.approx(10)
+    assert scaled_seconds(1.0, shorter, longer, attention) == pytest.approx(100)
     for variant in (ours, attention):
-        assert expected_bytes(longer, variant) > expected_bytes(WORK, variant)
-        assert expected_bytes(TRAINING, variant) > expected_bytes(WORK, variant)
+        assert expected_bytes(longer, variant) > expected_bytes(shorter, variant)
+        assert expected_bytes(training, variant) > expected_bytes(longer, variant)

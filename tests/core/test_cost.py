@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from hyenadna_cli.core.config import ModelConfig
-from hyenadna_cli.core.cost import attention_matmul_flops, forward_stages
+from hyenadna_cli.core.cost import attention_matmul_flops, forward_bytes, forward_stages
 
 CONFIG = ModelConfig(d_model=256, n_layer=8, d_inner=1_024, l_max=1_000_000)
 
@@ -57,3 +57,20 @@ def test_attention_costs_the_same_products_and_the_scores_on_top():
 
     assert flops(4_096) == hyena + 8 * 2 * 4_096**2 * 256
     assert flops(2 * 4_096) > 2 * flops(4_096)
+
+
+@pytest.mark.parametrize("n_tokens", [1_000, 32_768, 160_000, 1_000_000])
+@pytest.mark.parametrize("d_model", [128, 256])
+def test_memory_lies_between_two_and_five_streams(d_model, n_tokens):
+    """The residual and the gated input are whole; nothing of the MLP's width is."""
+    config = dataclasses.replace(CONFIG, d_model=d_model, d_inner=4 * d_model)
+    stream = 4 * n_tokens * d_model
+    fixed = (512 << 20) + (32 << 20)
+
+    n_bytes = forward_bytes(config, n_windows=1, n_tokens=n_tokens, n_layers=1)
+
+    assert 2 * stream < n_bytes < 5 * stream + fixed
+
+
+def test_a_million_bases_at_width_256_need_less_than_4_gb():
+    assert forward_bytes(CONFIG, n_windows=1, n_tokens=1_000_000, n_layers=1) < 3.7e9

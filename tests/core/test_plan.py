@@ -7,7 +7,8 @@ import torch
 
 from hyenadna_cli.core.batching import Batcher, BatchLimits
 from hyenadna_cli.core.config import ModelConfig
-from hyenadna_cli.core.plan import forward_bytes, plan_run
+from hyenadna_cli.core.cost import forward_bytes
+from hyenadna_cli.core.plan import plan_run
 from hyenadna_cli.core.windows import Tiling
 
 CONFIG = ModelConfig(d_model=16, n_layer=2, d_inner=64, l_max=1_024)
@@ -39,5 +40,5 @@ def test_memory_grows_with_windows_tokens_and_layers():
     small = forward_bytes(CONFIG, n_windows=1, n_tokens=100, n_layers=1)
 
     assert forward_bytes(CONFIG, n_windows=2, n_tokens=100, n_layers=1) > small
-    assert forward_bytes(CONFIG, n_windows=1, n_tokens=200, n_layers=1) == 2 * small
+    assert forward_bytes(CONFIG, n_windows=1, n_tokens=200, n_layers=1) > small
     assert forward_bytes(CONFIG, n_windows=1, n_tokens=100, n_layers=3) > small
