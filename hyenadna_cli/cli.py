@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import os
+import signal
 import sys
 import traceback
-from typing import Annotated
+from datetime import UTC, datetime
+from types import FrameType
+from typing import Annotated, Literal
 
 import typer
 
@@ -29,7 +33,11 @@ from hyenadna_cli.commands import (
     prompt_tune,
     score_variants,
 )
-from hyenadna_cli.errors import HyenaDNAError, OutputError
+from hyenadna_cli.errors import HyenaDNAError, InterruptedRunError, OutputError
+
+LogFormat = Literal["text", "json"]
+
+log = logging.getLogger(__name__)
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -72,8 +80,19 @@ def _root(
             "--version", help="Print the version.", callback=_print_version, is_eager=True
         ),
     ] = False,
+    log_format: Annotated[
+        LogFormat,
+        typer.Option(
+            "--log-format",
+            envvar="HYENADNA_LOG_FORMAT",
+            help="Of what is said on stderr; json: one object a line.",
+        ),
+    ] = "text",
 ) -> None:
     """Embed, score and learn DNA with HyenaDNA, at single-nucleotide resolution."""
+    if log_format == "json":
+        for handler in logging.getLogger().handlers:
+            handler.setFormatter(_JsonLines())
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -85,6 +104,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _run(arguments: list[str] | None) -> int:
+    before = {number: signal.signal(number, _end) for number in (signal.SIGTERM, signal.SIGUSR1)}
     try:
         code = app(args=arguments, prog_name="hyenadna", standalone_mode=False)
         return code if isinstance(code, int) else 0
@@ -103,6 +123,14 @@ def _run(arguments: list[str] | None) -> int:
         if isinstance(error, OSError) and error.errno in _NO_ROOM:
             return _report(f"standard output: {error.strerror}", OutputError.exit_code)
         return _report(f"internal error: {type(error).__name__}: {error} (-v shows where)", 1)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end(number: int, _: FrameType | None) -> None:
+    """Clean up as after an error; where there is more to keep, commands catch the signal."""
+    raise InterruptedRunError(f"stopped by {signal.Signals(number).name}", exit_code=143)
 
 
 def _flushed(exit_code: int) -> int:
@@ -119,5 +147,19 @@ def _flushed(exit_code: int) -> int:
 def _report(problem: object, exit_code: int) -> int:
     if logging.getLogger().isEnabledFor(logging.DEBUG):
         traceback.print_exc()
-    typer.echo(f"hyenadna: error: {problem}", err=True)
+    log.error("error: %s", problem, extra={"exit_code": exit_code})
     return exit_code
+
+
+class _JsonLines(logging.Formatter):
+    """A log record as one line of JSON: time (UTC), level, message, and the exit code of errors."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        entries = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "message": record.getMessage().removeprefix("error: "),
+        }
+        if (exit_code := getattr(record, "exit_code", None)) is not None:
+            entries["exit_code"] = exit_code
+        return json.dumps(entries, ensure_ascii=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -84,3 +85,15 @@ def test_an_internal_error_is_one_line_and_exit_1(hyenadna, monkeypatch):
     assert code == 1
     assert err.startswith("hyenadna: error: internal error: AttributeError")
     assert len(err.splitlines()) == 1
+
+
+def test_json_logs_are_one_object_a_line_errors_included(hyenadna, fasta_file, tiny_model):
+    fasta = fasta_file({"r": "ACGTRACGT"}, is_indexed=False)
+
+    done = hyenadna("--log-format", "json", "embed", "--fasta", fasta, "-m", tiny_model)
+    failed = hyenadna("--log-format", "json", "embed", "--fasta", "nothing.fa")
+
+    lines = [json.loads(line) for line in done.err.splitlines()]
+    assert [line["level"] for line in lines] == ["info", "info"]
+    assert "IUPAC" in lines[0]["message"]
+    assert json.loads(failed.err)["exit_code"] == 3

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 import typer
 
 from hyenadna_cli.commands._progress import track
+from hyenadna_cli.commands._stats import write_stats
 from hyenadna_cli.commands._stop import on_signals
 from hyenadna_cli.core import atomic
 from hyenadna_cli.errors import DeviceMemoryError, OutputError, SkippedRecordsError, UsageError
@@ -208,7 +209,7 @@ class Account:
                 "model": model.identity(),
                 "settings": made_by.settings,
             }
-            atomic.write_text(destination.stats, json.dumps(entries, indent=2) + "\n")
+            write_stats(destination.stats, entries)
         self._say(destination, seconds, letters, totals or {})
         if self.n_skipped and destination.strict:
             raise SkippedRecordsError(f"{self._skipped()} (--strict)")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from hyenadna_cli.core import atomic
+from hyenadna_cli.commands._stats import write_stats
 from hyenadna_cli.errors import SkippedRecordsError
 
 if TYPE_CHECKING:
@@ -99,7 +98,7 @@ class AlleleAccount:
                 "model": model.identity(),
                 "settings": made_by.settings,
             }
-            atomic.write_text(destination.stats, json.dumps(entries, indent=2) + "\n")
+            write_stats(destination.stats, entries)
         self._say(destination, seconds, letters)
         if self.n_scored < self.n_alleles and destination.strict:
             raise SkippedRecordsError(f"{self._skipped()} (--strict)")

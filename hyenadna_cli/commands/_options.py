@@ -208,7 +208,10 @@ DryRunOption = Annotated[
 ]
 StrictOption = Annotated[bool, typer.Option("--strict", help="Exit 5 when anything was skipped.")]
 StatsOption = Annotated[
-    Path | None, typer.Option("--stats", help="Write counts, times and settings as JSON.")
+    Path | None,
+    typer.Option(
+        "--stats", help="Write counts, times and settings as JSON; for MultiQC as X_mqc.json."
+    ),
 ]
 NoVersionOption = Annotated[
     bool,

@@ -96,6 +96,8 @@ def predict(
     threads: opt.ThreadsOption = None,
     force: opt.ForceOption = False,
     resume: opt.ResumeOption = False,
+    max_time: opt.MaxTimeOption = None,
+    tmp_dir: opt.TmpDirOption = None,
     shard: opt.ShardOption = None,
     dry_run: opt.DryRunOption = False,
     strict: opt.StrictOption = False,
@@ -124,7 +126,7 @@ def predict(
     n_windows = opt.parse_batch_size(batch_size)
     destination = Destination(
         output=output, force=force, resume=resume, shard=shard, stats=stats, strict=strict,
-        no_version=no_version,
+        no_version=no_version, max_seconds=max_time,
     )  # fmt: skip
     destination.check()
     request = ModelRequest(
@@ -167,21 +169,24 @@ def _run(
         return
     classifier = training.load_classifier(model)
     account = Account(command="classify-species predict", results=species_calls.RESULTS)
-    calls = species_calls.call_species(
-        classifier, source.read(selected), batcher=batcher, strand=strand, min_prob=min_prob
-    )
     columns = species_calls.COLUMNS
-    with TsvWriter(destination.output, columns=columns, overwrite=destination.force) as table:
-
-        def write(call: species_calls.SpeciesCall) -> None:
-            table.write_row(call.row())
-            account.add(call.name, call.status, call.length)
-
-        write_rows(
-            calls, write, destination=destination, n_bases=source.n_bases(selected),
-            label="classifying",
+    with destination.journal(made_by) as journal:
+        calls = species_calls.call_species(
+            classifier, source.read(selected), batcher=batcher, strand=strand, min_prob=min_prob,
+            journal=journal,
         )  # fmt: skip
-    account.close(destination, made_by, model=model, letters=source.letters)
+        overwrite = destination.force or journal.is_resumed
+        with TsvWriter(destination.output, columns=columns, overwrite=overwrite) as table:
+
+            def write(call: species_calls.SpeciesCall) -> None:
+                table.write_row(call.row())
+                account.add(call.name, call.status, call.length)
+
+            write_rows(
+                calls, write, destination=destination, n_bases=source.n_bases(selected),
+                label="classifying",
+            )  # fmt: skip
+        account.close(destination, made_by, model=model, letters=source.letters)
 
 
 def _print_plan(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 import time
@@ -13,6 +12,7 @@ import typer
 
 from hyenadna_cli.commands import _options as opt
 from hyenadna_cli.commands._progress import track
+from hyenadna_cli.commands._stats import write_stats
 from hyenadna_cli.commands._stop import on_signals
 from hyenadna_cli.core import atomic
 
@@ -80,6 +80,6 @@ def merge(
             "seconds": round(seconds, 3),
             "settings": made_by.settings,
         }
-        atomic.write_text(stats, json.dumps(entries, indent=2) + "\n")
+        write_stats(stats, entries)
     target = "" if output == "-" else f" -> {output}"
     log.info("merge: %s shards in %.1f s%s", f"{len(found.files):,}", seconds, target)

@@ -86,6 +86,8 @@ def predict(
     threads: opt.ThreadsOption = None,
     force: opt.ForceOption = False,
     resume: opt.ResumeOption = False,
+    max_time: opt.MaxTimeOption = None,
+    tmp_dir: opt.TmpDirOption = None,
     shard: opt.ShardOption = None,
     dry_run: opt.DryRunOption = False,
     strict: opt.StrictOption = False,
@@ -114,7 +116,7 @@ def predict(
     chosen_strand = strand or ("+" if data is None and bed is None else "bed")
     destination = Destination(
         output=output, force=force, resume=resume, shard=shard, stats=stats, strict=strict,
-        no_version=no_version,
+        no_version=no_version, max_seconds=max_time,
     )  # fmt: skip
     destination.check()
     windowing = Windowing(window, stride, "none", opt.parse_batch_size(batch_size))
@@ -218,17 +220,21 @@ def _run(
         return
     config, account = classifier.config, Account(command="predict")
     kept: list[Prediction] = []
-    batches = predict(classifier, source.read(selected), batcher=batcher, strand=strand)
     columns = _columns(config)
-    with TsvWriter(destination.output, columns=columns, overwrite=destination.force) as table:
-        write = _writer(table, account, config, kept=None if metrics is None else kept)
-        write_rows(
-            batches, write, destination=destination, n_bases=source.n_bases(selected),
-            label="predicting",
-        )  # fmt: skip
-    if metrics is not None:
-        _write_metrics(metrics, kept, source, config)
-    account.close(destination, made_by, model=chosen, letters=source.letters)
+    with destination.journal(made_by) as journal:
+        batches = predict(
+            classifier, source.read(selected), batcher=batcher, strand=strand, journal=journal
+        )
+        overwrite = destination.force or journal.is_resumed
+        with TsvWriter(destination.output, columns=columns, overwrite=overwrite) as table:
+            write = _writer(table, account, config, kept=None if metrics is None else kept)
+            write_rows(
+                batches, write, destination=destination, n_bases=source.n_bases(selected),
+                label="predicting",
+            )  # fmt: skip
+        if metrics is not None:
+            _write_metrics(metrics, kept, source, config)
+        account.close(destination, made_by, model=chosen, letters=source.letters)
 
 
 def _columns(config: HeadConfig) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from hyenadna_cli.core.batching import Batch, Batcher, Done, Readings
 from hyenadna_cli.core.config import HeadConfig, Task
 from hyenadna_cli.core.distributed import World
 from hyenadna_cli.core.heads import NOT_LABELLED, Answers
+from hyenadna_cli.core.journal import NO_JOURNAL, Journal
 from hyenadna_cli.core.labelled import LabelledRows
 from hyenadna_cli.core.metrics import Metrics, evaluate
 from hyenadna_cli.core.records import Record, StrandChoice, strand_label
@@ -56,6 +57,7 @@ def predict(
     *,
     batcher: Batcher,
     strand: StrandChoice = "+",
+    journal: Journal = NO_JOURNAL,
 ) -> Iterator[Done[Prediction]]:
     """Answer a stream of records: one `Done` a batch, with the rows at the end of each block.
 
@@ -70,9 +72,14 @@ def predict(
         work: _Means | _Bases = (_Bases if is_token else _Means)(
             readings, n_outputs=classifier.config.n_outputs
         )
-        for batch, values in batcher.run(readings.token_ids, compute):
-            work.add(batch, values)
-            yield Done(batch.windows.n_new_bases / readings.n_strands, [])
+        if journal.has_block:
+            journal.recall(*work.numbers)
+            yield Done(float(sum(len(record.sequence) for record in block)), [])
+        else:
+            for batch, values in batcher.run(readings.token_ids, compute):
+                work.add(batch, values)
+                yield Done(batch.windows.n_new_bases / readings.n_strands, [])
+            journal.keep(*work.numbers)
         rows = [
             Prediction(
                 record,
@@ -156,6 +163,11 @@ class _Means:
         self._sums_RC = np.zeros((len(readings.token_ids), n_outputs))
         self._weights_R = np.zeros(len(readings.token_ids))
 
+    @property
+    def numbers(self) -> list[Array]:
+        """All that windows have brought so far."""
+        return [self._sums_RC, self._weights_R]
+
     def add(self, batch: Batch, values_BC: Array) -> None:
         lengths_B = batch.windows.lengths
         np.add.at(self._sums_RC, batch.windows.readings, lengths_B[:, None] * values_BC)
@@ -174,6 +186,11 @@ class _Bases:
     def __init__(self, readings: Readings, *, n_outputs: int) -> None:
         self.readings = readings
         self._values = [np.full((ids.size, n_outputs), np.nan) for ids in readings.token_ids]
+
+    @property
+    def numbers(self) -> list[Array]:
+        """All that windows have brought so far."""
+        return self._values
 
     def add(self, batch: Batch, values_BLC: Array) -> None:
         for row, (reading, start, end, new) in enumerate(batch.windows):

@@ -19,6 +19,7 @@ import numpy as np
 from hyenadna_cli.core.batching import Batcher, Done
 from hyenadna_cli.core.classification import Prediction, predict
 from hyenadna_cli.core.heads import SequenceClassifier
+from hyenadna_cli.core.journal import NO_JOURNAL, Journal
 from hyenadna_cli.core.records import Record, StrandChoice
 from hyenadna_cli.core.sequence import n_fraction
 from hyenadna_cli.core.species import UNCLASSIFIED
@@ -58,10 +59,12 @@ def call_species(
     batcher: Batcher,
     strand: StrandChoice = "+",
     min_prob: float = 0.0,
+    journal: Journal = NO_JOURNAL,
 ) -> Iterator[Done[SpeciesCall]]:
     """Classify a stream of records: one `Done` a batch, with the rows at the end of each block."""
     names = classifier.config.label_names
-    for done in predict(classifier, records, batcher=batcher, strand=strand):
+    answers = predict(classifier, records, batcher=batcher, strand=strand, journal=journal)
+    for done in answers:
         yield Done(done.n_bases, [_call(row, names, min_prob) for row in done.rows])
 
 

@@ -20,6 +20,7 @@ CASES = {
     "scored.vcf.gz": ("score-variants", "-W"),
     "scored.bcf": ("score-variants",),
     "scored.tsv": ("score-variants", "--scores", "site"),
+    "classes.tsv": ("predict", "--strand", "both", "--batch-size", "2"),
     "snvs.tsv": ("mutagenize",),
     "snvs.bedgraph": ("mutagenize", "--full", "--layout", "centred"),
 }
@@ -45,6 +46,7 @@ def inputs(fasta_file, bed_file, vcf_file):
     return {
         "embed": regions,
         "perplexity": regions,
+        "predict": regions,
         "score-variants": (vcf, "--fasta", genome, *window),
         "mutagenize": ("--fasta", genome, "--region", "chr1:301-420", *window),
     }
@@ -72,10 +74,24 @@ def passes(monkeypatch):
 
 
 @pytest.fixture
-def run(hyenadna, tiny_model, inputs):
+def tiny_classifier(tiny_model, tmp_path):
+    from hyenadna_cli.core import checkpoint, heads
+    from hyenadna_cli.core.config import HeadConfig
+
+    model, _ = checkpoint.load(tiny_model)
+    config = HeadConfig(task="multiclass", label_names=("a", "b", "c"))
+    directory = tmp_path / "classifier"
+    directory.mkdir()
+    heads.save(heads.SequenceClassifier(model, config, width=16), directory)
+    return directory
+
+
+@pytest.fixture
+def run(hyenadna, tiny_model, tiny_classifier, inputs):
     def start(case, output, *more):
         command, *options = CASES[case]
-        model = ("-m", tiny_model, "--device", "cpu", "--threads", "1", "--no-version")
+        chosen = tiny_classifier if command == "predict" else tiny_model
+        model = ("-m", chosen, "--device", "cpu", "--threads", "1", "--no-version")
         return hyenadna(command, *inputs[command], *options, *model, "-o", output, *more)
 
     return start

@@ -1,0 +1,74 @@
+"""Wheel and sdist install into an empty environment and work: by the script of the images."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+def test_the_conda_recipe_asks_for_what_the_package_asks_for():
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    recipe = (REPOSITORY / "packaging" / "conda" / "meta.yaml").read_text()
+    run = set(re.findall(r"^    - (\S+ >=\S+)$", recipe.split("  run:\n")[1], re.MULTILINE))
+
+    # Conda's pytorch brings triton where it can be used.
+    wanted = {text.replace(">=", " >=") for text in project["dependencies"] if ";" not in text}
+    wanted = {text.replace("torch >=", "pytorch >=") for text in wanted}
+    assert run == wanted | {"python >=3.11"}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """Wheel and sdist; skips where the build backend is not installed."""
+    pytest.importorskip("hatchling", reason="pip install hatchling")
+    folder = tmp_path_factory.mktemp("dist")
+    build = "from hatchling import build; import sys; build.{}(sys.argv[1])"
+    for kind in ("build_wheel", "build_sdist"):
+        command = [sys.executable, "-c", build.format(kind), str(folder)]
+        subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True)
+    return folder
+
+
+def test_wheel_and_sdist_hold_the_program_and_its_model_and_nothing_else(built):
+    with zipfile.ZipFile(next(built.glob("*.whl"))) as archive:
+        wheel = archive.namelist()
+    with tarfile.open(next(built.glob("*.tar.gz"))) as archive:
+        sdist = archive.getnames()
+
+    assert "hyenadna_cli/models/builtin/model.safetensors" in wheel
+    assert {name.split("/")[0].removesuffix(".dist-info")[:12] for name in wheel} == {
+        "hyenadna_cli", "hyenadna-0.1",
+    }  # fmt: skip
+    assert any(name.endswith("packaging/install.sh") for name in sdist)
+    assert any(name.endswith("test_data/tiny.fa") for name in sdist)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["*.whl", "*.tar.gz"])
+def test_a_package_works_in_an_empty_environment(built, tmp_path, kind):
+    if os.environ.get("HYENADNA_TEST_INSTALL") is None:
+        pytest.skip("installs torch anew; set HYENADNA_TEST_INSTALL=1")
+    environment = tmp_path / "venv"
+    subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
+    path = f"{environment}/bin:/usr/bin:/bin"
+    package = next(built.glob(kind))
+
+    done = subprocess.run(
+        [str(REPOSITORY / "packaging" / "install.sh"), str(package)], check=False,
+        env={**os.environ, "PATH": path, "PIP_NO_EXTRA_INDEX": "1", "PYTHONPATH": ""},
+        capture_output=True, text=True,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "12 OK" in done.stderr
+    assert "hyenadna 0.1.0" in done.stdout
