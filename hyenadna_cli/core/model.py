@@ -23,7 +23,7 @@ from torch.utils.checkpoint import checkpoint
 from hyenadna_cli.core.config import ModelConfig
 from hyenadna_cli.core.derived import Derived
 from hyenadna_cli.core.inference import Inference
-from hyenadna_cli.ops.backend import Kernels
+from hyenadna_cli.ops.backend import Kernels, is_served
 from hyenadna_cli.ops.dense import dense
 from hyenadna_cli.ops.long_conv import long_conv_gate
 from hyenadna_cli.ops.short_conv import short_conv_gate
@@ -46,10 +46,18 @@ class Execution:
     recompute_blocks: bool = False
     """Gradient checkpointing: keep only the block boundaries, compute the rest again."""
 
+    def compiles(self, x: Tensor) -> bool:
+        """Whether compiled loops take rows like these."""
+        return self.kernels == "numba" and self.matmul_dtype is None and is_served(x)
+
 
 def linear(x_ND: Tensor, layer: nn.Linear, execution: Execution) -> Tensor:
     """A layer's matrix product in the precision that was chosen for them."""
     dtype = execution.matmul_dtype
+    if execution.compiles(x_ND):
+        from hyenadna_cli.ops import trained_rows
+
+        return trained_rows.linear(x_ND, layer.weight, layer.bias)
     if dtype is None:
         return F.linear(x_ND, layer.weight, layer.bias)
     return F.linear(x_ND.to(dtype), layer.weight.to(dtype), layer.bias.to(dtype))
@@ -206,8 +214,10 @@ class HyenaOperator(nn.Module):
         return y_ND.view(n_batch, n_positions, d_model)
 
     def project(self, u_ND: Tensor, execution: Execution) -> Tensor:
-        """in_proj straight into channels-first layout, without a transposed copy."""
+        """in_proj straight into the layout of the operators, without a transposed copy."""
         weight_PD, bias_P = self.in_proj.weight, self.in_proj.bias
+        if execution.compiles(u_ND):
+            return linear(u_ND, self.in_proj, execution).T
         if (dtype := execution.matmul_dtype) is None:
             return torch.addmm(bias_P[:, None], weight_PD, u_ND.T)
         proj_PN = torch.addmm(bias_P.to(dtype)[:, None], weight_PD.to(dtype), u_ND.to(dtype).T)
@@ -224,6 +234,14 @@ class MLP(nn.Module):
 
     def forward(self, x_BLD: Tensor, execution: Execution) -> Tensor:
         """Each position by itself."""
+        if execution.compiles(x_BLD):
+            from hyenadna_cli.ops import trained_rows
+
+            mlp_ND = trained_rows.gelu_mlp(
+                x_BLD.reshape(-1, x_BLD.shape[-1]),
+                self.fc1.weight, self.fc1.bias, self.fc2.weight, self.fc2.bias,
+            )  # fmt: skip
+            return mlp_ND.view(x_BLD.shape)
         if torch.is_grad_enabled():
             return self._rows(x_BLD, execution)
         flat_ND = x_BLD.reshape(-1, x_BLD.shape[-1])

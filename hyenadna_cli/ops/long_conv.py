@@ -218,6 +218,13 @@ class _LongConvGate(torch.autograd.Function):
     @staticmethod
     def backward(ctx: FunctionCtx, d_y_DBL: Tensor) -> tuple[Tensor | None, ...]:
         u_DBL, filter_DL, skip_D, gate_DBL = ctx.saved_tensors  # type: ignore[attr-defined]
+        if ctx.kernels == "numba" and is_served(u_DBL, skip_D):  # type: ignore[attr-defined]
+            from hyenadna_cli.ops import long_conv_numba
+
+            gate_DBL = None if gate_DBL is None else to_channels_last(gate_DBL)
+            u_DBL, d_y_DBL = to_channels_last(u_DBL), to_channels_last(d_y_DBL)
+            found = long_conv_numba.gradients(u_DBL, filter_DL, skip_D, gate_DBL, d_y_DBL)
+            return (*found, None)
         n_channels, n_batch, n_positions = u_DBL.shape
         n_points = fft_size(2 * n_positions - 1)
         d_u_DBL = torch.empty_like(u_DBL)

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -115,6 +116,32 @@ def convolve(
     workers.for_each(
         lambda task: convolve_group(*task), [(rows, part) for rows in groups for part in parts]
     )
+
+
+def gradients(
+    u_DBL: Tensor, filter_DL: Tensor, skip_D: Tensor, gate_DBL: Tensor | None, d_y_DBL: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """Of the inputs of `convolve`, from that of its output; spectra are computed again."""
+    n_channels, n_batch, n_positions = u_DBL.shape
+    plan = loops.plan(n_positions)
+    size = plan.n_points * POINT
+    d_u_DBL = torch.empty_like(u_DBL)
+    d_gate_DBL = None if gate_DBL is None else torch.empty_like(gate_DBL)
+    taps_D1L = to_channels_last(filter_DL[:, None])
+    d_taps_D1L, d_skip_D = torch.empty_like(taps_D1L), torch.zeros_like(skip_D)
+    signals = [_signal(x) for x in (gate_DBL, d_y_DBL, d_u_DBL, d_gate_DBL, d_taps_D1L)]
+    u, taps, skip, d_skip = _signal(u_DBL), _signal(taps_D1L), skip_D.detach().numpy(), d_skip_D
+
+    def run(group: int) -> None:
+        channel = group * LANES
+        width = min(LANES, n_channels - channel)
+        loops.adjoint(
+            plan, u, taps, skip, *signals, d_skip.numpy(), channel, width, n_batch, n_positions,
+            _scratch(plan), *(_buffer(name, size) for name in ("work", "y", "spectrum", "total")),
+        )  # fmt: skip
+
+    workers.for_each(run, range(-(-n_channels // LANES)))
+    return d_u_DBL, d_taps_D1L[:, 0], d_skip_D, d_gate_DBL
 
 
 def _by_columns(plan: Plan, loop: Callable[..., None], *arguments: object) -> None:

@@ -101,7 +101,7 @@ class _ShortConvGate(torch.autograd.Function):
         kernels: Kernels,
     ) -> tuple[Tensor, ...]:
         ctx.save_for_backward(proj_PBL, taps_PK, bias_P)
-        ctx.order = order  # type: ignore[attr-defined]
+        ctx.order, ctx.kernels = order, kernels  # type: ignore[attr-defined]
         n_blocks = order + 1
         if kernels == "numba" and is_served(proj_PBL, taps_PK, bias_P):
             from hyenadna_cli.ops import short_conv_numba
@@ -122,6 +122,16 @@ class _ShortConvGate(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor, None, None]:
         proj_PBL, taps_PK, bias_P = ctx.saved_tensors  # type: ignore[attr-defined]
         order: int = ctx.order  # type: ignore[attr-defined]
+        if ctx.kernels == "numba" and is_served(proj_PBL, taps_PK, bias_P):  # type: ignore[attr-defined]
+            from hyenadna_cli.ops import short_conv_numba
+
+            d_outputs = [to_channels_last(d) for d in (d_gated_DBL, *d_gates)]
+            # Rows without gaps, so that their gradients can have the same steps.
+            proj_BLP = proj_PBL.permute(1, 2, 0).contiguous()
+            found = short_conv_numba.gradients(
+                proj_BLP.permute(2, 0, 1), taps_PK, bias_P, d_outputs
+            )
+            return (*found, None, None)
         width = proj_PBL.shape[0] // (order + 1)
         n_positions, n_taps = proj_PBL.shape[-1], taps_PK.shape[1]
         d_proj_PBL = torch.empty_like(proj_PBL, memory_format=torch.contiguous_format)

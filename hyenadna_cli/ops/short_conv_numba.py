@@ -6,11 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from hyenadna_cli.ops import workers
 from hyenadna_cli.ops.channels_last import empty_channels_last, flat
-from hyenadna_cli.ops.compiled.short_conv import short_conv
+from hyenadna_cli.ops.compiled.lanes import LANES
+from hyenadna_cli.ops.compiled.short_conv import short_conv, short_conv_gradients
 
 _ROWS = 1_024
 """Positions of a task, more or less."""
@@ -54,3 +56,37 @@ def gate_part(
             proj, proj_batch_step, proj_step, taps, bias, block * width, other_channels, width,
             y, batch_step, step, 0, n_batch, first, first + n_positions,
         )  # fmt: skip
+
+
+def gradients(
+    proj_PBL: Tensor, taps_PK: Tensor, bias_P: Tensor, d_outputs: Sequence[Tensor]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Of the projections, taps and bias, from those of the outputs of `gated`."""
+    n_channels, n_batch, n_positions = proj_PBL.shape
+    order = len(d_outputs)
+    width = n_channels // (order + 1)
+    d_proj_PBL = torch.empty_like(proj_PBL)
+    d_taps_KP = taps_PK.new_zeros(taps_PK.shape[1], n_channels)
+    d_bias_P = torch.zeros_like(bias_P)
+    proj = flat(proj_PBL)
+    taps, bias = taps_PK.detach().numpy(), bias_P.detach().numpy()
+    d_proj, batch_step, step = flat(d_proj_PBL)
+    if (batch_step, step) != proj[1:]:
+        raise ValueError("projections with gaps between their rows")
+    d_taps, d_bias = d_taps_KP.view(-1).numpy(), d_bias_P.numpy()
+    # Block of channels, the block it was multiplied with, and which output came of it.
+    blocks = [(order, order - 1, 0), (order - 1, order, 0)]
+    blocks += [(index, -1, order - 1 - index) for index in range(order - 1)]
+
+    def run(task: tuple[int, int, int, int]) -> None:
+        block, other, output, channel = task
+        short_conv_gradients(
+            *proj, taps, bias, block * width + channel,
+            other * width + channel if other >= 0 else -1,
+            min(LANES, width - channel), *flat(d_outputs[output]), channel, n_batch, n_positions,
+            d_proj, d_taps, d_bias,
+        )  # fmt: skip
+
+    channels = range(0, width, LANES)
+    workers.for_each(run, [(*block, channel) for channel in channels for block in blocks])
+    return d_proj_PBL, d_taps_KP.T, d_bias_P

@@ -29,7 +29,7 @@ LANES = 16 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 8
 """Channels in a register: one of 64 bytes with AVX-512, else of 32 (two of 16 on ARM)."""
 
 _I16, _I32 = ir.IntType(16), ir.IntType(32)
-_REGISTER = ir.VectorType(ir.FloatType(), LANES)
+REGISTER = ir.VectorType(ir.FloatType(), LANES)
 _BITS = ir.VectorType(_I32, LANES)
 _HALF_BITS = ir.VectorType(_I16, LANES)
 _MASK = ir.VectorType(ir.IntType(1), LANES)
@@ -55,7 +55,7 @@ REAL, COMPLEX = Real(), Complex()
 @register_model(Real)
 class _RealModel(models.PrimitiveModel):
     def __init__(self, manager, type_):
-        super().__init__(manager, type_, _REGISTER)
+        super().__init__(manager, type_, REGISTER)
 
 
 @register_model(Complex)
@@ -73,7 +73,7 @@ def _constant(value: int) -> ir.Constant:
 
 
 def _broadcast(builder, scalar):
-    undefined = ir.Constant(_REGISTER, ir.Undefined)
+    undefined = ir.Constant(REGISTER, ir.Undefined)
     first = builder.insert_element(undefined, scalar, ir.Constant(_I32, 0))
     return builder.shuffle_vector(first, undefined, _constant(0))
 
@@ -206,14 +206,14 @@ def store_lanes(context, builder, array_type, array, index, value):
 
 def _pointer(context, builder, array_type, array, index):
     data = context.make_array(array_type)(context, builder, array).data
-    register = _HALF_BITS if array_type.dtype == types.int16 else _REGISTER
+    register = _HALF_BITS if array_type.dtype == types.int16 else REGISTER
     return builder.bitcast(builder.gep(data, [index]), register.as_pointer())
 
 
 def _widened(builder, value):
-    if value.type == _REGISTER:
+    if value.type == REGISTER:
         return value
-    return builder.bitcast(builder.shl(builder.zext(value, _BITS), _constant(16)), _REGISTER)
+    return builder.bitcast(builder.shl(builder.zext(value, _BITS), _constant(16)), REGISTER)
 
 
 def _narrowed(builder, value, array_type):
@@ -288,7 +288,7 @@ def _mode(array_type):
     """Bytes a value, LLVM's name of a register, and the register, of an array."""
     if array_type.dtype == types.int16:
         return 2, f"v{LANES}i16", _HALF_BITS
-    return 4, f"v{LANES}f32", _REGISTER
+    return 4, f"v{LANES}f32", REGISTER
 
 
 @intrinsic
@@ -298,7 +298,7 @@ def power_of_two(_, exponent):
     def generate(_context, builder, _signature, arguments):
         whole = builder.fptosi(arguments[0], _BITS)
         bits = builder.shl(builder.add(whole, _constant(127)), _constant(23))
-        return builder.bitcast(bits, _REGISTER)
+        return builder.bitcast(bits, REGISTER)
 
     return REAL(exponent), generate
 
@@ -308,7 +308,7 @@ def nearest(_, a):
     """The nearest whole number, ties to even."""
 
     def generate(_context, builder, _signature, arguments):
-        return _call(builder, f"rint.v{LANES}f32", _REGISTER, arguments)
+        return _call(builder, f"rint.v{LANES}f32", REGISTER, arguments)
 
     return REAL(a), generate
 
@@ -318,7 +318,7 @@ def square_root(_, a):
     """The square root, lane by lane."""
 
     def generate(_context, builder, _signature, arguments):
-        return _call(builder, f"sqrt.v{LANES}f32", _REGISTER, arguments)
+        return _call(builder, f"sqrt.v{LANES}f32", REGISTER, arguments)
 
     return REAL(a), generate
 

@@ -80,3 +80,24 @@ def gelu(x):
         store(x, at, _gelu(load(x, at)))
     if whole < x.size:
         store_some(x, whole, x.size - whole, _gelu(load_some(x, whole, x.size - whole)))
+
+
+@numba.njit
+def _gelu_slope(x):
+    """The derivative of `_gelu`."""
+    c = np.float32(2 * np.sqrt(2 / np.pi))
+    z = x * (x * x * (c * np.float32(0.044715)) + c)
+    one = splat(np.float32(1))
+    s = divide(one, exp(clip(z * np.float32(-1), np.float32(-40), np.float32(40))) + np.float32(1))
+    dz = x * x * (c * np.float32(3 * 0.044715)) + c
+    return s + x * s * (one - s) * dz
+
+
+@numba.njit(nogil=True, cache=True)
+def gelu_gradient(x, d_y):
+    """d_y to the gradient of GELU's input, and that input x to its output, both in place."""
+    for at in range(0, x.size, LANES):
+        width = min(LANES, x.size - at)
+        value = load_some(x, at, width)
+        store_some(d_y, at, width, load_some(d_y, at, width) * _gelu_slope(value))
+        store_some(x, at, width, _gelu(value))

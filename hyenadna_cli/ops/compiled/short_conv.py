@@ -9,17 +9,28 @@ from hyenadna_cli.ops.compiled.lanes import LANES, load, load_some, splat, store
 
 
 @numba.njit
-def _conv(data, row, step, position, channel, width, taps, bias, first_tap, n_taps):
+def _conv(data, row, step, position, channel, width, taps, bias, n_taps):
     """The convolution of LANES channels at one position; `row` is where its numbers begin."""
     value = bias
     for tap in range(max(n_taps - 1 - position, 0), n_taps):
         at = row - (n_taps - 1 - tap) * step + channel
-        factor = load_some(taps, first_tap + tap * LANES, LANES)
+        factor = load(taps, tap * LANES)
         if width == LANES:
             value = value + factor * load(data, at)
         else:
             value = value + factor * load_some(data, at, width)
     return value
+
+
+@numba.njit
+def _registers(taps_PK, first, width):
+    """The taps of a group of channels, a register each."""
+    n_taps = taps_PK.shape[1]
+    taps = np.zeros(n_taps * LANES, np.float32)
+    for lane in range(width):
+        for tap in range(n_taps):
+            taps[tap * LANES + lane] = taps_PK[first + lane, tap]
+    return taps
 
 
 @numba.njit(nogil=True, cache=True)
@@ -35,34 +46,77 @@ def short_conv(
     """
     n_taps = taps_PK.shape[1]
     has_other = other_channels >= 0
-    # Taps of a group of channels, each tap a register.
-    taps = np.zeros(2 * n_taps * LANES, np.float32)
     for group in range(0, n_channels, LANES):
         width = min(LANES, n_channels - group)
-        for lane in range(width):
-            for tap in range(n_taps):
-                taps[tap * LANES + lane] = taps_PK[channels + group + lane, tap]
-                if has_other:
-                    taps[(n_taps + tap) * LANES + lane] = taps_PK[
-                        other_channels + group + lane, tap
-                    ]
+        taps = _registers(taps_PK, channels + group, width)
         bias_1 = load_some(bias, channels + group, width)
-        bias_2 = (
-            load_some(bias, other_channels + group, width) if has_other else splat(np.float32(0))
-        )
+        other_taps, bias_2 = taps, bias_1
+        if has_other:
+            other_taps = _registers(taps_PK, other_channels + group, width)
+            bias_2 = load_some(bias, other_channels + group, width)
         for sequence in range(first_sequence, last_sequence):
             for position in range(first, last):
                 row = sequence * proj_batch_step + position * proj_step
                 value = _conv(
-                    proj, row, proj_step, position, channels + group, width, taps, bias_1, 0, n_taps
+                    proj, row, proj_step, position, channels + group, width, taps, bias_1, n_taps
                 )
                 if has_other:
                     value = value * _conv(
-                        proj, row, proj_step, position, other_channels + group, width, taps,
-                        bias_2, n_taps * LANES, n_taps,
+                        proj, row, proj_step, position, other_channels + group, width, other_taps,
+                        bias_2, n_taps,
                     )  # fmt: skip
                 at = sequence * out_batch_step + (position - first) * out_step + group
                 if width == LANES:
                     store(out, at, value)
                 else:
                     store_some(out, at, width, value)
+
+
+_CHUNK = 256
+"""Positions whose gradients are in the first cache at once."""
+
+
+@numba.njit(nogil=True, cache=True)
+def short_conv_gradients(
+    proj, proj_batch_step, proj_step, taps_PK, bias, channels, other_channels, width,
+    d_out, d_out_batch_step, d_out_step, d_channel, n_batch, n_positions, d_proj, d_taps, d_bias,
+):  # fmt: skip
+    """Gradients of up to LANES channels, from `channels` on, of what `short_conv` read.
+
+    From the gradient of its output, whose channels begin at `d_channel`. `d_proj` has the steps of
+    `proj`; `d_taps` is (K, P), flat. `other_channels` are constants here, or not there.
+    """
+    n_taps = taps_PK.shape[1]
+    has_other = other_channels >= 0
+    taps = _registers(taps_PK, channels, width)
+    other_taps = _registers(taps_PK, other_channels, width) if has_other else taps
+    other_bias = load_some(bias, other_channels, width) if has_other else splat(np.float32(0))
+    d_conv = np.empty((_CHUNK + n_taps) * LANES, np.float32)
+    for sequence in range(n_batch):
+        for start in range(0, n_positions, _CHUNK):
+            stop = min(start + _CHUNK, n_positions)
+            row, d_row = sequence * proj_batch_step, sequence * d_out_batch_step + d_channel
+            for t in range(start, min(stop + n_taps - 1, n_positions)):
+                value = load_some(d_out, d_row + t * d_out_step, width)
+                if has_other:
+                    value = value * _conv(
+                        proj, row + t * proj_step, proj_step, t, other_channels, width, other_taps,
+                        other_bias, n_taps,
+                    )  # fmt: skip
+                store(d_conv, (t - start) * LANES, value)
+            sums = load_some(d_bias, channels, width)
+            for t in range(start, stop):
+                value = splat(np.float32(0))
+                for j in range(min(n_taps, n_positions - t)):
+                    tap = load(taps, (n_taps - 1 - j) * LANES)
+                    value = value + tap * load(d_conv, (t + j - start) * LANES)
+                store_some(d_proj, row + t * proj_step + channels, width, value)
+                sums = sums + load(d_conv, (t - start) * LANES)
+            store_some(d_bias, channels, width, sums)
+            for j in range(n_taps):
+                at = (n_taps - 1 - j) * taps_PK.shape[0] + channels
+                sums = load_some(d_taps, at, width)
+                for t in range(max(start, j), stop):
+                    factor = load_some(proj, row + (t - j) * proj_step + channels, width)
+                    sums = sums + load(d_conv, (t - start) * LANES) * factor
+                store_some(d_taps, at, width, sums)

@@ -1,0 +1,64 @@
+"""Linear layers and the MLP in tiles have the values and gradients of their torch formulation."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+pytest.importorskip("numba")
+
+from hyenadna_cli.ops import trained_rows
+
+
+def tensors(*shapes: tuple[int, ...]) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return [torch.randn(shape, generator=generator, requires_grad=True) for shape in shapes]
+
+
+def compare(found, expected, inputs, exact_inputs):
+    torch.testing.assert_close(found, expected.float(), rtol=1e-4, atol=1e-4)
+    # Not centred: sums that cancel would be compared with what rounding leaves of them.
+    cotangent = torch.linspace(-1, 2, found.numel(), dtype=torch.float64).view_as(found)
+    gradients = torch.autograd.grad(found, inputs, cotangent.float())
+    of_definition = torch.autograd.grad(expected, exact_inputs, cotangent)
+    for gradient, wanted in zip(gradients, of_definition, strict=True):
+        assert (gradient - wanted).abs().max() < 1e-5 * wanted.abs().max()
+
+
+@pytest.mark.parametrize("n_rows", [1, 3, 129, 1300])
+@pytest.mark.parametrize("sizes", [(5, 7), (72, 70), (64, 128)], ids=str)
+def test_a_linear_layer(n_rows, sizes):
+    n_inputs, n_outputs = sizes
+    inputs = tensors((n_rows, n_inputs), (n_outputs, n_inputs), (n_outputs,))
+    exact = [tensor.detach().double().requires_grad_() for tensor in inputs]
+
+    compare(trained_rows.linear(*inputs), F.linear(*exact), inputs, exact)
+
+
+@pytest.mark.parametrize("n_rows", [1, 129, 1300])
+@pytest.mark.parametrize("sizes", [(5, 7), (16, 64), (72, 130)], ids=str)
+def test_the_mlp(n_rows, sizes):
+    width, inner = sizes
+    inputs = tensors((n_rows, width), (inner, width), (inner,), (width, inner), (width,))
+    exact = [tensor.detach().double().requires_grad_() for tensor in inputs]
+    x, fc1, bias1, fc2, bias2 = exact
+    expected = F.linear(F.gelu(F.linear(x, fc1, bias1), approximate="tanh"), fc2, bias2)
+
+    compare(trained_rows.gelu_mlp(*inputs), expected, inputs, exact)
+
+
+def test_threads_hardly_show():
+    inputs = tensors((1300, 64), (128, 64), (128,), (64, 128), (64,))
+    n_threads = torch.get_num_threads()
+    results = []
+    try:
+        for n in (1, 2):
+            torch.set_num_threads(n)
+            y = trained_rows.gelu_mlp(*inputs)
+            results.append([y, *torch.autograd.grad(y.square().sum(), inputs)])
+    finally:
+        torch.set_num_threads(n_threads)
+
+    for one, two in zip(*results, strict=True):
+        assert (one - two).abs().max() <= 1e-5 * one.abs().max()
