@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 
 import numpy as np
@@ -13,11 +14,12 @@ from hyenadna_cli.core.batching import BatchLimits
 from hyenadna_cli.core.config import ModelConfig
 from hyenadna_cli.core.coordinates import Interval
 from hyenadna_cli.core.io.fasta import Genome
-from hyenadna_cli.core.model import HyenaDNA
+from hyenadna_cli.core.model import Execution, HyenaDNA
 from hyenadna_cli.core.score_blocks import SCORES, ScoreSettings
 from hyenadna_cli.core.scoring import plan_passes, score
 from hyenadna_cli.core.sequence import reverse_complement
 from hyenadna_cli.core.variants import Centred, Grid, Variant, assess
+from hyenadna_cli.ops.backend import numba_problem
 
 N_BASES = 1_500
 AUTO = BatchLimits(max_tokens=4_096)
@@ -191,6 +193,20 @@ def test_a_shared_prefix_stays_within_rounding_in_float32(model, genome, layout)
     rounded = values(scored(model.float(), variants, genome, settings))
 
     # Up to 1,000 log-probabilities, each rounded to 24 bits in two passes.
+    np.testing.assert_allclose(rounded, exact, rtol=0, atol=1e-4)
+
+
+@pytest.mark.skipif(numba_problem() is not None, reason="the compiled loops cannot run here")
+@pytest.mark.parametrize("layout", [centred(257), Grid(window=1_000, min_context=125)])
+def test_compiled_loops_share_prefixes_too(model, genome, layout):
+    settings = settings_of(layout, max_n_fraction=1.0, **EVERYTHING)
+    variants = of_all_kinds(genome)
+    exact = values(scored(model.double(), variants, genome, settings))
+    compiled = copy.deepcopy(model).float()
+    compiled.execution = Execution(kernels="numba")
+
+    rounded = values(scored(compiled, variants, genome, settings))
+
     np.testing.assert_allclose(rounded, exact, rtol=0, atol=1e-4)
 
 
