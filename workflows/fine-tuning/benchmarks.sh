@@ -26,6 +26,13 @@ for set in "${@:-all}"; do
             --max-train-rows 2000 $full ;;
     prom_300_tata) run "$set" --data "$data/gue/prom/$set" --max-train-rows 1500 $full ;;
     prom_core_tata) run "$set" --data "$data/gue/prom/$set" $full ;;
+    prom_core_tata_2000)
+        run "$set" --data "$data/gue/prom/prom_core_tata" --max-train-rows 2000 --epochs 4 \
+            --patience 9 --backbone-lr-ratio 1 --compare scratch ;;
+    ienhancer_all)
+        run "$set" --data enhancer="$enhancers/enhancer.cv.txt" --data non="$enhancers/non.cv.txt" \
+            --test enhancer="$enhancers/enhancer.ind.txt" --test non="$enhancers/non.ind.txt" \
+            --probe --compare kmer ;;
     prom_core_notata)
         run "$set" --data "$data/gue/prom/$set" --probe --max-train-rows 4000 --compare kmer ;;
     human_* | demo_human_or_worm)
@@ -40,7 +47,7 @@ for set in "${@:-all}"; do
         run regression --data "$out/regression.tsv.gz" --pool max --no-rc-aug --epochs 6 --patience 9 \
             --compare none ;;
     all)
-        "$0" "$data" "$out" ienhancer prom_300_tata prom_core_tata prom_core_notata \
+        "$0" "$data" "$out" ienhancer ienhancer_all prom_300_tata prom_core_tata prom_core_tata_2000 prom_core_notata \
             human_nontata_promoters human_enhancers_ensembl human_ocr_ensembl \
             human_ensembl_regulatory demo_human_or_worm chromatin regression ;;
     *)
