@@ -32,6 +32,7 @@ from hyenadna_cli.core.io.labelled_tables import (
     Split,
     read_label_table,
 )
+from hyenadna_cli.core.io.streams import reads_once
 from hyenadna_cli.core.io.target_matrices import SUFFIXES as MATRIX_SUFFIXES
 from hyenadna_cli.core.io.target_matrices import read_target_matrix
 from hyenadna_cli.core.label_columns import Labelling, LabelTexts, infer, targets_of
@@ -48,6 +49,7 @@ _KNOWN_SUFFIXES = (
 _BED_LABEL = "name"
 _FIRST_KEPT_BED_COLUMN = 7
 _MOST_FILES_LISTED = 50
+_BESIDE_DATA = (".fai", ".gzi", ".csi", ".tbi", ".md", ".yaml", ".yml", ".json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,13 +316,21 @@ def _named_split(stem: str) -> Split | None:
 
 def _of_file_or_prefix(path: Path) -> dict[Split | None, list[LabelFile]]:
     if path.exists() or not path.parent.is_dir():
-        return {None: [LabelFile(path)]}
+        return {None: [LabelFile(_existing(path))]}
     found: dict[Split | None, list[LabelFile]] = {}
     for entry in _entries(path.parent):
         rest = _stem(entry).removeprefix(f"{path.name}.")
         if entry.name.startswith(f"{path.name}.") and rest in SPLIT_NAMES:
             found.setdefault(SPLIT_NAMES[rest], []).append(LabelFile(entry))
-    return found or {None: [LabelFile(path)]}
+    return found or {None: [LabelFile(_existing(path))]}
+
+
+def _existing(path: Path) -> Path:
+    if reads_once(path):
+        raise UsageError(f"{path}: labelled data are read more than once; give a file")
+    if not path.exists():
+        raise InputFileError(path, "no such file or directory")
+    return path
 
 
 def _of_classes(directory: Path) -> list[LabelFile]:
@@ -334,12 +344,18 @@ def _of_classes(directory: Path) -> list[LabelFile]:
 
 
 def _inside(path: Path) -> list[Path]:
-    return [entry for entry in _entries(path) if entry.is_file()] if path.is_dir() else [path]
+    if path.is_dir():
+        return [entry for entry in _entries(path) if entry.is_file()]
+    return [_existing(path)]
 
 
 def _entries(directory: Path) -> list[Path]:
-    """In sorted order: that of the file system differs between machines."""
-    return sorted(path for path in directory.iterdir() if not path.name.startswith("."))
+    """What may hold data, in sorted order: that of the file system differs between machines."""
+    return sorted(
+        path
+        for path in directory.iterdir()
+        if not path.name.startswith(".") and path.suffix.lower() not in _BESIDE_DATA
+    )
 
 
 def _suffix(path: Path) -> str:

@@ -11,7 +11,7 @@ from hyenadna_cli.core.io.fasta import Genome
 from hyenadna_cli.core.labelled import LabelledData
 from hyenadna_cli.core.labelled_files import Reading, read_labelled
 from hyenadna_cli.core.sequence import LetterCounts
-from hyenadna_cli.errors import HyenaDNAError, InputFileError, UsageError
+from hyenadna_cli.errors import InputFileError, UsageError
 from tests.conftest import FileBuilder
 
 
@@ -254,9 +254,27 @@ def test_chromatin_tables_count_contigs_from_zero(
         assert rows.targets.dtype == np.uint8  # type: ignore[union-attr]
 
 
-def test_no_file_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(HyenaDNAError, match="no such file"):
-        read(tmp_path / "nothing.csv")
+@pytest.mark.parametrize("name", ["nothing.csv", "nothing.h5", "a=nothing.fa", "nowhere/x.csv"])
+def test_no_file_is_an_error(tmp_path: Path, name: str) -> None:
+    label, _, file = name.rpartition("=")
+
+    with pytest.raises(InputFileError, match="no such file"):
+        read(f"{label}={tmp_path / file}" if label else tmp_path / file)
+
+
+def test_a_stream_is_refused() -> None:
+    with pytest.raises(UsageError, match="read more than once; give a file"):
+        read("-")
+
+
+def test_indexes_and_notes_beside_the_data_are_no_classes(
+    tmp_path: Path, fasta_file: FileBuilder
+) -> None:
+    for name in ("yes", "no"):
+        fasta_file({"a": "ACGT"}, name=f"{name}.fa")
+    (tmp_path / "README.md").write_text("two classes")
+
+    assert read(tmp_path).label_names == ("no", "yes")
 
 
 def test_parquet_reads_as_the_same_table(tmp_path: Path) -> None:
