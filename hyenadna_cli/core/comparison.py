@@ -166,6 +166,7 @@ def run(
     """
     for method, seed, directory in experiment.runs():
         if (directory / METRICS).exists():
+            _check_finished(experiment, method, seed, directory)
             continue
         if world.is_main:
             directory.mkdir(parents=True, exist_ok=True)
@@ -183,6 +184,25 @@ def run(
         _put_best_seed_in_place(experiment)
         write_comparison(read_runs(experiment.runs()), experiment.output)
     world.wait()
+
+
+def _check_finished(experiment: Experiment, method: Method, seed: int, directory: Path) -> None:
+    """A result that is there already must be of the same data and settings."""
+    record = json.loads((directory / "training.json").read_text())
+    wanted = dataclasses.asdict(dataclasses.replace(experiment.config, seed=seed))
+    wanted = json.loads(json.dumps(wanted))
+    decisive = wanted.keys() & record["settings"].keys() - {"recompute_blocks"}
+    if method == "kmer":
+        decisive = set()
+    differing = [name for name in sorted(decisive) if record["settings"][name] != wanted[name]]
+    n_rows = {name: len(part) for name, part in experiment.data.splits.items()}
+    if (record["data"], record["rows"]) != (experiment.facts["data"], n_rows):
+        differing.insert(0, "the data")
+    if differing:
+        raise UsageError(
+            f"{directory} holds a finished run with other settings ({', '.join(differing)}); "
+            "--force starts over, or choose another -o"
+        )
 
 
 def _run_network(

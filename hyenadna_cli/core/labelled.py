@@ -176,13 +176,6 @@ class LabelledRows(Sequence[LabelledSequence]):
             genome=self._genome,
         )
 
-    def labelled_bases(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """For the task `token`: the class of every labelled base, and the row each belongs to."""
-        assert not isinstance(self.targets, np.ndarray)
-        classes = [target[target >= 0].astype(np.int64) for target in self.targets]
-        rows = np.repeat(np.arange(len(classes)), [len(found) for found in classes])
-        return np.concatenate(classes), rows
-
     def _length(self, index: int) -> int:
         sequence = self._sequences[index]
         if sequence is not None:

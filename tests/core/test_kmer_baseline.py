@@ -81,9 +81,9 @@ def test_classes_of_bases_are_learnt_from_their_surroundings():
 
     fitted = fit_kmer_baseline(rows)
 
-    classes, sequences = rows.splits["test"].labelled_bases()
+    test = rows.splits["test"]
     found = evaluate(
-        "token", classes, fitted.scores(rows.splits["test"]), ("0", "1"), groups=sequences
+        "token", test.flat_targets, fitted.scores(test), ("0", "1"), groups=test.groups
     )
     assert found.values["accuracy"].value > 0.99
 
