@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
@@ -37,6 +38,8 @@ from hyenadna_cli.core.species_windows import (
 )
 from hyenadna_cli.core.training import StepReport, train
 from hyenadna_cli.errors import DeviceMemoryError, UsageError
+
+log = logging.getLogger(__name__)
 
 _PROBE_C = 0.3
 """Inverse strength of the penalty on standardised states."""
@@ -126,16 +129,10 @@ def fit_head(
     fraction of their own spread, so that a head which starts from nothing would need most of a
     short run to find them.
     """
-    features, labels = [], []
-    for length in lengths:
-        for features_ND, labels_N in _features(
-            classifier, windows, length, n_bases // len(lengths)
-        ):
-            features.append(features_ND)
-            labels.append(labels_N)
+    parts = [_features(classifier, windows, length, n_bases // len(lengths)) for length in lengths]
     scaler = StandardScaler()
-    scaled_ND = scaler.fit_transform(np.concatenate(features))
-    labels_N = np.concatenate(labels)
+    scaled_ND = scaler.fit_transform(np.concatenate([features_ND for features_ND, _ in parts]))
+    labels_N = np.concatenate([labels_N for _, labels_N in parts])
     found = np.unique(labels_N)
     if len(found) < 2:
         return
@@ -153,13 +150,18 @@ def fit_head(
 
 def _features(
     classifier: SequenceClassifier, windows: TrainingWindows, length: int, n_bases: int
-) -> Iterator[tuple[NDArray[np.float64], NDArray[np.int64]]]:
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Pooled states (N, D) and labels (N,) of windows that no training step draws."""
     backbone = classifier.backbone
     assert isinstance(backbone, HyenaDNA)
     backbone.eval()
     device = classifier.head.weight.device
     n_windows = max(1, n_bases // length)
+    n_stretches = max(1, length // _STRETCH) if classifier.config.pooling == "mean" else 1
+    # Written in place: small results kept between large tensors would pin their memory.
+    features_ND = np.empty((n_windows * n_stretches, backbone.config.d_model))
+    labels_N = np.empty(len(features_ND), np.int64)
+    n_rows = 0
     rows_at_once = max(1, _PROBE_BATCH // length)
     for start in range(0, n_windows, rows_at_once):
         rows = range(start, min(start + rows_at_once, n_windows))
@@ -170,11 +172,14 @@ def _features(
             hidden_BLD, batch.lengths_B.tolist(), batch.targets.tolist(), strict=True
         ):
             if classifier.config.pooling == "last":
-                pooled = hidden_LD[None, n - 1]
+                stretches = [hidden_LD[None, n - 1]]
             else:
-                n_stretches = max(1, n // _STRETCH)
-                pooled = torch.stack([part.mean(0) for part in hidden_LD[:n].chunk(n_stretches)])
-            yield pooled.double().cpu().numpy(), np.full(len(pooled), label)
+                stretches = list(hidden_LD[:n].chunk(max(1, n // _STRETCH)))
+            for stretch_LD in stretches:
+                features_ND[n_rows] = stretch_LD.mean(0).float().cpu().numpy()
+                labels_N[n_rows] = label
+                n_rows += 1
+    return features_ND[:n_rows], labels_N[:n_rows]
 
 
 def plan(genomes: SpeciesGenomes, settings: Settings, *, n_parameters: int) -> str:
@@ -228,6 +233,7 @@ def run(
     if species.probe_bases and not (run_dir / "last").exists():
         stages = sorted({length for length, _ in config.length_schedule}) or [species.length]
         fit_head(classifier, drawn, lengths=stages, n_bases=species.probe_bases)
+        log.info("head fitted to %s bases, backbone as it is", f"{species.probe_bases:,}")
     about: dict[str, Any] = {
         "base": dict(base),
         "species": dataclasses.asdict(species),

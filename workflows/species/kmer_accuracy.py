@@ -2,9 +2,10 @@
 
     python kmer_accuracy.py species.tsv --lengths 512,1k,4k -o report/ [--species human,mouse]
 
-For each length a logistic regression on roots of the frequencies of k-mers of either strand is
-fitted to random training windows of that very length; k and penalty are chosen on the validation
-windows. Writes the tables that evaluate writes.
+For each length a logistic regression on standardised frequencies of k-mers of either strand is
+fitted to random, overlapping training windows of that very length; k and penalty are chosen on the
+validation windows. Writes the tables that evaluate writes. (`core.kmer_baseline` does not
+standardise: better on short sequences, but 10 percentage points worse on these long windows.)
 """
 
 from __future__ import annotations
@@ -13,11 +14,15 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from hyenadna_cli.commands._options import parse_bases
 from hyenadna_cli.core import atomic, metrics, species_accuracy
-from hyenadna_cli.core.kmer_baseline import fit_kmer_baseline
-from hyenadna_cli.core.labelled import LabelledData, LabelledRows
+from hyenadna_cli.core.kmers import canonical_columns, kmers_of
 from hyenadna_cli.core.species import SpeciesGenomes, open_genomes, read_manifest
 from hyenadna_cli.core.species_windows import SpeciesWindow, TrainingWindows, fixed_windows
 
@@ -25,14 +30,38 @@ COVERAGE = 16
 """Training windows hold each training base so often on average, up to the limit of windows."""
 
 
-def rows_of(windows: list[SpeciesWindow]) -> LabelledRows:
-    """Windows as rows of a data set."""
-    return LabelledRows(
-        names=[str(window.genome_window.interval) for window in windows],
-        sequences=[window.sequence().upper() for window in windows],
-        intervals=[None] * len(windows),
-        targets=np.array([window.label for window in windows]),
-    )
+KS = (5, 6)
+STRENGTHS = (1e-3, 1e-2, 1e-1)
+"""Inverse penalties."""
+
+
+def features_of(windows: list[SpeciesWindow], k: int) -> NDArray[np.float32]:
+    """Frequencies of k-mers of either strand (N, P)."""
+    columns = canonical_columns(k)
+    n_columns = int(columns.max()) + 1
+    rows_NP = np.zeros((len(windows), n_columns), np.float32)
+    for row_P, window in zip(rows_NP, windows, strict=True):
+        found = kmers_of([window.sequence().upper()], k, is_canonical=False).values_K
+        counts = np.bincount(columns[found.astype(np.int64)], minlength=n_columns)
+        row_P[:] = counts / max(1, counts.sum())
+    return rows_NP
+
+
+def fit(train: list[SpeciesWindow], valid: list[SpeciesWindow]) -> tuple[Pipeline, int, float]:
+    """The model, k and inverse penalty of the smallest loss on the validation windows."""
+    best: tuple[float, Pipeline, int, float] | None = None
+    train_labels, valid_labels = ([w.label for w in windows] for windows in (train, valid))
+    for k in KS:
+        train_NP, valid_NP = features_of(train, k), features_of(valid, k)
+        for strength in STRENGTHS:
+            model = make_pipeline(
+                StandardScaler(), LogisticRegression(C=strength, max_iter=100, tol=1e-3)
+            ).fit(train_NP, train_labels)
+            loss = log_loss(valid_labels, model.predict_proba(valid_NP))
+            if best is None or loss < best[0]:
+                best = (loss, model, k, strength)
+    assert best is not None
+    return best[1:]
 
 
 def measure(
@@ -42,23 +71,15 @@ def measure(
     n_bases = sum(contig.n_bases for contigs in genomes.runs("train") for contig in contigs)
     n_rows = min(train_windows, COVERAGE * n_bases // length)
     drawn = TrainingWindows(genomes, seed=seed)
-    splits = {
-        "train": [drawn.draw(step=0, row=row, length=length) for row in range(n_rows)],
-        "valid": list(fixed_windows(genomes, "valid", length=length, max_windows=100)),
-        "test": list(fixed_windows(genomes, "test", length=length, max_windows=test_windows)),
-    }
-    data = LabelledData(
-        task="multiclass",
-        label_names=genomes.names,
-        splits={split: rows_of(windows) for split, windows in splits.items()},
-        sources=(),
-    )
-    baseline = fit_kmer_baseline(data, is_canonical=True, ks=(4, 5, 6), seed=seed)
-    test = data.splits["test"]
-    found = metrics.evaluate(
-        "multiclass", np.asarray(test.targets), baseline.scores(test), genomes.names, seed=seed
-    )
-    return species_accuracy.AtLength(length, found), f"{baseline.describe()}, {n_rows:,} windows"
+    train = [drawn.draw(step=0, row=row, length=length) for row in range(n_rows)]
+    valid = list(fixed_windows(genomes, "valid", length=length, max_windows=50))
+    test = list(fixed_windows(genomes, "test", length=length, max_windows=test_windows))
+    model, k, strength = fit(train, valid)
+    probs_NC = model.predict_proba(features_of(test, k))
+    labels = np.array([window.label for window in test])
+    found = metrics.evaluate("multiclass", labels, probs_NC, genomes.names, seed=seed)
+    how = f"{k}-mers of {n_rows:,} training windows, C {strength:g}"
+    return species_accuracy.AtLength(length, found), how
 
 
 def main() -> None:
