@@ -1,24 +1,31 @@
-"""`classify-species train` and `evaluate`: a classifier, and its accuracy against length."""
+"""`classify-species train`: a classifier on random windows of genomes."""
 
 from __future__ import annotations
 
 import logging
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from hyenadna_cli.commands import _options as opt
+from hyenadna_cli.commands import _training_options as tr
 from hyenadna_cli.commands._account import exit_code_when_out_of_memory
 from hyenadna_cli.commands._loading import ChosenModel, ModelRequest
 from hyenadna_cli.commands._progress import track
+from hyenadna_cli.commands._species_evaluation import (
+    LengthsOption,
+    ManifestOption,
+    MaxNRunOption,
+    TestStrandOption,
+    TestWindowsOption,
+    check_longest,
+    collect_provenance,
+    measure,
+    opened_genomes,
+)
 from hyenadna_cli.commands._stop import on_signals
-from hyenadna_cli.commands.pretrain import parse_length_schedule
-from hyenadna_cli.core import atomic
-from hyenadna_cli.errors import CheckpointError, UsageError
+from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from hyenadna_cli.core.heads import SequenceClassifier
@@ -33,11 +40,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def parse_lengths(text: str) -> tuple[int, ...]:
-    """`1k,4k,16k` as bases."""
-    return tuple(opt.parse_bases(part) for part in text.split(","))
-
-
 def parse_freeze(text: str) -> Literal["all", "none"] | int:
     """`all`, `none` or a number of blocks."""
     if text.isdigit():
@@ -47,32 +49,9 @@ def parse_freeze(text: str) -> Literal["all", "none"] | int:
     return "all" if text == "all" else "none"
 
 
-ManifestOption = Annotated[
-    Path,
-    typer.Option(
-        "--manifest",
-        help="Tab-separated: species fasta train_contigs valid_contigs test_contigs.",
-    ),
-]
-LengthsOption = Annotated[
-    Any,
-    typer.Option(
-        "--lengths", parser=parse_lengths, metavar="BASES,...",
-        help="Measure accuracy with windows of each length, on held-out contigs.",
-    ),
-]  # fmt: skip
-TestWindowsOption = Annotated[
-    int, typer.Option("--test-windows", min=1, help="At most so many a species and length.")
-]
-TestStrandOption = Annotated[
-    Literal["+", "both"],
-    typer.Option("--strand", help="In measuring: both averages the two strands."),
-]
-
-
 def train(
     manifest: ManifestOption,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Run directory, then model.")],
+    output: tr.RunDirectoryOption,
     species: Annotated[
         str, typer.Option("--species", help="Of the manifest, by commas; default: all.")
     ] = "",
@@ -82,13 +61,7 @@ def train(
             "--length", parser=opt.parse_bases, metavar="BASES", help="Of the longest windows.",
         ),
     ] = None,
-    length_schedule: Annotated[
-        Any,
-        typer.Option(
-            "--length-schedule", parser=parse_length_schedule, metavar="BASES:STEPS,...",
-            help="Sequence-length warm-up.",
-        ),
-    ] = None,
+    length_schedule: tr.LengthScheduleOption = None,
     lengths: LengthsOption = None,
     test_windows: TestWindowsOption = 100,
     strand: TestStrandOption = "+",
@@ -107,10 +80,7 @@ def train(
         ),
     ] = "bases",
     contig_map: opt.ContigMapOption = "exact",
-    max_n_run: Annotated[
-        int,
-        typer.Option("--max-n-run", min=0, help="No window holds a longer run of N (bases)."),
-    ] = 10,
+    max_n_run: MaxNRunOption = 10,
     model: opt.ModelOption = "builtin",
     from_scratch: Annotated[
         bool, typer.Option("--from-scratch", help="Random weights instead of --model.")
@@ -144,51 +114,23 @@ def train(
         Path | None,
         typer.Option("--config", help="Settings as TOML: tables [species], [train], [model]."),
     ] = None,
-    preset: Annotated[
-        str | None, typer.Option("--preset", metavar="paper", help="The published recipe.")
-    ] = None,
-    max_steps: Annotated[int | None, typer.Option("--max-steps", help="Optimiser steps.")] = None,
-    batch_bases: Annotated[
-        int | None,
-        typer.Option(
-            "--batch-bases", parser=opt.parse_bases, metavar="BASES",
-            help="Bases per optimiser step, over all processes.",
-        ),
-    ] = None,
-    micro_batch_bases: Annotated[
-        int | None,
-        typer.Option(
-            "--micro-batch-bases", parser=opt.parse_bases, metavar="BASES",
-            help="Bases per forward pass; gradients accumulate.",
-        ),
-    ] = None,
-    learning_rate: Annotated[float | None, typer.Option("--lr", help="Peak learning rate.")] = None,
-    min_learning_rate: Annotated[
-        float | None, typer.Option("--min-lr", help="Final learning rate.")
-    ] = None,
+    preset: tr.PresetOption = None,
+    max_steps: tr.MaxStepsOption = None,
+    batch_bases: tr.BatchBasesOption = None,
+    micro_batch_bases: tr.MicroBatchBasesOption = None,
+    learning_rate: tr.LearningRateOption = None,
+    min_learning_rate: tr.MinLearningRateOption = None,
     weight_decay: Annotated[float | None, typer.Option("--weight-decay")] = None,
-    warmup_steps: Annotated[int | None, typer.Option("--warmup-steps")] = None,
-    reverse_complement: Annotated[
-        bool | None,
-        typer.Option("--rc-aug/--no-rc-aug", help="Read training windows from both strands."),
-    ] = None,
-    recompute_blocks: Annotated[
-        bool | None,
-        typer.Option("--checkpoint-blocks/--no-checkpoint-blocks", help="Gradient checkpointing."),
-    ] = None,
-    valid_every: Annotated[int | None, typer.Option("--valid-every", help="In steps.")] = None,
+    warmup_steps: tr.WarmupStepsOption = None,
+    reverse_complement: tr.BothStrandsOption = None,
+    recompute_blocks: tr.RecomputeBlocksOption = None,
+    valid_every: tr.ValidEveryOption = None,
     valid_windows: Annotated[
         int | None, typer.Option("--valid-windows", help="At most so many a species.")
     ] = None,
-    save_every: Annotated[int | None, typer.Option("--save-every", help="In steps.")] = None,
-    max_time: Annotated[
-        Any,
-        typer.Option(
-            "--max-time", parser=opt.parse_seconds, metavar="MINUTES|HH:MM:SS",
-            help="Stop with a checkpoint after this time (exit 143).",
-        ),
-    ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Of everything random.")] = None,
+    save_every: tr.SaveEveryOption = None,
+    max_time: tr.MaxTimeOption = None,
+    seed: tr.OptionalSeedOption = None,
     revision: opt.RevisionOption = None,
     offline: opt.OfflineOption = False,
     cache_dir: opt.CacheOption = None,
@@ -246,12 +188,12 @@ def train(
     )  # fmt: skip
     with (
         exit_code_when_out_of_memory(oom_exit_code),
-        _genomes(manifest, species, contig_map=contig_map, max_n_run=max_n_run) as genomes,
+        opened_genomes(manifest, species, contig_map=contig_map, max_n_run=max_n_run) as genomes,
     ):
         chosen = None if from_scratch else request.choose()
         longest = max([settings.longest, *(lengths or ())])
         if chosen is not None:
-            _check_longest(chosen, longest)
+            check_longest(chosen, longest)
         job = _Job(
             genomes=genomes,
             settings=settings,
@@ -268,91 +210,6 @@ def train(
             job.print_plan()
         else:
             job.run(restart=force and not resume, max_time=max_time)
-
-
-def evaluate(
-    manifest: ManifestOption,
-    lengths: LengthsOption,
-    model: Annotated[
-        str, typer.Option("-m", "--model", metavar="DIR", help="What train wrote.")
-    ],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Directory of the tables.")],
-    split: Annotated[
-        Literal["train", "valid", "test"], typer.Option("--split", help="Contigs to measure on.")
-    ] = "test",
-    test_windows: TestWindowsOption = 100,
-    strand: TestStrandOption = "+",
-    contig_map: opt.ContigMapOption = "exact",
-    max_n_run: Annotated[
-        int,
-        typer.Option("--max-n-run", min=0, help="No window holds a longer run of N (bases)."),
-    ] = 10,
-    device: opt.DeviceOption = "auto",
-    dtype: opt.DtypeOption = "auto",
-    kernels: opt.KernelsOption = "auto",
-    threads: opt.ThreadsOption = None,
-    force: opt.ForceOption = False,
-    no_version: opt.NoVersionOption = False,
-    oom_exit_code: opt.OomExitCodeOption = 75,
-    verbose: opt.VerboseOption = 0,
-    quiet: opt.QuietOption = False,
-) -> None:  # fmt: skip
-    """Measure a species classifier on held-out contigs, with windows of several lengths.
-
-    Writes a directory: accuracy.tsv (with 95 % bootstrap intervals over windows), species.tsv
-    (precision and recall), confusion.tsv, metrics.json with everything, and, where matplotlib is
-    installed, accuracy.png. Windows lie side by side; a species without a stretch of a length has
-    none of it.
-
-      hyenadna classify-species evaluate -m run --manifest species.tsv --lengths 1k,4k -o report
-    """
-    atomic.check_output_dir(output, overwrite=force, marker=_REPORT)
-    request = ModelRequest(
-        model=model, revision=None, offline=True, cache_dir=None, filter_shift=None,
-        device=device, dtype=dtype, kernels=kernels, threads=threads,
-    )  # fmt: skip
-    chosen = request.choose()
-    _check_longest(chosen, max(lengths))
-    with exit_code_when_out_of_memory(oom_exit_code):
-        classifier = load_classifier(chosen)
-        names = ",".join(classifier.config.label_names)
-        with _genomes(manifest, names, contig_map=contig_map, max_n_run=max_n_run) as genomes:
-            _measure(
-                classifier, genomes, lengths, output,
-                split=split, test_windows=test_windows, strand=strand, overwrite=force,
-                runtime=chosen.run,
-                made_by=_provenance(
-                    genomes, chosen.run, chosen.identity(),
-                    {"split": split, "test_windows": test_windows, "strand": strand,
-                     "lengths": list(lengths), "max_n_run": max_n_run},
-                    no_version=no_version,
-                ),
-            )  # fmt: skip
-
-
-def load_classifier(chosen: ChosenModel) -> SequenceClassifier:
-    """The classifier on its device. Raises CheckpointError if it does not tell classes apart."""
-    from hyenadna_cli.core import heads
-
-    directory = chosen.source.directory
-    classifier, _ = heads.load(directory, name=chosen.source.name)
-    if classifier.config.task not in ("multiclass", "binary"):
-        raise CheckpointError(
-            f"{directory}: its head answers {classifier.config.task}, not which species"
-        )
-    backbone = classifier.backbone
-    backbone.execution = chosen.run.execution()  # type: ignore[assignment]
-    return classifier.to(chosen.run.device)
-
-
-def prediction_window(chosen: ChosenModel) -> int:
-    """Bases: the longest window of training, or what the model reads if it does not say."""
-    from hyenadna_cli.core.species_training import trained_length
-
-    return min(trained_length(chosen.source.directory) or chosen.config.l_max, chosen.config.l_max)
-
-
-_REPORT = "metrics.json"
 
 
 class _Job:
@@ -397,7 +254,7 @@ class _Job:
                 pretraining.claim_run_dir(self.output, restart=restart)
             world.wait()
             identity = self.chosen.identity() if self.chosen else {"name": "random weights"}
-            made_by = _provenance(
+            made_by = collect_provenance(
                 self.genomes, self.runtime, self.chosen.identity() if self.chosen else None, {},
                 no_version=self.no_version,
             )  # fmt: skip
@@ -423,7 +280,7 @@ class _Job:
                 self._measure(classifier, made_by)
 
     def _measure(self, classifier: SequenceClassifier, made_by: Provenance) -> None:
-        _measure(
+        measure(
             classifier.eval(), self.genomes, self.lengths, self.output / "evaluation",
             split="test", test_windows=self.test_windows, strand=self.strand, overwrite=True,
             runtime=self.runtime, made_by=made_by,
@@ -436,53 +293,6 @@ class _Job:
 
         assert self.settings.model is not None
         return random_backbone(self.settings.model, seed=self.settings.train.seed)
-
-
-def _measure(
-    classifier: SequenceClassifier,
-    genomes: SpeciesGenomes,
-    lengths: Sequence[int],
-    output: Path,
-    *,
-    split: Literal["train", "valid", "test"],
-    test_windows: int,
-    strand: Literal["+", "both"],
-    overwrite: bool,
-    runtime: Runtime,
-    made_by: Provenance,
-) -> None:
-    import json
-
-    from hyenadna_cli.core import species_accuracy, species_curve
-
-    results = []
-    for result in species_accuracy.accuracy_by_length(
-        classifier, genomes, lengths=sorted(set(lengths)), max_windows=test_windows,
-        device=runtime.device, split=split, strand=strand,
-    ):  # fmt: skip
-        log.info("%s", result)
-        results.append(result)
-    with atomic.replace_dir_on_success(output, overwrite=overwrite, marker=_REPORT) as scratch:
-        species_accuracy.write_report(results, scratch)
-        text = json.dumps(made_by.as_json(), indent=2)
-        (scratch / "manifest.json").write_text(f"{text}\n")
-        try:
-            points = species_curve.read_curve("this model", scratch / "accuracy.tsv")
-            species_curve.draw(points, scratch / "accuracy.png", overwrite=False)
-        except UsageError as error:
-            log.warning("no accuracy.png: %s", error)
-
-
-@contextmanager
-def _genomes(
-    manifest: Path, species: str, *, contig_map: Literal["exact", "auto"], max_n_run: int
-) -> Iterator[SpeciesGenomes]:
-    from hyenadna_cli.core.species import open_genomes, read_manifest
-
-    selected = tuple(filter(None, (name.strip() for name in species.split(","))))
-    found = read_manifest(manifest, selected=selected)
-    with open_genomes(manifest, found, contig_map=contig_map, max_n_run=max_n_run) as genomes:
-        yield genomes
 
 
 def _weights(species: str, contigs: str, genomes: SpeciesGenomes) -> SamplingWeights:
@@ -498,34 +308,6 @@ def _weights(species: str, contigs: str, genomes: SpeciesGenomes) -> SamplingWei
             species=of_species, contigs="bases" if contigs == "bases" else "uniform"
         )
     return SamplingWeights(species=of_species, contigs=read_contig_weights(Path(contigs), genomes))
-
-
-def _check_longest(chosen: ChosenModel, longest: int) -> None:
-    if longest > chosen.config.l_max:
-        raise CheckpointError(
-            f"windows of {longest:,} bases: {chosen.source.name} reads at most "
-            f"{chosen.config.l_max:,} tokens; use shorter ones, or a model with a longer context"
-        )
-
-
-def _provenance(
-    genomes: SpeciesGenomes,
-    runtime: Runtime,
-    model: dict[str, str | None] | None,
-    settings: dict[str, Any],
-    *,
-    no_version: bool,
-) -> Provenance:
-    from hyenadna_cli.core import provenance
-
-    return provenance.collect(
-        command=["hyenadna", *sys.argv[1:]],
-        settings={**settings, **runtime.describe()},
-        inputs=genomes.inputs,
-        model=model,
-        device=runtime.device_name,
-        reproducible=no_version,
-    )
 
 
 def _given(values: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hyenadna_cli.commands import _options as opt
+from hyenadna_cli.commands import _species_evaluation as evaluation
 from hyenadna_cli.commands import _species_training as training
 from hyenadna_cli.commands._account import (
     Account,
@@ -33,7 +34,7 @@ _TEXT = (".tsv", ".txt", ".tsv.gz", ".txt.gz", ".tsv.bgz", ".txt.bgz")
 
 app = typer.Typer(help="Tell species apart by stretches of their DNA.", no_args_is_help=True)
 app.command("train")(training.train)
-app.command("evaluate")(training.evaluate)
+app.command("evaluate")(evaluation.evaluate)
 
 
 @app.callback()
@@ -139,7 +140,7 @@ def predict(
     ):
         selected = destination.select(source)
         chosen = request.choose()
-        bases = training.prediction_window(chosen) if window is None else window
+        bases = evaluation.prediction_window(chosen) if window is None else window
         batcher = Windowing(bases, stride, "none", n_windows).batcher(chosen)
         if dry_run:
             _print_plan(source, selected, chosen, batcher, chosen_strand)
@@ -167,7 +168,7 @@ def _run(
     made_by = destination.made_by(model, source, settings)
     if destination.is_done(made_by):
         return
-    classifier = training.load_classifier(model)
+    classifier = evaluation.load_classifier(model)
     account = Account(command="classify-species predict", results=species_calls.RESULTS)
     columns = species_calls.COLUMNS
     with destination.journal(made_by) as journal:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hyenadna_cli.commands import _options as opt
+from hyenadna_cli.commands import _training_options as tr
 from hyenadna_cli.commands._progress import track
 from hyenadna_cli.commands._stop import on_signals
 from hyenadna_cli.errors import DeviceMemoryError, UsageError
@@ -22,22 +23,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def parse_length_schedule(text: str) -> tuple[tuple[int, int], ...]:
-    """`64:2000,128:2000` as (length in bases, steps) stages."""
-    stages = []
-    for stage in text.split(","):
-        length, _, steps = stage.partition(":")
-        if not steps.strip().isdigit():
-            raise typer.BadParameter(f"{stage!r} is not LENGTH:STEPS")
-        stages.append((opt.parse_bases(length), int(steps)))
-    return tuple(stages)
-
-
 def pretrain(
     fasta: Annotated[
         list[Path], typer.Option("--fasta", help="Genomes to learn (indexed FASTA); repeatable.")
     ],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Run directory, then model.")],
+    output: tr.RunDirectoryOption,
     bed: Annotated[
         Path | None,
         typer.Option(
@@ -59,9 +49,7 @@ def pretrain(
         Path | None,
         typer.Option("--config", help="Settings as TOML: tables [model] and [train]."),
     ] = None,
-    preset: Annotated[
-        str | None, typer.Option("--preset", metavar="paper", help="The published recipe.")
-    ] = None,
+    preset: tr.PresetOption = None,
     d_model: Annotated[int | None, typer.Option("--d-model", help="Model width.")] = None,
     n_layer: Annotated[int | None, typer.Option("--n-layer", help="Hyena blocks.")] = None,
     d_inner: Annotated[
@@ -75,59 +63,26 @@ def pretrain(
             help="Longest training window; the model reads two tokens more.",
         ),
     ] = None,
-    length_schedule: Annotated[
-        Any,
-        typer.Option(
-            "--length-schedule",
-            parser=parse_length_schedule, metavar="BASES:STEPS,...",
-            help="Sequence-length warm-up.",
-        ),
-    ] = None,
-    max_steps: Annotated[int | None, typer.Option("--max-steps", help="Optimiser steps.")] = None,
-    batch_bases: Annotated[
-        int | None,
-        typer.Option(
-            "--batch-bases", parser=opt.parse_bases, metavar="BASES",
-            help="Bases per optimiser step, over all processes.",
-        ),
-    ] = None,
-    micro_batch_bases: Annotated[
-        int | None,
-        typer.Option(
-            "--micro-batch-bases", parser=opt.parse_bases, metavar="BASES",
-            help="Bases per forward pass; gradients accumulate.",
-        ),
-    ] = None,
-    learning_rate: Annotated[float | None, typer.Option("--lr", help="Peak learning rate.")] = None,
-    min_learning_rate: Annotated[
-        float | None, typer.Option("--min-lr", help="Final learning rate.")
-    ] = None,
-    warmup_steps: Annotated[int | None, typer.Option("--warmup-steps")] = None,
-    reverse_complement: Annotated[
-        bool | None,
-        typer.Option("--rc-aug/--no-rc-aug", help="Read windows from both strands."),
-    ] = None,
-    recompute_blocks: Annotated[
-        bool | None,
-        typer.Option("--checkpoint-blocks/--no-checkpoint-blocks", help="Gradient checkpointing."),
-    ] = None,
-    valid_every: Annotated[int | None, typer.Option("--valid-every", help="In steps.")] = None,
+    length_schedule: tr.LengthScheduleOption = None,
+    max_steps: tr.MaxStepsOption = None,
+    batch_bases: tr.BatchBasesOption = None,
+    micro_batch_bases: tr.MicroBatchBasesOption = None,
+    learning_rate: tr.LearningRateOption = None,
+    min_learning_rate: tr.MinLearningRateOption = None,
+    warmup_steps: tr.WarmupStepsOption = None,
+    reverse_complement: tr.BothStrandsOption = None,
+    recompute_blocks: tr.RecomputeBlocksOption = None,
+    valid_every: tr.ValidEveryOption = None,
     valid_bases: Annotated[
         int | None,
         typer.Option("--valid-bases", parser=opt.parse_bases, metavar="BASES", help="At most."),
     ] = None,
-    save_every: Annotated[int | None, typer.Option("--save-every", help="In steps.")] = None,
-    max_time: Annotated[
-        Any,
-        typer.Option(
-            "--max-time", parser=opt.parse_seconds, metavar="MINUTES|HH:MM:SS",
-            help="Stop with a checkpoint after this time (exit 143).",
-        ),
-    ] = None,
+    save_every: tr.SaveEveryOption = None,
+    max_time: tr.MaxTimeOption = None,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Also write TensorBoard events.")
     ] = False,
-    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Of everything random.")] = None,
+    seed: tr.OptionalSeedOption = None,
     device: opt.DeviceOption = "auto",
     dtype: opt.DtypeOption = "auto",
     kernels: opt.KernelsOption = "auto",

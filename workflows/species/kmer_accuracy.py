@@ -57,7 +57,7 @@ def fit(train: list[SpeciesWindow], valid: list[SpeciesWindow]) -> tuple[Pipelin
             model = make_pipeline(
                 StandardScaler(), LogisticRegression(C=strength, max_iter=100, tol=1e-3)
             ).fit(train_NP, train_labels)
-            loss = log_loss(valid_labels, model.predict_proba(valid_NP))
+            loss = log_loss(valid_labels, model.predict_proba(valid_NP), labels=model.classes_)
             if best is None or loss < best[0]:
                 best = (loss, model, k, strength)
     assert best is not None

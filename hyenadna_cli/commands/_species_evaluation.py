@@ -1,0 +1,214 @@
+"""`classify-species evaluate`: accuracy against length, and what reads a finished classifier."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from hyenadna_cli.commands import _options as opt
+from hyenadna_cli.commands._account import exit_code_when_out_of_memory
+from hyenadna_cli.commands._loading import ChosenModel, ModelRequest
+from hyenadna_cli.core import atomic
+from hyenadna_cli.errors import CheckpointError, UsageError
+
+if TYPE_CHECKING:
+    from hyenadna_cli.core.heads import SequenceClassifier
+    from hyenadna_cli.core.provenance import Provenance
+    from hyenadna_cli.core.runtime import Runtime
+    from hyenadna_cli.core.species import SpeciesGenomes
+
+log = logging.getLogger(__name__)
+
+
+def parse_lengths(text: str) -> tuple[int, ...]:
+    """`1k,4k,16k` as bases."""
+    return tuple(opt.parse_bases(part) for part in text.split(","))
+
+
+ManifestOption = Annotated[
+    Path,
+    typer.Option(
+        "--manifest",
+        help="Tab-separated: species fasta train_contigs valid_contigs test_contigs.",
+    ),
+]
+LengthsOption = Annotated[
+    Any,
+    typer.Option(
+        "--lengths", parser=parse_lengths, metavar="BASES,...",
+        help="Measure accuracy with windows of each length, on held-out contigs.",
+    ),
+]  # fmt: skip
+MaxNRunOption = Annotated[
+    int, typer.Option("--max-n-run", min=0, help="No window holds a longer run of N (bases).")
+]
+TestWindowsOption = Annotated[
+    int, typer.Option("--test-windows", min=1, help="At most so many a species and length.")
+]
+TestStrandOption = Annotated[
+    Literal["+", "both"],
+    typer.Option("--strand", help="In measuring: both averages the two strands."),
+]
+
+
+_REPORT = "metrics.json"
+
+
+def evaluate(
+    manifest: ManifestOption,
+    lengths: LengthsOption,
+    model: Annotated[
+        str, typer.Option("-m", "--model", metavar="DIR", help="What train wrote.")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Directory of the tables.")],
+    split: Annotated[
+        Literal["train", "valid", "test"], typer.Option("--split", help="Contigs to measure on.")
+    ] = "test",
+    test_windows: TestWindowsOption = 100,
+    strand: TestStrandOption = "+",
+    contig_map: opt.ContigMapOption = "exact",
+    max_n_run: MaxNRunOption = 10,
+    device: opt.DeviceOption = "auto",
+    dtype: opt.DtypeOption = "auto",
+    kernels: opt.KernelsOption = "auto",
+    threads: opt.ThreadsOption = None,
+    force: opt.ForceOption = False,
+    no_version: opt.NoVersionOption = False,
+    oom_exit_code: opt.OomExitCodeOption = 75,
+    verbose: opt.VerboseOption = 0,
+    quiet: opt.QuietOption = False,
+) -> None:  # fmt: skip
+    """Measure a species classifier on held-out contigs, with windows of several lengths.
+
+    Writes a directory: accuracy.tsv (with 95 % bootstrap intervals over windows), species.tsv
+    (precision and recall), confusion.tsv, metrics.json with everything, and, where matplotlib is
+    installed, accuracy.png. Windows lie side by side; a species without a stretch of a length has
+    none of it.
+
+      hyenadna classify-species evaluate -m run --manifest species.tsv --lengths 1k,4k -o report
+    """
+    atomic.check_output_dir(output, overwrite=force, marker=_REPORT)
+    request = ModelRequest(
+        model=model, revision=None, offline=True, cache_dir=None, filter_shift=None,
+        device=device, dtype=dtype, kernels=kernels, threads=threads,
+    )  # fmt: skip
+    chosen = request.choose()
+    check_longest(chosen, max(lengths))
+    with exit_code_when_out_of_memory(oom_exit_code):
+        classifier = load_classifier(chosen)
+        names = ",".join(classifier.config.label_names)
+        with opened_genomes(manifest, names, contig_map=contig_map, max_n_run=max_n_run) as genomes:
+            measure(
+                classifier, genomes, lengths, output,
+                split=split, test_windows=test_windows, strand=strand, overwrite=force,
+                runtime=chosen.run,
+                made_by=collect_provenance(
+                    genomes, chosen.run, chosen.identity(),
+                    {"split": split, "test_windows": test_windows, "strand": strand,
+                     "lengths": list(lengths), "max_n_run": max_n_run},
+                    no_version=no_version,
+                ),
+            )  # fmt: skip
+
+
+def load_classifier(chosen: ChosenModel) -> SequenceClassifier:
+    """The classifier on its device. Raises CheckpointError if it does not tell classes apart."""
+    from hyenadna_cli.core import heads
+
+    directory = chosen.source.directory
+    classifier, _ = heads.load(directory, name=chosen.source.name)
+    if classifier.config.task not in ("multiclass", "binary"):
+        raise CheckpointError(
+            f"{directory}: its head answers {classifier.config.task}, not which species"
+        )
+    backbone = classifier.backbone
+    backbone.execution = chosen.run.execution()  # type: ignore[assignment]
+    return classifier.to(chosen.run.device)
+
+
+def prediction_window(chosen: ChosenModel) -> int:
+    """Bases: the longest window of training, or what the model reads if it does not say."""
+    from hyenadna_cli.core.species_training import trained_length
+
+    return min(trained_length(chosen.source.directory) or chosen.config.l_max, chosen.config.l_max)
+
+
+def measure(
+    classifier: SequenceClassifier,
+    genomes: SpeciesGenomes,
+    lengths: Sequence[int],
+    output: Path,
+    *,
+    split: Literal["train", "valid", "test"],
+    test_windows: int,
+    strand: Literal["+", "both"],
+    overwrite: bool,
+    runtime: Runtime,
+    made_by: Provenance,
+) -> None:
+    import json
+
+    from hyenadna_cli.core import species_accuracy, species_curve
+
+    results = []
+    for result in species_accuracy.accuracy_by_length(
+        classifier, genomes, lengths=sorted(set(lengths)), max_windows=test_windows,
+        device=runtime.device, split=split, strand=strand,
+    ):  # fmt: skip
+        log.info("%s", result)
+        results.append(result)
+    with atomic.replace_dir_on_success(output, overwrite=overwrite, marker=_REPORT) as scratch:
+        species_accuracy.write_report(results, scratch)
+        text = json.dumps(made_by.as_json(), indent=2)
+        (scratch / "manifest.json").write_text(f"{text}\n")
+        try:
+            points = species_curve.read_curve("this model", scratch / "accuracy.tsv")
+            species_curve.draw(points, scratch / "accuracy.png", overwrite=False)
+        except UsageError as error:
+            log.warning("no accuracy.png: %s", error)
+
+
+@contextmanager
+def opened_genomes(
+    manifest: Path, species: str, *, contig_map: Literal["exact", "auto"], max_n_run: int
+) -> Iterator[SpeciesGenomes]:
+    from hyenadna_cli.core.species import open_genomes, read_manifest
+
+    selected = tuple(filter(None, (name.strip() for name in species.split(","))))
+    found = read_manifest(manifest, selected=selected)
+    with open_genomes(manifest, found, contig_map=contig_map, max_n_run=max_n_run) as genomes:
+        yield genomes
+
+
+def check_longest(chosen: ChosenModel, longest: int) -> None:
+    if longest > chosen.config.l_max:
+        raise CheckpointError(
+            f"windows of {longest:,} bases: {chosen.source.name} reads at most "
+            f"{chosen.config.l_max:,} tokens; use shorter ones, or a model with a longer context"
+        )
+
+
+def collect_provenance(
+    genomes: SpeciesGenomes,
+    runtime: Runtime,
+    model: dict[str, str | None] | None,
+    settings: dict[str, Any],
+    *,
+    no_version: bool,
+) -> Provenance:
+    from hyenadna_cli.core import provenance
+
+    return provenance.collect(
+        command=["hyenadna", *sys.argv[1:]],
+        settings={**settings, **runtime.describe()},
+        inputs=genomes.inputs,
+        model=model,
+        device=runtime.device_name,
+        reproducible=no_version,
+    )
