@@ -14,7 +14,7 @@ from hyenadna_cli.commands._account import exit_code_when_out_of_memory
 from hyenadna_cli.commands._loading import ChosenModel, ModelRequest
 from hyenadna_cli.commands._progress import track
 from hyenadna_cli.commands._stop import on_signals
-from hyenadna_cli.commands.pretrain import parse_length_schedule
+from hyenadna_cli.commands._training_options import parse_length_schedule
 from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:

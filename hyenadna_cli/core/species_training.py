@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from hyenadna_cli.core import atomic, heads
+from hyenadna_cli.core import atomic, heads, tokenizer
 from hyenadna_cli.core.config import HeadConfig, ModelConfig
 from hyenadna_cli.core.distributed import World
 from hyenadna_cli.core.heads import HeadLoss, LabelledBatch, SequenceClassifier
@@ -43,6 +43,8 @@ log = logging.getLogger(__name__)
 
 _PROBE_C = 0.3
 """Inverse strength of the penalty on standardised states."""
+_GC_RANGES = 4
+_MAX_WEIGHT = 8.0
 _PROBE_BATCH = 16_384
 _STRETCH = 1_024
 """Bases."""
@@ -128,15 +130,20 @@ def fit_head(
     deep in a long window are read as they will be. The states of different species differ by a
     fraction of their own spread, so that a head which starts from nothing would need most of a
     short run to find them.
+
+    The weights make GC content say nothing about the species: it differs more between two places
+    of a genome than between two mammals, and training contigs are few places.
     """
     parts = [_features(classifier, windows, length, n_bases // len(lengths)) for length in lengths]
-    scaler = StandardScaler()
-    scaled_ND = scaler.fit_transform(np.concatenate([features_ND for features_ND, _ in parts]))
-    labels_N = np.concatenate([labels_N for _, labels_N in parts])
+    features_ND, labels_N, gc_N = (np.concatenate(column) for column in zip(*parts, strict=True))
     found = np.unique(labels_N)
     if len(found) < 2:
         return
-    probe = LogisticRegression(C=_PROBE_C, max_iter=1_000).fit(scaled_ND, labels_N)
+    weights_N = gc_matched_weights(labels_N, gc_N)
+    scaler = StandardScaler()
+    scaled_ND = scaler.fit_transform(features_ND, sample_weight=weights_N)
+    probe = LogisticRegression(C=_PROBE_C, max_iter=1_000)
+    probe.fit(scaled_ND, labels_N, sample_weight=weights_N)
     weight_CD, bias_C = probe.coef_, probe.intercept_
     if len(found) == 2:  # scikit-learn gives the difference of the two classes
         weight_CD = np.concatenate([-weight_CD, weight_CD]) / 2
@@ -150,8 +157,8 @@ def fit_head(
 
 def _features(
     classifier: SequenceClassifier, windows: TrainingWindows, length: int, n_bases: int
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Pooled states (N, D) and labels (N,) of windows that no training step draws."""
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
+    """Pooled states (N, D), labels and GC fractions (N,) of windows that no training step draws."""
     backbone = classifier.backbone
     assert isinstance(backbone, HyenaDNA)
     backbone.eval()
@@ -161,6 +168,7 @@ def _features(
     # Written in place: small results kept between large tensors would pin their memory.
     features_ND = np.empty((n_windows * n_stretches, backbone.config.d_model))
     labels_N = np.empty(len(features_ND), np.int64)
+    gc_N = np.empty(len(features_ND))
     n_rows = 0
     rows_at_once = max(1, _PROBE_BATCH // length)
     for start in range(0, n_windows, rows_at_once):
@@ -168,18 +176,33 @@ def _features(
         drawn = [windows.draw(step=_PROBE_STEP, row=row, length=length) for row in rows]
         batch = _stacked(drawn).to(device)
         hidden_BLD = backbone.hidden_states(batch.token_ids_BL)[0]
-        for hidden_LD, n, label in zip(
-            hidden_BLD, batch.lengths_B.tolist(), batch.targets.tolist(), strict=True
-        ):
-            if classifier.config.pooling == "last":
-                stretches = [hidden_LD[None, n - 1]]
-            else:
-                stretches = list(hidden_LD[:n].chunk(max(1, n // _STRETCH)))
-            for stretch_LD in stretches:
-                features_ND[n_rows] = stretch_LD.mean(0).float().cpu().numpy()
-                labels_N[n_rows] = label
+        is_gc_BL = (batch.token_ids_BL == tokenizer.G) | (batch.token_ids_BL == tokenizer.C)
+        for row, n in enumerate(batch.lengths_B.tolist()):
+            n_parts = max(1, n // _STRETCH) if classifier.config.pooling == "mean" else 1
+            states = hidden_BLD[row, :n].chunk(n_parts)
+            for state_LD, is_gc_L in zip(states, is_gc_BL[row, :n].chunk(n_parts), strict=True):
+                pooled_D = state_LD[-1] if classifier.config.pooling == "last" else state_LD.mean(0)
+                features_ND[n_rows] = pooled_D.float().cpu().numpy()
+                labels_N[n_rows] = int(batch.targets[row])
+                gc_N[n_rows] = is_gc_L.float().mean().item()
                 n_rows += 1
-    return features_ND[:n_rows], labels_N[:n_rows]
+    return features_ND[:n_rows], labels_N[:n_rows], gc_N[:n_rows]
+
+
+def gc_matched_weights(
+    labels_N: NDArray[np.int64], gc_N: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Weights of mean 1 that give every species the same share of each range of GC content."""
+    edges = np.quantile(gc_N, np.linspace(0, 1, _GC_RANGES + 1)[1:-1])
+    ranges_N = np.searchsorted(edges, gc_N)
+    counts_CR = np.zeros((labels_N.max() + 1, _GC_RANGES))
+    np.add.at(counts_CR, (labels_N, ranges_N), 1)
+    n_species = (counts_CR.sum(1) > 0).sum()
+    wanted_R = counts_CR.sum(0) / n_species
+    # A few examples must not stand for a whole range.
+    weights_N = np.minimum(wanted_R[ranges_N] / counts_CR[labels_N, ranges_N], _MAX_WEIGHT)
+    matched_N: NDArray[np.float64] = weights_N / weights_N.mean()
+    return matched_N
 
 
 def plan(genomes: SpeciesGenomes, settings: Settings, *, n_parameters: int) -> str:

@@ -10,7 +10,12 @@ from hyenadna_cli.core import checkpoint
 from hyenadna_cli.core.labelled_batches import stack
 from hyenadna_cli.core.species import open_genomes, read_manifest
 from hyenadna_cli.core.species_settings import SpeciesConfig, settings
-from hyenadna_cli.core.species_training import fit_head, new_classifier, trained_length
+from hyenadna_cli.core.species_training import (
+    fit_head,
+    gc_matched_weights,
+    new_classifier,
+    trained_length,
+)
 from hyenadna_cli.core.species_windows import TrainingWindows, fixed_windows
 from hyenadna_cli.errors import UsageError
 
@@ -105,3 +110,18 @@ def test_a_table_for_the_model_needs_a_model_from_scratch(text_file):
     found = settings(model={}, train={}, species={"length": 9}, config_file=path)
     assert found.model is not None
     assert (found.model.d_model, found.model.d_inner, found.model.l_max) == (8, 32, 11)
+
+
+def test_the_fit_weighs_species_alike_in_every_range_of_gc():
+    """What a species' training contigs happen to contain must not pass for the species."""
+    random = np.random.default_rng(0)
+    labels_N = random.integers(0, 3, 3_000)
+    gc_N = random.normal(0.4, 0.03, 3_000) + 0.02 * labels_N
+
+    weights_N = gc_matched_weights(labels_N, gc_N)
+
+    assert weights_N.mean() == pytest.approx(1)
+    in_lowest_N = gc_N < np.quantile(gc_N, 0.25)
+    for is_in_range_N in (in_lowest_N, ~in_lowest_N):
+        sums = [weights_N[is_in_range_N & (labels_N == label)].sum() for label in range(3)]
+        assert max(sums) < 1.05 * min(sums)
