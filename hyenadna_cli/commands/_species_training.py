@@ -104,6 +104,10 @@ def train(
             help="The head is fitted to so many before training; 0: it starts from nothing.",
         ),
     ] = None,
+    match_gc: Annotated[
+        bool | None,
+        typer.Option("--match-gc/--no-match-gc", help="In that fit, GC content tells nothing."),
+    ] = None,
     head_lr_ratio: Annotated[
         float | None, typer.Option("--head-lr-ratio", help="The head's learning rate over --lr.")
     ] = None,
@@ -174,7 +178,7 @@ def train(
         }),
         species=_given({
             "length": length, "pooling": pooling, "freeze": freeze, "dropout": dropout,
-            "probe_bases": probe_bases, "head_lr_ratio": head_lr_ratio,
+            "probe_bases": probe_bases, "match_gc": match_gc, "head_lr_ratio": head_lr_ratio,
             "valid_windows": valid_windows,
         }),
         config_file=config,

@@ -47,6 +47,9 @@ class SpeciesConfig:
     probe_bases: int = 4_000_000
     """Bases, shared between the lengths of the schedule, of training windows that the head is
     fitted to at the start, the backbone as it is; 0: the head starts from nothing."""
+    match_gc: bool = True
+    """Whether that fit weighs species alike in every range of GC content: it differs more between
+    two places of a genome than between two mammals, and training contigs may be few places."""
     valid_windows: int = 20
     """At most so many validation windows a species."""
 

@@ -122,6 +122,7 @@ def fit_head(
     *,
     lengths: Sequence[int],
     n_bases: int,
+    match_gc: bool = True,
 ) -> None:
     """Set the head to a logistic regression on pooled states of training windows.
 
@@ -130,16 +131,13 @@ def fit_head(
     deep in a long window are read as they will be. The states of different species differ by a
     fraction of their own spread, so that a head which starts from nothing would need most of a
     short run to find them.
-
-    The weights make GC content say nothing about the species: it differs more between two places
-    of a genome than between two mammals, and training contigs are few places.
     """
     parts = [_features(classifier, windows, length, n_bases // len(lengths)) for length in lengths]
     features_ND, labels_N, gc_N = (np.concatenate(column) for column in zip(*parts, strict=True))
     found = np.unique(labels_N)
     if len(found) < 2:
         return
-    weights_N = gc_matched_weights(labels_N, gc_N)
+    weights_N = gc_matched_weights(labels_N, gc_N) if match_gc else np.ones(len(gc_N))
     scaler = StandardScaler()
     scaled_ND = scaler.fit_transform(features_ND, sample_weight=weights_N)
     probe = LogisticRegression(C=_PROBE_C, max_iter=1_000)
@@ -255,7 +253,10 @@ def run(
     )
     if species.probe_bases and not (run_dir / "last").exists():
         stages = sorted({length for length, _ in config.length_schedule}) or [species.length]
-        fit_head(classifier, drawn, lengths=stages, n_bases=species.probe_bases)
+        fit_head(
+            classifier, drawn, lengths=stages, n_bases=species.probe_bases,
+            match_gc=species.match_gc,
+        )  # fmt: skip
         log.info("head fitted to %s bases, backbone as it is", f"{species.probe_bases:,}")
     about: dict[str, Any] = {
         "base": dict(base),
