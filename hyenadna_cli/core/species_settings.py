@@ -109,6 +109,8 @@ def settings(
     try:
         if unknown := sorted(species_values.keys() - {f.name for f in fields(SpeciesConfig)}):
             raise ValueError(f"unknown species settings: {', '.join(unknown)}")
+        if "length" not in species_values:
+            raise ValueError("--length is needed: bases of the longest training windows")
         species_config = SpeciesConfig(**species_values)
         if preset == "paper":
             train_values.setdefault("batch_bases", _PAPER_WINDOWS * species_config.length)
