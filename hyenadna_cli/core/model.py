@@ -51,16 +51,17 @@ class Execution:
         return self.kernels == "numba" and self.matmul_dtype is None and is_served(x)
 
 
-def linear(x_ND: Tensor, layer: nn.Linear, execution: Execution) -> Tensor:
-    """A layer's matrix product in the precision that was chosen for them."""
+def linear(x: Tensor, layer: nn.Linear, execution: Execution) -> Tensor:
+    """A layer's matrix product on (..., D), in the precision that was chosen for them."""
     dtype = execution.matmul_dtype
-    if execution.compiles(x_ND):
+    if execution.compiles(x):
         from hyenadna_cli.ops import trained_rows
 
-        return trained_rows.linear(x_ND, layer.weight, layer.bias)
+        y_NO = trained_rows.linear(x.reshape(-1, x.shape[-1]), layer.weight, layer.bias)
+        return y_NO.view(*x.shape[:-1], -1)
     if dtype is None:
-        return F.linear(x_ND, layer.weight, layer.bias)
-    return F.linear(x_ND.to(dtype), layer.weight.to(dtype), layer.bias.to(dtype))
+        return F.linear(x, layer.weight, layer.bias)
+    return F.linear(x.to(dtype), layer.weight.to(dtype), layer.bias.to(dtype))
 
 
 class PositionalFeatures(nn.Module):
