@@ -1,6 +1,6 @@
 """Tuned inference with the prompt run once, beside running it again for every sequence.
 
-    python prefix_speed.py [--threads 2] > prefix_speed.tsv
+    python prefix_speed.py [--threads 2] [--tokens 8192] > prefix_speed.tsv
 
 Sequences of 200 bases behind prompts of several lengths on the built-in model. Writes TSV: prompt
 tokens, milliseconds a sequence both ways, their ratio, milliseconds to run the prompt once, and the
@@ -53,13 +53,15 @@ def main() -> None:
     """Measure each prompt length and print its row."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=2)
-    model = load_model("builtin", offline=True, threads=parser.parse_args().threads)
+    parser.add_argument("--tokens", type=int, nargs="+", default=[32, 512, 2_048, 8_192, 32_000])
+    given = parser.parse_args()
+    model = load_model("builtin", offline=True, threads=given.threads)
     generator = torch.Generator().manual_seed(0)
     ids_BL = torch.randint(7, 11, (N_SEQUENCES, N_BASES), generator=generator)
     lengths_B = torch.full((N_SEQUENCES,), N_BASES)
     config = HeadConfig(task="binary", label_names=("0", "1"), pooling="last")
     print("prompt_tokens\tms_a_sequence\tms_plain\tratio\tms_prompt_once\tlargest_difference")
-    for n_tokens in (32, 512, 2_048, 8_192, 32_000):
+    for n_tokens in given.tokens:
         vectors_ND = prompts.initial_prompt(
             model, n_tokens, from_vocabulary=True, generator=generator
         )
