@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import logging
+import os
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -14,6 +15,9 @@ import pytest
 
 from hyenadna_cli import cli
 from hyenadna_cli.core.io.streams import Compression
+
+# Triton reads it when it is imported; `TRITON_INTERPRET=0 pytest -m gpu` runs its kernels for real.
+os.environ.setdefault("TRITON_INTERPRET", "1")
 
 FileBuilder = Callable[..., Path]
 

@@ -76,7 +76,9 @@ class Inference:
         """`x_BLD` is the residual stream, which this owns and changes."""
         self._x_BLD = x_BLD
         self._derived = derived
-        self._kernels: Kernels = execution.kernels if is_served(x_BLD) else "torch"
+        self._kernels: Kernels = (
+            "numba" if execution.kernels == "numba" and is_served(x_BLD) else "torch"
+        )
         self._dtype = execution.matmul_dtype or x_BLD.dtype
         n_batch, n_positions, _ = x_BLD.shape
         self._tiles = list(_tiles(n_batch, n_positions, _TILE_ROWS[self._kernels]))

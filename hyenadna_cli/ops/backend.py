@@ -14,8 +14,9 @@ from hyenadna_cli.errors import UsageError
 
 log = logging.getLogger(__name__)
 
-Kernels = Literal["torch", "numba"]
-"""Implementations that exist. `numba` is for float32 on a CPU: see `is_served`."""
+Kernels = Literal["torch", "numba", "triton"]
+"""Implementations that exist. `numba` is for float32 on a CPU: see `is_served`; `triton` is for the
+passes with gradients on a GPU, and only where it is asked for, as it has not been measured yet."""
 
 KernelsRequest = Literal["auto", "torch", "numba", "triton"]
 
@@ -26,9 +27,9 @@ def resolve(requested: KernelsRequest, device: torch.device) -> tuple[Kernels, s
     Raises UsageError if the requested one cannot run.
     """
     if requested == "triton":
-        raise UsageError(
-            "--kernels triton is not part of this version; use --kernels auto, numba or torch"
-        )
+        if (problem := triton_problem(device)) is not None:
+            raise UsageError(f"--kernels triton: {problem}; use --kernels auto or torch")
+        return "triton", "requested; not measured on any GPU yet"
     if requested == "torch":
         return "torch", "requested"
     problem = f"numba serves CPUs, not {device.type}" if device.type != "cpu" else numba_problem()
@@ -57,6 +58,22 @@ def numba_problem() -> str | None:
     except NumbaError as error:
         return f"its loops do not compile here ({str(error).splitlines()[0]})"
     return None if is_right else "its compiled loops fail a known-answer check on this machine"
+
+
+@functools.cache
+def triton_problem(device: torch.device) -> str | None:
+    """Why the Triton kernels cannot be used here; None if they give a known answer."""
+    if device.type != "cuda":
+        return f"its kernels serve GPUs, not {device.type}"
+    if importlib.util.find_spec("triton") is None:
+        return "triton is not installed"
+    if torch.cuda.get_device_capability(device) < (8, 0):
+        return f"{torch.cuda.get_device_name(device)} is older than compute capability 8.0"
+    from hyenadna_cli.ops import self_check
+
+    if not self_check.convolves_on_gpu(device):
+        return "its kernels fail a known-answer check on this machine"
+    return None
 
 
 def is_served(*tensors: Tensor) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import get_args
 
 import torch
 from torch import Tensor
@@ -69,7 +70,7 @@ def long_conv_gate(
     Raises ValueError if the filters are shorter than u or the shapes do not fit.
     """
     _check(u_DBL, filters, skip_D, gate_DBL)
-    if kernels not in ("torch", "numba"):
+    if kernels not in get_args(Kernels):
         raise ValueError(f"unknown kernels {kernels!r}")
     if isinstance(filters, Tensor):
         filters = filters[:, : u_DBL.shape[-1]]
@@ -213,6 +214,11 @@ class _LongConvGate(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(u_DBL, filter_DL, skip_D, gate_DBL)  # type: ignore[arg-type]
         ctx.kernels = kernels  # type: ignore[attr-defined]
+        if kernels == "triton" and gate_DBL is not None:
+            from hyenadna_cli.ops import long_conv_triton
+
+            u_DBL, gate_DBL = u_DBL.contiguous(), gate_DBL.contiguous()
+            return long_conv_triton.forward(u_DBL, filter_DL, skip_D, gate_DBL)
         return _forward(u_DBL, filter_DL, skip_D, gate_DBL, kernels=kernels, in_place=False)
 
     @staticmethod
@@ -224,6 +230,12 @@ class _LongConvGate(torch.autograd.Function):
             gate_DBL = None if gate_DBL is None else to_channels_last(gate_DBL)
             u_DBL, d_y_DBL = to_channels_last(u_DBL), to_channels_last(d_y_DBL)
             found = long_conv_numba.gradients(u_DBL, filter_DL, skip_D, gate_DBL, d_y_DBL)
+            return (*found, None)
+        if ctx.kernels == "triton" and gate_DBL is not None:  # type: ignore[attr-defined]
+            from hyenadna_cli.ops import long_conv_triton
+
+            streams = (d_y_DBL.contiguous(), u_DBL.contiguous(), gate_DBL.contiguous())
+            found = long_conv_triton.backward(*streams[:2], filter_DL, skip_D, streams[2])
             return (*found, None)
         n_channels, n_batch, n_positions = u_DBL.shape
         n_points = fft_size(2 * n_positions - 1)

@@ -10,6 +10,7 @@ product away from the positions.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import get_args
 
 import torch
 from torch import Tensor
@@ -38,7 +39,7 @@ def short_conv_gate(
         )
     if n_channels % (order + 1) != 0 or n_taps < 1:
         raise ValueError(f"{n_channels} channels do not split into {order + 1} blocks")
-    if kernels not in ("torch", "numba"):
+    if kernels not in get_args(Kernels):
         raise ValueError(f"unknown kernels {kernels!r}")
     outputs = _ShortConvGate.apply(  # type: ignore[no-untyped-call]
         proj_PBL, taps_PK, bias_P, order, kernels
@@ -107,6 +108,10 @@ class _ShortConvGate(torch.autograd.Function):
             from hyenadna_cli.ops import short_conv_numba
 
             return short_conv_numba.gated(to_channels_last(proj_PBL), taps_PK, bias_P, order)
+        if kernels == "triton":
+            from hyenadna_cli.ops import short_conv_triton
+
+            return short_conv_triton.forward(proj_PBL.contiguous(), taps_PK, bias_P, order=order)
         width = proj_PBL.shape[0] // n_blocks
 
         def block(index: int) -> Tensor:
@@ -131,6 +136,14 @@ class _ShortConvGate(torch.autograd.Function):
             found = short_conv_numba.gradients(
                 proj_BLP.permute(2, 0, 1), taps_PK, bias_P, d_outputs
             )
+            return (*found, None, None)
+        if ctx.kernels == "triton":  # type: ignore[attr-defined]
+            from hyenadna_cli.ops import short_conv_triton
+
+            found = short_conv_triton.backward(
+                [d.contiguous() for d in (d_gated_DBL, *d_gates)],
+                proj_PBL.contiguous(), taps_PK, bias_P, order=order,
+            )  # fmt: skip
             return (*found, None, None)
         width = proj_PBL.shape[0] // (order + 1)
         n_positions, n_taps = proj_PBL.shape[-1], taps_PK.shape[1]

@@ -1,0 +1,271 @@
+"""Right-angle transforms on a GPU: how N points factor, and the products that transform them.
+
+A product of polynomials modulo x^N - i has the causal half of a convolution of L <= N real values
+as its real part and the tail as its imaginary part (right-angle convolution; Crandall and Fagin,
+1994). Scaling coefficient n by exp(i pi n / 2N) makes it a cyclic convolution of N complex points:
+no zero half is stored, read or transformed. The scaling costs nothing, because it only shifts the
+output frequencies by a quarter:
+
+    X[k] = sum over n of x[n] exp(-2 pi i n (k - 1/4) / N)
+    y[n] = Re( 1/N sum over k of X[k] H[k] exp(2 pi i n (k - 1/4) / N) )
+
+A transform is a product with a small DFT matrix for each factor of N, which tensor cores do, and
+twiddles between. With n = a M + m and k = a' + A k', modulo 1:
+
+    n (k - 1/4) / N = a (a' - 1/4) / A + m (a' - 1/4) / N + m k' / M
+"""
+
+# N transform points; a, b, c index the factors of a row before its transform, a', b', c' after it;
+# A, B, C are their sizes, 16 at least, the least that a tensor core multiplies; complex tiles are
+# pairs (re, im); roots are numbered in units of 1/4N of a turn
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+Precision = Literal["tf32x3", "ieee", "tf32", "bf16"]
+"""Of the DFT products: tf32x3 and ieee are faithful to float32, tf32 and bf16 are not."""
+
+MAX_POSITIONS = 1 << 21
+MAX_ROW_POINTS = 1 << 12
+"""Points that one program transforms on the chip."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transform:
+    """The factors of one transform and its tables on a device."""
+
+    n_points: int
+    """Of the whole transform that this one is a level of."""
+    factors: tuple[int, ...]
+    shift: int
+    tables: Tensor
+    """Roots in two tables, then a DFT matrix a factor; read by `_root` and `_matrix`."""
+
+    @property
+    def size(self) -> int:
+        """Points of this level."""
+        return math.prod(self.factors)
+
+    def arguments(self) -> dict[str, Any]:
+        """What every kernel of this level takes."""
+        sizes = dict(zip("ABC", self.factors, strict=False))
+        return {"tables_ptr": self.tables, "SHIFT": self.shift, "N": self.n_points, **sizes}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One level where a row fits one program, else columns (outer) and then rows (inner)."""
+
+    n_points: int
+    outer: Transform | None
+    inner: Transform
+
+
+@functools.lru_cache(maxsize=32)
+def plan(n_positions: int, device: torch.device, *, max_row_points: int = MAX_ROW_POINTS) -> Plan:
+    """Factors and tables for sequences of `n_positions`.
+
+    Raises ValueError if they are more than MAX_POSITIONS.
+    """
+    if n_positions > MAX_POSITIONS:
+        raise ValueError(f"{n_positions:,} positions; the kernels take {MAX_POSITIONS:,}")
+    n_points = max(256, 1 << (n_positions - 1).bit_length())
+    if n_points <= max_row_points:
+        factors = row_factors(n_points)
+        return Plan(n_points, None, _transform(n_points, factors, 0.25, device))
+    n_outer = max(16, n_points // max_row_points)
+    outer = (n_outer, 1) if n_outer <= 128 else _halves(n_outer)
+    inner = row_factors(n_points // n_outer)
+    return Plan(
+        n_points,
+        _transform(n_points, outer, 0.25, device),
+        _transform(n_points, inner, 0.0, device),
+    )
+
+
+def row_factors(n_points: int) -> tuple[int, int, int]:
+    """Factors of a row; the last is 1 where two suffice."""
+    if n_points >= 4096:
+        return 16, 16, n_points // 256
+    return (*_halves(n_points), 1)
+
+
+def row_warps(transform: Transform) -> int:
+    """Warps of a program that holds a row: 8 complex values a thread."""
+    return max(1, transform.size // 256)
+
+
+def _halves(n_points: int) -> tuple[int, int]:
+    second = 1 << ((n_points.bit_length() - 1) // 2)
+    return n_points // second, second
+
+
+def _transform(
+    n_points: int, factors: tuple[int, ...], offset: float, device: torch.device
+) -> Transform:
+    shift = (n_points.bit_length() + 1) // 2
+    n_roots = 4 * n_points
+    fine = torch.arange(1 << shift) / n_roots
+    coarse = torch.arange(n_roots >> shift) / (n_roots >> shift)
+    parts = [_unit(fine).T, _unit(coarse).T]
+    for index, size in enumerate(factors):
+        j = torch.arange(size, dtype=torch.float64)
+        parts.append(_unit(torch.outer(j - (offset if index == 0 else 0.0), j) / size))
+    tables = torch.cat([part.flatten() for part in parts]).float()
+    return Transform(n_points, factors, shift, tables.to(device))
+
+
+def _unit(turns: Tensor) -> Tensor:
+    """Give exp(-2 pi i turns), as planes (re, im) in front."""
+    angles = turns.double() * (-2 * math.pi)
+    return torch.stack([angles.cos(), angles.sin()])
+
+
+@triton.jit
+def times(xr, xi, yr, yi, CONJUGATE: tl.constexpr):
+    """Product of x and y, or of x and conj(y)."""
+    if CONJUGATE:
+        yi = -yi
+    return xr * yr - xi * yi, xr * yi + xi * yr
+
+
+@triton.jit
+def twiddle(
+    later, frequency, OFFSET: tl.constexpr, SIZE: tl.constexpr,
+    tables_ptr, SHIFT: tl.constexpr, N: tl.constexpr,
+):  # fmt: skip
+    """Roots exp(-2 pi i later (frequency - OFFSET / 4) / SIZE), SIZE dividing N."""
+    root = (later * (4 * frequency - OFFSET) * (N // SIZE)) & (4 * N - 1)
+    fine, coarse = root & ((1 << SHIFT) - 1), (1 << SHIFT) + (root >> SHIFT)
+    fr, fi = tl.load(tables_ptr + 2 * fine), tl.load(tables_ptr + 2 * fine + 1)
+    cr, ci = tl.load(tables_ptr + 2 * coarse), tl.load(tables_ptr + 2 * coarse + 1)
+    return cr * fr - ci * fi, cr * fi + ci * fr
+
+
+@triton.jit
+def matrix(
+    tables_ptr, SHIFT: tl.constexpr, N: tl.constexpr, BEFORE: tl.constexpr, SIZE: tl.constexpr,
+    INVERSE: tl.constexpr,
+):  # fmt: skip
+    """A DFT matrix, or its adjoint; BEFORE is how many values the matrices in front of it take."""
+    row, column = tl.arange(0, SIZE)[:, None], tl.arange(0, SIZE)[None, :]
+    at = column * SIZE + row if INVERSE else row * SIZE + column
+    first = 2 * ((1 << SHIFT) + (4 * N >> SHIFT)) + BEFORE
+    mr = tl.load(tables_ptr + first + at)
+    mi = tl.load(tables_ptr + first + SIZE * SIZE + at)
+    if INVERSE:
+        mi = -mi
+    return mr, mi
+
+
+@triton.jit
+def dot(x, y, PRECISION: tl.constexpr):
+    """A product of real tiles, in float32."""
+    if PRECISION == "bf16":
+        product = tl.dot(x.to(tl.bfloat16), y.to(tl.bfloat16))
+    else:
+        product = tl.dot(x, y, input_precision=PRECISION)
+    return product
+
+
+@triton.jit
+def complex_dot(mr, mi, xr, xi, PRECISION: tl.constexpr):
+    """A product of complex tiles."""
+    yr = dot(mr, xr, PRECISION) - dot(mi, xi, PRECISION)
+    yi = dot(mr, xi, PRECISION) + dot(mi, xr, PRECISION)
+    return yr, yi
+
+
+@triton.jit
+def swap(x, FIRST: tl.constexpr, SECOND: tl.constexpr, THIRD: tl.constexpr):
+    """[first, (second, third)] -> [second, (first, third)]."""
+    cube = tl.permute(tl.reshape(x, (FIRST, SECOND, THIRD)), (1, 0, 2))
+    return tl.reshape(cube, (SECOND, FIRST * THIRD))
+
+
+@triton.jit
+def turn(x, FIRST: tl.constexpr, SECOND: tl.constexpr, THIRD: tl.constexpr):
+    """[first, (second, third)] -> [third, (second, first)]."""
+    cube = tl.permute(tl.reshape(x, (FIRST, SECOND, THIRD)), (2, 1, 0))
+    return tl.reshape(cube, (THIRD, SECOND * FIRST))
+
+
+@triton.jit
+def row_positions(A: tl.constexpr, B: tl.constexpr, C: tl.constexpr):
+    """Positions n = (a B + b) C + c of a row as its tile [a, (b, c)]."""
+    return tl.arange(0, A)[:, None] * (B * C) + tl.arange(0, B * C)[None, :]
+
+
+@triton.jit
+def row_frequencies(A: tl.constexpr, B: tl.constexpr, C: tl.constexpr):
+    """Where the values of a transformed row lie: in the order of its tile, whatever that is."""
+    if C > 1:
+        at = tl.arange(0, C)[:, None] * (A * B) + tl.arange(0, A * B)[None, :]
+    else:
+        at = tl.arange(0, B)[:, None] * A + tl.arange(0, A)[None, :]
+    return at
+
+
+@triton.jit
+def row_forward(
+    xr, xi, tables_ptr, SHIFT: tl.constexpr, N: tl.constexpr,
+    A: tl.constexpr, B: tl.constexpr, C: tl.constexpr,
+    OFFSET: tl.constexpr, IS_REAL: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """[a, (b, c)] -> [c', (a', b')], or [b', a'] where C is 1; `xi` is not read where IS_REAL."""
+    mr, mi = matrix(tables_ptr, SHIFT, N, 0, A, False)
+    if IS_REAL:
+        xr, xi = dot(mr, xr, PRECISION), dot(mi, xr, PRECISION)
+    else:
+        xr, xi = complex_dot(mr, mi, xr, xi, PRECISION)
+    bc, a = tl.arange(0, B * C)[None, :], tl.arange(0, A)[:, None]
+    wr, wi = twiddle(bc, a, OFFSET, A * B * C, tables_ptr, SHIFT, N)
+    xr, xi = times(xr, xi, wr, wi, False)
+    xr, xi = swap(xr, A, B, C), swap(xi, A, B, C)
+    mr, mi = matrix(tables_ptr, SHIFT, N, 2 * A * A, B, False)
+    xr, xi = complex_dot(mr, mi, xr, xi, PRECISION)
+    if C > 1:
+        c, b = tl.arange(0, A * C)[None, :] % C, tl.arange(0, B)[:, None]
+        wr, wi = twiddle(c, b, 0, B * C, tables_ptr, SHIFT, N)
+        xr, xi = times(xr, xi, wr, wi, False)
+        xr, xi = turn(xr, B, A, C), turn(xi, B, A, C)
+        mr, mi = matrix(tables_ptr, SHIFT, N, 2 * A * A + 2 * B * B, C, False)
+        xr, xi = complex_dot(mr, mi, xr, xi, PRECISION)
+    return xr, xi
+
+
+@triton.jit
+def row_inverse(
+    xr, xi, tables_ptr, SHIFT: tl.constexpr, N: tl.constexpr,
+    A: tl.constexpr, B: tl.constexpr, C: tl.constexpr,
+    OFFSET: tl.constexpr, IS_REAL: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """The adjoint of `row_forward`, unscaled; where IS_REAL, the second plane is meaningless."""
+    if C > 1:
+        mr, mi = matrix(tables_ptr, SHIFT, N, 2 * A * A + 2 * B * B, C, True)
+        xr, xi = complex_dot(mr, mi, xr, xi, PRECISION)
+        xr, xi = turn(xr, C, A, B), turn(xi, C, A, B)
+        c, b = tl.arange(0, A * C)[None, :] % C, tl.arange(0, B)[:, None]
+        wr, wi = twiddle(c, b, 0, B * C, tables_ptr, SHIFT, N)
+        xr, xi = times(xr, xi, wr, wi, True)
+    mr, mi = matrix(tables_ptr, SHIFT, N, 2 * A * A, B, True)
+    xr, xi = complex_dot(mr, mi, xr, xi, PRECISION)
+    xr, xi = swap(xr, B, A, C), swap(xi, B, A, C)
+    bc, a = tl.arange(0, B * C)[None, :], tl.arange(0, A)[:, None]
+    wr, wi = twiddle(bc, a, OFFSET, A * B * C, tables_ptr, SHIFT, N)
+    xr, xi = times(xr, xi, wr, wi, True)
+    mr, mi = matrix(tables_ptr, SHIFT, N, 0, A, True)
+    if IS_REAL:
+        xr = dot(mr, xr, PRECISION) - dot(mi, xi, PRECISION)
+    else:
+        xr, xi = complex_dot(mr, mi, xr, xi, PRECISION)
+    return xr, xi

@@ -1,0 +1,247 @@
+"""Triton kernels of the long causal convolution with its skip and last gate.
+
+N <= 4,096 transform points: one kernel from inputs to gated output, a row stays on the chip.
+N >  4,096: three passes over N complex values a row (`long_conv_passes_triton`), for as many rows
+at once as the second-level cache holds.
+
+The backward pass computes spectra again, so nothing but the inputs is kept.
+"""
+
+# D channels, B batch, L positions, N transform points; spectra are (D, 2, N): planes (re, im) in
+# the order in which the kernels produce them
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from hyenadna_cli.ops import long_conv_passes_triton as passes
+from hyenadna_cli.ops.dft_triton import (
+    Plan,
+    Precision,
+    Transform,
+    plan,
+    row_forward,
+    row_frequencies,
+    row_inverse,
+    row_positions,
+    row_warps,
+    times,
+)
+
+_CACHED_BYTES = 32 << 20
+"""Complex values of the rows that are under way at once."""
+_MIN_PROGRAMS = 512
+"""Of a backward launch, where the batch allows: several for each multiprocessor."""
+
+
+def spectrum(filter_DL: Tensor, n_positions: int, *, precision: Precision = "tf32x3") -> Tensor:
+    """Spectra (D, 2, N) of the first `n_positions` taps of each filter."""
+    return _spectrum(filter_DL[:, :n_positions], plan(n_positions, filter_DL.device), precision)
+
+
+def forward(
+    u_DBL: Tensor,
+    filter_DL: Tensor,
+    skip_D: Tensor,
+    gate_DBL: Tensor,
+    *,
+    precision: Precision = "tf32x3",
+) -> Tensor:
+    """Give gate * (conv(u, filter) + skip * u), in float32; u and gate are contiguous."""
+    n_channels, n_batch, n_positions = u_DBL.shape
+    how = plan(n_positions, u_DBL.device)
+    y_DBL = torch.empty_like(u_DBL)
+    for rows in _groups(n_channels, n_batch, how):
+        u, gate, y, skip = u_DBL[rows], gate_DBL[rows], y_DBL[rows], skip_D[rows]
+        planes = _spectrum(filter_DL[rows, :n_positions], how, precision)
+        if how.outer is None:
+            conv_kernel[(u.shape[0] * n_batch,)](
+                u, planes, skip, gate, y, n_positions, n_batch,
+                PRECISION=precision, **how.inner.arguments(), num_warps=row_warps(how.inner),
+            )  # fmt: skip
+        else:
+            scratch = passes.outer_forward(u, None, how.outer, precision)
+            passes.inner(scratch, planes, how.inner, precision, n_batch=n_batch)
+            passes.outer_inverse(scratch, y, how.outer, precision, skip=skip, u=u, gate=gate)
+    return y_DBL
+
+
+def backward(
+    dy_DBL: Tensor,
+    u_DBL: Tensor,
+    filter_DL: Tensor,
+    skip_D: Tensor,
+    gate_DBL: Tensor,
+    *,
+    precision: Precision = "tf32x3",
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Gradients of `forward` for u, filter, skip and gate; dy, u and gate are contiguous."""
+    n_channels, n_batch, n_positions = u_DBL.shape
+    how = plan(n_positions, u_DBL.device)
+    du_DBL, dgate_DBL = torch.empty_like(u_DBL), torch.empty_like(gate_DBL)
+    dfilter_DL = filter_DL.new_empty(n_channels, n_positions)
+    dskip_D = torch.empty_like(skip_D)
+    for rows in _groups(n_channels, n_batch, how):
+        dy, u, gate, skip = dy_DBL[rows], u_DBL[rows], gate_DBL[rows], skip_D[rows]
+        planes = _spectrum(filter_DL[rows, :n_positions], how, precision)
+        if how.outer is None:
+            gradients = _backward_rows(
+                dy, u, planes, skip, gate, du_DBL[rows], dgate_DBL[rows], how.inner, precision
+            )
+        else:
+            gradients = _backward_passes(
+                dy, u, planes, skip, gate, du_DBL[rows], dgate_DBL[rows],
+                how.outer, how.inner, precision,
+            )  # fmt: skip
+        dfilter_DL[rows], dskip_D[rows] = gradients
+    return du_DBL, dfilter_DL, dskip_D, dgate_DBL
+
+
+def _groups(n_channels: int, n_batch: int, how: Plan) -> list[slice]:
+    """Channels in groups whose complex values fit the second-level cache."""
+    step = n_channels
+    if how.outer is not None:
+        step = max(1, _CACHED_BYTES // (8 * how.n_points * (n_batch + 1)))
+    return [slice(start, start + step) for start in range(0, n_channels, step)]
+
+
+def _spectrum(filter_DL: Tensor, how: Plan, precision: Precision) -> Tensor:
+    n_channels, n_positions = filter_DL.shape
+    if filter_DL.stride(1) != 1:
+        filter_DL = filter_DL.contiguous()
+    if how.outer is not None:
+        planes = passes.outer_forward(filter_DL[:, None], None, how.outer, precision)
+        passes.inner(planes, None, how.inner, precision, n_batch=1)
+        return planes
+    planes = filter_DL.new_empty(n_channels, 2, how.n_points, dtype=torch.float32)
+    spectrum_kernel[(n_channels,)](
+        filter_DL, planes, n_positions, filter_DL.stride(0),
+        PRECISION=precision, **how.inner.arguments(), num_warps=row_warps(how.inner),
+    )  # fmt: skip
+    return planes
+
+
+def _backward_rows(
+    dy: Tensor, u: Tensor, planes: Tensor, skip: Tensor, gate: Tensor, du: Tensor, dgate: Tensor,
+    transform: Transform, precision: Precision,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Fills `du` and `dgate`; returns the gradients of filter and skip."""
+    n_channels, n_batch, n_positions = u.shape
+    per_program = -(-n_batch // max(1, _MIN_PROGRAMS // n_channels))
+    n_shares = -(-n_batch // per_program)
+    dfilter = u.new_empty(n_channels, n_shares, n_positions, dtype=torch.float32)
+    dskip = u.new_empty(n_channels, n_shares, dtype=torch.float32)
+    backward_kernel[(n_channels, n_shares)](
+        u, planes, skip, gate, dy, du, dgate, dfilter, dskip, n_positions, n_batch, per_program,
+        PRECISION=precision, **transform.arguments(), num_warps=row_warps(transform),
+    )  # fmt: skip
+    return dfilter.sum(1), dskip.sum(1)
+
+
+def _backward_passes(
+    dy: Tensor, u: Tensor, planes: Tensor, skip: Tensor, gate: Tensor, du: Tensor, dgate: Tensor,
+    outer: Transform, inner: Transform, precision: Precision,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Fills `du` and `dgate`; returns the gradients of filter and skip."""
+    n_channels, n_batch, n_positions = u.shape
+    u_scratch = passes.outer_forward(u, None, outer, precision)
+    d_scratch = passes.outer_forward(dy, gate, outer, precision)
+    dfilter_scratch = passes.inner_backward(
+        u_scratch, d_scratch, planes, inner, precision, n_batch=n_batch
+    )
+    passes.outer_inverse(u_scratch, dgate, outer, precision, skip=skip, u=u, gate=dy)
+    dskip = passes.outer_inverse(
+        d_scratch, du, outer, precision, skip=skip, u=dy, factor=gate, other=u
+    )
+    dfilter = u.new_empty(n_channels, 1, n_positions, dtype=torch.float32)
+    passes.outer_inverse(dfilter_scratch, dfilter, outer, precision)
+    return dfilter[:, 0], dskip.view(n_channels, -1).sum(1)
+
+
+@triton.jit
+def spectrum_kernel(
+    x_ptr, spectrum_ptr, n_positions, x_stride, tables_ptr,
+    SHIFT: tl.constexpr, N: tl.constexpr, A: tl.constexpr, B: tl.constexpr, C: tl.constexpr,
+    PRECISION: tl.constexpr,
+):  # fmt: skip
+    """Spectrum of a real row."""
+    row = tl.program_id(0).to(tl.int64)
+    n, k = row_positions(A, B, C), row_frequencies(A, B, C)
+    x = tl.load(x_ptr + row * x_stride + n, mask=n < n_positions, other=0.0).to(tl.float32)
+    xr, xi = row_forward(x, x, tables_ptr, SHIFT, N, A, B, C, 1, True, PRECISION)
+    tl.store(spectrum_ptr + row * 2 * N + k, xr)
+    tl.store(spectrum_ptr + row * 2 * N + N + k, xi)
+
+
+@triton.jit
+def conv_kernel(
+    u_ptr, spectrum_ptr, skip_ptr, gate_ptr, y_ptr, n_positions, n_batch, tables_ptr,
+    SHIFT: tl.constexpr, N: tl.constexpr, A: tl.constexpr, B: tl.constexpr, C: tl.constexpr,
+    PRECISION: tl.constexpr,
+):  # fmt: skip
+    """Row of y = gate * (conv + skip * u) of one row."""
+    row = tl.program_id(0).to(tl.int64)
+    channel = row // n_batch
+    n, k = row_positions(A, B, C), channel * 2 * N + row_frequencies(A, B, C)
+    is_inside = n < n_positions
+    at = row * n_positions + n
+    u = tl.load(u_ptr + at, mask=is_inside, other=0.0).to(tl.float32)
+    xr, xi = row_forward(u, u, tables_ptr, SHIFT, N, A, B, C, 1, True, PRECISION)
+    hr, hi = tl.load(spectrum_ptr + k), tl.load(spectrum_ptr + N + k)
+    xr, xi = times(xr, xi, hr, hi, False)
+    conv, _ = row_inverse(xr, xi, tables_ptr, SHIFT, N, A, B, C, 1, True, PRECISION)
+    u = tl.load(u_ptr + at, mask=is_inside, other=0.0).to(tl.float32)
+    gate = tl.load(gate_ptr + at, mask=is_inside, other=0.0).to(tl.float32)
+    y = gate * (conv * (1.0 / N) + tl.load(skip_ptr + channel) * u)
+    tl.store(y_ptr + at, y.to(y_ptr.dtype.element_ty), mask=is_inside)
+
+
+@triton.jit
+def backward_kernel(
+    u_ptr, spectrum_ptr, skip_ptr, gate_ptr, dy_ptr, du_ptr, dgate_ptr, dfilter_ptr, dskip_ptr,
+    n_positions, n_batch, batch_per_program, tables_ptr,
+    SHIFT: tl.constexpr, N: tl.constexpr, A: tl.constexpr, B: tl.constexpr, C: tl.constexpr,
+    PRECISION: tl.constexpr,
+):  # fmt: skip
+    """All gradients of a share of one channel's rows; d_filter and d_skip are that share's sums."""
+    channel, share = tl.program_id(0).to(tl.int64), tl.program_id(1)
+    n, k = row_positions(A, B, C), row_frequencies(A, B, C)
+    is_inside = n < n_positions
+    h_ptr = spectrum_ptr + channel * 2 * N + k
+    skip = tl.load(skip_ptr + channel)
+    sum_r, sum_i = tl.zeros(k.shape, tl.float32), tl.zeros(k.shape, tl.float32)
+    dskip = 0.0
+    first = share * batch_per_program
+    for batch in tl.range(first, tl.minimum(first + batch_per_program, n_batch), num_stages=1):
+        at = (channel * n_batch + batch) * n_positions + n
+        u = tl.load(u_ptr + at, mask=is_inside, other=0.0).to(tl.float32)
+        ur, ui = row_forward(u, u, tables_ptr, SHIFT, N, A, B, C, 1, True, PRECISION)
+        hr, hi = tl.load(h_ptr), tl.load(h_ptr + N)
+        cr, ci = times(ur, ui, hr, hi, False)
+        conv, _ = row_inverse(cr, ci, tables_ptr, SHIFT, N, A, B, C, 1, True, PRECISION)
+        u = tl.load(u_ptr + at, mask=is_inside, other=0.0).to(tl.float32)
+        dy = tl.load(dy_ptr + at, mask=is_inside, other=0.0).to(tl.float32)
+        dgate = dy * (conv * (1.0 / N) + skip * u)
+        tl.store(dgate_ptr + at, dgate.to(dgate_ptr.dtype.element_ty), mask=is_inside)
+
+        dconv = dy * tl.load(gate_ptr + at, mask=is_inside, other=0.0).to(tl.float32)
+        dskip += tl.sum(dconv * u)
+        dr, di = row_forward(dconv, dconv, tables_ptr, SHIFT, N, A, B, C, 1, True, PRECISION)
+        # The adjoint of a convolution is a correlation: conjugate the other factor.
+        pr, pi = times(dr, di, ur, ui, True)
+        sum_r += pr
+        sum_i += pi
+        hr, hi = tl.load(h_ptr), tl.load(h_ptr + N)
+        dr, di = times(dr, di, hr, hi, True)
+        du, _ = row_inverse(dr, di, tables_ptr, SHIFT, N, A, B, C, 1, True, PRECISION)
+        dy = tl.load(dy_ptr + at, mask=is_inside, other=0.0).to(tl.float32)
+        gate = tl.load(gate_ptr + at, mask=is_inside, other=0.0).to(tl.float32)
+        du = du * (1.0 / N) + skip * dy * gate
+        tl.store(du_ptr + at, du.to(du_ptr.dtype.element_ty), mask=is_inside)
+    dfilter, _ = row_inverse(sum_r, sum_i, tables_ptr, SHIFT, N, A, B, C, 1, True, PRECISION)
+    out = channel * tl.num_programs(1) + share
+    tl.store(dfilter_ptr + out * n_positions + n, dfilter * (1.0 / N), mask=is_inside)
+    tl.store(dskip_ptr + out, dskip)

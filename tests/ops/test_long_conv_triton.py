@@ -1,0 +1,129 @@
+"""The Triton kernels, run by Triton's interpreter, against the float64 definition."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from hyenadna_cli.core.config import ModelConfig
+from hyenadna_cli.core.model import Execution, HyenaDNA
+from hyenadna_cli.ops import dft_triton, long_conv_passes_triton, long_conv_triton, reference
+
+LENGTHS = (1, 2, 3, 63, 257, 1000, 1025, 4097)
+
+
+def _case(n_positions: int, *, n_channels: int = 2, n_batch: int = 2) -> tuple[Tensor, ...]:
+    random = torch.Generator().manual_seed(n_positions)
+    sizes = {
+        "u": (n_channels, n_batch, n_positions), "filter": (n_channels, n_positions),
+        "skip": (n_channels,), "gate": (n_channels, n_batch, n_positions),
+    }  # fmt: skip
+    return tuple(torch.randn(size, generator=random) for size in sizes.values())
+
+
+def _error(found: Tensor, wanted: Tensor) -> float:
+    """Largest difference, relative to the largest value."""
+    return float((found.double() - wanted).abs().max() / wanted.abs().max())
+
+
+def _expected(inputs: tuple[Tensor, ...], d_y: Tensor) -> tuple[Tensor, list[Tensor]]:
+    wide = [tensor.double().requires_grad_() for tensor in inputs]
+    y = reference.long_conv_gate(*wide)
+    return y.detach(), list(torch.autograd.grad(y, wide, d_y.double()))
+
+
+@pytest.mark.parametrize("n_positions", LENGTHS)
+def test_values_and_gradients_are_those_of_the_definition(n_positions: int) -> None:
+    n_channels = 1 if n_positions > 4096 else 2
+    inputs = _case(n_positions, n_channels=n_channels)
+    d_y = torch.randn(inputs[0].shape, generator=torch.Generator().manual_seed(1))
+    y, gradients = _expected(inputs, d_y)
+    assert _error(long_conv_triton.forward(*inputs), y) < 1e-6
+    for found, wanted in zip(long_conv_triton.backward(d_y, *inputs), gradients, strict=True):
+        assert _error(found, wanted) < 2e-6
+
+
+def test_both_levels_may_have_two_factors_or_three(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As transforms of a million points have, here with rows that are shorter."""
+    small = dft_triton.plan(40_000, torch.device("cpu"), max_row_points=256)
+    assert small.outer is not None
+    assert (small.outer.factors, small.inner.factors) == ((16, 16), (16, 16, 1))
+    monkeypatch.setattr(long_conv_triton, "plan", lambda n, device: small)
+    u, kernel, skip, gate = inputs = _case(40_000, n_channels=1, n_batch=1)
+    spectra = torch.fft.rfft(u.double(), n=80_000) * torch.fft.rfft(kernel.double(), n=80_000)
+    conv = torch.fft.irfft(spectra, n=80_000)[..., :40_000]
+    assert _error(long_conv_triton.forward(*inputs), gate * (conv + skip * u)) < 1e-6
+
+
+def test_channels_in_groups_are_those_of_one_launch(monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = _case(5000, n_channels=3, n_batch=1)
+    together = long_conv_triton.forward(*inputs)
+    monkeypatch.setattr(long_conv_triton, "_CACHED_BYTES", 1)
+    torch.testing.assert_close(long_conv_triton.forward(*inputs), together, rtol=0, atol=0)
+
+
+def test_a_filter_may_be_a_longer_one_cut_short() -> None:
+    u, _, skip, gate = _case(300)
+    longer = torch.randn(2, 900, generator=torch.Generator().manual_seed(2))
+    cut = longer[:, :300]
+    found = long_conv_triton.forward(u, longer, skip, gate)
+    torch.testing.assert_close(found, long_conv_triton.forward(u, cut.contiguous(), skip, gate))
+
+
+def test_bfloat16_goes_in_and_out_and_float32_between() -> None:
+    u, kernel, skip, gate = _case(1000)
+    u, gate = u.bfloat16(), gate.bfloat16()
+    y = long_conv_triton.forward(u, kernel, skip, gate)
+    assert y.dtype == torch.bfloat16
+    # The interpreter cuts where a GPU rounds.
+    assert _error(y, reference.long_conv_gate(u, kernel, skip, gate)) < 2**-7
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="no GPU; the interpreter knows no tf32 and no bfloat16"
+)
+@pytest.mark.parametrize(
+    ("precision", "bound"), [("tf32x3", 2e-6), ("ieee", 2e-6), ("tf32", 5e-3), ("bf16", 3e-2)]
+)
+@pytest.mark.parametrize("n_positions", [700, 5000, 70_000])
+def test_precisions_keep_their_promise(
+    precision: dft_triton.Precision, bound: float, n_positions: int
+) -> None:
+    inputs = tuple(tensor.cuda() for tensor in _case(n_positions))
+    u, kernel, skip, gate = (tensor.double() for tensor in inputs)
+    spectra = torch.fft.rfft(kernel, n=2 * n_positions)[:, None]
+    conv = torch.fft.irfft(torch.fft.rfft(u, n=2 * n_positions) * spectra, n=2 * n_positions)
+    expected = gate * (conv[..., :n_positions] + skip[:, None, None] * u)
+    assert _error(long_conv_triton.forward(*inputs, precision=precision), expected) < bound
+
+
+def test_every_length_has_factors_that_tensor_cores_take() -> None:
+    for exponent in range(8, 22):
+        how = dft_triton.plan(1 << exponent, torch.device("cpu"))
+        for transform in filter(None, (how.outer, how.inner)):
+            assert all(factor == 1 or factor >= 16 for factor in transform.factors)
+        assert how.inner.size * (how.outer.size if how.outer else 1) == how.n_points
+        columns = how.outer and long_conv_passes_triton.n_columns(how.outer)
+        assert not columns or how.inner.size % columns == 0
+    with pytest.raises(ValueError, match="the kernels take"):
+        dft_triton.plan((1 << 21) + 1, torch.device("cpu"))
+
+
+def test_a_model_trains_on_them_as_on_the_portable_path() -> None:
+    """Loss and every gradient, short and long convolutions together."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = HyenaDNA(ModelConfig(d_model=4, n_layer=2, d_inner=8, l_max=66, filter_order=8))
+        model.eval()  # no dropout
+    ids = torch.randint(7, 11, (2, 65), generator=torch.Generator().manual_seed(1))
+
+    def gradients(kernels: str) -> list[Tensor]:
+        model.execution = Execution(kernels=kernels)
+        parameters = [p for p in model.parameters() if p.requires_grad]
+        loss = model(ids).square().mean()
+        return [loss.detach(), *torch.autograd.grad(loss, parameters)]
+
+    for found, wanted in zip(gradients("triton"), gradients("torch"), strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-6 + 1e-4 * wanted.abs().max())

@@ -1,0 +1,167 @@
+"""Compile every Triton kernel configuration for GPU targets, without a GPU; list what each takes.
+
+    python workflows/gpu-kernels/compile.py --targets 80,90 > docs/gpu-kernels.tsv
+
+One row a kernel, size and target: registers and stack bytes a thread (a stack means spills),
+shared memory bytes a program. Exit 1 if one needs more shared memory than its target has.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ.pop("TRITON_INTERPRET", None)  # before Triton is imported: kernels must compile here
+
+import torch
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from hyenadna_cli.ops import (
+    dft_triton,
+    long_conv_passes_triton,
+    long_conv_triton,
+    short_conv_triton,
+)
+
+SHARED_BYTES = {80: 163 * 1024, 90: 227 * 1024}
+_STREAMS = {
+    "u_ptr", "gate_ptr", "y_ptr", "dy_ptr", "du_ptr", "dgate_ptr", "x_ptr", "factor_ptr",
+    "other_ptr", "out_ptr", "proj_ptr", "gated_ptr", "gates_ptr", "d_gated_ptr", "d_gates_ptr",
+    "d_proj_ptr",
+}  # fmt: skip
+"""Arguments that follow the precision of the model's activations; all others are float32."""
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """One kernel as it is launched."""
+
+    kernel: Any
+    constants: dict[str, Any]
+    n_warps: int
+
+    @property
+    def name(self) -> str:
+        """Of the kernel, as a profiler shows it."""
+        return str(self.kernel.fn.__name__).strip("_")
+
+
+def configurations(precision: str) -> Iterator[Configuration]:
+    """Every kernel at every size that `plan` chooses."""
+    for n_taps in (3, 7):
+        sizes = {"ORDER": 2, "K": n_taps, "POSITIONS": short_conv_triton.POSITIONS}
+        yield Configuration(short_conv_triton.forward_kernel, sizes, 4)
+        yield Configuration(short_conv_triton.backward_kernel, sizes, 4)
+    for exponent in range(8, 22):
+        yield from _long_conv(dft_triton.plan(1 << exponent, torch.device("cpu")), precision)
+
+
+def _long_conv(how: dft_triton.Plan, precision: str) -> Iterator[Configuration]:
+    def constants(transform: dft_triton.Transform, **flags: object) -> dict[str, Any]:
+        sizes = transform.arguments()
+        del sizes["tables_ptr"]
+        return {**sizes, "PRECISION": precision, **flags}
+
+    rows, passes = long_conv_triton, long_conv_passes_triton
+    n_warps = dft_triton.row_warps(how.inner)
+    if how.outer is None:
+        for kernel in (rows.spectrum_kernel, rows.conv_kernel, rows.backward_kernel):
+            yield Configuration(kernel, constants(how.inner), n_warps)
+        return
+    for has_spectrum in (False, True):
+        flags = constants(how.inner, HAS_SPECTRUM=has_spectrum)
+        yield Configuration(passes.inner_kernel, flags, n_warps)
+    yield Configuration(passes.inner_backward_kernel, constants(how.inner), n_warps)
+    columns = passes.n_columns(how.outer)
+    for has_factor in (False, True):
+        flags = constants(how.outer, COLUMNS=columns, HAS_FACTOR=has_factor)
+        yield Configuration(passes.outer_forward_kernel, flags, passes.OUTER_WARPS)
+    for gate, skip, factor in ((0, 0, 0), (1, 1, 0), (0, 1, 1)):
+        flags = constants(
+            how.outer, COLUMNS=columns, HAS_SKIP=bool(skip), HAS_FACTOR=bool(factor),
+            HAS_GATE=bool(gate), HAS_OTHER=bool(factor),
+        )  # fmt: skip
+        yield Configuration(passes.outer_inverse_kernel, flags, passes.OUTER_WARPS)
+
+
+def compiled(configuration: Configuration, capability: int, stream: str) -> Any:
+    """The kernel for a GPU of this compute capability; `stream` is the type of activations."""
+    names = configuration.kernel.arg_names
+    signature = {}
+    for name in names:
+        if name in configuration.constants:
+            signature[name] = "constexpr"
+        elif name.endswith("_ptr"):
+            signature[name] = f"*{stream if name in _STREAMS else 'fp32'}"
+        else:
+            signature[name] = "i32"
+    # Tensors are aligned to 16 bytes, as the launcher tells the compiler.
+    aligned = [(i,) for i, name in enumerate(names) if name.endswith("_ptr")]
+    return triton.compile(
+        ASTSource(
+            fn=configuration.kernel, signature=signature, constexprs=configuration.constants,
+            attrs={at: [["tt.divisibility", 16]] for at in aligned},
+        ),
+        target=GPUTarget("cuda", capability, 32),
+        options={"num_warps": configuration.n_warps},
+    )  # fmt: skip
+
+
+def resources(cubin: bytes) -> dict[str, int]:
+    """REG and STACK of a compiled kernel, read by the tool that comes with Triton."""
+    tool = next(Path(triton.__file__).parent.rglob("cuobjdump"))
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(cubin)
+        file.flush()
+        said = subprocess.run(  # noqa: S603
+            [str(tool), "-res-usage", file.name], capture_output=True, text=True, check=True
+        ).stdout
+    pairs = (word.split(":") for word in said.split() if word.startswith(("REG:", "STACK:")))
+    return {name: int(value) for name, value in pairs}
+
+
+def main() -> int:
+    """Print the table; 1 if a kernel cannot run on its target."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--targets", default="80,90", help="compute capabilities, with commas")
+    parser.add_argument("--streams", default="fp32", help="types of activations: fp32,bf16")
+    parser.add_argument("--precision", default="tf32x3", help="tf32x3, ieee, tf32 or bf16")
+    given = parser.parse_args()
+    warnings.simplefilter("ignore")
+    n_too_large = 0
+    print(
+        "target kernel stream precision points factors flags warps registers stack shared".replace(
+            " ", "\t"
+        )
+    )
+    for capability in map(int, given.targets.split(",")):
+        for stream in given.streams.split(","):
+            for configuration in configurations(given.precision):
+                kernel = compiled(configuration, capability, stream)
+                used = resources(kernel.asm["cubin"])
+                sizes = configuration.constants
+                flags = [name for name, value in sizes.items() if value is True]
+                factors = [str(sizes[name]) for name in "ABC" if name in sizes]
+                cells = [
+                    f"sm_{capability}", configuration.name, stream, sizes.get("PRECISION", "fp32"),
+                    sizes.get("N", f"K={sizes.get('K')}"), "x".join(factors) or "-",
+                    ",".join(flags) or "-", configuration.n_warps,
+                    used["REG"], used["STACK"], kernel.metadata.shared,
+                ]  # fmt: skip
+                print(*cells, sep="\t", flush=True)
+                n_too_large += kernel.metadata.shared > SHARED_BYTES[capability]
+    return int(n_too_large > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
