@@ -15,7 +15,7 @@ SpeciesPooling = Literal["mean", "last"]
 
 _MODEL_DEFAULTS = {"d_model": 128, "n_layer": 2}
 _TRAIN_DEFAULTS: dict[str, Any] = {
-    "max_steps": 2_000, "batch_bases": 16_384, "learning_rate": 5e-4, "valid_every": 200,
+    "max_steps": 2_000, "batch_bases": 16_384, "learning_rate": 5e-5, "valid_every": 200,
     "save_every": 200, "warmup_steps": 50,
 }  # fmt: skip
 _PAPER_WINDOWS = 256
