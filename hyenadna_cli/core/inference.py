@@ -132,7 +132,7 @@ class Inference:
             ]
         )
         picked = None if width == d_model else in_rows
-        key = (number, "in", channels.start)
+        key = (number, "in", channels.start, channels.stop)
         weight_PD = self._weight((*key, "weight"), mixer.in_proj.weight, picked, cast=True)
         bias_P = self._weight((*key, "bias"), mixer.in_proj.bias, picked, cast=True)
         conv = mixer.short_filter

@@ -100,6 +100,23 @@ def test_bfloat16_products_stay_within_one_percent(kernels):
     assert relative(rough, exact) < 1e-2
 
 
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16], ids=["fp32", "bf16"])
+@pytest.mark.parametrize("kernels", KERNELS)
+@torch.no_grad()
+def test_a_pass_in_narrow_blocks_leaves_nothing_to_one_in_wide_blocks(monkeypatch, kernels, dtype):
+    def pass_of(model: HyenaDNA, gate_bytes: int) -> torch.Tensor:
+        model.execution = Execution(kernels=kernels, matmul_dtype=dtype)
+        monkeypatch.setattr(inference, "_GATE_BYTES", gate_bytes)
+        return model.hidden_states(random_ids(2, 100))[0]
+
+    model, wide = strong_model(), 1 << 20
+    narrow = pass_of(model, 1)
+    after_narrow = pass_of(model, wide)
+
+    torch.testing.assert_close(after_narrow, pass_of(strong_model(), wide), rtol=0, atol=0)
+    torch.testing.assert_close(pass_of(model, 1), narrow, rtol=0, atol=0)
+
+
 @pytest.mark.parametrize("kernels", KERNELS)
 @torch.no_grad()
 def test_changed_weights_change_the_next_result(kernels):
