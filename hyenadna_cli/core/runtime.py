@@ -13,6 +13,7 @@ from hyenadna_cli.core.model import Execution
 from hyenadna_cli.errors import UsageError
 from hyenadna_cli.ops import backend
 from hyenadna_cli.ops.backend import Kernels, KernelsRequest
+from hyenadna_cli.ops.dense import has_bfloat16_products
 
 log = logging.getLogger(__name__)
 
@@ -105,6 +106,8 @@ def _resolve_dtype(
     request: DtypeRequest, device: torch.device, *, training: bool
 ) -> tuple[torch.dtype, str]:
     if request != "auto":
+        if request == "bf16" and device.type == "cpu" and not has_bfloat16_products():
+            log.info("--dtype bf16: this CPU has no units for it, so it is slower than fp32")
         return _DTYPES[request], "requested"
     if not training:
         return torch.float32, "inference defaults to full precision"
