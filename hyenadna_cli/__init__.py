@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hyenadna_cli.core.coordinates import Interval
     from hyenadna_cli.core.io.fasta import Genome
     from hyenadna_cli.core.library import embed, load_model, score_variants
-    from hyenadna_cli.core.variants import Variant
+    from hyenadna_cli.core.variants.alleles import Variant
 
 __version__ = "0.1.0"
 __all__ = ["Genome", "Interval", "Variant", "__version__", "embed", "load_model", "score_variants"]
@@ -28,7 +28,7 @@ __all__ = ["Genome", "Interval", "Variant", "__version__", "embed", "load_model"
 _MODULES = {
     "Genome": "hyenadna_cli.core.io.fasta",
     "Interval": "hyenadna_cli.core.coordinates",
-    "Variant": "hyenadna_cli.core.variants",
+    "Variant": "hyenadna_cli.core.variants.alleles",
     "embed": "hyenadna_cli.core.library",
     "load_model": "hyenadna_cli.core.library",
     "score_variants": "hyenadna_cli.core.library",

@@ -13,8 +13,8 @@ from hyenadna_cli.errors import UsageError
 if TYPE_CHECKING:
     from hyenadna_cli.commands._loading import ChosenModel
     from hyenadna_cli.core.provenance import Setting
-    from hyenadna_cli.core.score_blocks import Score, ScoreSettings
-    from hyenadna_cli.core.variants import Layout
+    from hyenadna_cli.core.variants.alleles import Layout
+    from hyenadna_cli.core.variants.blocks import Score, ScoreSettings
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class LayoutRequest:
 
     def resolve(self, model: ChosenModel) -> Layout:
         """Windows that the model can read. Raises UsageError, or CheckpointError if too long."""
-        from hyenadna_cli.core.variants import Centred, Grid
+        from hyenadna_cli.core.variants.alleles import Centred, Grid
 
         window = self.window or min(model.config.l_max, _LONGEST_DEFAULT)
         if self.upstream is not None and self.downstream is not None:
@@ -96,7 +96,7 @@ def warn_of_rounding(model: ChosenModel) -> None:
 
 def settings_of(settings: ScoreSettings) -> dict[str, Setting]:
     """What of this shapes the scores, for provenance."""
-    from hyenadna_cli.core.variants import Grid
+    from hyenadna_cli.core.variants.alleles import Grid
 
     layout = settings.layout
     placed: dict[str, Setting] = (

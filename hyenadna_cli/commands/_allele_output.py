@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from hyenadna_cli.core.coordinates import Strand
     from hyenadna_cli.core.io.vcf import VcfRecord
     from hyenadna_cli.core.provenance import Provenance
-    from hyenadna_cli.core.score_blocks import AlleleScore, Score, ScoreSettings
-    from hyenadna_cli.core.variant_source import VariantSource
+    from hyenadna_cli.core.variants.blocks import AlleleScore, Score, ScoreSettings
+    from hyenadna_cli.core.variants.source import VariantSource
 
     Write = Callable[[VcfRecord, list[str], list[AlleleScore]], None]
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hyenadna_cli.core.heads import SequenceClassifier
     from hyenadna_cli.core.provenance import Provenance
     from hyenadna_cli.core.runtime import Runtime
-    from hyenadna_cli.core.species import SpeciesGenomes
+    from hyenadna_cli.core.species.manifest import SpeciesGenomes
 
 log = logging.getLogger(__name__)
 
@@ -134,7 +134,7 @@ def load_classifier(chosen: ChosenModel) -> SequenceClassifier:
 
 def prediction_window(chosen: ChosenModel) -> int:
     """Bases: the longest window of training, or what the model reads if it does not say."""
-    from hyenadna_cli.core.species_training import trained_length
+    from hyenadna_cli.core.species.training import trained_length
 
     return min(trained_length(chosen.source.directory) or chosen.config.l_max, chosen.config.l_max)
 
@@ -154,7 +154,8 @@ def measure(
 ) -> None:
     import json
 
-    from hyenadna_cli.core import species_accuracy, species_curve
+    from hyenadna_cli.core.species import accuracy as species_accuracy
+    from hyenadna_cli.core.species import curve as species_curve
 
     results = []
     for result in species_accuracy.accuracy_by_length(
@@ -178,7 +179,7 @@ def measure(
 def opened_genomes(
     manifest: Path, species: str, *, contig_map: Literal["exact", "auto"], max_n_run: int
 ) -> Iterator[SpeciesGenomes]:
-    from hyenadna_cli.core.species import open_genomes, read_manifest
+    from hyenadna_cli.core.species.manifest import open_genomes, read_manifest
 
     selected = tuple(filter(None, (name.strip() for name in species.split(","))))
     found = read_manifest(manifest, selected=selected)

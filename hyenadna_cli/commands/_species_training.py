@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from hyenadna_cli.core.model import HyenaDNA
     from hyenadna_cli.core.provenance import Provenance
     from hyenadna_cli.core.runtime import Runtime
-    from hyenadna_cli.core.species import SpeciesGenomes
-    from hyenadna_cli.core.species_settings import Settings
-    from hyenadna_cli.core.species_windows import SamplingWeights
+    from hyenadna_cli.core.species.manifest import SpeciesGenomes
+    from hyenadna_cli.core.species.settings import Settings
+    from hyenadna_cli.core.species.windows import SamplingWeights
     from hyenadna_cli.core.training import StepReport
 
 log = logging.getLogger(__name__)
@@ -161,7 +161,8 @@ def train(
       hyenadna classify-species train --manifest species.tsv --length 32k --length-schedule
       1k:1500,8k:300,32k:200 --max-steps 2000 --lengths 1k,4k,16k,32k -o run
     """
-    from hyenadna_cli.core import pretraining, species_settings
+    from hyenadna_cli.core import pretraining
+    from hyenadna_cli.core.species import settings as species_settings
 
     given_model = {"d_model": d_model, "n_layer": n_layer}
     if not from_scratch and any(value is not None for value in given_model.values()):
@@ -241,14 +242,15 @@ class _Job:
 
     def print_plan(self) -> None:
         """`--dry-run`."""
-        from hyenadna_cli.core import species_training
+        from hyenadna_cli.core.species import training as species_training
 
         n_parameters = sum(parameter.numel() for parameter in self._backbone().parameters())
         typer.echo(species_training.plan(self.genomes, self.settings, n_parameters=n_parameters))
 
     def run(self, *, restart: bool, max_time: float | None) -> None:
         """Train, then measure."""
-        from hyenadna_cli.core import distributed, pretraining, species_training
+        from hyenadna_cli.core import distributed, pretraining
+        from hyenadna_cli.core.species import training as species_training
 
         settings = self.settings
         for split in ("train", "valid"):
@@ -293,14 +295,14 @@ class _Job:
     def _backbone(self) -> HyenaDNA:
         if self.chosen is not None:
             return self.chosen.load()
-        from hyenadna_cli.core.species_training import random_backbone
+        from hyenadna_cli.core.species.training import random_backbone
 
         assert self.settings.model is not None
         return random_backbone(self.settings.model, seed=self.settings.train.seed)
 
 
 def _weights(species: str, contigs: str, genomes: SpeciesGenomes) -> SamplingWeights:
-    from hyenadna_cli.core.species_windows import (
+    from hyenadna_cli.core.species.windows import (
         SamplingWeights,
         parse_species_weights,
         read_contig_weights,

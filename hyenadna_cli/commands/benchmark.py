@@ -13,12 +13,12 @@ import typer
 
 from hyenadna_cli.commands import _options as opt
 from hyenadna_cli.commands._table import align
-from hyenadna_cli.core.benchmark_cases import PRESETS, Dtype, Implementation, Variant, Workload
+from hyenadna_cli.core.benchmark.cases import PRESETS, Dtype, Implementation, Variant, Workload
 from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from hyenadna_cli.core.benchmark_report import Cell
-    from hyenadna_cli.core.benchmarking import Floor, Row, Settings
+    from hyenadna_cli.core.benchmark.measuring import Floor, Row, Settings
+    from hyenadna_cli.core.benchmark.report import Cell
 
 log = logging.getLogger(__name__)
 
@@ -101,8 +101,9 @@ def benchmark(
 
       hyenadna benchmark --lengths 1k --d-model 16 --n-layer 1 --max-seconds 5
     """
-    from hyenadna_cli.core import atomic, benchmark_report, machine
-    from hyenadna_cli.core.benchmarking import Benchmark, Settings
+    from hyenadna_cli.core import atomic, machine
+    from hyenadna_cli.core.benchmark import report as benchmark_report
+    from hyenadna_cli.core.benchmark.measuring import Benchmark, Settings
 
     plan = _plan(
         case or [], lengths=lengths, d_model=d_model, n_layer=n_layer, batch=batch,
@@ -240,7 +241,7 @@ def _write(
     from collections import Counter
 
     from hyenadna_cli.core import atomic, provenance
-    from hyenadna_cli.core.benchmark_report import COLUMNS
+    from hyenadna_cli.core.benchmark.report import COLUMNS
     from hyenadna_cli.core.io.tsv import TsvWriter
 
     is_shown = output == "-" and sys.stdout.isatty()

@@ -57,7 +57,7 @@ def manifest(
 
       hyenadna classify-species manifest --paper
     """
-    from hyenadna_cli.core import species
+    from hyenadna_cli.core.species import manifest as species
 
     typer.echo(species.paper_manifest() if paper else "\t".join(species.COLUMNS) + "\n", nl=False)
 
@@ -161,8 +161,8 @@ def _run(
     strand: StrandChoice,
     min_prob: float,
 ) -> None:
-    from hyenadna_cli.core import species_calls
     from hyenadna_cli.core.io.tsv import TsvWriter
+    from hyenadna_cli.core.species import calls as species_calls
 
     settings = {"strand": strand, "min_prob": min_prob, **batching_settings(batcher)}
     made_by = destination.made_by(model, source, settings)

@@ -18,12 +18,12 @@ from hyenadna_cli.commands._training_options import parse_length_schedule
 from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from hyenadna_cli.core.comparison import Doing, Experiment
-    from hyenadna_cli.core.comparison_table import ComparisonRow
-    from hyenadna_cli.core.finetune_data import DataRequest
-    from hyenadna_cli.core.finetuning import FinetuneConfig
-    from hyenadna_cli.core.labelled import LabelledData
-    from hyenadna_cli.core.presets import Preset
+    from hyenadna_cli.core.labelled.presets import Preset
+    from hyenadna_cli.core.labelled.rows import LabelledData
+    from hyenadna_cli.core.supervised.comparison import Doing, Experiment
+    from hyenadna_cli.core.supervised.comparison_table import ComparisonRow
+    from hyenadna_cli.core.supervised.data import DataRequest
+    from hyenadna_cli.core.supervised.finetuning import FinetuneConfig
 
 log = logging.getLogger(__name__)
 
@@ -242,8 +242,10 @@ def finetune(
 
       hyenadna finetune --data test_data/labelled.csv --epochs 1 -o classifier
     """
-    from hyenadna_cli.core import finetuning, presets, pretraining
-    from hyenadna_cli.core.finetune_data import DataRequest, open_data
+    from hyenadna_cli.core import pretraining
+    from hyenadna_cli.core.labelled import presets
+    from hyenadna_cli.core.supervised import finetuning
+    from hyenadna_cli.core.supervised.data import DataRequest, open_data
 
     given: dict[str, Any] = {
         "pooling": pooling, "freeze": freeze, "epochs": epochs, "batch_size": batch_size,
@@ -316,7 +318,7 @@ def _preset_data(
     preset: Preset, given: list[str] | None, *, cache_dir: Path | None, offline: bool
 ) -> str:
     """Where the rows of a benchmark are: a local copy, or the hub's."""
-    from hyenadna_cli.core import presets
+    from hyenadna_cli.core.labelled import presets
 
     if not given:
         return presets.download(preset, cache_dir=cache_dir, offline=offline)
@@ -335,7 +337,7 @@ def _probe_embeddings(
     no_version: bool,
 ) -> None:
     from hyenadna_cli.core import pretraining, provenance
-    from hyenadna_cli.core.embedded_probe import probe_embeddings
+    from hyenadna_cli.core.supervised.embedded_probe import probe_embeddings
 
     made_by = provenance.collect(
         command=None if no_version else ["hyenadna", *sys.argv[1:]],
@@ -364,8 +366,9 @@ def _experiment(
     output: Path,
     no_version: bool,
 ) -> Experiment:
-    from hyenadna_cli.core import comparison, provenance
-    from hyenadna_cli.core.finetune_data import check_lengths
+    from hyenadna_cli.core import provenance
+    from hyenadna_cli.core.supervised import comparison
+    from hyenadna_cli.core.supervised.data import check_lengths
 
     checked = check_lengths(rows, l_max=chosen.config.l_max, max_length=settings.max_length)
     inputs = [source.path for source in rows.sources]
@@ -386,8 +389,9 @@ def _experiment(
 def _run(
     experiment: Experiment, chosen: ChosenModel, *, restart: bool, max_time: float | None
 ) -> list[ComparisonRow]:
-    from hyenadna_cli.core import comparison, distributed, pretraining
-    from hyenadna_cli.core.comparison_table import read_runs, summary
+    from hyenadna_cli.core import distributed, pretraining
+    from hyenadna_cli.core.supervised import comparison
+    from hyenadna_cli.core.supervised.comparison_table import read_runs, summary
 
     with on_signals(max_time) as stop, distributed.joined(chosen.run.device) as world:
         if world.is_main:
@@ -430,7 +434,7 @@ def _plan(experiment: Experiment) -> str:
 
 
 def _print_table(rows: list[ComparisonRow], task: Task, preset: Preset | None) -> None:
-    from hyenadna_cli.core.comparison_table import SHOWN, table
+    from hyenadna_cli.core.supervised.comparison_table import SHOWN, table
 
     published = {} if preset is None else preset.published
     metrics = SHOWN[task] if preset is None else tuple(published) or (preset.metric,)

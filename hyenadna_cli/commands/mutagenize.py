@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from hyenadna_cli.core.batching import BatchLimits, Done
     from hyenadna_cli.core.coordinates import Interval
     from hyenadna_cli.core.io.fasta import Genome
-    from hyenadna_cli.core.mutagenesis import SnvScores
     from hyenadna_cli.core.provenance import Provenance
-    from hyenadna_cli.core.score_blocks import ScoreSettings
+    from hyenadna_cli.core.variants.blocks import ScoreSettings
+    from hyenadna_cli.core.variants.mutagenesis import SnvScores
 
     Write = Callable[[str, SnvScores], None]
 
@@ -140,7 +140,7 @@ def mutagenize(
     """
     from hyenadna_cli.core.batching import BatchLimits
     from hyenadna_cli.core.io.fasta import Genome
-    from hyenadna_cli.core.score_blocks import ScoreSettings
+    from hyenadna_cli.core.variants.blocks import ScoreSettings
 
     kind = output_type or _kind(output)
     placed = LayoutRequest(layout, window, None, None, min_context)
@@ -243,8 +243,8 @@ class _Region:
 
 def _part(regions: list[_Region], shard: str) -> list[_Region]:
     """The pieces of a shard: whole ones, so that every batch holds the same bases whatever N is."""
-    from hyenadna_cli.core.mutagenesis import pieces
     from hyenadna_cli.core.shards import BLOCK_BASES, Shard, shard_range
+    from hyenadna_cli.core.variants.mutagenesis import pieces
 
     cut = [_Region(region.chrom, piece) for region in regions for piece in pieces(region.interval)]
     # A piece is work enough for a block of its own.
@@ -262,7 +262,7 @@ def _run(
     genome: Genome,
     made_by: Provenance,
 ) -> None:
-    from hyenadna_cli.core.mutagenesis import mutagenize
+    from hyenadna_cli.core.variants.mutagenesis import mutagenize
 
     account = AlleleAccount(command="mutagenize")
     chroms: deque[str] = deque()

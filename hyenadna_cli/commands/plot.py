@@ -67,7 +67,8 @@ def species(
 
       hyenadna plot species model=run/evaluation/accuracy.tsv k-mers=report/accuracy.tsv -o by.png
     """
-    from hyenadna_cli.core import atomic, curves, species_curve
+    from hyenadna_cli.core import atomic, curves
+    from hyenadna_cli.core.species import curve as species_curve
 
     table = output.with_suffix(".tsv")
     if output.suffix not in curves.PICTURES:
@@ -114,9 +115,10 @@ def mutagenesis(
 
       hyenadna plot mutagenesis ism.tsv --region chr1:4,001-4,100 -o ism.png
     """
-    from hyenadna_cli.core import atomic, mutagenesis_map
+    from hyenadna_cli.core import atomic
     from hyenadna_cli.core.coordinates import parse_region
     from hyenadna_cli.core.curves import PICTURES
+    from hyenadna_cli.core.variants import mutagenesis_map
 
     beside = output.with_suffix(".tsv")
     if output.suffix not in PICTURES:

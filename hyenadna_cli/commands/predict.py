@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from hyenadna_cli.core.classification import Prediction
     from hyenadna_cli.core.config import HeadConfig
     from hyenadna_cli.core.io.tsv import Cell, TsvWriter
-    from hyenadna_cli.core.prompts import Prompted, StoredPrompt
+    from hyenadna_cli.core.prompts.soft_prompt import Prompted, StoredPrompt
     from hyenadna_cli.core.provenance import Setting
     from hyenadna_cli.core.records import RecordSource, StrandChoice
 
@@ -165,7 +165,7 @@ def _source_opener(
         raise UsageError("--bed and --data exclude each other")
 
     def table(config: HeadConfig) -> RecordSource:
-        from hyenadna_cli.core.label_columns import Labelling
+        from hyenadna_cli.core.labelled.columns import Labelling
         from hyenadna_cli.core.table_records import TableSource
 
         known = Labelling(task=config.task, label_names=config.label_names) if metrics else None
@@ -178,7 +178,7 @@ def _source_opener(
 
 def _read_prompt(model: str, base: str | None) -> StoredPrompt | None:
     """The prompt of a directory, if there is one. Raises UsageError for a base without a prompt."""
-    from hyenadna_cli.core import prompts
+    from hyenadna_cli.core.prompts import soft_prompt as prompts
 
     prompt = prompts.read(Path(model))
     if prompt is None and base is not None:
@@ -188,7 +188,8 @@ def _read_prompt(model: str, base: str | None) -> StoredPrompt | None:
 
 def _load(chosen: ChosenModel, prompt: StoredPrompt | None) -> Prompted:
     """Raises CheckpointError for a model without a head, or another than the prompt's."""
-    from hyenadna_cli.core import heads, prompts
+    from hyenadna_cli.core import heads
+    from hyenadna_cli.core.prompts import soft_prompt as prompts
 
     if prompt is not None:
         return prompts.attach(prompt, chosen.load())

@@ -20,9 +20,9 @@ from hyenadna_cli.errors import InputFileError, UsageError
 
 if TYPE_CHECKING:
     from hyenadna_cli.core.config import TrainConfig
-    from hyenadna_cli.core.few_shot import FewShotConfig
-    from hyenadna_cli.core.labelled import LabelledData
-    from hyenadna_cli.core.prompt_tuning import PromptConfig
+    from hyenadna_cli.core.labelled.rows import LabelledData
+    from hyenadna_cli.core.prompts.few_shot import FewShotConfig
+    from hyenadna_cli.core.prompts.tuning import PromptConfig
     from hyenadna_cli.core.provenance import Provenance
     from hyenadna_cli.core.training import StepReport
 
@@ -172,9 +172,9 @@ def prompt_tune(
       hyenadna prompt-tune --data test_data/labelled.csv --tokens 8 --epochs 1 -o prompt
     """
     from hyenadna_cli.core import pretraining, provenance
-    from hyenadna_cli.core.few_shot import FewShotConfig
-    from hyenadna_cli.core.finetune_data import DataRequest, open_data
-    from hyenadna_cli.core.prompt_tuning import PromptConfig
+    from hyenadna_cli.core.prompts.few_shot import FewShotConfig
+    from hyenadna_cli.core.prompts.tuning import PromptConfig
+    from hyenadna_cli.core.supervised.data import DataRequest, open_data
 
     if shots is None and samples:
         raise UsageError("--samples goes with --shots; soft prompts have --examples")
@@ -232,7 +232,7 @@ def prompt_tune(
 
 def _words(given: dict[str, str] | None, data: LabelledData, *, is_needed: bool) -> tuple[str, ...]:
     """A word for each class; none for a head. Raises UsageError for words that do not fit."""
-    from hyenadna_cli.core.prompts import check_words, default_words
+    from hyenadna_cli.core.prompts.soft_prompt import check_words, default_words
 
     if data.task not in ("binary", "multiclass"):
         raise UsageError(f"prompts answer with classes; these labels are a {data.task} task")
@@ -259,10 +259,10 @@ def _checked(
     max_length: int | None,
 ) -> LabelledData:
     """The rows to use. Raises CheckpointError and InputFileError for what cannot be."""
-    from hyenadna_cli.core.few_shot import FewShotConfig, check_counts
-    from hyenadna_cli.core.finetune_data import check_lengths
-    from hyenadna_cli.core.prompt_tuning import chosen_rows
-    from hyenadna_cli.core.prompts import check_fits
+    from hyenadna_cli.core.prompts.few_shot import FewShotConfig, check_counts
+    from hyenadna_cli.core.prompts.soft_prompt import check_fits
+    from hyenadna_cli.core.prompts.tuning import chosen_rows
+    from hyenadna_cli.core.supervised.data import check_lengths
 
     l_max = chosen.config.l_max
     data = check_lengths(rows, l_max=l_max, max_length=max_length)
@@ -285,7 +285,7 @@ def _checked(
 
 
 def _train_config(data: LabelledData, config: PromptConfig | FewShotConfig) -> TrainConfig:
-    from hyenadna_cli.core.prompt_tuning import PromptConfig
+    from hyenadna_cli.core.prompts.tuning import PromptConfig
 
     rows = data.splits["train"]
     longest = int(rows.lengths.max())
@@ -295,7 +295,7 @@ def _train_config(data: LabelledData, config: PromptConfig | FewShotConfig) -> T
 
 
 def _n_steps(data: LabelledData, config: PromptConfig | FewShotConfig) -> int:
-    from hyenadna_cli.core.few_shot import FewShotConfig
+    from hyenadna_cli.core.prompts.few_shot import FewShotConfig
 
     if isinstance(config, FewShotConfig) and not config.n_samples:
         return 0
@@ -320,8 +320,9 @@ def _run(
     *,
     max_time: float | None,
 ) -> None:
-    from hyenadna_cli.core import few_shot, prompt_tuning
-    from hyenadna_cli.core.prompt_tuning import PromptConfig
+    from hyenadna_cli.core.prompts import few_shot
+    from hyenadna_cli.core.prompts import tuning as prompt_tuning
+    from hyenadna_cli.core.prompts.tuning import PromptConfig
 
     model = chosen.load()
     with on_signals(max_time) as stop:

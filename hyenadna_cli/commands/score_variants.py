@@ -30,9 +30,9 @@ from hyenadna_cli.errors import InputFileError, UsageError
 if TYPE_CHECKING:
     from hyenadna_cli.core.io.vcf import VcfRecord
     from hyenadna_cli.core.provenance import Provenance
-    from hyenadna_cli.core.score_blocks import AlleleScore, ScoreSettings
-    from hyenadna_cli.core.variant_source import VariantSource
-    from hyenadna_cli.core.variants import Layout, Site
+    from hyenadna_cli.core.variants.alleles import Layout, Site
+    from hyenadna_cli.core.variants.blocks import AlleleScore, ScoreSettings
+    from hyenadna_cli.core.variants.source import VariantSource
 
 CheckRef = Literal["e", "w", "x"]
 
@@ -157,7 +157,7 @@ def score_variants(
 
       hyenadna score-variants test_data/variants.vcf --fasta test_data/tiny.fa
     """
-    from hyenadna_cli.core.variant_source import VariantSource
+    from hyenadna_cli.core.variants.source import VariantSource
 
     target = Target(output, output_type or kind_of(output), write_index)
     wanted = parse_scores(scores)
@@ -199,7 +199,7 @@ def score_variants(
         if check_ref == "e" and source.scan is not None:
             # Not at record 90,000 of a run, but before it.
             run.check_all()
-        from hyenadna_cli.core.score_blocks import ScoreSettings
+        from hyenadna_cli.core.variants.blocks import ScoreSettings
 
         settings = ScoreSettings(
             layout=run.layout,

@@ -24,7 +24,7 @@ from hyenadna_cli.core.config import HeadConfig, Task
 from hyenadna_cli.core.distributed import World
 from hyenadna_cli.core.heads import NOT_LABELLED, Answers
 from hyenadna_cli.core.journal import NO_JOURNAL, Journal
-from hyenadna_cli.core.labelled import LabelledRows
+from hyenadna_cli.core.labelled.rows import LabelledRows
 from hyenadna_cli.core.metrics import Metrics, evaluate
 from hyenadna_cli.core.records import Record, StrandChoice, strand_label
 from hyenadna_cli.core.shards import blocks

@@ -25,7 +25,7 @@ from hyenadna_cli.core import tokenizer
 from hyenadna_cli.core.batching import Done
 from hyenadna_cli.core.config import ModelConfig
 from hyenadna_cli.core.model import Block, HyenaDNA, linear
-from hyenadna_cli.core.prefix import Prefix, PrefixLayer, blocks_of, run_prefix
+from hyenadna_cli.core.prompts.prefix import Prefix, PrefixLayer, blocks_of, run_prefix
 from hyenadna_cli.ops.online_conv import OnlineConv
 
 _REPORT_STEPS = 64

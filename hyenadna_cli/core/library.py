@@ -18,9 +18,9 @@ from hyenadna_cli.core.model import HyenaDNA
 from hyenadna_cli.core.pooling import Pooled, Pooling
 from hyenadna_cli.core.records import Record
 from hyenadna_cli.core.runtime import DtypeRequest
-from hyenadna_cli.core.score_blocks import AlleleScore, Score, ScoreSettings
 from hyenadna_cli.core.sequence import clean
-from hyenadna_cli.core.variants import Centred, Grid, Variant, assess
+from hyenadna_cli.core.variants.alleles import Centred, Grid, Variant, assess
+from hyenadna_cli.core.variants.blocks import AlleleScore, Score, ScoreSettings
 from hyenadna_cli.core.windows import Tiling
 from hyenadna_cli.ops.backend import KernelsRequest
 

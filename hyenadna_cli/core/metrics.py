@@ -25,11 +25,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 from sklearn import metrics as sk
 
-from hyenadna_cli.core import bootstrap
-from hyenadna_cli.core.bootstrap import Estimate, Floats, Resampler
-from hyenadna_cli.core.class_metrics import CalibrationBin, class_metrics
-from hyenadna_cli.core.labelled import Task
-from hyenadna_cli.core.rank_metrics import chromatin_groups, rank_metrics
+from hyenadna_cli.core.evaluation import bootstrap
+from hyenadna_cli.core.evaluation.bootstrap import Estimate, Floats, Resampler
+from hyenadna_cli.core.evaluation.class_metrics import CalibrationBin, class_metrics
+from hyenadna_cli.core.evaluation.rank_metrics import chromatin_groups, rank_metrics
+from hyenadna_cli.core.labelled.rows import Task
 
 _MOST_UNITS = 2_000
 _MOST_UNITS_OF_MANY_LABELS = 500

@@ -22,15 +22,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hyenadna_cli.core import allele_scores
-from hyenadna_cli.core.allele_scores import Pairs, next_base_log_probs
 from hyenadna_cli.core.batching import Batch, Batcher, BatchLimits, Done
 from hyenadna_cli.core.config import ModelConfig
 from hyenadna_cli.core.cost import forward_bytes
 from hyenadna_cli.core.io.fasta import Genome
 from hyenadna_cli.core.journal import NO_JOURNAL, Journal
 from hyenadna_cli.core.model import HyenaDNA
-from hyenadna_cli.core.score_blocks import (
+from hyenadna_cli.core.shards import blocks
+from hyenadna_cli.core.variants import scores as allele_scores
+from hyenadna_cli.core.variants.alleles import Site
+from hyenadna_cli.core.variants.blocks import (
     AlleleScore,
     BlockScores,
     Score,
@@ -38,9 +39,8 @@ from hyenadna_cli.core.score_blocks import (
     Task,
     Window,
 )
-from hyenadna_cli.core.shards import blocks
-from hyenadna_cli.core.shared_prefix import RefStates, SharedPrefix, kept_bytes
-from hyenadna_cli.core.variants import Site
+from hyenadna_cli.core.variants.scores import Pairs, next_base_log_probs
+from hyenadna_cli.core.variants.shared_prefix import RefStates, SharedPrefix, kept_bytes
 from hyenadna_cli.core.windows import Tiling
 
 _N_STARTS = 64

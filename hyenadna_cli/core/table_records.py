@@ -15,7 +15,7 @@ from hyenadna_cli.core.contigs import ContigNames
 from hyenadna_cli.core.io.fasta import Genome
 from hyenadna_cli.core.io.labelled_tables import LabelRow, LabelTable, read_label_table
 from hyenadna_cli.core.io.streams import STDIN, reads_once
-from hyenadna_cli.core.label_columns import Labelling, LabelTexts, targets_of
+from hyenadna_cli.core.labelled.columns import Labelling, LabelTexts, targets_of
 from hyenadna_cli.core.records import Record, RecordSource, contig_names
 from hyenadna_cli.core.sequence import LetterCounts, reverse_complement
 from hyenadna_cli.errors import InputFileError, UsageError

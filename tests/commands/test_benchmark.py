@@ -34,7 +34,7 @@ def test_the_table_says_what_was_measured(hyenadna, tmp_path):
 
 @pytest.mark.slow
 def test_a_wrong_result_has_no_time(hyenadna, monkeypatch):
-    monkeypatch.setattr("hyenadna_cli.core.benchmarking.TOLERANCE", {"fp32": 0.0})
+    monkeypatch.setattr("hyenadna_cli.core.benchmark.measuring.TOLERANCE", {"fp32": 0.0})
 
     done = hyenadna("benchmark", *TINY, "--against", "plain")
 

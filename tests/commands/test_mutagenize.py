@@ -83,7 +83,7 @@ def test_regions_may_come_from_a_bed_with_other_contig_names(run, bed_file, tmp_
 
 @pytest.mark.parametrize("name", ["x.tsv", "x.bedgraph"])
 def test_shards_follow_each_other_to_the_byte(run, tmp_path, monkeypatch, name):
-    monkeypatch.setattr("hyenadna_cli.core.mutagenesis._PIECE", 40)
+    monkeypatch.setattr("hyenadna_cli.core.variants.mutagenesis._PIECE", 40)
     regions = ["--region", "chr1:4,001-4,150", "--region", "chr2:101-131"]
     run(*regions, "-o", tmp_path / name)
 

@@ -8,8 +8,9 @@ import random
 import pysam
 import pytest
 
-from hyenadna_cli.core import batching, mutagenesis, shards
+from hyenadna_cli.core import batching, shards
 from hyenadna_cli.core.model import HyenaDNA
+from hyenadna_cli.core.variants import mutagenesis
 
 CASES = {
     "embed.h5ad": ("embed", "--pool", "mean,last", "--strand", "both"),

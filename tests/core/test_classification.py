@@ -13,7 +13,7 @@ from hyenadna_cli.core.batching import Batcher, BatchLimits
 from hyenadna_cli.core.classification import predict, predict_rows
 from hyenadna_cli.core.config import HEAD_POOLINGS, HeadConfig, ModelConfig
 from hyenadna_cli.core.heads import SequenceClassifier
-from hyenadna_cli.core.labelled import LabelledRows
+from hyenadna_cli.core.labelled.rows import LabelledRows
 from hyenadna_cli.core.model import HyenaDNA
 from hyenadna_cli.core.records import Record
 from hyenadna_cli.core.sequence import reverse_complement

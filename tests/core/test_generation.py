@@ -13,7 +13,7 @@ from hyenadna_cli.core import checkpoint, tokenizer
 from hyenadna_cli.core.config import ModelConfig
 from hyenadna_cli.core.generation import Decoder, Sampling, generate, sample
 from hyenadna_cli.core.model import HyenaDNA
-from hyenadna_cli.core.prefix import run_prefix
+from hyenadna_cli.core.prompts.prefix import run_prefix
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,8 @@ import dataclasses
 import pytest
 import torch
 
-from hyenadna_cli.core import inference, plain_hyena
+from hyenadna_cli.core import inference
+from hyenadna_cli.core.benchmark import plain_hyena
 from hyenadna_cli.core.config import ModelConfig
 from hyenadna_cli.core.model import Execution, HyenaDNA
 

@@ -9,9 +9,9 @@ import pytest
 from scipy import stats
 from sklearn import metrics as sk
 
-from hyenadna_cli.core import bootstrap
+from hyenadna_cli.core.evaluation import bootstrap
+from hyenadna_cli.core.evaluation.rank_metrics import chromatin_groups
 from hyenadna_cli.core.metrics import evaluate
-from hyenadna_cli.core.rank_metrics import chromatin_groups
 
 
 def binary(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -15,10 +15,10 @@ from hyenadna_cli.core.config import ModelConfig
 from hyenadna_cli.core.coordinates import Interval
 from hyenadna_cli.core.io.fasta import Genome
 from hyenadna_cli.core.model import Execution, HyenaDNA
-from hyenadna_cli.core.score_blocks import SCORES, ScoreSettings
 from hyenadna_cli.core.scoring import plan_passes, score
 from hyenadna_cli.core.sequence import reverse_complement
-from hyenadna_cli.core.variants import Centred, Grid, Variant, assess
+from hyenadna_cli.core.variants.alleles import Centred, Grid, Variant, assess
+from hyenadna_cli.core.variants.blocks import SCORES, ScoreSettings
 from hyenadna_cli.ops.backend import numba_problem
 
 N_BASES = 1_500

@@ -21,10 +21,11 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from hyenadna_cli.commands._options import parse_bases
-from hyenadna_cli.core import atomic, metrics, species_accuracy
-from hyenadna_cli.core.kmers import canonical_columns, kmers_of
-from hyenadna_cli.core.species import SpeciesGenomes, open_genomes, read_manifest
-from hyenadna_cli.core.species_windows import SpeciesWindow, TrainingWindows, fixed_windows
+from hyenadna_cli.core import atomic, metrics
+from hyenadna_cli.core.labelled.kmers import canonical_columns, kmers_of
+from hyenadna_cli.core.species import accuracy as species_accuracy
+from hyenadna_cli.core.species.manifest import SpeciesGenomes, open_genomes, read_manifest
+from hyenadna_cli.core.species.windows import SpeciesWindow, TrainingWindows, fixed_windows
 
 COVERAGE = 16
 """Training windows hold each training base so often on average, up to the limit of windows."""

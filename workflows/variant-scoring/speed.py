@@ -27,17 +27,18 @@ from pathlib import Path
 import pysam
 import torch
 
-from hyenadna_cli.core import checkpoint, plain_hyena, published, runtime
-from hyenadna_cli.core.allele_scores import next_base_log_probs
+from hyenadna_cli.core import checkpoint, published, runtime
 from hyenadna_cli.core.batching import BatchLimits
+from hyenadna_cli.core.benchmark import plain_hyena
 from hyenadna_cli.core.config import ModelConfig
 from hyenadna_cli.core.coordinates import Interval
 from hyenadna_cli.core.io.fasta import Genome
 from hyenadna_cli.core.io.vcf import open_vcf
 from hyenadna_cli.core.model import HyenaDNA
-from hyenadna_cli.core.score_blocks import Score, ScoreSettings
 from hyenadna_cli.core.scoring import score
-from hyenadna_cli.core.variants import Centred, Grid, Layout, Variant, assess
+from hyenadna_cli.core.variants.alleles import Centred, Grid, Layout, Variant, assess
+from hyenadna_cli.core.variants.blocks import Score, ScoreSettings
+from hyenadna_cli.core.variants.scores import next_base_log_probs
 
 _LENGTH = 400_000
 

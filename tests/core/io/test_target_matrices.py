@@ -12,7 +12,7 @@ from scipy import io as scipy_io
 from hyenadna_cli.core.contigs import ContigNames
 from hyenadna_cli.core.io.labelled_tables import LabelRow
 from hyenadna_cli.core.io.target_matrices import read_target_matrix
-from hyenadna_cli.core.labelled_files import Reading, read_labelled
+from hyenadna_cli.core.labelled.files import Reading, read_labelled
 from hyenadna_cli.core.sequence import LetterCounts
 from hyenadna_cli.errors import InputFileError
 

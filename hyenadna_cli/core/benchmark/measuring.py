@@ -1,0 +1,341 @@
+"""Speed and memory of HyenaDNA here, against the plain formulation and an attention model.
+
+    workload -> a process for each variant -> one pass each, outputs compared -> timed in turns
+             -> medians, spread, peak memory -> Row
+
+Variants of a workload take turns, so that a machine that slows down slows all of them. Nothing is
+reported of a workload on which our outputs differ from the plain formulation's.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hyenadna_cli.core import cost, machine
+from hyenadna_cli.core.benchmark.cases import Case, Variant, Workload
+from hyenadna_cli.core.benchmark.process import MeasuredProcess, ProcessError
+from hyenadna_cli.core.config import ModelConfig
+from hyenadna_cli.errors import HyenaDNAError
+
+Status = Literal["OK", "SKIPPED", "STOPPED", "FAILED", "EXTRAPOLATED"]
+
+TOLERANCE = {"fp32": 1e-4, "bf16": 3e-2}
+"""Root mean square difference of hidden states from the plain formulation in float32, relative."""
+GRADIENT_TOLERANCE = {"fp32": 1e-3, "bf16": 1e-1}
+"""The same of all gradients together."""
+
+_TURN_SECONDS = 0.3
+_CHECKED_WITHOUT_PLAIN = 16_384
+"""Tokens compared where the plain formulation takes too long or too much memory for all."""
+_LIBRARY_BYTES = 300_000_000
+
+# Float32 streams of (positions, d_model) that live at once: measured, for deciding what to try.
+_PLAIN_STREAMS, _ATTENTION_STREAMS, _TRAINING_STREAMS_PER_BLOCK = 20, 16, 45
+
+_REFERENCE = Variant(implementation="plain", dtype="fp32")
+
+Sample = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """How to measure."""
+
+    device: str = "cpu"
+    threads: int | None = None
+    """CPU threads; None for those that the process may use."""
+    repeats: int = 5
+    """Turns of each variant."""
+    max_seconds: float = 60.0
+    """For all passes of a case; one that would take longer is not begun, or stopped."""
+    seed: int = 0
+    """Of weights and tokens."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Floor:
+    """The device and the best rates measured on it in this run."""
+
+    device: str
+    """As --device takes it."""
+    device_name: str
+    """In words."""
+    matmul_flops: dict[str, float]
+    """Operations a second of large matrix products, by precision."""
+    copy_bytes: float
+    """Bytes a second of a large copy, read and written."""
+
+    def seconds(self, work: Workload, dtype: str) -> float:
+        """Matrix products at their peak plus the bytes that must move, one after the other."""
+        stages = cost.forward_stages(_config(work), n_windows=work.batch, n_tokens=work.length)
+        matmul = sum(stage.matmul_flops for stage in stages) / self.matmul_flops[dtype]
+        # Backward: products with weights and with inputs, and the forward's again to recompute.
+        passes = 1 if not work.training else 4 if work.recompute else 3
+        return passes * matmul + bytes_moved(work) / self.copy_bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """What became of one variant on one workload."""
+
+    workload: Workload
+    variant: Variant
+    status: Status
+    kernels: str = "-"
+    """Implementation of our operators that ran."""
+    n_passes: int = 0
+    seconds: float | None = None
+    """Median over turns of a pass."""
+    seconds_min: float | None = None
+    seconds_max: float | None = None
+    peak_bytes: int | None = None
+    """Of the process on a CPU, libraries included; of the allocator on a GPU."""
+    start_bytes: int | None = None
+    """The same before the first pass: libraries, compiled code, weights."""
+    difference: float | None = None
+    """From the plain formulation, relative root mean square: hidden states, or gradients."""
+    floor_seconds: float | None = None
+    """What matrix products and bytes moved take at the machine's best."""
+    note: str = ""
+
+
+@dataclass(slots=True)
+class _Measured:
+    """A variant between its first pass and its row."""
+
+    variant: Variant
+    process: MeasuredProcess
+    kernels: str
+    note: str
+    start_bytes: int
+    first_seconds: float
+    """Of the pass that warmed up."""
+    sample: Sample
+    peak_bytes: int | None = None
+    turns: list[list[float]] = field(default_factory=list)
+    """Seconds of the passes of each turn."""
+    difference: float | None = None
+
+
+class Benchmark:
+    """Measures workloads one after another; what was slow before is not tried when longer."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._seen: dict[tuple[object, ...], tuple[Workload, float]] = {}
+
+    def measure_floor(self) -> Floor:
+        """The device's rates, measured now in a process of its own."""
+        work = Workload(d_model=16, n_layer=1, length=16, batch=1)
+        variant = Variant(implementation="hyenadna", dtype="fp32", kernels="torch")
+        with MeasuredProcess() as process:
+            prepared = process.prepare(self._case(work, variant))
+            rates = process.ask({"do": "floor"}, timeout=120)
+        return Floor(device=prepared["device"], device_name=prepared["device_name"], **rates)
+
+    def measure(
+        self, work: Workload, variants: Sequence[Variant], *, floor: Floor | None = None
+    ) -> list[Row]:
+        """The rows of one workload. Raises HyenaDNAError if our outputs are not the plain ones."""
+        rows: dict[Variant, Row] = {}
+        measured: list[_Measured] = []
+        with ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hyenadna-")))
+            for variant in variants:
+                reason = self._reason_to_skip(work, variant)
+                if reason is not None:
+                    rows[variant] = _empty(work, variant, "SKIPPED", reason)
+                    continue
+                process = stack.enter_context(MeasuredProcess())
+                try:
+                    measured.append(self._first_pass(work, variant, process, folder))
+                except ProcessError as error:
+                    status: Status = "STOPPED" if error.is_timeout else "FAILED"
+                    rows[variant] = _empty(work, variant, status, str(error))
+            self._compare(work, measured, folder)
+            self._take_turns(measured)
+            for each in measured:
+                rows[each.variant] = self._row(work, each, floor)
+        return [rows[variant] for variant in variants]
+
+    def _reason_to_skip(self, work: Workload, variant: Variant) -> str | None:
+        settings = self._settings
+        if not settings.device.startswith("cuda"):
+            needed, available = expected_bytes(work, variant), machine.memory().available
+            if available is not None and needed > available:
+                return f"needs about {needed / 1e9:.1f} GB; {available / 1e9:.1f} GB are free"
+        seen = self._seen.get(_family(work, variant))
+        if seen is None:
+            return None
+        expected = scaled_seconds(seen[1], seen[0], work, variant)
+        if expected > settings.max_seconds:
+            return f"expected to take {expected:.0f} s; --max-seconds {settings.max_seconds:.0f}"
+        return None
+
+    def _first_pass(
+        self, work: Workload, variant: Variant, process: MeasuredProcess, folder: Path
+    ) -> _Measured:
+        """Start a variant and warm it up; a slow one ends here and its only pass counts."""
+        prepared = process.prepare(self._case(work, variant))
+        limit = self._settings.max_seconds
+        sample, seconds = _sample(process, work.length, folder, timeout=limit)
+        measured = _Measured(
+            variant, process, prepared["kernels"], prepared["note"], prepared["start_bytes"],
+            seconds, sample,
+        )  # fmt: skip
+        self._seen[_family(work, variant)] = (work, seconds)
+        if 2 * seconds > limit:
+            measured.turns.append([seconds])
+            measured.peak_bytes = process.ask({"do": "peak"}, timeout=60)["bytes"]
+            if variant.implementation != "hyenadna":
+                process.close()  # makes room in memory; ours may be asked for another sample
+        return measured
+
+    def _compare(self, work: Workload, measured: list[_Measured], folder: Path) -> None:
+        """Set the difference of every Hyena variant from the plain one in float32."""
+        hyenas = [each for each in measured if each.variant.implementation != "attention"]
+        references = [each for each in hyenas if each.variant == _REFERENCE]
+        if references:
+            reference, samples = references[0].sample, [each.sample for each in hyenas]
+        elif hyenas:
+            hyenas = [each for each in hyenas if each.variant.implementation == "hyenadna"]
+            length = min(work.length, _CHECKED_WITHOUT_PLAIN)
+            patience = max(600.0, self._settings.max_seconds)
+            with MeasuredProcess() as process:
+                process.prepare(self._case(work, _REFERENCE))
+                reference, _ = _sample(process, length, folder, timeout=patience)
+            samples = [
+                _sample(each.process, length, folder, timeout=patience)[0] for each in hyenas
+            ]
+        else:
+            return
+        tolerance = GRADIENT_TOLERANCE if work.training else TOLERANCE
+        for each, sample in zip(hyenas, samples, strict=True):
+            each.difference = relative_difference(sample, reference)
+            is_ours = each.variant.implementation == "hyenadna"
+            if is_ours and not each.difference <= tolerance[each.variant.dtype]:
+                raise HyenaDNAError(
+                    f"{work}: {each.variant} differs from the plain formulation by "
+                    f"{each.difference:.2g}, more than {tolerance[each.variant.dtype]:.0e}; "
+                    "no time is reported for a wrong result"
+                )
+
+    def _take_turns(self, measured: list[_Measured]) -> None:
+        """Time the variants in turns, each as long as its patience lasts."""
+        limit = self._settings.max_seconds
+        for _ in range(self._settings.repeats):
+            for each in measured:
+                spent = each.first_seconds + sum(map(sum, each.turns))
+                if each.peak_bytes is not None or spent + each.first_seconds > limit:
+                    continue
+                request = {"do": "time", "seconds": _TURN_SECONDS}
+                each.turns.append(each.process.ask(request, timeout=10 * limit)["seconds"])
+        for each in measured:
+            if each.peak_bytes is None:
+                each.peak_bytes = each.process.ask({"do": "peak"}, timeout=60)["bytes"]
+
+    def _row(self, work: Workload, measured: _Measured, floor: Floor | None) -> Row:
+        variant = measured.variant
+        medians = [statistics.median(turn) for turn in measured.turns]
+        seconds = statistics.median(medians)
+        self._seen[_family(work, variant)] = (work, seconds)
+        is_hyena = variant.implementation != "attention"
+        return Row(
+            workload=work,
+            variant=variant,
+            status="OK",
+            kernels=measured.kernels,
+            n_passes=sum(map(len, measured.turns)),
+            seconds=seconds,
+            seconds_min=min(medians),
+            seconds_max=max(medians),
+            peak_bytes=measured.peak_bytes,
+            start_bytes=measured.start_bytes,
+            difference=measured.difference,
+            floor_seconds=floor.seconds(work, variant.dtype) if floor and is_hyena else None,
+            note=measured.note,
+        )
+
+    def _case(self, work: Workload, variant: Variant) -> Case:
+        settings = self._settings
+        return Case(
+            workload=work,
+            variant=variant,
+            device=settings.device,
+            threads=settings.threads,
+            seed=settings.seed,
+        )
+
+
+def scaled_seconds(seconds: float, seen: Workload, work: Workload, variant: Variant) -> float:
+    """Time of a pass over `work` if the same model took `seconds` over `seen`.
+
+    Linear in tokens; the attention model's is taken to be quadratic in length.
+    """
+    ratio = work.length / seen.length
+    power = 2 if variant.implementation == "attention" and ratio > 1 else 1
+    return seconds * ratio**power * work.batch / seen.batch
+
+
+def expected_bytes(work: Workload, variant: Variant) -> int:
+    """About how much memory a process needs for a pass: to decide what can be tried."""
+    config = _config(work)
+    stream = 4 * work.length * work.batch * work.d_model
+    if variant.implementation == "hyenadna" and not work.training:
+        return _LIBRARY_BYTES + cost.forward_bytes(
+            config, n_windows=work.batch, n_tokens=work.length, n_layers=1
+        )
+    is_attention = variant.implementation == "attention"
+    n_streams = _ATTENTION_STREAMS if is_attention else _PLAIN_STREAMS
+    if work.training:
+        blocks = 1 if work.recompute else work.n_layer
+        n_streams = _TRAINING_STREAMS_PER_BLOCK * blocks + work.n_layer
+    return _LIBRARY_BYTES + n_streams * stream
+
+
+def bytes_moved(work: Workload) -> float:
+    """The fewest bytes a Hyena pass moves; a backward pass about twice those of the forward."""
+    stages = cost.forward_stages(_config(work), n_windows=work.batch, n_tokens=work.length)
+    return (3 if work.training else 1) * sum(stage.n_bytes for stage in stages)
+
+
+def relative_difference(sample: Sample, reference: Sample) -> float:
+    """Root mean square of the difference over that of the reference; infinite if not comparable."""
+    if sample.shape != reference.shape:
+        return math.inf
+    scale = float(np.linalg.norm(reference.astype(np.float64)))
+    difference = float(np.linalg.norm((sample - reference).astype(np.float64)))
+    return difference / scale if scale and math.isfinite(difference) else math.inf
+
+
+def _sample(
+    process: MeasuredProcess, length: int, folder: Path, *, timeout: float
+) -> tuple[Sample, float]:
+    file = folder / "sample.npy"
+    reply = process.ask({"do": "sample", "length": length, "file": str(file)}, timeout=timeout)
+    return np.load(file), float(reply["seconds"])
+
+
+def _empty(work: Workload, variant: Variant, status: Status, note: str) -> Row:
+    return Row(workload=work, variant=variant, status=status, note=note)
+
+
+def _family(work: Workload, variant: Variant) -> tuple[object, ...]:
+    """What times can be scaled within: all but length and batch."""
+    return variant, work.d_model, work.n_layer, work.training, work.recompute
+
+
+def _config(work: Workload) -> ModelConfig:
+    return ModelConfig(
+        d_model=work.d_model, n_layer=work.n_layer, d_inner=4 * work.d_model, l_max=work.length
+    )

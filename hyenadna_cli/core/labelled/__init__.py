@@ -1,0 +1,1 @@
+"""Labelled sequences as people have them: files, labels, splits. No torch."""

@@ -1,0 +1,1 @@
+"""Prompts, soft or of demonstrations, and passes that share a prefix."""

@@ -1,0 +1,327 @@
+"""Species classification: a classifier trained on random windows of genomes.
+
+TrainingWindows (length warm-up) -> batches -> training.train -> model directory with a head
+fixed windows of the validation contigs ------^
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from hyenadna_cli.core import atomic, heads, tokenizer
+from hyenadna_cli.core.config import HeadConfig, ModelConfig
+from hyenadna_cli.core.distributed import World
+from hyenadna_cli.core.heads import HeadLoss, LabelledBatch, SequenceClassifier
+from hyenadna_cli.core.model import HyenaDNA
+from hyenadna_cli.core.provenance import Provenance
+from hyenadna_cli.core.runtime import Runtime
+from hyenadna_cli.core.species.manifest import SPLITS, SpeciesGenomes
+from hyenadna_cli.core.species.settings import Settings, SpeciesConfig
+from hyenadna_cli.core.species.windows import (
+    SamplingWeights,
+    SpeciesWindow,
+    TrainingWindows,
+    fixed_windows,
+)
+from hyenadna_cli.core.supervised.batches import stack
+from hyenadna_cli.core.training import StepReport, train
+from hyenadna_cli.errors import DeviceMemoryError, UsageError
+
+log = logging.getLogger(__name__)
+
+_PROBE_C = 0.3
+"""Inverse strength of the penalty on standardised states."""
+_GC_RANGES = 4
+_MAX_WEIGHT = 8.0
+_PROBE_BATCH = 16_384
+_STRETCH = 1_024
+"""Bases."""
+_PROBE_STEP = 1 << 40
+"""Windows that the head is fitted to are drawn as those of a step that no run reaches."""
+
+
+class _DrawnBatches:
+    """Training windows as batches; a function of the step alone."""
+
+    def __init__(self, windows: TrainingWindows) -> None:
+        self.windows = windows
+
+    def batch(self, *, step: int, rows: range, length: int, rows_per_step: int) -> LabelledBatch:
+        """The given rows of one step."""
+        return _stacked([self.windows.draw(step=step, row=row, length=length) for row in rows])
+
+
+class _FixedBatches(Sequence[LabelledBatch]):
+    """The same windows at every validation, fetched when asked for."""
+
+    def __init__(self, windows: Sequence[SpeciesWindow], *, rows: int) -> None:
+        self.windows, self.rows = windows, rows
+
+    def __len__(self) -> int:
+        return -(-len(self.windows) // self.rows)
+
+    @overload
+    def __getitem__(self, index: int) -> LabelledBatch: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[LabelledBatch]: ...
+    def __getitem__(self, index: int | slice) -> LabelledBatch | list[LabelledBatch]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(len(self))[index]]
+        if index >= len(self):
+            raise IndexError(index)
+        return _stacked(self.windows[index * self.rows : (index + 1) * self.rows])
+
+
+def _stacked(windows: Sequence[SpeciesWindow]) -> LabelledBatch:
+    return stack([(window.sequence(), window.label) for window in windows])
+
+
+def random_backbone(config: ModelConfig, *, seed: int) -> HyenaDNA:
+    """A backbone that has learned nothing."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return HyenaDNA(config)
+
+
+def new_classifier(
+    backbone: HyenaDNA, names: Sequence[str], config: SpeciesConfig, *, seed: int
+) -> SequenceClassifier:
+    """A classifier of these species on a backbone, its head untrained.
+
+    Raises UsageError if there are not as many blocks as are to be frozen.
+    """
+    head = HeadConfig(
+        task="multiclass", label_names=tuple(names), pooling=config.pooling, dropout=config.dropout
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        classifier = SequenceClassifier(backbone, head, width=backbone.config.d_model)
+    try:
+        heads.freeze(classifier, config.freeze)
+    except ValueError as error:
+        raise UsageError(f"--freeze: {error}") from error
+    return classifier
+
+
+@torch.inference_mode()
+def fit_head(
+    classifier: SequenceClassifier,
+    windows: TrainingWindows,
+    *,
+    lengths: Sequence[int],
+    n_bases: int,
+    match_gc: bool = True,
+) -> None:
+    """Set the head to a logistic regression on pooled states of training windows.
+
+    The lengths (bases) share `n_bases`. With mean pooling each stretch of 1,024 bases of a window
+    is an example by itself: a window's scores are the mean of those of its stretches, and stretches
+    deep in a long window are read as they will be. The states of different species differ by a
+    fraction of their own spread, so that a head which starts from nothing would need most of a
+    short run to find them.
+    """
+    parts = [_features(classifier, windows, length, n_bases // len(lengths)) for length in lengths]
+    features_ND, labels_N, gc_N = (np.concatenate(column) for column in zip(*parts, strict=True))
+    found = np.unique(labels_N)
+    if len(found) < 2:
+        return
+    weights_N = gc_matched_weights(labels_N, gc_N) if match_gc else np.ones(len(gc_N))
+    scaler = StandardScaler()
+    scaled_ND = scaler.fit_transform(features_ND, sample_weight=weights_N)
+    probe = LogisticRegression(C=_PROBE_C, max_iter=1_000)
+    probe.fit(scaled_ND, labels_N, sample_weight=weights_N)
+    weight_CD, bias_C = probe.coef_, probe.intercept_
+    if len(found) == 2:  # scikit-learn gives the difference of the two classes
+        weight_CD = np.concatenate([-weight_CD, weight_CD]) / 2
+        bias_C = np.concatenate([-bias_C, bias_C]) / 2
+    weight_CD = weight_CD / scaler.scale_
+    bias_C = bias_C - weight_CD @ scaler.mean_
+    head = classifier.head
+    head.weight[found] = torch.from_numpy(weight_CD).to(head.weight)
+    head.bias[found] = torch.from_numpy(bias_C).to(head.bias)
+
+
+def _features(
+    classifier: SequenceClassifier, windows: TrainingWindows, length: int, n_bases: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
+    """Pooled states (N, D), labels and GC fractions (N,) of windows that no training step draws."""
+    backbone = classifier.backbone
+    assert isinstance(backbone, HyenaDNA)
+    backbone.eval()
+    device = classifier.head.weight.device
+    n_windows = max(1, n_bases // length)
+    n_stretches = max(1, length // _STRETCH) if classifier.config.pooling == "mean" else 1
+    # Written in place: small results kept between large tensors would pin their memory.
+    features_ND = np.empty((n_windows * n_stretches, backbone.config.d_model))
+    labels_N = np.empty(len(features_ND), np.int64)
+    gc_N = np.empty(len(features_ND))
+    n_rows = 0
+    rows_at_once = max(1, _PROBE_BATCH // length)
+    for start in range(0, n_windows, rows_at_once):
+        rows = range(start, min(start + rows_at_once, n_windows))
+        drawn = [windows.draw(step=_PROBE_STEP, row=row, length=length) for row in rows]
+        batch = _stacked(drawn).to(device)
+        hidden_BLD = backbone.hidden_states(batch.token_ids_BL)[0]
+        is_gc_BL = (batch.token_ids_BL == tokenizer.G) | (batch.token_ids_BL == tokenizer.C)
+        for row, n in enumerate(batch.lengths_B.tolist()):
+            n_parts = max(1, n // _STRETCH) if classifier.config.pooling == "mean" else 1
+            states = hidden_BLD[row, :n].chunk(n_parts)
+            for state_LD, is_gc_L in zip(states, is_gc_BL[row, :n].chunk(n_parts), strict=True):
+                pooled_D = state_LD[-1] if classifier.config.pooling == "last" else state_LD.mean(0)
+                features_ND[n_rows] = pooled_D.float().cpu().numpy()
+                labels_N[n_rows] = int(batch.targets[row])
+                gc_N[n_rows] = is_gc_L.float().mean().item()
+                n_rows += 1
+    return features_ND[:n_rows], labels_N[:n_rows], gc_N[:n_rows]
+
+
+def gc_matched_weights(
+    labels_N: NDArray[np.int64], gc_N: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Weights of mean 1 that give every species the same share of each range of GC content."""
+    edges = np.quantile(gc_N, np.linspace(0, 1, _GC_RANGES + 1)[1:-1])
+    ranges_N = np.searchsorted(edges, gc_N)
+    counts_CR = np.zeros((labels_N.max() + 1, _GC_RANGES))
+    np.add.at(counts_CR, (labels_N, ranges_N), 1)
+    n_species = (counts_CR.sum(1) > 0).sum()
+    wanted_R = counts_CR.sum(0) / n_species
+    # A few examples must not stand for a whole range.
+    weights_N = np.minimum(wanted_R[ranges_N] / counts_CR[labels_N, ranges_N], _MAX_WEIGHT)
+    matched_N: NDArray[np.float64] = weights_N / weights_N.mean()
+    return matched_N
+
+
+def plan(genomes: SpeciesGenomes, settings: Settings, *, n_parameters: int) -> str:
+    """What a run would do: data, model size, stages."""
+    species, config = settings.species, settings.train
+    stages = config.length_schedule or ((species.length, config.max_steps),)
+    lines = [
+        *(genomes.describe(split) for split in SPLITS),
+        f"species: {', '.join(genomes.names)}",
+        f"model: {n_parameters:,} parameters, {species.pooling} pooling",
+        f"steps: {config.max_steps:,} of {config.batch_bases:,} bases",
+        *(f"stage: {length:,} bases a window for {steps:,} steps" for length, steps in stages),
+    ]
+    return "\n".join(lines)
+
+
+def run(
+    classifier: SequenceClassifier,
+    genomes: SpeciesGenomes,
+    settings: Settings,
+    *,
+    weights: SamplingWeights,
+    base: Mapping[str, str | None],
+    run_dir: Path,
+    runtime: Runtime,
+    world: World,
+    made_by: Provenance,
+    should_stop: Callable[[], bool],
+) -> Iterator[StepReport]:
+    """Train, and write the model into `run_dir` once the last step is done.
+
+    `base` is the identity of the model that the backbone was. Yields one report a step. Raises
+    DeviceMemoryError if a micro-batch does not fit the device.
+    """
+    species, config = settings.species, settings.train
+    backbone = classifier.backbone
+    assert isinstance(backbone, HyenaDNA)
+    backbone.execution = runtime.execution(recompute_blocks=config.recompute_blocks)
+    classifier.to(runtime.device)
+    held_out = _FixedBatches(
+        list(
+            fixed_windows(
+                genomes, "valid", length=species.length, max_windows=species.valid_windows
+            )
+        ),
+        rows=max(1, config.micro_batch_bases // species.length),
+    )
+    drawn = TrainingWindows(
+        genomes, seed=config.seed, weights=weights, use_both_strands=config.reverse_complement
+    )
+    if species.probe_bases and not (run_dir / "last").exists():
+        stages = sorted({length for length, _ in config.length_schedule}) or [species.length]
+        fit_head(
+            classifier, drawn, lengths=stages, n_bases=species.probe_bases,
+            match_gc=species.match_gc,
+        )  # fmt: skip
+        log.info("head fitted to %s bases, backbone as it is", f"{species.probe_bases:,}")
+    about: dict[str, Any] = {
+        "base": dict(base),
+        "species": dataclasses.asdict(species),
+        "weights": _weights_as_json(weights),
+        "data": digest(genomes),
+    }
+    reports = train(
+        classifier, _DrawnBatches(drawn), HeadLoss(),
+        config=config, run_dir=run_dir, max_length=species.length, valid_batches=held_out,
+        lr_ratios={"head.": species.head_lr_ratio}, about=about, world=world,
+        should_stop=should_stop,
+    )  # fmt: skip
+    step, valid_loss = 0, None
+    try:
+        for report in reports:
+            step, valid_loss = report.step, report.valid_loss
+            yield report
+    except torch.OutOfMemoryError as error:
+        raise DeviceMemoryError(
+            f"out of device memory after step {step}: lower --micro-batch-bases "
+            f"(now {config.micro_batch_bases:,}) or add --checkpoint-blocks"
+        ) from error
+    if world.is_main and step == config.max_steps:
+        classifier.eval()
+        heads.save(classifier, run_dir)
+        record = {
+            "task": "species classification",
+            "species": list(genomes.names),
+            "classifier": dataclasses.asdict(species),
+            "settings": dataclasses.asdict(config),
+            "weights": about["weights"],
+            "data": {"digest": about["data"]} | {str(s): genomes.describe(s) for s in SPLITS},
+            "base": dict(base),
+            "valid_nats_per_window": valid_loss,
+            "made_by": made_by.as_json(),
+        }
+        atomic.write_text(run_dir / "training.json", json.dumps(record, indent=2) + "\n")
+
+
+def trained_length(directory: Path) -> int | None:
+    """The longest training window of a species model, in bases; None if it does not say."""
+    try:
+        record: Any = json.loads((directory / "training.json").read_text())
+        return int(record["classifier"]["length"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def digest(genomes: SpeciesGenomes) -> str:
+    """SHA-256 over the names and stretches of all species: what a resumed run must agree on."""
+    said = hashlib.sha256(json.dumps([genomes.names, genomes.max_n_run]).encode())
+    for split in ("train", "valid"):
+        for contigs in genomes.runs(split):
+            for contig in contigs:
+                ends = [(run.start, run.end) for run in contig.runs]
+                said.update(json.dumps([split, contig.contig, ends]).encode())
+    return said.hexdigest()
+
+
+def _weights_as_json(weights: SamplingWeights) -> dict[str, Any]:
+    contigs = weights.contigs
+    return {
+        "species": weights.species if isinstance(weights.species, str) else dict(weights.species),
+        "contigs": contigs
+        if isinstance(contigs, str)
+        else {f"{species}:{contig}": weight for (species, contig), weight in contigs.items()},
+    }

@@ -1,0 +1,388 @@
+"""Methods and seeds in one harness: the same rows, the same evaluation, one table.
+
+finetune   the pretrained backbone with a head, trained as the settings say
+probe      a linear model on the pretrained backbone's frozen features
+scratch    the same network from random weights
+attention  self-attention of the same depth and width, from random weights
+cnn        a small convolutional network
+kmer       logistic (or ridge) regression on k-mer counts and GC: what needs no network
+
+output directory/
+(the first method's run, or that of its best seed)
+seed0/ seed1/ ...          the first method's runs, where there are several seeds
+METHOD/ or METHOD-seed0/   those of the others
+comparison.tsv             one row a method, seed and metric, and their means over the seeds
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import logging
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hyenadna_cli.core import atomic, heads
+from hyenadna_cli.core.classification import as_scores, predict_rows
+from hyenadna_cli.core.config import HeadConfig, ModelConfig
+from hyenadna_cli.core.distributed import World
+from hyenadna_cli.core.evaluation.files import METRICS, write_evaluation
+from hyenadna_cli.core.heads import SequenceClassifier
+from hyenadna_cli.core.io.labelled_tables import Split
+from hyenadna_cli.core.labelled.leakage import leakage
+from hyenadna_cli.core.labelled.rows import LabelledData
+from hyenadna_cli.core.metrics import evaluate
+from hyenadna_cli.core.model import HyenaDNA
+from hyenadna_cli.core.provenance import Provenance
+from hyenadna_cli.core.run_directory import Progress, read_progress, restore_best
+from hyenadna_cli.core.runtime import Runtime
+from hyenadna_cli.core.supervised import finetuning, probing
+from hyenadna_cli.core.supervised.comparison_table import COMPARISON, read_runs, write_comparison
+from hyenadna_cli.core.supervised.finetuning import NETWORKS, FinetuneConfig, Network
+from hyenadna_cli.core.supervised.kmer_baseline import fit_kmer_baseline
+from hyenadna_cli.core.training import StepReport
+from hyenadna_cli.errors import UsageError
+
+log = logging.getLogger(__name__)
+
+Method = Literal["finetune", "probe", "scratch", "attention", "cnn", "kmer"]
+METHODS: tuple[Method, ...] = get_args(Method)
+
+_SEEDLESS: tuple[Method, ...] = ("probe", "kmer")
+"""Their result does not depend on a seed."""
+
+_RUN_FILES = ("config.json", "model.safetensors", "training.json", "known_answer.json", METRICS)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Experiment:
+    """Everything that the runs of one command share."""
+
+    data: LabelledData
+    config: FinetuneConfig
+    """Of the first seed; the others differ by the seed alone."""
+    methods: tuple[Method, ...]
+    """The first one's model is that of the output directory."""
+    n_seeds: int
+    shape: ModelConfig
+    """Of the pretrained backbone, and of the networks compared with it."""
+    pretrained: Callable[[], HyenaDNA]
+    runtime: Runtime
+    output: Path
+    made_by: Provenance
+    facts: Mapping[str, Any]
+    """Further entries of training.json, such as digests of the data."""
+
+    @property
+    def judged(self) -> Split:
+        """The split that results are about; without a test split, the validation rows."""
+        return "test" if "test" in self.data.splits else "valid"
+
+    def runs(self) -> list[tuple[Method, int, Path]]:
+        """(method, seed, directory) of every run, in order."""
+        found = []
+        for method in self.methods:
+            seeds = range(self.config.seed, self.config.seed + self.n_seeds)
+            many = self.n_seeds > 1 and method not in _SEEDLESS
+            for seed in seeds if many else seeds[:1]:
+                if method == self.methods[0]:
+                    place = self.output / f"seed{seed}" if many else self.output
+                else:
+                    place = self.output / (f"{method}-seed{seed}" if many else method)
+                found.append((method, seed, place))
+        return found
+
+
+def experiment(
+    data: LabelledData,
+    config: FinetuneConfig,
+    methods: Sequence[str],
+    *,
+    n_seeds: int,
+    shape: ModelConfig,
+    pretrained: Callable[[], HyenaDNA],
+    runtime: Runtime,
+    output: Path,
+    made_by: Provenance,
+) -> Experiment:
+    """An experiment that can be carried out. Raises UsageError for one that cannot."""
+    if unknown := [method for method in methods if method not in METHODS]:
+        raise UsageError(f"{unknown[0]!r} is no method: {', '.join(METHODS)}")
+    if not {"valid", "test"} & data.splits.keys():
+        raise UsageError("there are no rows to judge on: give --test, or --valid-fraction above 0")
+    if "valid" not in data.splits and "kmer" in methods:
+        raise UsageError("the k-mer baseline needs validation rows; --compare none leaves it out")
+    sources = [
+        {"file": Path(source.path).name, "size": source.size, "sha256": source.sha256}
+        for source in data.sources
+    ]
+    return Experiment(
+        data=data,
+        config=config,
+        methods=cast(tuple[Method, ...], tuple(methods)),
+        n_seeds=n_seeds,
+        shape=shape,
+        pretrained=pretrained,
+        runtime=runtime,
+        output=output,
+        made_by=made_by,
+        facts={"data": sources},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Doing:
+    """One optimiser step of one run; methods without steps give none."""
+
+    method: Method
+    seed: int
+    report: StepReport
+    max_steps: int
+
+
+def report_leakage(experiment: Experiment) -> None:
+    """Write leakage.json and say what the splits share: results on such rows are too good."""
+    report = leakage(experiment.data)
+    content = json.dumps(report.as_json(), indent=2) + "\n"
+    atomic.write_text(experiment.output / "leakage.json", content)
+    for pair in report.pairs:
+        log.log(logging.WARNING if pair.is_leaking else logging.INFO, "%s", pair.describe())
+
+
+def run(
+    experiment: Experiment, *, world: World, should_stop: Callable[[], bool]
+) -> Iterator[Doing]:
+    """Carry out every run that is not finished yet, then write the comparison.
+
+    Ends early, with a checkpoint and without a comparison, once `should_stop` says so.
+    """
+    for method, seed, directory in experiment.runs():
+        if (directory / METRICS).exists():
+            _check_finished(experiment, method, seed, directory)
+            continue
+        if world.is_main:
+            directory.mkdir(parents=True, exist_ok=True)
+        world.wait()
+        if method in NETWORKS:
+            yield from _run_network(experiment, method, seed, directory, world, should_stop)
+        elif world.is_main:
+            (_run_probe if method == "probe" else _run_kmer)(experiment, directory)
+        world.wait()
+        if not (directory / METRICS).exists():
+            return
+        if should_stop():
+            return
+    if world.is_main:
+        _put_best_seed_in_place(experiment)
+        write_comparison(read_runs(experiment.runs()), experiment.output)
+    world.wait()
+
+
+def _check_finished(experiment: Experiment, method: Method, seed: int, directory: Path) -> None:
+    """A result that is there already must be of the same data and settings."""
+    record = json.loads((directory / "training.json").read_text())
+    wanted = dataclasses.asdict(dataclasses.replace(experiment.config, seed=seed))
+    wanted = json.loads(json.dumps(wanted))
+    decisive = wanted.keys() & record["settings"].keys() - {"recompute_blocks"}
+    if method == "kmer":
+        decisive = set()
+    differing = [name for name in sorted(decisive) if record["settings"][name] != wanted[name]]
+    n_rows = {name: len(part) for name, part in experiment.data.splits.items()}
+    if (record["data"], record["rows"]) != (experiment.facts["data"], n_rows):
+        differing.insert(0, "the data")
+    if differing:
+        raise UsageError(
+            f"{directory} holds a finished run with other settings ({', '.join(differing)}); "
+            "--force starts over, or choose another -o"
+        )
+
+
+def _run_network(
+    experiment: Experiment,
+    network: Network,
+    seed: int,
+    directory: Path,
+    world: World,
+    should_stop: Callable[[], bool],
+) -> Iterator[Doing]:
+    data, config = experiment.data, dataclasses.replace(experiment.config, seed=seed)
+    started = time.monotonic()
+    classifier = finetuning.build(
+        network, _head(experiment), config,
+        shape=experiment.shape, pretrained=experiment.pretrained, runtime=experiment.runtime,
+    )  # fmt: skip
+    max_steps = config.train_config(
+        n_rows=len(data.splits["train"]), max_length=int(data.splits["train"].lengths.max())
+    ).max_steps
+    about = {"method": network, "data": _digest(data)}
+    for report in finetuning.fit(
+        network, classifier, data, config,
+        run_dir=directory, runtime=experiment.runtime, about=about, world=world,
+        should_stop=should_stop,
+    ):  # fmt: skip
+        yield Doing(network, seed, report, max_steps)
+    world.wait()
+    if not read_progress(directory).is_done:
+        return
+    progress = restore_best(classifier, directory)
+    _finish(
+        experiment, network, classifier.eval(), directory,
+        config=config, progress=progress, world=world, seconds=time.monotonic() - started,
+    )  # fmt: skip
+
+
+def _run_probe(experiment: Experiment, directory: Path) -> None:
+    data, config = experiment.data, experiment.config
+    started = time.monotonic()
+    frozen = dataclasses.replace(config, freeze="all")
+    classifier = finetuning.build(
+        "finetune", _head(experiment), frozen,
+        shape=experiment.shape, pretrained=experiment.pretrained, runtime=experiment.runtime,
+    ).eval()  # fmt: skip
+    features, targets = probing.features_of(classifier, data.splits["train"])
+    judge = None
+    if "valid" in data.splits:
+        held_out, held_targets = probing.features_of(classifier, data.splits["valid"])
+
+        def judge(probe: probing.LinearProbe) -> float:
+            probing.fold_into_head(classifier, probe)
+            values = classifier.predictions(classifier.scores_of(torch.from_numpy(held_out)))
+            scores = as_scores(data.task, values.detach().double().numpy())
+            return finetuning.judged(
+                data.task, config.select, held_targets, scores, data.label_names
+            )
+
+    probe = probing.fit_probe(data.task, features, targets, n_outputs=data.n_outputs, judge=judge)
+    log.info("probe: regularisation C = %g", probe.strength)
+    probing.fold_into_head(classifier, probe)
+    _finish(
+        experiment, "probe", classifier, directory,
+        config=config, progress=None, world=World(), seconds=time.monotonic() - started,
+    )  # fmt: skip
+
+
+def _run_kmer(experiment: Experiment, directory: Path) -> None:
+    started = time.monotonic()
+    baseline = fit_kmer_baseline(experiment.data)
+    log.info("kmer: %s", baseline.describe())
+    scores = baseline.scores(experiment.data.splits[experiment.judged])
+    _write(
+        experiment, "kmer", directory, scores, seed=experiment.config.seed,
+        seconds=time.monotonic() - started, n_parameters=None, progress=None,
+    )  # fmt: skip
+
+
+def _digest(data: LabelledData) -> str:
+    """SHA-256 over the rows of every split and their targets, in order."""
+    digest = hashlib.sha256(repr((data.task, data.label_names)).encode())
+    for split, rows in data.splits.items():
+        digest.update(repr((split, list(rows.names), rows.lengths.tolist())).encode())
+        digest.update(np.ascontiguousarray(rows.flat_targets).tobytes())
+    return digest.hexdigest()
+
+
+def _head(experiment: Experiment) -> HeadConfig:
+    config = experiment.config
+    return finetuning.head_config(experiment.data, pooling=config.pooling, dropout=config.dropout)
+
+
+def _finish(
+    experiment: Experiment,
+    method: Method,
+    classifier: SequenceClassifier,
+    directory: Path,
+    *,
+    config: FinetuneConfig,
+    progress: Progress | None,
+    world: World,
+    seconds: float,
+) -> None:
+    """Judge a trained network and write its directory; all processes take part."""
+    scores = predict_rows(
+        classifier, experiment.data.splits[experiment.judged],
+        batcher=finetuning.batcher_for(classifier, experiment.runtime),
+        both_strands=config.both_strands, world=world,
+    )  # fmt: skip
+    if not world.is_main:
+        return
+    if type(classifier.backbone) is HyenaDNA:
+        heads.save(classifier.cpu(), directory)
+    n_parameters = sum(parameter.numel() for parameter in classifier.parameters())
+    _write(
+        experiment, method, directory, scores, seed=config.seed, seconds=seconds,
+        n_parameters=n_parameters, progress=progress,
+    )  # fmt: skip
+
+
+def _write(
+    experiment: Experiment,
+    method: Method,
+    directory: Path,
+    scores: NDArray[np.float64],
+    *,
+    seed: int,
+    seconds: float,
+    n_parameters: int | None,
+    progress: Progress | None,
+) -> None:
+    data, split = experiment.data, experiment.judged
+    rows = data.splits[split]
+    metrics = evaluate(data.task, rows.flat_targets, scores, data.label_names, groups=rows.groups)
+    facts = {
+        "method": method,
+        "seed": seed,
+        "split": split,
+        "n_parameters": n_parameters,
+        "steps": None if progress is None else progress.step,
+        "best_step": None if progress is None else progress.best_step,
+        "validation": None if progress is None else progress.best_score,
+    }
+    record = {
+        "task": data.task,
+        "label_map": {name: index for index, name in enumerate(data.label_names)},
+        **facts,
+        "settings": dataclasses.asdict(dataclasses.replace(experiment.config, seed=seed)),
+        "rows": {name: len(part) for name, part in data.splits.items()},
+        **experiment.facts,
+        "results": {name: found.value for name, found in metrics.values.items()},
+        "seconds": None if experiment.made_by.is_reproducible else round(seconds, 1),
+        "made_by": experiment.made_by.as_json(),
+    }
+    atomic.write_text(directory / "training.json", json.dumps(record, indent=2) + "\n")
+    write_evaluation(directory, rows, scores, metrics, facts=facts)
+
+
+def _put_best_seed_in_place(experiment: Experiment) -> None:
+    """Where the first method ran with several seeds, copy what validated best to the top."""
+    first = experiment.methods[0]
+    mine = [directory for method, _, directory in experiment.runs() if method == first]
+    if len(mine) == 1:
+        return
+
+    def validation(directory: Path) -> float:
+        score = json.loads((directory / METRICS).read_text())["validation"]
+        return -np.inf if score is None else float(score)
+
+    best = max(mine, key=validation)
+    for name in _RUN_FILES:
+        if (best / name).exists():
+            with atomic.replace_on_success(experiment.output / name, overwrite=True) as scratch:
+                shutil.copyfile(best / name, scratch)
+
+
+def is_finished(experiment: Experiment) -> bool:
+    """Whether every run has its result and the comparison is written."""
+    directories = [directory for _, _, directory in experiment.runs()]
+    return (
+        all((directory / METRICS).exists() for directory in directories)
+        and (experiment.output / COMPARISON).exists()
+    )

@@ -1,0 +1,154 @@
+r"""A linear probe on an embeddings file and a table of labels: no model, no sequences.
+
+embeddings (.h5, .h5ad) --names--> features  \
+    labels (name, label, split) ---> targets ----+-> LinearProbe -> metrics, predictions
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hyenadna_cli.core import atomic
+from hyenadna_cli.core.config import Task
+from hyenadna_cli.core.evaluation.files import write_evaluation
+from hyenadna_cli.core.io.embeddings_h5 import read_embeddings
+from hyenadna_cli.core.io.labelled_tables import SPLIT_NAMES, LabelRow, Split
+from hyenadna_cli.core.io.streams import open_text
+from hyenadna_cli.core.labelled.columns import Labelling, LabelTexts, infer, targets_of
+from hyenadna_cli.core.labelled.rows import LabelledRows
+from hyenadna_cli.core.metrics import Metrics, evaluate
+from hyenadna_cli.core.provenance import Provenance
+from hyenadna_cli.core.supervised.finetuning import judged
+from hyenadna_cli.core.supervised.probing import LinearProbe, fit_probe
+from hyenadna_cli.errors import InputFileError
+
+_COLUMNS = ("name", "label", "split")
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedSplit:
+    """Rows of one split: features (n, d), and what they are labelled with."""
+
+    rows: LabelledRows
+    features_ND: NDArray[np.float32]
+
+
+def probe_embeddings(
+    embeddings: Path,
+    labels: Path,
+    *,
+    task: Task | None,
+    select: str | None,
+    output: Path,
+    made_by: Provenance,
+) -> Metrics:
+    """Fit on the training rows, choose on the validation rows if there are any, judge on the test.
+
+    Writes the evaluation and training.json into `output`. Raises InputFileError for a table without
+    the columns name, label and split, names that the embeddings lack, or a split that is missing.
+    """
+    labelling, splits = _read(embeddings, labels, task)
+    for split in ("train", "test"):
+        if split not in splits:
+            raise InputFileError(labels, f"no row is marked {split}: the {split} split is empty")
+    train, test = splits["train"], splits["test"]
+    n_outputs = len(labelling.label_names)
+
+    def score(probe: LinearProbe, part: EmbeddedSplit) -> NDArray[np.float64]:
+        return probe.predictions(labelling.task, part.features_ND)
+
+    judge = None
+    if (valid := splits.get("valid")) is not None:
+        held_out = valid
+
+        def judge(probe: LinearProbe) -> float:
+            return judged(
+                labelling.task, select, held_out.rows.flat_targets, score(probe, held_out),
+                labelling.label_names,
+            )  # fmt: skip
+
+    probe = fit_probe(
+        labelling.task, train.features_ND, train.rows.flat_targets, n_outputs=n_outputs, judge=judge
+    )
+    scores = score(probe, test)
+    metrics = evaluate(labelling.task, test.rows.flat_targets, scores, labelling.label_names)
+    record = {
+        "task": labelling.task,
+        "label_map": {name: index for index, name in enumerate(labelling.label_names)},
+        "method": "probe",
+        "strength": probe.strength,
+        "rows": {name: len(part.rows) for name, part in splits.items()},
+        "results": {name: found.value for name, found in metrics.values.items()},
+        "made_by": made_by.as_json(),
+    }
+    atomic.write_text(output / "training.json", json.dumps(record, indent=2) + "\n")
+    facts = {"method": "probe", "split": "test", "strength": probe.strength}
+    write_evaluation(output, test.rows, scores, metrics, facts=facts)
+    return metrics
+
+
+def _read(
+    embeddings: Path, labels: Path, task: Task | None
+) -> tuple[Labelling, dict[Split, EmbeddedSplit]]:
+    found = read_embeddings(embeddings)
+    place_of = {name: index for index, name in enumerate(found.names)}
+    rows = list(_label_rows(labels))
+    texts: dict[Split, list[LabelRow]] = {}
+    for row in rows:
+        if row.name not in place_of:
+            raise row.error(f"{row.name!r} is not in {embeddings.name}")
+        if row.split is not None:
+            texts.setdefault(row.split, []).append(row)
+    train = _label_texts(texts.get("train", []))
+    labelling = infer(
+        train, lengths=[0] * len(train.texts), label_columns=("label",), task=task, path=str(labels)
+    )
+    splits: dict[Split, EmbeddedSplit] = {}
+    for split, mine in texts.items():
+        names = [row.name for row in mine]
+        targets = targets_of(
+            _label_texts(mine), labelling, lengths=[0] * len(mine),
+            places=[(row.path, row.line) for row in mine],
+        )  # fmt: skip
+        labelled = LabelledRows(
+            names=names, sequences=[""] * len(mine), intervals=[None] * len(mine), targets=targets
+        )
+        splits[split] = EmbeddedSplit(labelled, found.X[[place_of[name] for name in names]])
+    return labelling, splits
+
+
+def _label_texts(rows: list[LabelRow]) -> LabelTexts:
+    texts = LabelTexts()
+    for row in rows:
+        texts.add(row, n_columns=1)
+    return texts
+
+
+def _label_rows(path: Path) -> Iterator[LabelRow]:
+    with open_text(path) as text:
+        first = next(text, "")
+        delimiter = "\t" if "\t" in first else ","
+        header = [cell.strip().lower() for cell in first.split(delimiter)]
+        if missing := [name for name in _COLUMNS if name not in header]:
+            raise InputFileError(
+                path, f"has no column {missing[0]!r}; needs {', '.join(_COLUMNS)}", line=1
+            )
+        name, label, split = (header.index(column) for column in _COLUMNS)
+        for line, cells in enumerate(csv.reader(text, delimiter=delimiter), start=2):
+            if len(cells) != len(header):
+                raise InputFileError(path, f"has {len(cells)} cells, not {len(header)}", line=line)
+            known = SPLIT_NAMES.get(cells[split].strip().lower())
+            if known is None:
+                raise InputFileError(
+                    path, f"split {cells[split]!r} is none of train, valid, test", line=line
+                )
+            yield LabelRow(
+                str(path), line, cells[name].strip(), None, None, (cells[label].strip(),), known
+            )

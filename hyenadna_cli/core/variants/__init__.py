@@ -1,0 +1,1 @@
+"""Variants: their windows, their scores, and every variant of a region."""

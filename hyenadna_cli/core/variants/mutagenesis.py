@@ -1,0 +1,220 @@
+r"""Every SNV of a region, in silico.
+
+    region -> pieces -> windows on the grid -> REF passes -> ln p of four bases at every position
+           \-> sites of three alleles each -> scoring.py      (with likelihood ratios, or centred)
+
+A distribution over four bases tells the site scores of three SNVs, so that on the grid these take
+one REF pass a window and strand, and no loop over bases.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hyenadna_cli.core import tokenizer
+from hyenadna_cli.core.batching import Batch, Batcher, BatchLimits, Done
+from hyenadna_cli.core.coordinates import Interval, Strand
+from hyenadna_cli.core.io.fasta import Genome
+from hyenadna_cli.core.journal import NO_JOURNAL, Journal
+from hyenadna_cli.core.model import HyenaDNA
+from hyenadna_cli.core.scoring import score
+from hyenadna_cli.core.variants.alleles import SCORED, Grid, Site, Variant, assess, read_window
+from hyenadna_cli.core.variants.blocks import ScoreSettings
+from hyenadna_cli.core.variants.scores import next_base_log_probs
+from hyenadna_cli.core.windows import Tiling
+
+_PIECE = 32_768
+"""Bases of a region whose scores are in memory at once, and of which shards are made."""
+_BASES = "ACGT"
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class SnvScores:
+    """The SNVs of a piece of a region: one row a base, one column for each of A, C, G and T."""
+
+    interval: Interval
+    bases: str
+    """The genome's, upper case; N has no SNVs."""
+    statuses: list[str]
+    """Of each base."""
+    site: Floats
+    """NaN for the genome's own base, and where there is no score."""
+    llr: Floats | None
+    """The same, if asked for."""
+
+    @property
+    def tables(self) -> list[Floats]:
+        """`site`, and `llr` if asked for."""
+        return [self.site] if self.llr is None else [self.site, self.llr]
+
+
+def pieces(region: Interval) -> list[Interval]:
+    """A region cut where `mutagenize` cuts it; batches are made inside a piece only."""
+    return [
+        Interval(region.contig, start, min(start + _PIECE, region.end))
+        for start in range(region.start, region.end, _PIECE)
+    ]
+
+
+def mutagenize(
+    model: HyenaDNA,
+    region: Interval,
+    genome: Genome,
+    settings: ScoreSettings,
+    *,
+    limits: BatchLimits,
+    journal: Journal = NO_JOURNAL,
+) -> Iterator[Done[SnvScores]]:
+    """Score every SNV of a region, piece by piece in order; `Done` counts bases.
+
+    `settings.scores` are site, or site and llr. Raises ValueError for others.
+    """
+    if settings.scores not in (("site",), ("site", "llr")):
+        raise ValueError(f"mutagenesis has the scores site and llr, not {settings.scores}")
+    for piece in pieces(region):
+        if isinstance(settings.layout, Grid) and not settings.needs_alt_pass:
+            rows = _from_ref_passes(
+                model, piece, genome, settings, settings.layout, limits, journal
+            )
+            yield Done(piece.length, [rows])
+        else:
+            yield from _from_sites(model, piece, genome, settings, limits, journal)
+
+
+def _from_sites(
+    model: HyenaDNA,
+    piece: Interval,
+    genome: Genome,
+    settings: ScoreSettings,
+    limits: BatchLimits,
+    journal: Journal,
+) -> Iterator[Done[SnvScores]]:
+    bases = genome.fetch(piece).upper()
+    sites = [
+        _site(Variant(piece.contig, piece.start + n, base, _others(base)), genome, settings)
+        for n, base in enumerate(bases)
+    ]
+    values = {name: np.full((piece.length, 4), np.nan) for name in settings.scores}
+    statuses: list[str] = []
+    for done in score(model, sites, genome, settings, limits=limits, journal=journal):
+        for row in done.rows:
+            number = len(statuses)
+            statuses.append(row[0].status if row else "NON_ACGT")
+            for alt, allele in zip(sites[number].variant.alts, row, strict=True):
+                for name in settings.scores:
+                    values[name][number, _BASES.index(alt)] = allele.values[name]
+        yield Done(done.n_bases, [])
+    yield Done(0, [SnvScores(piece, bases, statuses, values["site"], values.get("llr"))])
+
+
+def _others(base: str) -> tuple[str, ...]:
+    return tuple(other for other in _BASES if other != base) if base in _BASES else ()
+
+
+def _site(variant: Variant, genome: Genome, settings: ScoreSettings) -> Site:
+    return assess(variant, genome, layout=settings.layout, max_allele_length=1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """A window of one strand, and the bases of the piece that are scored in it."""
+
+    start: int
+    strand: Strand
+    rows: slice
+    """Of the piece."""
+    token_ids: tokenizer.TokenIds
+
+
+def _from_ref_passes(
+    model: HyenaDNA,
+    piece: Interval,
+    genome: Genome,
+    settings: ScoreSettings,
+    grid: Grid,
+    limits: BatchLimits,
+    journal: Journal,
+) -> SnvScores:
+    bases = genome.fetch(piece).upper()
+    contig_length = genome.lengths[piece.contig]
+    is_edge = np.zeros(piece.length, dtype=np.bool_)
+    is_unknown = np.zeros(piece.length, dtype=np.bool_)
+    readings = []
+    for strand in settings.strands:
+        starts, at_edge = grid.of_bases(piece, strand, contig_length=contig_length)
+        is_edge |= at_edge
+        for start in np.unique(starts).tolist():
+            of_window = np.flatnonzero(starts == start)
+            rows = slice(int(of_window[0]), int(of_window[-1]) + 1)
+            text = read_window(
+                genome, piece.contig, start, length=grid.window, extra=0, strand=strand
+            )
+            if text.n_fraction > settings.max_n_fraction:
+                is_unknown[rows] = True
+            else:
+                readings.append(_Reading(start, strand, rows, tokenizer.encode(text.bases)))
+    log_probs = np.zeros((piece.length, 4))
+    if journal.has_block:
+        journal.recall(log_probs)
+    else:
+        compute = functools.partial(_log_probs, model, settings)
+        batcher = Batcher(
+            tiling=Tiling(grid.window, grid.window),
+            limits=limits,
+            device=model.lm_head.weight.device,
+        )
+        for batch, of_batch in batcher.run([reading.token_ids for reading in readings], compute):
+            for number, values in zip(batch.windows.readings.tolist(), of_batch, strict=True):
+                reading = readings[number]
+                log_probs[reading.rows] += _on_plus_strand(values, reading, piece, grid)
+        journal.keep(log_probs)
+    site = _relative_to_ref(log_probs / len(settings.strands), bases)
+    is_base = np.array([base in _BASES for base in bases])
+    statuses = np.where(is_edge, "OK_EDGE", "OK").astype(object)
+    statuses[np.isinf(log_probs).any(axis=1)] = "NONFINITE"
+    statuses[is_unknown] = "N_WINDOW"
+    statuses[~is_base] = "NON_ACGT"
+    site[~np.isin(statuses, list(SCORED))] = np.nan
+    return SnvScores(piece, bases, statuses.tolist(), site, None)
+
+
+@torch.inference_mode()
+def _log_probs(model: HyenaDNA, settings: ScoreSettings, batch: Batch) -> Floats:
+    """Ln p of A, C, G and T at every position but the first: (B, L - 1, 4)."""
+    hidden_BLD = model.hidden_states(batch.token_ids_BL)[0]
+    log_probs_BLV = next_base_log_probs(
+        model, hidden_BLD[:, :-1], full_vocabulary=settings.full_vocabulary
+    )
+    if settings.full_vocabulary:
+        log_probs_BLV = log_probs_BLV[..., tokenizer.A : tokenizer.T + 1]
+    finite = log_probs_BLV.double().nan_to_num(nan=torch.inf)
+    array: Floats = finite.cpu().numpy()
+    return array
+
+
+def _on_plus_strand(values: Floats, reading: _Reading, piece: Interval, grid: Grid) -> Floats:
+    """The rows of `values` that a reading scores, in the order and letters of the plus strand."""
+    # The first base of a window has nothing before it, and so no distribution.
+    whole = np.concatenate([np.full((1, 4), np.nan), values])
+    if reading.strand == "-":
+        # A, C, G, T backwards are their complements.
+        whole = whole[::-1, ::-1]
+    first = piece.start + reading.rows.start - reading.start
+    return whole[first : first + reading.rows.stop - reading.rows.start]
+
+
+def _relative_to_ref(log_probs: Floats, bases: str) -> Floats:
+    columns = np.array([max(0, _BASES.find(base)) for base in bases])
+    rows = np.arange(len(bases))
+    with np.errstate(invalid="ignore"):
+        site: Floats = log_probs - log_probs[rows, columns][:, None]
+    site[rows, columns] = np.nan
+    return site

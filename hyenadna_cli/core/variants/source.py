@@ -1,0 +1,177 @@
+"""Where score-variants reads from: a VCF or BCF, and the genome that it is about.
+
+A file is read to its end when the source is opened, so that whatever is wrong with it is known
+before a model is loaded; a stream is checked as it is read. Memory does not grow with either.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack
+from itertools import islice
+from pathlib import Path
+from typing import Literal, Self
+
+import numpy as np
+
+from hyenadna_cli.core.contigs import ContigNames
+from hyenadna_cli.core.io.fasta import Genome
+from hyenadna_cli.core.io.streams import reads_once
+from hyenadna_cli.core.io.vcf import (
+    VcfHeader,
+    VcfReader,
+    VcfRecord,
+    VcfScan,
+    contig_line,
+    open_vcf,
+    scan,
+)
+from hyenadna_cli.core.shards import Shard, shard_range
+from hyenadna_cli.core.variants.alleles import Layout, Site, Variant, assess
+from hyenadna_cli.errors import InputFileError, UsageError
+
+log = logging.getLogger(__name__)
+
+
+class VariantSource:
+    """The records of `vcf` ("-" for stdin) as sites of a genome; a context manager.
+
+    The genome is `fasta`, else the VCF's own `##reference=`. Raises UsageError if there is none,
+    InputFileError for what is wrong with the files.
+    """
+
+    def __init__(
+        self,
+        vcf: str,
+        *,
+        fasta: str | None,
+        contig_map: Literal["exact", "auto"] = "exact",
+        rename_chrs: Path | None = None,
+        for_bcf: bool = False,
+    ) -> None:
+        """`for_bcf`: the output needs a header that declares all that records use."""
+        if contig_map != "exact" and rename_chrs is not None:
+            raise UsageError("--contig-map auto and --rename-chrs exclude each other")
+        self.vcf = vcf
+        self.scan: VcfScan | None = None
+        """What a first reading has found; None for a stream."""
+        self._stream: VcfReader | None = None
+        self._stack = ExitStack()
+        try:
+            if reads_once(vcf):
+                self._stream = self._stack.enter_context(open_vcf(vcf))
+                self.header: VcfHeader = self._stream.header
+            else:
+                self.scan = scan(vcf, for_bcf=for_bcf)
+                self.header = self.scan.header
+            self.fasta = fasta or self._own_reference()
+            self.genome = self._stack.enter_context(Genome(self.fasta))
+            self._contigs = self._contig_names(contig_map, rename_chrs)
+            self._check_contigs()
+        except BaseException:
+            self._stack.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._stack.close()
+
+    @property
+    def inputs(self) -> list[str]:
+        """The files read, for provenance."""
+        return [self.vcf, self.fasta]
+
+    def select(self, shard: str | None) -> range | None:
+        """The records (0-based) of a shard such as `3/16`; None for all."""
+        if shard is None:
+            return None
+        parsed = Shard.parse(shard)
+        if self.scan is None:
+            raise UsageError(f"--shard {parsed} needs a file; stdin and pipes are read only once")
+        return shard_range(np.ones(self.scan.n_records, dtype=np.int64), parsed)
+
+    def n_records(self, selected: range | None) -> int | None:
+        """How many records will be read; None for a stream."""
+        if selected is not None:
+            return len(selected)
+        return None if self.scan is None else self.scan.n_records
+
+    def sites(
+        self, *, layout: Layout, max_allele_length: int, selected: range | None = None
+    ) -> Iterator[tuple[VcfRecord, Site]]:
+        """Records in order, assessed; a stream can be read once only."""
+        first, last = (0, None) if selected is None else (selected.start, selected.stop)
+        for record in islice(self._records(), first, last):
+            variant = Variant(
+                self._contigs.resolve(record.chrom), record.start, record.ref, record.alts
+            )
+            yield (
+                record,
+                assess(variant, self.genome, layout=layout, max_allele_length=max_allele_length),
+            )
+
+    def missing_header_lines(self) -> list[str]:
+        """Declarations that an output needs: of contigs, and `for_bcf` of all that is used."""
+        declared = self.header.declared("contig")
+        if self.scan is not None:
+            names = [name for name in self.scan.contigs if name not in declared]
+        else:
+            names = [] if declared else list(self.genome.lengths)
+        lines = []
+        for name in names:
+            contig = self._contigs.resolve(name)
+            lines.append(contig_line(name, self.genome.lengths.get(contig or "")))
+        return lines if self.scan is None else lines + self.scan.undeclared
+
+    def explain_mismatch(self, record: VcfRecord) -> InputFileError:
+        """The error for a REF that the genome does not have (--check-ref e)."""
+        return InputFileError(
+            self.vcf,
+            f"{record.place}: REF is not what {self.fasta} has there; is it the same assembly? "
+            "--check-ref w marks such records, x leaves them out",
+            line=record.line,
+        )
+
+    def _records(self) -> Iterator[VcfRecord]:
+        if self._stream is not None:
+            yield from self._stream.records()
+            return
+        with open_vcf(self.vcf) as reader:
+            yield from reader.records()
+
+    def _own_reference(self) -> str:
+        reference = self.header.reference
+        if reference is not None and Path(reference).is_file():
+            return reference
+        said = "" if reference is None else f" (it says {reference}, which is no file here)"
+        raise UsageError(
+            "which genome? give --fasta FILE, set HYENADNA_FASTA, or have a ##reference= line with "
+            f"its path in the VCF{said}"
+        )
+
+    def _contig_names(
+        self, contig_map: Literal["exact", "auto"], rename_chrs: Path | None
+    ) -> ContigNames:
+        lengths = self.genome.lengths
+        if rename_chrs is not None:
+            return ContigNames.from_file(rename_chrs, lengths)
+        return ContigNames.auto(lengths) if contig_map == "auto" else ContigNames(lengths)
+
+    def _check_contigs(self) -> None:
+        """Refuse a VCF of which no contig is in the FASTA; warn where some are missing."""
+        used = list(self.scan.contigs) if self.scan else sorted(self.header.declared("contig"))
+        missing = [name for name in used if self._contigs.resolve(name) is None]
+        if not missing:
+            return
+        explanation = self._contigs.explain_missing(missing[0])
+        if len(missing) == len(used):
+            raise InputFileError(self.vcf, f"no record can be scored: {explanation}")
+        if self.scan is not None:
+            n_records = sum(self.scan.contigs[name] for name in missing)
+            log.warning(
+                "%s: %s records are on %d contigs that the FASTA does not have: %s",
+                self.vcf, f"{n_records:,}", len(missing), explanation,
+            )  # fmt: skip

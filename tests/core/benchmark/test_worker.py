@@ -1,0 +1,109 @@
+"""The measured process, asked directly: same numbers from every Hyena variant, honest answers."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from hyenadna_cli.core.benchmark.cases import Case, Variant, Workload
+from hyenadna_cli.core.benchmark.measuring import (
+    GRADIENT_TOLERANCE,
+    TOLERANCE,
+    expected_bytes,
+    relative_difference,
+    scaled_seconds,
+)
+from hyenadna_cli.core.benchmark.worker import Subject, answer
+
+WORK = Workload(d_model=16, n_layer=2, length=300, batch=2)
+TRAINING = Workload(d_model=16, n_layer=2, length=300, batch=2, training=True)
+
+
+@pytest.fixture(autouse=True)
+def _keep_threads():
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def subject(work, implementation, dtype="fp32"):
+    variant = Variant(implementation=implementation, dtype=dtype, kernels="auto")
+    return Subject(Case(workload=work, variant=variant, device="cpu", threads=1))
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+@pytest.mark.parametrize("work", [WORK, TRAINING], ids=["forward", "training"])
+def test_ours_and_the_plain_formulation_agree_on_the_same_case(work, dtype):
+    """What the benchmark rests on."""
+    reference = subject(work, "plain").sample(300)
+
+    difference = relative_difference(subject(work, "hyenadna", dtype).sample(300), reference)
+
+    assert difference <= (GRADIENT_TOLERANCE if work.training else TOLERANCE)[dtype]
+
+
+def test_recomputing_changes_no_gradient():
+    again = Workload(
+        d_model=16, n_layer=2, length=300, batch=2, training=True, recompute=True
+    )  # fmt: skip
+
+    for implementation in ("plain", "hyenadna"):
+        kept, recomputed = (subject(w, implementation).sample(300) for w in (TRAINING, again))
+        assert relative_difference(recomputed, kept) < 1e-5
+
+
+def test_another_model_is_told_apart():
+    attention = subject(WORK, "attention")
+
+    difference = relative_difference(attention.sample(300), subject(WORK, "hyenadna").sample(300))
+
+    assert difference > 0.1
+    assert attention.describe()["note"] == "SDPA backend flash_attention"
+    assert attention.describe()["kernels"] == "-"
+
+
+def test_samples_that_cannot_be_compared_are_infinitely_different():
+    some = np.ones((2, 3), np.float32)
+
+    assert relative_difference(some, some[:1]) == np.inf
+    assert relative_difference(some * np.nan, some) == np.inf
+    assert relative_difference(some, some) == 0
+
+
+def test_a_worker_is_prepared_first_and_then_answers(tmp_path):
+    case = {
+        "workload": {"d_model": 16, "n_layer": 1, "length": 50, "batch": 1},
+        "variant": {"implementation": "hyenadna", "dtype": "fp32", "kernels": "torch"},
+        "device": "cpu", "threads": 1,
+    }  # fmt: skip
+    with pytest.raises(ValueError, match="first request is prepare"):
+        answer({"do": "peak"}, None)
+
+    prepared, worker = answer({"do": "prepare", "case": case}, None)
+    sampled, _ = answer({"do": "sample", "length": 20, "file": str(tmp_path / "s.npy")}, worker)
+    timed, _ = answer({"do": "time", "seconds": 0.01}, worker)
+    peak, _ = answer({"do": "peak"}, worker)
+
+    assert prepared["kernels"] == "torch"
+    assert np.load(tmp_path / "s.npy").shape == (1, 20, 16)
+    assert sampled["seconds"] > 0
+    assert sum(timed["seconds"]) >= 0.01
+    assert peak["bytes"] > 10_000_000
+
+
+def test_longer_inputs_are_expected_to_take_longer_and_more():
+    ours = Variant(implementation="hyenadna", dtype="fp32")
+    attention = Variant(implementation="attention", dtype="fp32")
+    shorter, longer = (
+        Workload(d_model=128, n_layer=2, length=length, batch=2) for length in (10_000, 100_000)
+    )
+    training = dataclasses.replace(longer, training=True)
+
+    assert scaled_seconds(1.0, shorter, longer, ours) == pytest.approx(10)
+    assert scaled_seconds(1.0, shorter, longer, attention) == pytest.approx(100)
+    for variant in (ours, attention):
+        assert expected_bytes(longer, variant) > expected_bytes(shorter, variant)
+        assert expected_bytes(training, variant) > expected_bytes(longer, variant)

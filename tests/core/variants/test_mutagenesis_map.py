@@ -1,0 +1,69 @@
+"""Maps of mutagenesis: what is drawn is what the table has, base by base or in bins."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hyenadna_cli.core.coordinates import Interval
+from hyenadna_cli.core.variants import mutagenesis_map
+from hyenadna_cli.core.variants.mutagenesis_map import read_map
+from hyenadna_cli.errors import InputFileError
+
+BASES = "ACGTTGCA"
+
+
+@pytest.fixture
+def table(text_file):
+    """Eight bases of chr1 from 100 on; a change of base n to column c scores -(n + c / 10)."""
+    rows = [
+        ("chr1", str(101 + n), ref, alt, "OK", f"{-(n + column / 10)}", f"{n}")
+        for n, ref in enumerate(BASES)
+        for column, alt in enumerate("ACGT")
+        if alt != ref
+    ]
+    rows.append(("chr2", "5", "A", "C", "OK", "9", "9"))
+    header = ("chrom", "pos", "ref", "alt", "status", "site", "llr")
+    return str(
+        text_file("\n".join("\t".join(row) for row in [header, *rows]) + "\n", name="ism.tsv")
+    )
+
+
+def test_a_map_has_a_row_a_base(table):
+    found = read_map(table, score="site")
+
+    assert (found.region, found.bases, found.width) == (Interval("chr1", 100, 108), BASES, 1)
+    np.testing.assert_allclose(found.values[0], [np.nan, -0.1, -0.2, -0.3])
+    np.testing.assert_allclose(found.means[0], -0.2)
+    assert read_map(table).score == "llr"
+
+
+def test_a_region_is_drawn_as_asked_with_gaps_where_nothing_is_known(table):
+    found = read_map(table, region=Interval("chr1", 106, 111), score="site")
+
+    assert found.bases == "CANNN"
+    assert np.isnan(found.means).tolist() == [False, False, True, True, True]
+
+
+def test_long_regions_are_means_of_bins(table, monkeypatch):
+    monkeypatch.setattr(mutagenesis_map, "_MAX_COLUMNS", 3)
+
+    found = read_map(table, score="site")
+
+    assert (found.starts.tolist(), found.width, found.bases) == ([100, 103, 106], 3, "")
+    # Of bases 0 to 2, A, C and G: two have a change to A, three to T.
+    np.testing.assert_allclose(found.values[0][[0, 3]], [-1.5, -1.3])
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("chrom\tpos\n", "no table of mutagenize"),
+        ("chrom\tpos\tref\talt\tsite\n", "no scores"),
+        ("chrom\tpos\tref\talt\tsite\nchr1\tx\tA\tC\t1\n", r":2: .*'x'"),
+        ("chrom\tpos\tref\talt\tsite\nchr1\t5\tA\tQ\t1\n", ":2"),
+    ],
+)
+def test_what_is_no_such_table_is_refused(text_file, text, problem):
+    with pytest.raises(InputFileError, match=problem):
+        read_map(str(text_file(text, name="ism.tsv")))
