@@ -13,11 +13,11 @@ from __future__ import annotations
 import math
 import os
 import re
-import threading
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import cyvcf2
 import pysam
@@ -211,48 +211,52 @@ def _bcf_encoder(header: str, mode: str, sink: Sink) -> Iterator[_BcfEncoder]:
 class _BcfEncoder:
     """htslib as a filter from lines to BCF bytes.
 
-    It writes into a pipe, from which a thread carries the bytes to the sink: htslib itself tells
-    nobody when a disk is full.
+    It writes into a file in memory that is emptied after every record: htslib itself tells nobody
+    when a disk is full, and in a pipe it would wait for a reader while it holds the interpreter.
     """
 
     def __init__(self, header: str, mode: str, sink: Sink) -> None:
         self._sink = sink
-        self._failure: BaseException | None = None
-        self._is_abandoned = False
-        read_end, write_end = os.pipe()
-        self._carrier = threading.Thread(target=self._carry, args=(read_end,), daemon=True)
-        self._carrier.start()
+        self._n_carried = 0
+        self._file = _file_in_memory()
         try:
-            self._writer = cyvcf2.Writer.from_string(f"/dev/fd/{write_end}", header, mode=mode)
+            self._writer = cyvcf2.Writer.from_string(
+                f"/dev/fd/{self._file.fileno()}", header, mode=mode
+            )
             self._writer.write_header()
-        finally:
-            os.close(write_end)  # the writer has opened its own
+        except BaseException:
+            self._file.close()
+            raise
 
     def write(self, line: str) -> None:
         """Encode one line of text."""
-        if self._failure is not None:
-            raise self._failure
         self._writer.write_record(self._writer.variant_from_string(line.rstrip("\n")))
+        self._carry()
 
     def finish(self) -> None:
         """Carry what is left."""
         self._writer.close()
-        self._carrier.join()
-        if self._failure is not None:
-            raise self._failure
+        self._carry()
+        self._file.close()
 
     def abandon(self) -> None:
         """Stop without caring for the rest."""
-        self._is_abandoned = True
         self._writer.close()
-        self._carrier.join()
+        self._file.close()
 
-    def _carry(self, read_end: int) -> None:
-        with os.fdopen(read_end, "rb") as pipe:
-            while data := pipe.read1(1 << 16):
-                # After a failure htslib is still listened to, so that it does not hang.
-                if self._failure is None and not self._is_abandoned:
-                    try:
-                        self._sink.write(data)
-                    except (OutputError, OSError) as error:
-                        self._failure = error
+    def _carry(self) -> None:
+        """Give the sink what htslib has written since the last time."""
+        file = self._file.fileno()
+        n_bytes = os.fstat(file).st_size - self._n_carried
+        if n_bytes <= 0:
+            return
+        self._sink.write(os.pread(file, n_bytes, self._n_carried))
+        self._n_carried += n_bytes
+        # htslib writes on where it was: what is cut off becomes a hole without memory.
+        os.ftruncate(file, 0)
+
+
+def _file_in_memory() -> IO[bytes]:
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("bcf"), "r+b", buffering=0)
+    return tempfile.TemporaryFile(buffering=0)  # macOS; never more than a few blocks

@@ -87,6 +87,21 @@ def test_a_full_disk_is_an_output_error(vcf_file, small_disk, output_type):
     assert list(small_disk.iterdir()) == []
 
 
+@pytest.mark.parametrize("output_type", ["b", "u"])
+def test_a_record_larger_than_any_buffer_passes_through_bcf(vcf_file, tmp_path, output_type):
+    noise = random.Random(0).randbytes(1_500_000).hex()
+    more = '##INFO=<ID=X,Number=1,Type=String,Description="noise">'
+    path = vcf_file(
+        f"chr1 7 . C G . . X={noise}", "chr1 9 . C G", contigs={"chr1": 100}, header=(more,)
+    )
+
+    write(path, tmp_path / "x.bcf", output_type)
+
+    first, second = cyvcf2.VCF(str(tmp_path / "x.bcf"))
+    assert first.INFO["X"] == noise
+    assert second.POS == 9
+
+
 def test_old_declarations_of_our_tags_are_replaced():
     old = '##INFO=<ID=HD_LLR,Number=1,Type=String,Description="old">'
     header = VcfHeader(["##fileformat=VCFv4.2", old, "#CHROM"])
