@@ -50,6 +50,13 @@ def pretrain(
         typer.Option("--config", help="Settings as TOML: tables [model] and [train]."),
     ] = None,
     preset: tr.PresetOption = None,
+    start_model: Annotated[
+        str | None,
+        typer.Option(
+            "-m", "--model", metavar="NAME|DIR",
+            help="Go on from the weights of this model, in its shape; default: random weights.",
+        ),
+    ] = None,
     d_model: Annotated[int | None, typer.Option("--d-model", help="Model width.")] = None,
     n_layer: Annotated[int | None, typer.Option("--n-layer", help="Hyena blocks.")] = None,
     d_inner: Annotated[
@@ -83,6 +90,9 @@ def pretrain(
         bool, typer.Option("--tensorboard", help="Also write TensorBoard events.")
     ] = False,
     seed: tr.OptionalSeedOption = None,
+    revision: opt.RevisionOption = None,
+    offline: opt.OfflineOption = False,
+    cache_dir: opt.CacheOption = None,
     device: opt.DeviceOption = "auto",
     dtype: opt.DtypeOption = "auto",
     kernels: opt.KernelsOption = "auto",
@@ -107,6 +117,12 @@ def pretrain(
     """
     from hyenadna_cli.core import distributed, pretraining, provenance, runtime
 
+    start = (
+        pretraining.find_start(start_model, revision=revision, offline=offline, cache_dir=cache_dir)
+        if start_model
+        else None
+    )
+
     model_settings: dict[str, Any] = {
         "d_model": d_model, "n_layer": n_layer, "d_inner": d_inner,
         "l_max": None if max_length is None else max_length + 2,
@@ -124,6 +140,7 @@ def pretrain(
         train={key: value for key, value in train_settings.items() if value is not None},
         config_file=config,
         preset=preset,
+        start=start,
     )
     data = pretraining.DataFiles(
         fasta=tuple(fasta),
@@ -157,7 +174,7 @@ def pretrain(
                     command=None if no_version else sys.argv,
                     settings=run.describe(),
                     inputs=[*data.fasta, *filter(None, (bed, exclude_bed))],
-                    model=None,
+                    model=start.identity() if start else None,
                     device=run.device_name,
                     reproducible=no_version,
                 )
@@ -169,6 +186,7 @@ def pretrain(
                     runtime=run,
                     world=world,
                     made_by=made_by,
+                    start=start,
                     should_stop=stop,
                 )
                 with contextlib.ExitStack() as stack:

@@ -19,7 +19,8 @@ from typing import Any, Literal
 
 import torch
 
-from hyenadna_cli.core import atomic, checkpoint, known_answer
+from hyenadna_cli.core import atomic, checkpoint, known_answer, published
+from hyenadna_cli.core.checkpoint import ModelSource
 from hyenadna_cli.core.config import ModelConfig, TrainConfig
 from hyenadna_cli.core.contigs import ContigNames
 from hyenadna_cli.core.coordinates import Interval
@@ -87,17 +88,50 @@ class Regions:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A stored model whose weights a run begins with."""
+
+    config: ModelConfig
+    source: ModelSource
+
+    def identity(self) -> dict[str, str | None]:
+        """Name, revision and hash, for provenance."""
+        return {
+            "name": self.source.name,
+            "revision": self.source.revision,
+            "sha256": self.source.sha256,
+        }
+
+    def load(self) -> HyenaDNA:
+        """The model, on the CPU."""
+        model, _ = checkpoint.load(
+            self.source.directory, name=self.source.name, revision=self.source.revision
+        )
+        return model
+
+
+def find_start(name: str, *, revision: str | None, offline: bool, cache_dir: Path | None) -> Start:
+    """Find a model to go on from, downloading it if need be. Raises CheckpointError."""
+    found = published.locate(name, revision=revision, offline=offline, cache_dir=cache_dir)
+    config, source, _ = checkpoint.inspect(
+        found.directory, name=found.name, revision=found.revision
+    )
+    return Start(config, source)
+
+
 def settings(
     *,
     model: Mapping[str, Any],
     train: Mapping[str, Any],
     config_file: Path | None = None,
     preset: str | None = None,
+    start: Start | None = None,
 ) -> tuple[ModelConfig, TrainConfig]:
     """Merge defaults, preset, TOML file and options, the later ones winning.
 
-    Raises UsageError for a setting that does not exist or makes no sense, InputFileError for a
-    file that is not TOML.
+    The shape is that of `start`, if there is one. Raises UsageError for a setting that does not
+    exist, makes no sense or asks for another shape, InputFileError for a file that is not TOML.
     """
     if preset not in (None, "paper"):
         raise UsageError(f"--preset {preset}: the only preset is paper")
@@ -106,8 +140,8 @@ def settings(
         raise UsageError(f"{config_file}: unknown tables: {', '.join(unknown)}")
     is_paper = preset == "paper"
     model_values = {
-        **_MODEL_DEFAULTS, **(_PAPER_MODEL if is_paper else {}), **from_file.get("model", {}),
-        **model,
+        **(_MODEL_DEFAULTS if start is None else dataclasses.asdict(start.config)),
+        **(_PAPER_MODEL if is_paper else {}), **from_file.get("model", {}), **model,
     }  # fmt: skip
     model_values.setdefault("d_inner", 4 * model_values["d_model"])
     train_values = {
@@ -120,6 +154,11 @@ def settings(
         train_config = TrainConfig.from_mapping(train_values)
     except (ValueError, TypeError) as error:
         raise UsageError(str(error)) from error
+    if start is not None and (other := _other_shape(model_config, start.config)):
+        raise UsageError(
+            f"{', '.join(other)}: the shape is that of {start.source.name}, whose weights the run "
+            "begins with"
+        )
     longest = max([length for length, _ in train_config.length_schedule], default=0)
     if longest + 2 > model_config.l_max:
         raise UsageError(
@@ -127,6 +166,16 @@ def settings(
             f"{model_config.l_max - 2:,}"
         )
     return model_config, train_config
+
+
+def _other_shape(config: ModelConfig, start: ModelConfig) -> list[str]:
+    """Settings of two models that differ, except those that weights do not depend on."""
+    return [
+        field.name
+        for field in dataclasses.fields(config)
+        if not field.name.endswith("_dropout")
+        and getattr(config, field.name) != getattr(start, field.name)
+    ]
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -293,14 +342,21 @@ def run(
     world: World,
     made_by: Provenance,
     should_stop: Callable[[], bool],
+    start: Start | None = None,
 ) -> Iterator[StepReport]:
     """Train, and write the model into `run_dir` once the last step is done.
 
-    Yields one report a step. Raises DeviceMemoryError if a micro-batch does not fit the device.
+    Yields one report a step; the weights are at first those of `start`, or random ones. Raises
+    DeviceMemoryError if a micro-batch does not fit the device.
     """
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         model = HyenaDNA(model_config)
+    if start is not None:
+        loaded = start.load()
+        if not loaded.is_tied:
+            model.untie_lm_head()
+        model.load_state_dict(loaded.state_dict())
     model.execution = runtime.execution(recompute_blocks=config.recompute_blocks)
     model.to(runtime.device)
     longest = model_config.l_max - 2
@@ -317,6 +373,7 @@ def run(
         model, windows(regions, config, "train"), loss_of,
         config=config, run_dir=run_dir, max_length=longest, valid_batches=held_out,
         world=world, should_stop=should_stop,
+        about={"start": start.source.sha256} if start is not None else {},
     )  # fmt: skip
     step = 0
     try:

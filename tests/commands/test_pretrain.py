@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from hyenadna_cli.core.checkpoint import sha256_of
+
 OPTIONS = [
     "--valid-contigs", "chr2", "--d-model", "16", "--n-layer", "2", "--max-length", "128",
     "--length-schedule", "32:10,64:10", "--batch-bases", "512", "--micro-batch-bases", "256",
@@ -131,6 +133,34 @@ def test_resuming_a_finished_run_has_nothing_to_do(hyenadna, straight, genome):
     assert code == 0, err
     for name, value in weights_of(straight).items():
         np.testing.assert_array_equal(value, before[name])
+
+
+def test_a_run_goes_on_from_the_weights_of_another_model(hyenadna, straight, genome, tmp_path):
+    more = tmp_path / "more"
+    options = OPTIONS[:2] + OPTIONS[8:]  # without the shape
+
+    code, _, err = hyenadna(
+        "pretrain", "--fasta", genome, "-m", straight, *options, "--length-schedule", "128:2",
+        "--max-steps", 2, "--lr", "1e-9", "-o", more,
+    )  # fmt: skip
+
+    assert code == 0, err
+    before = weights_of(straight)
+    for name, value in weights_of(more).items():
+        np.testing.assert_allclose(value, before[name], atol=1e-6)
+    made_by = json.loads((more / "training.json").read_text())["made_by"]
+    assert made_by["model"]["sha256"] == sha256_of(straight / "model.safetensors")
+
+
+def test_a_run_from_another_model_takes_its_shape(hyenadna, straight, genome, tmp_path):
+    code, _, err = hyenadna(
+        "pretrain", "--fasta", genome, "-m", straight, "--d-model", 32, "-o", tmp_path / "more"
+    )
+
+    assert code == 2
+    assert "d_model" in err
+    assert "the shape is that of" in err
+    assert not (tmp_path / "more").exists()
 
 
 def test_a_run_is_not_overwritten_unless_forced(hyenadna, straight, genome):
