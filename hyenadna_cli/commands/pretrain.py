@@ -54,7 +54,8 @@ def pretrain(
         str | None,
         typer.Option(
             "-m", "--model", metavar="NAME|DIR",
-            help="Go on from the weights of this model, in its shape; default: random weights.",
+            help="Go on from the weights of this model, in its shape but for further blocks "
+            "(--n-layer); default: random weights.",
         ),
     ] = None,
     d_model: Annotated[int | None, typer.Option("--d-model", help="Model width.")] = None,
@@ -116,9 +117,10 @@ def pretrain(
       --max-length 256 --batch-bases 1024 --max-steps 20 -o run
     """
     from hyenadna_cli.core import distributed, pretraining, provenance, runtime
+    from hyenadna_cli.core.starting_model import StartingModel
 
     start = (
-        pretraining.find_start(start_model, revision=revision, offline=offline, cache_dir=cache_dir)
+        StartingModel.find(start_model, revision=revision, offline=offline, cache_dir=cache_dir)
         if start_model
         else None
     )

@@ -19,8 +19,7 @@ from typing import Any, Literal
 
 import torch
 
-from hyenadna_cli.core import atomic, checkpoint, known_answer, published
-from hyenadna_cli.core.checkpoint import ModelSource
+from hyenadna_cli.core import atomic, checkpoint, known_answer
 from hyenadna_cli.core.config import ModelConfig, TrainConfig
 from hyenadna_cli.core.contigs import ContigNames
 from hyenadna_cli.core.coordinates import Interval
@@ -33,6 +32,7 @@ from hyenadna_cli.core.likelihood import next_base_loss, next_token_loss
 from hyenadna_cli.core.model import HyenaDNA
 from hyenadna_cli.core.provenance import Provenance
 from hyenadna_cli.core.runtime import Runtime
+from hyenadna_cli.core.starting_model import StartingModel
 from hyenadna_cli.core.training import StepReport, train
 from hyenadna_cli.errors import DeviceMemoryError, InputFileError, OutputError, UsageError
 
@@ -88,45 +88,13 @@ class Regions:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
-    """A stored model whose weights a run begins with."""
-
-    config: ModelConfig
-    source: ModelSource
-
-    def identity(self) -> dict[str, str | None]:
-        """Name, revision and hash, for provenance."""
-        return {
-            "name": self.source.name,
-            "revision": self.source.revision,
-            "sha256": self.source.sha256,
-        }
-
-    def load(self) -> HyenaDNA:
-        """The model, on the CPU."""
-        model, _ = checkpoint.load(
-            self.source.directory, name=self.source.name, revision=self.source.revision
-        )
-        return model
-
-
-def find_start(name: str, *, revision: str | None, offline: bool, cache_dir: Path | None) -> Start:
-    """Find a model to go on from, downloading it if need be. Raises CheckpointError."""
-    found = published.locate(name, revision=revision, offline=offline, cache_dir=cache_dir)
-    config, source, _ = checkpoint.inspect(
-        found.directory, name=found.name, revision=found.revision
-    )
-    return Start(config, source)
-
-
 def settings(
     *,
     model: Mapping[str, Any],
     train: Mapping[str, Any],
     config_file: Path | None = None,
     preset: str | None = None,
-    start: Start | None = None,
+    start: StartingModel | None = None,
 ) -> tuple[ModelConfig, TrainConfig]:
     """Merge defaults, preset, TOML file and options, the later ones winning.
 
@@ -154,11 +122,8 @@ def settings(
         train_config = TrainConfig.from_mapping(train_values)
     except (ValueError, TypeError) as error:
         raise UsageError(str(error)) from error
-    if start is not None and (other := _other_shape(model_config, start.config)):
-        raise UsageError(
-            f"{', '.join(other)}: the shape is that of {start.source.name}, whose weights the run "
-            "begins with"
-        )
+    if start is not None:
+        start.check(model_config)
     longest = max([length for length, _ in train_config.length_schedule], default=0)
     if longest + 2 > model_config.l_max:
         raise UsageError(
@@ -166,16 +131,6 @@ def settings(
             f"{model_config.l_max - 2:,}"
         )
     return model_config, train_config
-
-
-def _other_shape(config: ModelConfig, start: ModelConfig) -> list[str]:
-    """Settings of two models that differ, except those that weights do not depend on."""
-    return [
-        field.name
-        for field in dataclasses.fields(config)
-        if not field.name.endswith("_dropout")
-        and getattr(config, field.name) != getattr(start, field.name)
-    ]
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -202,12 +157,20 @@ def open_regions(data: DataFiles, *, sampling: str, cache: Path | None) -> Itera
 
 def _find_regions(genomes: list[Genome], data: DataFiles, sampling: str) -> dict[Split, list[Span]]:
     _check_contigs(genomes, data)
+    # A BED may be about all genomes together; where they share names, about the longest contig.
+    lengths: dict[str, int] = {}
+    for genome in genomes:
+        for contig, length in genome.lengths.items():
+            lengths[contig] = max(length, lengths.get(contig, 0))
+    contigs = ContigNames(lengths)
+    excluded = _bed_intervals(data.exclude_bed, contigs)
+    from_bed = _splits_of_bed(data.bed, contigs) if data.bed else {}
     spans: dict[Split, list[Span]] = {split: [] for split in SPLITS}
     for genome in genomes:
-        contigs = ContigNames(genome.lengths)
-        excluded = _bed_intervals(data.exclude_bed, contigs)
         by_split = (
-            _splits_of_bed(data.bed, contigs) if data.bed else _splits_of_contigs(genome, data)
+            {split: _within(genome, intervals) for split, intervals in from_bed.items()}
+            if data.bed
+            else _splits_of_contigs(genome, data)
         )
         for split, intervals in by_split.items():
             if sampling == "random":
@@ -219,7 +182,7 @@ def _find_regions(genomes: list[Genome], data: DataFiles, sampling: str) -> dict
                     for run in acgt_runs(genome, contig, max_gap=_MAX_GAP)
                 ]
                 intervals = intersected(runs, intervals)
-            kept = subtracted(intervals, excluded)
+            kept = subtracted(intervals, _within(genome, excluded))
             spans[split] += [Span(genome, interval) for interval in kept]
     if not spans["train"]:
         raise InputFileError(data.fasta[0], "no bases are left to train on")
@@ -249,6 +212,11 @@ def _splits_of_contigs(genome: Genome, data: DataFiles) -> dict[Split, list[Inte
         )  # fmt: skip
         splits[split].append(Interval(contig, 0, length))
     return splits
+
+
+def _within(genome: Genome, intervals: list[Interval]) -> list[Interval]:
+    """Those of the intervals, in their order, that lie in this one of several genomes."""
+    return [i for i in intervals if i.end <= genome.lengths.get(i.contig, 0)]
 
 
 def _splits_of_bed(path: Path, contigs: ContigNames) -> dict[Split, list[Interval]]:
@@ -342,7 +310,7 @@ def run(
     world: World,
     made_by: Provenance,
     should_stop: Callable[[], bool],
-    start: Start | None = None,
+    start: StartingModel | None = None,
 ) -> Iterator[StepReport]:
     """Train, and write the model into `run_dir` once the last step is done.
 
@@ -352,11 +320,8 @@ def run(
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         model = HyenaDNA(model_config)
-    if start is not None:
-        loaded = start.load()
-        if not loaded.is_tied:
-            model.untie_lm_head()
-        model.load_state_dict(loaded.state_dict())
+        if start is not None:
+            start.load_into(model)
     model.execution = runtime.execution(recompute_blocks=config.recompute_blocks)
     model.to(runtime.device)
     longest = model_config.l_max - 2
