@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -133,6 +133,10 @@ def convert(
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Model directory to write.")],
     filter_shift: opt.FilterShiftOption = None,
+    store: Annotated[
+        Literal["fp32", "bf16"],
+        typer.Option("--store", help="Precision of the matrices in the file; bf16 halves it."),
+    ] = "fp32",
     force: opt.ForceOption = False,
     revision: opt.RevisionOption = None,
     offline: opt.OfflineOption = False,
@@ -143,10 +147,13 @@ def convert(
     """Convert a model from either official layout to ours, which loads with -m everywhere.
 
     Writes a directory with config.json, model.safetensors and known_answer.json, whole or not at
-    all. Pickles are read without running anything in them.
+    all. Pickles are read without running anything in them. A model stored with --store bf16 is
+    computed in fp32 like any other, with the rounded numbers.
 
       hyenadna models convert weights.ckpt -o my-model
     """
+    import torch
+
     from hyenadna_cli.core import atomic, checkpoint, known_answer, published
 
     atomic.check_output_dir(output, overwrite=force)
@@ -161,7 +168,11 @@ def convert(
             filter_shift=filter_shift,
         )
     with atomic.replace_dir_on_success(output, overwrite=force) as scratch:
-        checkpoint.save(model, scratch)
+        if store == "bf16":
+            checkpoint.save(model, scratch, matrix_dtype=torch.bfloat16)
+            model, _ = checkpoint.load(scratch)
+        else:
+            checkpoint.save(model, scratch)
         known_answer.record_known_answer(model, scratch)
     log.info("%s: %d layers, width %d, reads up to %d tokens", output, model.config.n_layer,
              model.config.d_model, model.config.l_max)  # fmt: skip

@@ -193,11 +193,18 @@ def read_config(path: Path) -> ModelConfig:
     return _open(path).config
 
 
-def save(model: HyenaDNA, directory: Path, *, head: StoredHead | None = None) -> None:
+def save(
+    model: HyenaDNA,
+    directory: Path,
+    *,
+    head: StoredHead | None = None,
+    matrix_dtype: torch.dtype | None = None,
+) -> None:
     """Write config.json and model.safetensors into `directory`, each whole or not at all.
 
-    The LM head is stored only if it is not the embedding; positional features only if they are
-    not those of the formula. Raises OutputError.
+    Matrices are stored as `matrix_dtype`, by default as they are; vectors, taps and frequencies
+    are never rounded. The LM head is stored only if it is not the embedding; positional features
+    only if they are not those of the formula. Raises OutputError.
     """
     state = model.state_dict()
     if model.is_tied:
@@ -208,10 +215,19 @@ def save(model: HyenaDNA, directory: Path, *, head: StoredHead | None = None) ->
         state |= head.tensors
         config = json.dumps({**json.loads(config), "head": head.description}, indent=2) + "\n"
     with atomic.replace_on_success(directory / "model.safetensors", overwrite=True) as scratch:
+        if matrix_dtype is not None:
+            state = {
+                name: tensor.to(matrix_dtype) if _is_matrix(tensor) else tensor
+                for name, tensor in state.items()
+            }
         # Not save_file: its files are readable by their owner only, whatever the umask.
         tensors = {name: tensor.contiguous() for name, tensor in state.items()}
         scratch.write_bytes(safetensors.torch.save(tensors, metadata={"format": "pt"}))
     atomic.write_text(directory / "config.json", config)
+
+
+def _is_matrix(tensor: Tensor) -> bool:
+    return tensor.ndim == 2 and min(tensor.shape) > 1
 
 
 def read_head(path: Path) -> StoredHead | None:

@@ -181,6 +181,27 @@ def test_convert_writes_a_model_that_gives_the_same_numbers(run, model, lightnin
     assert {row["result"] for row in rows(run("verify", output))} == {"ok"}
 
 
+def test_convert_can_store_matrices_in_half_the_space(run, builtin, tmp_path):
+    output = tmp_path / "out"
+
+    run("convert", builtin, "-o", output, "--store", "bf16")
+
+    exact, _ = checkpoint.load(builtin)
+    rounded, _ = checkpoint.load(output)
+    for (name, before), after in zip(
+        exact.state_dict().items(), rounded.state_dict().values(), strict=True
+    ):
+        assert after.dtype == torch.float32
+        is_matrix = before.ndim == 2 and 1 not in before.shape
+        expected = before.bfloat16().float() if is_matrix else before
+        torch.testing.assert_close(after, expected, rtol=0, atol=0, msg=name)
+    size_before, size_after = (
+        (directory / "model.safetensors").stat().st_size for directory in (builtin, output)
+    )
+    assert size_after < 0.75 * size_before
+    assert {row["result"] for row in rows(run("verify", output))} == {"ok"}
+
+
 def test_convert_can_set_the_filter_shift(run, builtin, tmp_path):
     run("convert", "builtin", "-o", tmp_path / "out", "--filter-shift", "0")
 
