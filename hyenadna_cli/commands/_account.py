@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
+from hyenadna_cli.commands import _options as opt
 from hyenadna_cli.commands._progress import track
 from hyenadna_cli.commands._stats import write_stats
 from hyenadna_cli.commands._stop import on_signals
@@ -42,15 +43,17 @@ Row = TypeVar("Row")
 class Destination:
     """The output of a run and the options about it, as given."""
 
-    output: str
-    force: bool
-    resume: bool
-    shard: str | None
-    stats: Path | None
-    strict: bool
-    no_version: bool
-    max_seconds: float | None = None
-    """`--max-time`."""
+    output: opt.OutputOption = "-"
+    force: opt.ForceOption = False
+    resume: opt.ResumeOption = False
+    max_time: opt.MaxTimeOption = None
+    """Seconds."""
+    tmp_dir: opt.TmpDirOption = None
+    """Already in use: `atomic.scratch_directory`."""
+    shard: opt.ShardOption = None
+    strict: opt.StrictOption = False
+    stats: opt.StatsOption = None
+    no_version: opt.NoVersionOption = False
 
     @property
     def is_stream(self) -> bool:
@@ -259,7 +262,7 @@ def write_rows(
     A signal ends this after the current batch with InterruptedRunError, so that the writer around
     it leaves nothing behind.
     """
-    with on_signals(destination.max_seconds) as stop:
+    with on_signals(destination.max_time) as stop:
         for done in track(batches, total=n_bases, label=label, size_of=lambda done: done.n_bases):
             # Rows may be as large as a batch: none is kept while the next batch is computed.
             while done.rows:

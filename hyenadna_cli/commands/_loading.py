@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hyenadna_cli.commands._options import DtypeRequest, KernelsRequest, Specials
+from hyenadna_cli.commands import _options as opt
 from hyenadna_cli.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
@@ -20,38 +19,46 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ModelRequest:
-    """The options that every command with a model has, as given."""
+class ComputeRequest:
+    """The options on where and how to compute, as given."""
 
-    model: str
-    revision: str | None
-    offline: bool
-    cache_dir: Path | None
-    filter_shift: float | None
-    device: str
-    dtype: DtypeRequest
-    kernels: KernelsRequest
-    threads: int | None
-    training: bool = False
-    """Whether weights will be trained; decides what --dtype auto means."""
+    device: opt.DeviceOption = "auto"
+    dtype: opt.DtypeOption = "auto"
+    kernels: opt.KernelsOption = "auto"
+    threads: opt.ThreadsOption = None
+    oom_exit_code: opt.OomExitCodeOption = 75
 
-    def runtime(self) -> Runtime:
-        """Where and how to compute. Raises UsageError."""
+    def resolve(self, *, training: bool = False) -> Runtime:
+        """Where and how to compute; `training` decides what --dtype auto means.
+
+        Raises UsageError.
+        """
         from hyenadna_cli.core import runtime
 
         return runtime.resolve(
             device=self.device, dtype=self.dtype, kernels=self.kernels, threads=self.threads,
-            training=self.training,
+            training=training,
         )  # fmt: skip
 
-    def choose(self) -> ChosenModel:
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelRequest:
+    """The options on which model to use, as given."""
+
+    model: opt.ModelOption = "builtin"
+    revision: opt.RevisionOption = None
+    offline: opt.OfflineOption = False
+    cache_dir: opt.CacheOption = None
+    filter_shift: opt.FilterShiftOption = None
+
+    def choose(self, compute: ComputeRequest, *, training: bool = False) -> ChosenModel:
         """Find the model, downloading it if need be, and resolve where and how to run it.
 
         Raises CheckpointError and UsageError. No weights are loaded.
         """
         from hyenadna_cli.core import checkpoint, published
 
-        run = self.runtime()
+        run = compute.resolve(training=training)
         found = published.locate(
             self.model, revision=self.revision, offline=self.offline, cache_dir=self.cache_dir
         )
@@ -89,7 +96,7 @@ class ChosenModel:
         *,
         window: int | None,
         stride: int | None,
-        specials: Specials = "none",
+        specials: opt.Specials = "none",
         n_reserved: int = 0,
     ) -> Tiling:
         """Windows that this model can read; by default as long as they can be, side by side.
@@ -135,7 +142,7 @@ class Windowing:
     """Bases; None for as many as the model reads."""
     stride: int | None
     """Bases; None for `window`."""
-    specials: Specials
+    specials: opt.Specials
     batch_size: int | None
     """Windows; None for automatic."""
 

@@ -13,7 +13,8 @@ import typer
 
 from hyenadna_cli.commands import _options as opt
 from hyenadna_cli.commands._account import exit_code_when_out_of_memory
-from hyenadna_cli.commands._loading import ChosenModel, ModelRequest
+from hyenadna_cli.commands._loading import ChosenModel, ComputeRequest, ModelRequest
+from hyenadna_cli.commands._option_groups import with_option_groups
 from hyenadna_cli.core import atomic
 from hyenadna_cli.errors import CheckpointError, UsageError
 
@@ -60,7 +61,9 @@ TestStrandOption = Annotated[
 _REPORT = "metrics.json"
 
 
+@with_option_groups
 def evaluate(
+    *,
     manifest: ManifestOption,
     lengths: LengthsOption,
     model: Annotated[
@@ -74,13 +77,9 @@ def evaluate(
     strand: TestStrandOption = "+",
     contig_map: opt.ContigMapOption = "exact",
     max_n_run: MaxNRunOption = 10,
-    device: opt.DeviceOption = "auto",
-    dtype: opt.DtypeOption = "auto",
-    kernels: opt.KernelsOption = "auto",
-    threads: opt.ThreadsOption = None,
+    compute: ComputeRequest,
     force: opt.ForceOption = False,
     no_version: opt.NoVersionOption = False,
-    oom_exit_code: opt.OomExitCodeOption = 75,
     verbose: opt.VerboseOption = 0,
     quiet: opt.QuietOption = False,
 ) -> None:  # fmt: skip
@@ -94,13 +93,9 @@ def evaluate(
       hyenadna classify-species evaluate -m run --manifest species.tsv --lengths 1k,4k -o report
     """
     atomic.check_output_dir(output, overwrite=force, marker=_REPORT)
-    request = ModelRequest(
-        model=model, revision=None, offline=True, cache_dir=None, filter_shift=None,
-        device=device, dtype=dtype, kernels=kernels, threads=threads,
-    )  # fmt: skip
-    chosen = request.choose()
+    chosen = ModelRequest(model=model, offline=True).choose(compute)
     check_longest(chosen, max(lengths))
-    with exit_code_when_out_of_memory(oom_exit_code):
+    with exit_code_when_out_of_memory(compute.oom_exit_code):
         classifier = load_classifier(chosen)
         names = ",".join(classifier.config.label_names)
         with opened_genomes(manifest, names, contig_map=contig_map, max_n_run=max_n_run) as genomes:

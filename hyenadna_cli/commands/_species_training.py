@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -11,7 +12,8 @@ import typer
 from hyenadna_cli.commands import _options as opt
 from hyenadna_cli.commands import _training_options as tr
 from hyenadna_cli.commands._account import exit_code_when_out_of_memory
-from hyenadna_cli.commands._loading import ChosenModel, ModelRequest
+from hyenadna_cli.commands._loading import ChosenModel, ComputeRequest, ModelRequest
+from hyenadna_cli.commands._option_groups import with_option_groups
 from hyenadna_cli.commands._progress import track
 from hyenadna_cli.commands._species_evaluation import (
     LengthsOption,
@@ -40,16 +42,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def parse_freeze(text: str) -> Literal["all", "none"] | int:
-    """`all`, `none` or a number of blocks."""
-    if text.isdigit():
-        return int(text)
-    if text not in ("all", "none"):
-        raise typer.BadParameter(f"{text!r} is neither all nor none nor a number of blocks")
-    return "all" if text == "all" else "none"
-
-
+@with_option_groups
 def train(
+    *,
     manifest: ManifestOption,
     output: tr.RunDirectoryOption,
     species: Annotated[
@@ -61,7 +56,6 @@ def train(
             "--length", parser=opt.parse_bases, metavar="BASES", help="Of the longest windows.",
         ),
     ] = None,
-    length_schedule: tr.LengthScheduleOption = None,
     lengths: LengthsOption = None,
     test_windows: TestWindowsOption = 100,
     strand: TestStrandOption = "+",
@@ -93,7 +87,7 @@ def train(
     freeze: Annotated[
         Any,
         typer.Option(
-            "--freeze", parser=parse_freeze, metavar="all|none|N",
+            "--freeze", parser=tr.parse_freeze, metavar="all|none|N",
             help="Of the backbone: everything, nothing, or the first N blocks.",
         ),
     ] = None,
@@ -119,35 +113,15 @@ def train(
         typer.Option("--config", help="Settings as TOML: tables [species], [train], [model]."),
     ] = None,
     preset: tr.PresetOption = None,
-    max_steps: tr.MaxStepsOption = None,
-    batch_bases: tr.BatchBasesOption = None,
-    micro_batch_bases: tr.MicroBatchBasesOption = None,
-    learning_rate: tr.LearningRateOption = None,
-    min_learning_rate: tr.MinLearningRateOption = None,
+    steps: tr.StepOptions,
     weight_decay: Annotated[float | None, typer.Option("--weight-decay")] = None,
-    warmup_steps: tr.WarmupStepsOption = None,
-    reverse_complement: tr.BothStrandsOption = None,
-    recompute_blocks: tr.RecomputeBlocksOption = None,
-    valid_every: tr.ValidEveryOption = None,
     valid_windows: Annotated[
         int | None, typer.Option("--valid-windows", help="At most so many a species.")
     ] = None,
-    save_every: tr.SaveEveryOption = None,
-    max_time: tr.MaxTimeOption = None,
-    seed: tr.OptionalSeedOption = None,
-    revision: opt.RevisionOption = None,
-    offline: opt.OfflineOption = False,
-    cache_dir: opt.CacheOption = None,
-    filter_shift: opt.FilterShiftOption = None,
-    device: opt.DeviceOption = "auto",
-    dtype: opt.DtypeOption = "auto",
-    kernels: opt.KernelsOption = "auto",
-    threads: opt.ThreadsOption = None,
-    force: opt.ForceOption = False,
-    resume: opt.ResumeOption = False,
+    request: ModelRequest,
+    compute: ComputeRequest,
+    run_directory: tr.RunDirectory,
     dry_run: opt.DryRunOption = False,
-    no_version: opt.NoVersionOption = False,
-    oom_exit_code: opt.OomExitCodeOption = 75,
     verbose: opt.VerboseOption = 0,
     quiet: opt.QuietOption = False,
 ) -> None:  # fmt: skip
@@ -161,23 +135,15 @@ def train(
       hyenadna classify-species train --manifest species.tsv --length 32k --length-schedule
       1k:1500,8k:300,32k:200 --max-steps 2000 --lengths 1k,4k,16k,32k -o run
     """
-    from hyenadna_cli.core import pretraining
     from hyenadna_cli.core.species import settings as species_settings
 
     given_model = {"d_model": d_model, "n_layer": n_layer}
     if not from_scratch and any(value is not None for value in given_model.values()):
         raise UsageError("--d-model and --n-layer go with --from-scratch")
     settings = species_settings.settings(
-        model=_given(given_model) if from_scratch else None,
-        train=_given({
-            "length_schedule": length_schedule, "max_steps": max_steps, "batch_bases": batch_bases,
-            "micro_batch_bases": micro_batch_bases, "learning_rate": learning_rate,
-            "min_learning_rate": min_learning_rate, "weight_decay": weight_decay,
-            "warmup_steps": warmup_steps, "reverse_complement": reverse_complement,
-            "recompute_blocks": recompute_blocks, "valid_every": valid_every,
-            "save_every": save_every, "seed": seed,
-        }),
-        species=_given({
+        model=tr.given(given_model) if from_scratch else None,
+        train=tr.given(dataclasses.asdict(steps) | {"weight_decay": weight_decay}),
+        species=tr.given({
             "length": length, "pooling": pooling, "freeze": freeze, "dropout": dropout,
             "probe_bases": probe_bases, "match_gc": match_gc, "head_lr_ratio": head_lr_ratio,
             "valid_windows": valid_windows,
@@ -185,17 +151,12 @@ def train(
         config_file=config,
         preset=preset,
     )  # fmt: skip
-    pretraining.check_run_dir(output, force=force, resume=resume)
-    request = ModelRequest(
-        model=model, revision=revision, offline=offline, cache_dir=cache_dir,
-        filter_shift=filter_shift, device=device, dtype=dtype, kernels=kernels, threads=threads,
-        training=True,
-    )  # fmt: skip
+    run_directory.check()
     with (
-        exit_code_when_out_of_memory(oom_exit_code),
+        exit_code_when_out_of_memory(compute.oom_exit_code),
         opened_genomes(manifest, species, contig_map=contig_map, max_n_run=max_n_run) as genomes,
     ):
-        chosen = None if from_scratch else request.choose()
+        chosen = None if from_scratch else request.choose(compute, training=True)
         longest = max([settings.longest, *(lengths or ())])
         if chosen is not None:
             check_longest(chosen, longest)
@@ -204,17 +165,17 @@ def train(
             settings=settings,
             weights=_weights(species_weights, contig_weights, genomes),
             chosen=chosen,
-            runtime=chosen.run if chosen else request.runtime(),
+            runtime=chosen.run if chosen else compute.resolve(training=True),
             output=output,
             lengths=lengths or (),
             test_windows=test_windows,
             strand=strand,
-            no_version=no_version,
+            no_version=run_directory.no_version,
         )
         if dry_run:
             job.print_plan()
         else:
-            job.run(restart=force and not resume, max_time=max_time)
+            job.run(restart=run_directory.restart, max_time=run_directory.max_time)
 
 
 class _Job:
@@ -314,10 +275,6 @@ def _weights(species: str, contigs: str, genomes: SpeciesGenomes) -> SamplingWei
             species=of_species, contigs="bases" if contigs == "bases" else "uniform"
         )
     return SamplingWeights(species=of_species, contigs=read_contig_weights(Path(contigs), genomes))
-
-
-def _given(values: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if value is not None}
 
 
 def _describe(report: StepReport) -> str:

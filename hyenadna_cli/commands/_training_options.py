@@ -1,9 +1,10 @@
-"""Options that mean the same in commands which train by steps of so many bases."""
+"""Options that mean the same in commands which train."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -21,64 +22,107 @@ def parse_length_schedule(text: str) -> tuple[tuple[int, int], ...]:
     return tuple(stages)
 
 
+def parse_freeze(text: str) -> Literal["all", "none"] | int:
+    """`all`, `none` or a number of blocks."""
+    if text.isdigit():
+        return int(text)
+    if text not in ("all", "none"):
+        raise typer.BadParameter(f"{text!r} is neither all nor none nor a number of blocks")
+    return "all" if text == "all" else "none"
+
+
 RunDirectoryOption = Annotated[
-    Path, typer.Option("-o", "--output", help="Run directory, then model.")
+    Path, typer.Option("-o", "--output", help="Run directory, then model directory.")
 ]
 PresetOption = Annotated[
     str | None, typer.Option("--preset", metavar="paper", help="The published recipe.")
 ]
-LengthScheduleOption = Annotated[
-    Any,
-    typer.Option(
-        "--length-schedule",
-        parser=parse_length_schedule,
-        metavar="BASES:STEPS,...",
-        help="Sequence-length warm-up.",
-    ),
-]
-MaxStepsOption = Annotated[int | None, typer.Option("--max-steps", help="Optimiser steps.")]
-BatchBasesOption = Annotated[
-    int | None,
-    typer.Option(
-        "--batch-bases",
-        parser=opt.parse_bases,
-        metavar="BASES",
-        help="Bases per optimiser step, over all processes.",
-    ),
-]
 MicroBatchBasesOption = Annotated[
     int | None,
     typer.Option(
-        "--micro-batch-bases",
-        parser=opt.parse_bases,
-        metavar="BASES",
+        "--micro-batch-bases", parser=opt.parse_bases, metavar="BASES",
         help="Bases per forward pass; gradients accumulate.",
     ),
-]
-LearningRateOption = Annotated[float | None, typer.Option("--lr", help="Peak learning rate.")]
-MinLearningRateOption = Annotated[
-    float | None, typer.Option("--min-lr", help="Final learning rate.")
-]
-WarmupStepsOption = Annotated[int | None, typer.Option("--warmup-steps")]
-BothStrandsOption = Annotated[
-    bool | None,
-    typer.Option("--rc-aug/--no-rc-aug", help="Read training windows from both strands."),
-]
+]  # fmt: skip
 RecomputeBlocksOption = Annotated[
     bool | None,
     typer.Option("--checkpoint-blocks/--no-checkpoint-blocks", help="Gradient checkpointing."),
 ]
-ValidEveryOption = Annotated[int | None, typer.Option("--valid-every", help="In steps.")]
-SaveEveryOption = Annotated[int | None, typer.Option("--save-every", help="In steps.")]
-MaxTimeOption = Annotated[
-    Any,
-    typer.Option(
-        "--max-time",
-        parser=opt.parse_seconds,
-        metavar="MINUTES|HH:MM:SS",
-        help="Stop with a checkpoint after this time (exit 143).",
-    ),
-]
 OptionalSeedOption = Annotated[
     int | None, typer.Option("--seed", min=0, help="Of everything random.")
 ]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunDirectory:
+    """Where a training run writes, and the options about it, as given."""
+
+    output: RunDirectoryOption
+    max_time: Annotated[
+        Any,
+        typer.Option(
+            "--max-time",
+            parser=opt.parse_seconds,
+            metavar="MINUTES|HH:MM:SS",
+            help="Stop with a checkpoint after this time (exit 143).",
+        ),
+    ] = None
+    """Seconds, or None."""
+    force: opt.ForceOption = False
+    resume: opt.ResumeOption = False
+    no_version: opt.NoVersionOption = False
+
+    def check(self) -> None:
+        """Refuse a directory that this run may not write. Raises OutputError."""
+        from hyenadna_cli.core import pretraining
+
+        pretraining.check_run_dir(self.output, force=self.force, resume=self.resume)
+
+    @property
+    def restart(self) -> bool:
+        """Whether an older run makes room for this one."""
+        return self.force and not self.resume
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepOptions:
+    """Training by steps of so many bases; None leaves a setting to --config or its default."""
+
+    length_schedule: Annotated[
+        Any,
+        typer.Option(
+            "--length-schedule",
+            parser=parse_length_schedule,
+            metavar="BASES:STEPS,...",
+            help="Sequence-length warm-up.",
+        ),
+    ] = None
+    max_steps: Annotated[int | None, typer.Option("--max-steps", help="Optimiser steps.")] = None
+    batch_bases: Annotated[
+        int | None,
+        typer.Option(
+            "--batch-bases",
+            parser=opt.parse_bases,
+            metavar="BASES",
+            help="Bases per optimiser step, over all processes.",
+        ),
+    ] = None
+    micro_batch_bases: MicroBatchBasesOption = None
+    learning_rate: Annotated[float | None, typer.Option("--lr", help="Peak learning rate.")] = None
+    min_learning_rate: Annotated[
+        float | None, typer.Option("--min-lr", help="Final learning rate.")
+    ] = None
+    warmup_steps: Annotated[int | None, typer.Option("--warmup-steps")] = None
+    reverse_complement: Annotated[
+        bool | None,
+        typer.Option("--rc-aug/--no-rc-aug", help="Read training windows from both strands."),
+    ] = None
+    recompute_blocks: RecomputeBlocksOption = None
+    valid_every: Annotated[int | None, typer.Option("--valid-every", help="In steps.")] = None
+    save_every: Annotated[int | None, typer.Option("--save-every", help="In steps.")] = None
+    seed: OptionalSeedOption = None
+
+
+def given(values: dict[str, Any]) -> dict[str, Any]:
+    """The settings that options speak of."""
+    return {name: value for name, value in values.items() if value is not None}

@@ -18,11 +18,13 @@ from hyenadna_cli.commands._account import (
 )
 from hyenadna_cli.commands._loading import (
     ChosenModel,
+    ComputeRequest,
     ModelRequest,
     Windowing,
     batching_settings,
     choose_strand,
 )
+from hyenadna_cli.commands._option_groups import with_option_groups
 from hyenadna_cli.core.atomic import is_stream
 from hyenadna_cli.errors import UsageError
 
@@ -63,7 +65,9 @@ def manifest(
 
 
 @app.command()
+@with_option_groups
 def predict(
+    *,
     fasta: opt.FastaOption,
     model: Annotated[
         str,
@@ -90,21 +94,10 @@ def predict(
     stride: opt.StrideOption = None,
     contig_map: opt.ContigMapOption = "exact",
     rename_chrs: opt.RenameChrsOption = None,
-    device: opt.DeviceOption = "auto",
-    dtype: opt.DtypeOption = "auto",
-    kernels: opt.KernelsOption = "auto",
     batch_size: opt.BatchSizeOption = "auto",
-    threads: opt.ThreadsOption = None,
-    force: opt.ForceOption = False,
-    resume: opt.ResumeOption = False,
-    max_time: opt.MaxTimeOption = None,
-    tmp_dir: opt.TmpDirOption = None,
-    shard: opt.ShardOption = None,
+    compute: ComputeRequest,
+    destination: Destination,
     dry_run: opt.DryRunOption = False,
-    strict: opt.StrictOption = False,
-    stats: opt.StatsOption = None,
-    no_version: opt.NoVersionOption = False,
-    oom_exit_code: opt.OomExitCodeOption = 75,
     verbose: opt.VerboseOption = 0,
     quiet: opt.QuietOption = False,
 ) -> None:  # fmt: skip
@@ -125,21 +118,13 @@ def predict(
             f"-o {output}: classify-species writes TSV; use one of {' '.join(_TEXT[:4])}"
         )
     n_windows = opt.parse_batch_size(batch_size)
-    destination = Destination(
-        output=output, force=force, resume=resume, shard=shard, stats=stats, strict=strict,
-        no_version=no_version, max_seconds=max_time,
-    )  # fmt: skip
     destination.check()
-    request = ModelRequest(
-        model=model, revision=None, offline=True, cache_dir=None, filter_shift=None,
-        device=device, dtype=dtype, kernels=kernels, threads=threads,
-    )  # fmt: skip
     with (
-        exit_code_when_out_of_memory(oom_exit_code),
+        exit_code_when_out_of_memory(compute.oom_exit_code),
         RecordSource(fasta, bed=bed, contig_map=contig_map, rename_chrs=rename_chrs) as source,
     ):
         selected = destination.select(source)
-        chosen = request.choose()
+        chosen = ModelRequest(model=model, offline=True).choose(compute)
         bases = evaluation.prediction_window(chosen) if window is None else window
         batcher = Windowing(bases, stride, "none", n_windows).batcher(chosen)
         if dry_run:

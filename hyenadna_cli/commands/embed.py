@@ -21,11 +21,13 @@ from hyenadna_cli.commands._account import (
 )
 from hyenadna_cli.commands._loading import (
     ChosenModel,
+    ComputeRequest,
     ModelRequest,
     Windowing,
     batching_settings,
     choose_strand,
 )
+from hyenadna_cli.commands._option_groups import with_option_groups
 from hyenadna_cli.core.atomic import is_stream
 from hyenadna_cli.core.pooling import POOLINGS, Pooled, Pooling, Tokens
 from hyenadna_cli.errors import UsageError
@@ -50,7 +52,9 @@ _TSV_COLUMNS = ("name", "chrom", "start", "end", "strand", "length", "status")
 _LARGE_BYTES = 10_000_000_000
 
 
+@with_option_groups
 def embed(
+    *,
     fasta: opt.FastaOption,
     bed: opt.BedOption = None,
     output: opt.OutputOption = "-",
@@ -90,25 +94,11 @@ def embed(
     ] = None,
     contig_map: opt.ContigMapOption = "exact",
     rename_chrs: opt.RenameChrsOption = None,
-    revision: opt.RevisionOption = None,
-    offline: opt.OfflineOption = False,
-    cache_dir: opt.CacheOption = None,
-    filter_shift: opt.FilterShiftOption = None,
-    device: opt.DeviceOption = "auto",
-    dtype: opt.DtypeOption = "auto",
-    kernels: opt.KernelsOption = "auto",
+    request: ModelRequest,
     batch_size: opt.BatchSizeOption = "auto",
-    threads: opt.ThreadsOption = None,
-    force: opt.ForceOption = False,
-    resume: opt.ResumeOption = False,
-    max_time: opt.MaxTimeOption = None,
-    tmp_dir: opt.TmpDirOption = None,
-    shard: opt.ShardOption = None,
+    compute: ComputeRequest,
+    destination: Destination,
     dry_run: opt.DryRunOption = False,
-    strict: opt.StrictOption = False,
-    stats: opt.StatsOption = None,
-    no_version: opt.NoVersionOption = False,
-    oom_exit_code: opt.OomExitCodeOption = 75,
     verbose: opt.VerboseOption = 0,
     quiet: opt.QuietOption = False,
 ) -> None:  # fmt: skip
@@ -132,21 +122,13 @@ def embed(
     is_token = isinstance(wanted, Tokens)
     _check_kind(output, is_token=is_token)
     windowing = Windowing(window, stride, specials, opt.parse_batch_size(batch_size))
-    destination = Destination(
-        output=output, force=force, resume=resume, shard=shard, stats=stats, strict=strict,
-        no_version=no_version, max_seconds=max_time,
-    )  # fmt: skip
     destination.check()
-    request = ModelRequest(
-        model=model, revision=revision, offline=offline, cache_dir=cache_dir,
-        filter_shift=filter_shift, device=device, dtype=dtype, kernels=kernels, threads=threads,
-    )  # fmt: skip
     with (
-        exit_code_when_out_of_memory(oom_exit_code),
+        exit_code_when_out_of_memory(compute.oom_exit_code),
         RecordSource(fasta, bed=bed, contig_map=contig_map, rename_chrs=rename_chrs) as source,
     ):
         selected = destination.select(source)
-        chosen = request.choose()
+        chosen = request.choose(compute)
         _check_layers(wanted, chosen)
         batcher = windowing.batcher(chosen, keep_order=is_token)
         job = _Job(wanted, destination, source, selected, chosen, batcher)

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from hyenadna_cli.commands import _options as opt
+from hyenadna_cli.commands import _training_options as tr
 from hyenadna_cli.commands._account import exit_code_when_out_of_memory
-from hyenadna_cli.commands._loading import ChosenModel, ModelRequest
+from hyenadna_cli.commands._labelled_options import LabelledFiles, Task
+from hyenadna_cli.commands._loading import ChosenModel, ComputeRequest, ModelRequest
+from hyenadna_cli.commands._option_groups import with_option_groups
 from hyenadna_cli.commands._progress import track
 from hyenadna_cli.commands._stop import on_signals
-from hyenadna_cli.commands._training_options import parse_length_schedule
 from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,17 +29,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Task = Literal["binary", "multiclass", "multilabel", "regression", "token"]
 _METHODS = ("finetune", "probe", "scratch", "attention", "cnn", "kmer")
-
-
-def parse_freeze(text: str) -> str | int:
-    """`all`, `none`, or a number of blocks."""
-    if text in ("all", "none"):
-        return text
-    if not text.isdigit():
-        raise typer.BadParameter(f"{text!r} is neither all, none nor a number of blocks")
-    return int(text)
 
 
 def parse_methods(text: str) -> tuple[str, ...]:
@@ -50,28 +42,11 @@ def parse_methods(text: str) -> tuple[str, ...]:
     return methods
 
 
+@with_option_groups
 def finetune(
-    output: Annotated[
-        Path, typer.Option("-o", "--output", help="Run directory, then model directory.")
-    ],
-    data: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--data", metavar="PATH|CLASS=PATH",
-            help="Labelled sequences: table, FASTA, BED, a file per class, or a directory of "
-            "these by split; repeatable.",
-        ),
-    ] = None,
-    valid: Annotated[
-        list[str] | None, typer.Option("--valid", metavar="PATH", help="Rows to choose weights on.")
-    ] = None,
-    test: Annotated[
-        list[str] | None, typer.Option("--test", metavar="PATH", help="Rows to report results on.")
-    ] = None,
-    fasta: Annotated[
-        Path | None,
-        typer.Option("--fasta", help="Genome of rows that are coordinates (indexed FASTA)."),
-    ] = None,
+    *,
+    output: tr.RunDirectoryOption,
+    files: LabelledFiles,
     preset: Annotated[
         str | None,
         typer.Option(
@@ -89,19 +64,6 @@ def finetune(
     label_columns: Annotated[
         str, typer.Option("--label-columns", help="Label columns of a table, by commas.")
     ] = "",
-    valid_contigs: Annotated[
-        str, typer.Option("--valid-contigs", help="Contigs whose rows validate, by commas.")
-    ] = "",
-    test_contigs: Annotated[
-        str, typer.Option("--test-contigs", help="Contigs whose rows are the test set, by commas.")
-    ] = "",
-    valid_fraction: Annotated[
-        float,
-        typer.Option(
-            "--valid-fraction", min=0.0, max=0.9,
-            help="Of the training rows, to validate on where there is no validation split.",
-        ),
-    ] = 0.1,
     group_by: Annotated[
         Literal["overlap", "contig"],
         typer.Option("--group-by", help="What stays together when validation rows are cut."),
@@ -143,7 +105,7 @@ def finetune(
     freeze: Annotated[
         Any,
         typer.Option(
-            "--freeze", parser=parse_freeze, metavar="all|none|N",
+            "--freeze", parser=tr.parse_freeze, metavar="all|none|N",
             help="What of the backbone does not train; N: embedding and first N blocks.",
         ),
     ] = None,
@@ -151,13 +113,7 @@ def finetune(
     batch_size: Annotated[
         int | None, typer.Option("--batch-size", min=1, help="Sequences per optimiser step.")
     ] = None,
-    micro_batch_bases: Annotated[
-        int | None,
-        typer.Option(
-            "--micro-batch-bases", parser=opt.parse_bases, metavar="BASES",
-            help="Bases per forward pass; gradients accumulate.",
-        ),
-    ] = None,
+    micro_batch_bases: tr.MicroBatchBasesOption = None,
     learning_rate: Annotated[
         float | None, typer.Option("--lr", help="Peak learning rate of the head.")
     ] = None,
@@ -190,14 +146,11 @@ def finetune(
     length_schedule: Annotated[
         Any,
         typer.Option(
-            "--length-schedule", parser=parse_length_schedule, metavar="BASES:STEPS,...",
+            "--length-schedule", parser=tr.parse_length_schedule, metavar="BASES:STEPS,...",
             help="Sequence-length warm-up on random crops.",
         ),
     ] = None,
-    recompute_blocks: Annotated[
-        bool | None,
-        typer.Option("--checkpoint-blocks/--no-checkpoint-blocks", help="Gradient checkpointing."),
-    ] = None,
+    recompute_blocks: tr.RecomputeBlocksOption = None,
     select: Annotated[
         str | None, typer.Option("--select", help="Validation metric that chooses the weights.")
     ] = None,
@@ -205,29 +158,11 @@ def finetune(
         int | None,
         typer.Option("--patience", min=1, help="Validations without gain that end the run."),
     ] = None,
-    max_time: Annotated[
-        Any,
-        typer.Option(
-            "--max-time", parser=opt.parse_seconds, metavar="MINUTES|HH:MM:SS",
-            help="Stop with a checkpoint after this time (exit 143).",
-        ),
-    ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Of everything random.")] = None,
-    contig_map: opt.ContigMapOption = "exact",
-    rename_chrs: opt.RenameChrsOption = None,
-    revision: opt.RevisionOption = None,
-    offline: opt.OfflineOption = False,
-    cache_dir: opt.CacheOption = None,
-    filter_shift: opt.FilterShiftOption = None,
-    device: opt.DeviceOption = "auto",
-    dtype: opt.DtypeOption = "auto",
-    kernels: opt.KernelsOption = "auto",
-    threads: opt.ThreadsOption = None,
-    force: opt.ForceOption = False,
-    resume: opt.ResumeOption = False,
+    seed: tr.OptionalSeedOption = None,
+    model_request: ModelRequest,
+    compute: ComputeRequest,
+    run_directory: tr.RunDirectory,
     dry_run: opt.DryRunOption = False,
-    no_version: opt.NoVersionOption = False,
-    oom_exit_code: opt.OomExitCodeOption = 75,
     verbose: opt.VerboseOption = 0,
     quiet: opt.QuietOption = False,
 ) -> None:  # fmt: skip
@@ -242,10 +177,9 @@ def finetune(
 
       hyenadna finetune --data test_data/labelled.csv --epochs 1 -o classifier
     """
-    from hyenadna_cli.core import pretraining
     from hyenadna_cli.core.labelled import presets
     from hyenadna_cli.core.supervised import finetuning
-    from hyenadna_cli.core.supervised.data import DataRequest, open_data
+    from hyenadna_cli.core.supervised.data import open_data
 
     given: dict[str, Any] = {
         "pooling": pooling, "freeze": freeze, "epochs": epochs, "batch_size": batch_size,
@@ -258,48 +192,34 @@ def finetune(
     }  # fmt: skip
     benchmark = None if preset is None else presets.find(preset)
     settings = finetuning.settings(
-        {name: value for name, value in given.items() if value is not None},
+        tr.given(given),
         defaults={} if benchmark is None else benchmark.settings,
         config_file=config,
     )
-    pretraining.check_run_dir(output, force=force, resume=resume)
+    run_directory.check()
+    data = files.data
     if embeddings is not None:
         if not probe or data is None or len(data) != 1 or benchmark is not None:
             raise UsageError("--embeddings goes with --probe and one table of labels as --data")
-        _probe_embeddings(
-            embeddings, Path(data[0]), task, settings, output=output, no_version=no_version
-        )
+        _probe_embeddings(embeddings, Path(data[0]), task, settings, run_directory=run_directory)
         return
     if benchmark is not None:
-        data = [_preset_data(benchmark, data, cache_dir=cache_dir, offline=offline)]
+        data = [
+            _preset_data(
+                benchmark, data, cache_dir=model_request.cache_dir, offline=model_request.offline
+            )
+        ]
     if not data:
         raise UsageError("give labelled sequences with --data, or a benchmark with --preset")
-    request = DataRequest(
-        data=tuple(data),
-        valid=tuple(valid or ()),
-        test=tuple(test or ()),
-        fasta=fasta,
-        contig_map=contig_map,
-        rename_chrs=rename_chrs,
-        task=task,
-        label_columns=tuple(filter(None, label_columns.split(","))),
-        valid_contigs=frozenset(filter(None, valid_contigs.split(","))),
-        test_contigs=frozenset(filter(None, test_contigs.split(","))),
-        valid_fraction=valid_fraction,
-        group_by=group_by,
-        n_train=n_train,
-    )
-    methods = tuple(dict.fromkeys(("probe" if probe else "finetune", *compare)))
-    asked = ModelRequest(
-        model=model, revision=revision, offline=offline, cache_dir=cache_dir,
-        filter_shift=filter_shift, device=device, dtype=dtype, kernels=kernels, threads=threads,
-        training=True,
+    request = files.request(
+        data, label_columns=tuple(filter(None, label_columns.split(","))), task=task,
+        group_by=group_by, n_train=n_train,
     )  # fmt: skip
-    with exit_code_when_out_of_memory(oom_exit_code), open_data(request) as rows:
-        chosen = asked.choose()
+    methods = tuple(dict.fromkeys(("probe" if probe else "finetune", *compare)))
+    with exit_code_when_out_of_memory(compute.oom_exit_code), open_data(request) as rows:
+        chosen = model_request.choose(compute, training=True)
         experiment = _experiment(
-            rows, request, settings, chosen, methods, n_seeds=n_seeds, output=output,
-            no_version=no_version,
+            rows, request, settings, chosen, methods, n_seeds=n_seeds, run_directory=run_directory,
         )  # fmt: skip
         log.info("%s", experiment.data.describe())
         if benchmark is not None:
@@ -309,7 +229,7 @@ def finetune(
         if dry_run:
             typer.echo(_plan(experiment))
             return
-        found = _run(experiment, chosen, restart=force and not resume, max_time=max_time)
+        found = _run(experiment, chosen, run_directory)
     if table:
         _print_table(found, experiment.data.task, benchmark)
 
@@ -333,23 +253,27 @@ def _probe_embeddings(
     task: Task | None,
     settings: FinetuneConfig,
     *,
-    output: Path,
-    no_version: bool,
+    run_directory: tr.RunDirectory,
 ) -> None:
     from hyenadna_cli.core import pretraining, provenance
     from hyenadna_cli.core.supervised.embedded_probe import probe_embeddings
 
     made_by = provenance.collect(
-        command=None if no_version else ["hyenadna", *sys.argv[1:]],
+        command=None if run_directory.no_version else ["hyenadna", *sys.argv[1:]],
         settings={},
         inputs=[embeddings, labels],
         model=None,
         device=None,
-        reproducible=no_version,
+        reproducible=run_directory.no_version,
     )
-    pretraining.claim_run_dir(output, restart=False)
+    pretraining.claim_run_dir(run_directory.output, restart=False)
     metrics = probe_embeddings(
-        embeddings, labels, task=task, select=settings.select, output=output, made_by=made_by
+        embeddings,
+        labels,
+        task=task,
+        select=settings.select,
+        output=run_directory.output,
+        made_by=made_by,
     )
     main = metrics.values[metrics.main]
     log.info("probe on %s test rows: %s %s", f"{metrics.n:,}", metrics.main, main)
@@ -363,8 +287,7 @@ def _experiment(
     methods: tuple[str, ...],
     *,
     n_seeds: int,
-    output: Path,
-    no_version: bool,
+    run_directory: tr.RunDirectory,
 ) -> Experiment:
     from hyenadna_cli.core import provenance
     from hyenadna_cli.core.supervised import comparison
@@ -373,30 +296,31 @@ def _experiment(
     checked = check_lengths(rows, l_max=chosen.config.l_max, max_length=settings.max_length)
     inputs = [source.path for source in rows.sources]
     made_by = provenance.collect(
-        command=None if no_version else ["hyenadna", *sys.argv[1:]],
+        command=None if run_directory.no_version else ["hyenadna", *sys.argv[1:]],
         settings=chosen.settings(),
         inputs=inputs if request.fasta is None else [*inputs, request.fasta],
         model=chosen.identity(),
         device=chosen.run.device_name,
-        reproducible=no_version,
+        reproducible=run_directory.no_version,
     )
     return comparison.experiment(
         checked, settings, methods, n_seeds=n_seeds, shape=chosen.config,
-        pretrained=chosen.load, runtime=chosen.run, output=output, made_by=made_by,
+        pretrained=chosen.load, runtime=chosen.run, output=run_directory.output,
+        made_by=made_by,
     )  # fmt: skip
 
 
 def _run(
-    experiment: Experiment, chosen: ChosenModel, *, restart: bool, max_time: float | None
+    experiment: Experiment, chosen: ChosenModel, run_directory: tr.RunDirectory
 ) -> list[ComparisonRow]:
     from hyenadna_cli.core import distributed, pretraining
     from hyenadna_cli.core.supervised import comparison
     from hyenadna_cli.core.supervised.comparison_table import read_runs, summary
 
-    with on_signals(max_time) as stop, distributed.joined(chosen.run.device) as world:
+    with on_signals(run_directory.max_time) as stop, distributed.joined(chosen.run.device) as world:
         if world.is_main:
             for directory in {experiment.output, *(run[2] for run in experiment.runs())}:
-                pretraining.claim_run_dir(directory, restart=restart)
+                pretraining.claim_run_dir(directory, restart=run_directory.restart)
             comparison.report_leakage(experiment)
         world.wait()
         steps = comparison.run(experiment, world=world, should_stop=stop)

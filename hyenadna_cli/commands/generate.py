@@ -16,7 +16,8 @@ from hyenadna_cli.commands._account import (
     exit_code_when_out_of_memory,
     write_rows,
 )
-from hyenadna_cli.commands._loading import ChosenModel, ModelRequest
+from hyenadna_cli.commands._loading import ChosenModel, ComputeRequest, ModelRequest
+from hyenadna_cli.commands._option_groups import with_option_groups
 from hyenadna_cli.core.atomic import is_stream
 from hyenadna_cli.errors import CheckpointError, UsageError
 
@@ -30,7 +31,9 @@ _FASTA = (".fa", ".fasta", ".fna", ".fa.gz", ".fasta.gz", ".fna.gz")
 _LINE = 60
 
 
+@with_option_groups
 def generate(
+    *,
     length: Annotated[
         int,
         typer.Option(
@@ -67,23 +70,16 @@ def generate(
     ] = False,
     seed: opt.SeedOption = 0,
     model: opt.ModelOption = "builtin",
-    revision: opt.RevisionOption = None,
-    offline: opt.OfflineOption = False,
-    cache_dir: opt.CacheOption = None,
-    filter_shift: opt.FilterShiftOption = None,
-    device: opt.DeviceOption = "auto",
-    dtype: opt.DtypeOption = "auto",
-    kernels: opt.KernelsOption = "auto",
+    request: ModelRequest,
     batch_size: Annotated[
         str, typer.Option("--batch-size", metavar="auto|N", help="Sequences sampled together.")
     ] = "auto",
-    threads: opt.ThreadsOption = None,
+    compute: ComputeRequest,
     force: opt.ForceOption = False,
     resume: opt.ResumeOption = False,
     dry_run: opt.DryRunOption = False,
     stats: opt.StatsOption = None,
     no_version: opt.NoVersionOption = False,
-    oom_exit_code: opt.OomExitCodeOption = 75,
     verbose: opt.VerboseOption = 0,
     quiet: opt.QuietOption = False,
 ) -> None:  # fmt: skip
@@ -103,17 +99,12 @@ def generate(
     sampling = _sampling(temperature, top_k, top_p, seed, allow_n)
     batch = opt.parse_batch_size(batch_size)
     destination = Destination(
-        output=output, force=force, resume=resume, shard=None, stats=stats, strict=False,
-        no_version=no_version,
-    )  # fmt: skip
+        output=output, force=force, resume=resume, stats=stats, no_version=no_version
+    )
     destination.check()
-    request = ModelRequest(
-        model=model, revision=revision, offline=offline, cache_dir=cache_dir,
-        filter_shift=filter_shift, device=device, dtype=dtype, kernels=kernels, threads=threads,
-    )  # fmt: skip
-    with exit_code_when_out_of_memory(oom_exit_code):
+    with exit_code_when_out_of_memory(compute.oom_exit_code):
         prompts = _read_prompts(prompt, fasta)
-        chosen = request.choose()
+        chosen = request.choose(compute)
         _check_lengths(prompts, length, chosen)
         work = _Work(prompts, length, sequences, sampling, batch, include_prompt)
         if dry_run:

@@ -24,7 +24,8 @@ from hyenadna_cli.commands._allele_options import (
     warn_of_rounding,
 )
 from hyenadna_cli.commands._alleles import AlleleAccount
-from hyenadna_cli.commands._loading import ChosenModel, ModelRequest
+from hyenadna_cli.commands._loading import ChosenModel, ComputeRequest, ModelRequest
+from hyenadna_cli.commands._option_groups import with_option_groups
 from hyenadna_cli.core.atomic import is_stream
 from hyenadna_cli.errors import UsageError
 
@@ -44,7 +45,9 @@ _BEDGRAPH = (".bedgraph", ".bg", ".bedgraph.gz", ".bg.gz")
 _TSV = (".tsv", ".txt", ".tsv.gz", ".txt.gz", ".tsv.bgz", ".txt.bgz")
 
 
+@with_option_groups
 def mutagenize(
+    *,
     fasta: Annotated[
         str,
         typer.Option(
@@ -107,25 +110,11 @@ def mutagenize(
     ] = 0.5,
     contig_map: opt.ContigMapOption = "exact",
     rename_chrs: opt.RenameChrsOption = None,
-    revision: opt.RevisionOption = None,
-    offline: opt.OfflineOption = False,
-    cache_dir: opt.CacheOption = None,
-    filter_shift: opt.FilterShiftOption = None,
-    device: opt.DeviceOption = "auto",
-    dtype: opt.DtypeOption = "auto",
-    kernels: opt.KernelsOption = "auto",
+    request: ModelRequest,
     batch_size: opt.BatchSizeOption = "auto",
-    threads: opt.ThreadsOption = None,
-    force: opt.ForceOption = False,
-    resume: opt.ResumeOption = False,
-    max_time: opt.MaxTimeOption = None,
-    tmp_dir: opt.TmpDirOption = None,
-    shard: opt.ShardOption = None,
+    compute: ComputeRequest,
+    destination: Destination,
     dry_run: opt.DryRunOption = False,
-    strict: opt.StrictOption = False,
-    stats: opt.StatsOption = None,
-    no_version: opt.NoVersionOption = False,
-    oom_exit_code: opt.OomExitCodeOption = 75,
     verbose: opt.VerboseOption = 0,
     quiet: opt.QuietOption = False,
 ) -> None:  # fmt: skip
@@ -145,20 +134,12 @@ def mutagenize(
     kind = output_type or _kind(output)
     placed = LayoutRequest(layout, window, None, None, min_context)
     batch = opt.parse_batch_size(batch_size)
-    destination = Destination(
-        output=output, force=force, resume=resume, shard=shard, stats=stats, strict=strict,
-        no_version=no_version, max_seconds=max_time,
-    )  # fmt: skip
     destination.check()
-    request = ModelRequest(
-        model=model, revision=revision, offline=offline, cache_dir=cache_dir,
-        filter_shift=filter_shift, device=device, dtype=dtype, kernels=kernels, threads=threads,
-    )  # fmt: skip
-    with exit_code_when_out_of_memory(oom_exit_code), Genome(fasta) as genome:
+    with exit_code_when_out_of_memory(compute.oom_exit_code), Genome(fasta) as genome:
         regions = _regions(region, bed, genome, contig_map, rename_chrs)
-        if shard is not None:
-            regions = _part(regions, shard)
-        chosen = request.choose()
+        if destination.shard is not None:
+            regions = _part(regions, destination.shard)
+        chosen = request.choose(compute)
         warn_of_rounding(chosen)
         settings = ScoreSettings(
             layout=placed.resolve(chosen),

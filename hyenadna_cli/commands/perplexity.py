@@ -18,11 +18,13 @@ from hyenadna_cli.commands._account import (
 )
 from hyenadna_cli.commands._loading import (
     ChosenModel,
+    ComputeRequest,
     ModelRequest,
     Windowing,
     batching_settings,
     choose_strand,
 )
+from hyenadna_cli.commands._option_groups import with_option_groups
 from hyenadna_cli.core.atomic import is_stream
 from hyenadna_cli.errors import UsageError
 
@@ -41,7 +43,9 @@ _COLUMNS = (
 _TEXT = (".tsv", ".txt", ".tsv.gz", ".txt.gz", ".tsv.bgz", ".txt.bgz")
 
 
+@with_option_groups
 def perplexity(
+    *,
     fasta: opt.FastaOption,
     bed: opt.BedOption = None,
     output: opt.OutputOption = "-",
@@ -55,25 +59,11 @@ def perplexity(
     stride: opt.StrideOption = None,
     contig_map: opt.ContigMapOption = "exact",
     rename_chrs: opt.RenameChrsOption = None,
-    revision: opt.RevisionOption = None,
-    offline: opt.OfflineOption = False,
-    cache_dir: opt.CacheOption = None,
-    filter_shift: opt.FilterShiftOption = None,
-    device: opt.DeviceOption = "auto",
-    dtype: opt.DtypeOption = "auto",
-    kernels: opt.KernelsOption = "auto",
+    request: ModelRequest,
     batch_size: opt.BatchSizeOption = "auto",
-    threads: opt.ThreadsOption = None,
-    force: opt.ForceOption = False,
-    resume: opt.ResumeOption = False,
-    max_time: opt.MaxTimeOption = None,
-    tmp_dir: opt.TmpDirOption = None,
-    shard: opt.ShardOption = None,
+    compute: ComputeRequest,
+    destination: Destination,
     dry_run: opt.DryRunOption = False,
-    strict: opt.StrictOption = False,
-    stats: opt.StatsOption = None,
-    no_version: opt.NoVersionOption = False,
-    oom_exit_code: opt.OomExitCodeOption = 75,
     verbose: opt.VerboseOption = 0,
     quiet: opt.QuietOption = False,
 ) -> None:  # fmt: skip
@@ -93,21 +83,13 @@ def perplexity(
     if not (output.endswith(_TEXT) or is_stream(output)):
         raise UsageError(f"-o {output}: perplexity writes TSV; use one of {' '.join(_TEXT[:4])}")
     windowing = Windowing(window, stride, "none", opt.parse_batch_size(batch_size))
-    destination = Destination(
-        output=output, force=force, resume=resume, shard=shard, stats=stats, strict=strict,
-        no_version=no_version, max_seconds=max_time,
-    )  # fmt: skip
     destination.check()
-    request = ModelRequest(
-        model=model, revision=revision, offline=offline, cache_dir=cache_dir,
-        filter_shift=filter_shift, device=device, dtype=dtype, kernels=kernels, threads=threads,
-    )  # fmt: skip
     with (
-        exit_code_when_out_of_memory(oom_exit_code),
+        exit_code_when_out_of_memory(compute.oom_exit_code),
         RecordSource(fasta, bed=bed, contig_map=contig_map, rename_chrs=rename_chrs) as source,
     ):
         selected = destination.select(source)
-        chosen = request.choose()
+        chosen = request.choose(compute)
         batcher = windowing.batcher(chosen)
         if dry_run:
             print_plan_of_records(source, selected, chosen, batcher, chosen_strand)

@@ -20,10 +20,12 @@ from hyenadna_cli.commands._account import (
 )
 from hyenadna_cli.commands._loading import (
     ChosenModel,
+    ComputeRequest,
     ModelRequest,
     Windowing,
     batching_settings,
 )
+from hyenadna_cli.commands._option_groups import with_option_groups
 from hyenadna_cli.core import atomic
 from hyenadna_cli.errors import UsageError
 
@@ -39,7 +41,9 @@ if TYPE_CHECKING:
 _TEXT = (".tsv", ".txt", ".tsv.gz", ".txt.gz", ".tsv.bgz", ".txt.bgz")
 
 
+@with_option_groups
 def predict(
+    *,
     model: Annotated[
         str,
         typer.Option(
@@ -79,21 +83,10 @@ def predict(
     stride: opt.StrideOption = None,
     contig_map: opt.ContigMapOption = "exact",
     rename_chrs: opt.RenameChrsOption = None,
-    device: opt.DeviceOption = "auto",
-    dtype: opt.DtypeOption = "auto",
-    kernels: opt.KernelsOption = "auto",
     batch_size: opt.BatchSizeOption = "auto",
-    threads: opt.ThreadsOption = None,
-    force: opt.ForceOption = False,
-    resume: opt.ResumeOption = False,
-    max_time: opt.MaxTimeOption = None,
-    tmp_dir: opt.TmpDirOption = None,
-    shard: opt.ShardOption = None,
+    compute: ComputeRequest,
+    destination: Destination,
     dry_run: opt.DryRunOption = False,
-    strict: opt.StrictOption = False,
-    stats: opt.StatsOption = None,
-    no_version: opt.NoVersionOption = False,
-    oom_exit_code: opt.OomExitCodeOption = 75,
     verbose: opt.VerboseOption = 0,
     quiet: opt.QuietOption = False,
 ) -> None:  # fmt: skip
@@ -109,26 +102,21 @@ def predict(
     source_of = _source_opener(fasta, bed, data, metrics, contig_map, rename_chrs)
     if not (output.endswith(_TEXT) or atomic.is_stream(output)):
         raise UsageError(f"-o {output}: predict writes TSV; use one of {' '.join(_TEXT[:4])}")
-    if metrics is not None and shard is not None:
+    if metrics is not None and destination.shard is not None:
         raise UsageError("--metrics needs all rows; it does not go with --shard")
     if data is None and bed is None and strand == "bed":
         raise UsageError("--strand bed needs --bed or --data; use +, - or both")
     chosen_strand = strand or ("+" if data is None and bed is None else "bed")
-    destination = Destination(
-        output=output, force=force, resume=resume, shard=shard, stats=stats, strict=strict,
-        no_version=no_version, max_seconds=max_time,
-    )  # fmt: skip
     destination.check()
     windowing = Windowing(window, stride, "none", opt.parse_batch_size(batch_size))
-    with exit_code_when_out_of_memory(oom_exit_code):
+    with exit_code_when_out_of_memory(compute.oom_exit_code):
         prompt = _read_prompt(model, base)
         request = ModelRequest(
             model=model if prompt is None else base or prompt.base_name,
             revision=None if prompt is None or base else prompt.base.revision,
-            offline=True, cache_dir=None, filter_shift=None,
-            device=device, dtype=dtype, kernels=kernels, threads=threads,
-        )  # fmt: skip
-        chosen = request.choose()
+            offline=True,
+        )
+        chosen = request.choose(compute)
         batcher = windowing.batcher(chosen, n_reserved=0 if prompt is None else prompt.n_reserved)
         classifier = _load(chosen, prompt)
         with source_of(classifier.config) as source:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +14,8 @@ import typer
 
 from hyenadna_cli.commands import _options as opt
 from hyenadna_cli.commands import _training_options as tr
+from hyenadna_cli.commands._loading import ComputeRequest
+from hyenadna_cli.commands._option_groups import with_option_groups
 from hyenadna_cli.commands._progress import track
 from hyenadna_cli.commands._stop import on_signals
 from hyenadna_cli.errors import DeviceMemoryError, UsageError
@@ -23,7 +26,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+@with_option_groups
 def pretrain(
+    *,
     fasta: Annotated[
         list[Path], typer.Option("--fasta", help="Genomes to learn (indexed FASTA); repeatable.")
     ],
@@ -71,38 +76,20 @@ def pretrain(
             help="Longest training window; the model reads two tokens more.",
         ),
     ] = None,
-    length_schedule: tr.LengthScheduleOption = None,
-    max_steps: tr.MaxStepsOption = None,
-    batch_bases: tr.BatchBasesOption = None,
-    micro_batch_bases: tr.MicroBatchBasesOption = None,
-    learning_rate: tr.LearningRateOption = None,
-    min_learning_rate: tr.MinLearningRateOption = None,
-    warmup_steps: tr.WarmupStepsOption = None,
-    reverse_complement: tr.BothStrandsOption = None,
-    recompute_blocks: tr.RecomputeBlocksOption = None,
-    valid_every: tr.ValidEveryOption = None,
+    steps: tr.StepOptions,
     valid_bases: Annotated[
         int | None,
         typer.Option("--valid-bases", parser=opt.parse_bases, metavar="BASES", help="At most."),
     ] = None,
-    save_every: tr.SaveEveryOption = None,
-    max_time: tr.MaxTimeOption = None,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Also write TensorBoard events.")
     ] = False,
-    seed: tr.OptionalSeedOption = None,
     revision: opt.RevisionOption = None,
     offline: opt.OfflineOption = False,
     cache_dir: opt.CacheOption = None,
-    device: opt.DeviceOption = "auto",
-    dtype: opt.DtypeOption = "auto",
-    kernels: opt.KernelsOption = "auto",
-    threads: opt.ThreadsOption = None,
-    force: opt.ForceOption = False,
-    resume: opt.ResumeOption = False,
+    compute: ComputeRequest,
+    run_directory: tr.RunDirectory,
     dry_run: opt.DryRunOption = False,
-    no_version: opt.NoVersionOption = False,
-    oom_exit_code: opt.OomExitCodeOption = 75,
     verbose: opt.VerboseOption = 0,
     quiet: opt.QuietOption = False,
 ) -> None:  # fmt: skip
@@ -116,7 +103,7 @@ def pretrain(
       hyenadna pretrain --fasta test_data/tiny.fa --valid-contigs chr3 --d-model 16 --n-layer 1
       --max-length 256 --batch-bases 1024 --max-steps 20 -o run
     """
-    from hyenadna_cli.core import distributed, pretraining, provenance, runtime
+    from hyenadna_cli.core import distributed, pretraining, provenance
     from hyenadna_cli.core.starting_model import StartingModel
 
     start = (
@@ -129,17 +116,9 @@ def pretrain(
         "d_model": d_model, "n_layer": n_layer, "d_inner": d_inner,
         "l_max": None if max_length is None else max_length + 2,
     }  # fmt: skip
-    train_settings: dict[str, Any] = {
-        "length_schedule": length_schedule, "max_steps": max_steps, "batch_bases": batch_bases,
-        "micro_batch_bases": micro_batch_bases, "learning_rate": learning_rate,
-        "min_learning_rate": min_learning_rate, "warmup_steps": warmup_steps,
-        "reverse_complement": reverse_complement, "recompute_blocks": recompute_blocks,
-        "valid_every": valid_every, "valid_bases": valid_bases, "save_every": save_every,
-        "seed": seed,
-    }  # fmt: skip
     model_config, train_config = pretraining.settings(
-        model={key: value for key, value in model_settings.items() if value is not None},
-        train={key: value for key, value in train_settings.items() if value is not None},
+        model=tr.given(model_settings),
+        train=tr.given(dataclasses.asdict(steps) | {"valid_bases": valid_bases}),
         config_file=config,
         preset=preset,
         start=start,
@@ -151,34 +130,33 @@ def pretrain(
         valid_contigs=tuple(filter(None, valid_contigs.split(","))),
         test_contigs=tuple(filter(None, test_contigs.split(","))),
     )
-    pretraining.check_run_dir(output, force=force, resume=resume)
+    run_directory.check()
     regions_file = output / "regions.bed"
+    kept_regions = regions_file if run_directory.resume else None
     try:
         with (
-            on_signals(max_time) as stop,
+            on_signals(run_directory.max_time) as stop,
             pretraining.open_regions(
-                data, sampling=train_config.sampling, cache=regions_file if resume else None
+                data, sampling=train_config.sampling, cache=kept_regions
             ) as regions,
         ):
             if dry_run:
                 typer.echo(pretraining.plan(regions, model_config, train_config))
                 return
-            run = runtime.resolve(
-                device=device, dtype=dtype, kernels=kernels, threads=threads, training=True
-            )
+            run = compute.resolve(training=True)
             log.info("%s", regions.describe())
             with distributed.joined(run.device) as world:
                 if world.is_main:
-                    pretraining.claim_run_dir(output, restart=force and not resume)
+                    pretraining.claim_run_dir(output, restart=run_directory.restart)
                     pretraining.write_regions(regions, regions_file)
                 world.wait()
                 made_by = provenance.collect(
-                    command=None if no_version else sys.argv,
+                    command=None if run_directory.no_version else sys.argv,
                     settings=run.describe(),
                     inputs=[*data.fasta, *filter(None, (bed, exclude_bed))],
                     model=start.identity() if start else None,
                     device=run.device_name,
-                    reproducible=no_version,
+                    reproducible=run_directory.no_version,
                 )
                 reports = pretraining.run(
                     regions,
@@ -207,7 +185,7 @@ def pretrain(
             if last < train_config.max_steps and stop():
                 raise stop.error(f"checkpoint at step {last:,}; --resume goes on from there")
     except DeviceMemoryError as error:
-        error.exit_code = oom_exit_code
+        error.exit_code = compute.oom_exit_code
         raise
 
 

@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from hyenadna_cli.commands import _options as opt
+from hyenadna_cli.commands import _training_options as tr
 from hyenadna_cli.commands._account import exit_code_when_out_of_memory
-from hyenadna_cli.commands._loading import ChosenModel, ModelRequest
+from hyenadna_cli.commands._labelled_options import DataOption, LabelledFiles
+from hyenadna_cli.commands._loading import ChosenModel, ComputeRequest, ModelRequest
+from hyenadna_cli.commands._option_groups import with_option_groups
 from hyenadna_cli.commands._progress import track
 from hyenadna_cli.commands._stop import on_signals
 from hyenadna_cli.errors import InputFileError, UsageError
@@ -37,44 +40,17 @@ def parse_words(text: str) -> dict[str, str]:
     return {name: word.upper() for name, word in words.items()}
 
 
+@with_option_groups
 def prompt_tune(
+    *,
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Run directory, then prompt directory.")
     ],
-    data: Annotated[
-        list[str],
-        typer.Option(
-            "--data", metavar="PATH|CLASS=PATH",
-            help="Labelled sequences: table, FASTA, BED, a file per class, or a directory of "
-            "these by split; repeatable.",
-        ),
-    ],
-    valid: Annotated[
-        list[str] | None, typer.Option("--valid", metavar="PATH", help="Rows to choose on.")
-    ] = None,
-    test: Annotated[
-        list[str] | None, typer.Option("--test", metavar="PATH", help="Rows to report results on.")
-    ] = None,
-    fasta: Annotated[
-        Path | None,
-        typer.Option("--fasta", help="Genome of rows that are coordinates (indexed FASTA)."),
-    ] = None,
+    data: DataOption,
+    files: LabelledFiles,
     label_column: Annotated[
         str | None, typer.Option("--label-column", help="Column of a table that has the classes.")
     ] = None,
-    valid_contigs: Annotated[
-        str, typer.Option("--valid-contigs", help="Contigs whose rows validate, by commas.")
-    ] = "",
-    test_contigs: Annotated[
-        str, typer.Option("--test-contigs", help="Contigs whose rows are the test set, by commas.")
-    ] = "",
-    valid_fraction: Annotated[
-        float,
-        typer.Option(
-            "--valid-fraction", min=0.0, max=0.9,
-            help="Of the training rows, to validate on where there is no validation split.",
-        ),
-    ] = 0.1,
     model: opt.ModelOption = "builtin",
     tokens: Annotated[
         int, typer.Option("--tokens", help="Soft prompt tokens, 1 to 32,768.")
@@ -135,29 +111,11 @@ def prompt_tune(
             help="Cut longer sequences around their middle.",
         ),
     ] = None,
-    max_time: Annotated[
-        Any,
-        typer.Option(
-            "--max-time", parser=opt.parse_seconds, metavar="MINUTES|HH:MM:SS",
-            help="Stop with a checkpoint after this time (exit 143).",
-        ),
-    ] = None,
     seed: opt.SeedOption = 0,
-    contig_map: opt.ContigMapOption = "exact",
-    rename_chrs: opt.RenameChrsOption = None,
-    revision: opt.RevisionOption = None,
-    offline: opt.OfflineOption = False,
-    cache_dir: opt.CacheOption = None,
-    filter_shift: opt.FilterShiftOption = None,
-    device: opt.DeviceOption = "auto",
-    dtype: opt.DtypeOption = "auto",
-    kernels: opt.KernelsOption = "auto",
-    threads: opt.ThreadsOption = None,
-    force: opt.ForceOption = False,
-    resume: opt.ResumeOption = False,
+    model_request: ModelRequest,
+    compute: ComputeRequest,
+    run_directory: tr.RunDirectory,
     dry_run: opt.DryRunOption = False,
-    no_version: opt.NoVersionOption = False,
-    oom_exit_code: opt.OomExitCodeOption = 75,
     verbose: opt.VerboseOption = 0,
     quiet: opt.QuietOption = False,
 ) -> None:  # fmt: skip
@@ -174,29 +132,17 @@ def prompt_tune(
     from hyenadna_cli.core import pretraining, provenance
     from hyenadna_cli.core.prompts.few_shot import FewShotConfig
     from hyenadna_cli.core.prompts.tuning import PromptConfig
-    from hyenadna_cli.core.supervised.data import DataRequest, open_data
+    from hyenadna_cli.core.supervised.data import open_data
 
     if shots is None and samples:
         raise UsageError("--samples goes with --shots; soft prompts have --examples")
     if shots is not None and (head or examples is not None):
         raise UsageError("--shots answers with words after demonstrations: no --head, --examples")
-    request = DataRequest(
-        data=tuple(data), valid=tuple(valid or ()), test=tuple(test or ()), fasta=fasta,
-        contig_map=contig_map, rename_chrs=rename_chrs,
-        label_columns=(label_column,) if label_column else (),
-        valid_contigs=frozenset(filter(None, valid_contigs.split(","))),
-        test_contigs=frozenset(filter(None, test_contigs.split(","))),
-        valid_fraction=valid_fraction,
-    )  # fmt: skip
-    asked = ModelRequest(
-        model=model, revision=revision, offline=offline, cache_dir=cache_dir,
-        filter_shift=filter_shift, device=device, dtype=dtype, kernels=kernels, threads=threads,
-        training=True,
-    )  # fmt: skip
-    pretraining.check_run_dir(output, force=force, resume=resume)
-    with exit_code_when_out_of_memory(oom_exit_code), open_data(request) as rows:
+    request = files.request(data, label_columns=(label_column,) if label_column else ())
+    run_directory.check()
+    with exit_code_when_out_of_memory(compute.oom_exit_code), open_data(request) as rows:
         words = _words(label_words, rows, is_needed=not head)
-        chosen = asked.choose()
+        chosen = model_request.choose(compute, training=True)
         try:
             config: PromptConfig | FewShotConfig
             if shots is None:
@@ -217,17 +163,17 @@ def prompt_tune(
         if dry_run:
             _print_plan(checked, config)
             return
-        pretraining.claim_run_dir(output, restart=force and not resume)
+        pretraining.claim_run_dir(output, restart=run_directory.restart)
         inputs = [source.path for source in checked.sources]
         made_by = provenance.collect(
-            command=None if no_version else ["hyenadna", *sys.argv[1:]],
+            command=None if run_directory.no_version else ["hyenadna", *sys.argv[1:]],
             settings=chosen.settings(),
-            inputs=inputs if fasta is None else [*inputs, fasta],
+            inputs=inputs if files.fasta is None else [*inputs, files.fasta],
             model=chosen.identity(),
             device=chosen.run.device_name,
-            reproducible=no_version,
+            reproducible=run_directory.no_version,
         )
-        _run(checked, config, chosen, output, made_by, max_time=max_time)
+        _run(checked, config, chosen, output, made_by, max_time=run_directory.max_time)
 
 
 def _words(given: dict[str, str] | None, data: LabelledData, *, is_needed: bool) -> tuple[str, ...]:

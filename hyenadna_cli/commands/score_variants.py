@@ -24,7 +24,8 @@ from hyenadna_cli.commands._allele_options import (
 )
 from hyenadna_cli.commands._allele_output import Kind, Target, kind_of
 from hyenadna_cli.commands._alleles import AlleleAccount
-from hyenadna_cli.commands._loading import ChosenModel, ModelRequest
+from hyenadna_cli.commands._loading import ChosenModel, ComputeRequest, ModelRequest
+from hyenadna_cli.commands._option_groups import with_option_groups
 from hyenadna_cli.errors import InputFileError, UsageError
 
 if TYPE_CHECKING:
@@ -37,7 +38,9 @@ if TYPE_CHECKING:
 CheckRef = Literal["e", "w", "x"]
 
 
+@with_option_groups
 def score_variants(
+    *,
     vcf: Annotated[
         str,
         typer.Argument(metavar="FILE|-", help="VCF or BCF; plain, gzip or bgzip; - is stdin."),
@@ -126,25 +129,11 @@ def score_variants(
     ] = 0.5,
     contig_map: opt.ContigMapOption = "exact",
     rename_chrs: opt.RenameChrsOption = None,
-    revision: opt.RevisionOption = None,
-    offline: opt.OfflineOption = False,
-    cache_dir: opt.CacheOption = None,
-    filter_shift: opt.FilterShiftOption = None,
-    device: opt.DeviceOption = "auto",
-    dtype: opt.DtypeOption = "auto",
-    kernels: opt.KernelsOption = "auto",
+    request: ModelRequest,
     batch_size: opt.BatchSizeOption = "auto",
-    threads: opt.ThreadsOption = None,
-    force: opt.ForceOption = False,
-    resume: opt.ResumeOption = False,
-    max_time: opt.MaxTimeOption = None,
-    tmp_dir: opt.TmpDirOption = None,
-    shard: opt.ShardOption = None,
+    compute: ComputeRequest,
+    destination: Destination,
     dry_run: opt.DryRunOption = False,
-    strict: opt.StrictOption = False,
-    stats: opt.StatsOption = None,
-    no_version: opt.NoVersionOption = False,
-    oom_exit_code: opt.OomExitCodeOption = 75,
     verbose: opt.VerboseOption = 0,
     quiet: opt.QuietOption = False,
 ) -> None:  # fmt: skip
@@ -165,18 +154,10 @@ def score_variants(
         raise UsageError("--per-strand is about llr; add it to --scores")
     placed = LayoutRequest(layout, window, upstream, downstream, min_context)
     batch = opt.parse_batch_size(batch_size)
-    destination = Destination(
-        output=output, force=force, resume=resume, shard=shard, stats=stats, strict=strict,
-        no_version=no_version, max_seconds=max_time,
-    )  # fmt: skip
     destination.check()
-    target.check_index(overwrite=force or resume)
-    request = ModelRequest(
-        model=model, revision=revision, offline=offline, cache_dir=cache_dir,
-        filter_shift=filter_shift, device=device, dtype=dtype, kernels=kernels, threads=threads,
-    )  # fmt: skip
+    target.check_index(overwrite=destination.force or destination.resume)
     with (
-        exit_code_when_out_of_memory(oom_exit_code),
+        exit_code_when_out_of_memory(compute.oom_exit_code),
         VariantSource(
             vcf,
             fasta=fasta,
@@ -187,11 +168,11 @@ def score_variants(
     ):
         if target.is_indexed and source.scan is not None and not source.scan.is_sorted:
             raise InputFileError(vcf, "is not sorted, as an index needs it: bcftools sort")
-        chosen = request.choose()
+        chosen = request.choose(compute)
         warn_of_rounding(chosen)
         run = _Run(
             source=source,
-            selected=source.select(shard),
+            selected=source.select(destination.shard),
             layout=placed.resolve(chosen),
             max_allele_length=max_allele_length,
             check_ref=check_ref,
