@@ -77,6 +77,8 @@ def generate(
     compute: ComputeRequest,
     force: opt.ForceOption = False,
     resume: opt.ResumeOption = False,
+    max_time: opt.MaxTimeOption = None,
+    tmp_dir: opt.TmpDirOption = None,
     dry_run: opt.DryRunOption = False,
     stats: opt.StatsOption = None,
     no_version: opt.NoVersionOption = False,
@@ -99,8 +101,9 @@ def generate(
     sampling = _sampling(temperature, top_k, top_p, seed, allow_n)
     batch = opt.parse_batch_size(batch_size)
     destination = Destination(
-        output=output, force=force, resume=resume, stats=stats, no_version=no_version
-    )
+        output=output, force=force, resume=resume, stats=stats, no_version=no_version,
+        max_time=max_time,
+    )  # fmt: skip
     destination.check()
     with exit_code_when_out_of_memory(compute.oom_exit_code):
         prompts = _read_prompts(prompt, fasta)
@@ -176,16 +179,19 @@ class _Work:
 
         account = Account(command="generate")
         is_bgzip = destination.output.endswith(".gz")
-        with open_sink(destination.output, overwrite=destination.force, is_bgzip=is_bgzip) as sink:
+        with destination.journal(made_by) as journal:
             rows = generate_sequences(
                 model.load(), self.prompts.sequences, length=self.length,
                 n_sequences=self.n_sequences, sampling=self.sampling, batch_size=self.batch_size,
+                journal=journal,
             )  # fmt: skip
-            write_rows(
-                rows, self._writer(sink, account), destination=destination, label="generating",
-                n_bases=self.n_sequences * len(self.prompts.names) * self.length,
-            )  # fmt: skip
-        account.close(destination, made_by, model=model, letters=self.prompts.letters)
+            overwrite = destination.force or journal.is_resumed
+            with open_sink(destination.output, overwrite=overwrite, is_bgzip=is_bgzip) as sink:
+                write_rows(
+                    rows, self._writer(sink, account), destination=destination, label="generating",
+                    n_bases=self.n_sequences * len(self.prompts.names) * self.length,
+                )  # fmt: skip
+            account.close(destination, made_by, model=model, letters=self.prompts.letters)
 
     def _writer(self, sink: Sink, account: Account) -> Callable[[Generated], None]:
         def write(row: Generated) -> None:

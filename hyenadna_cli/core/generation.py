@@ -24,6 +24,7 @@ from torch import Tensor
 from hyenadna_cli.core import tokenizer
 from hyenadna_cli.core.batching import Done
 from hyenadna_cli.core.config import ModelConfig
+from hyenadna_cli.core.journal import NO_JOURNAL, Journal
 from hyenadna_cli.core.model import Block, HyenaDNA, linear
 from hyenadna_cli.core.prompts.prefix import Prefix, PrefixLayer, blocks_of, run_prefix
 from hyenadna_cli.ops.online_conv import OnlineConv
@@ -187,27 +188,35 @@ def generate(
     n_sequences: int,
     sampling: Sampling,
     batch_size: int | None = None,
+    journal: Journal = NO_JOURNAL,
 ) -> Iterator[Done[Generated]]:
     """Sample `n_sequences` continuations of `length` bases of every prompt, in order.
 
-    Before the first base of an empty prompt the model has nothing to go by: that base is drawn
-    with equal probabilities. Raises ValueError if a prompt and its continuation are longer than the
-    model reads.
+    What is sampled together is a block of the journal. Before the first base of an empty prompt
+    the model has nothing to go by: that base is drawn with equal probabilities. Raises ValueError
+    if a prompt and its continuation are longer than the model reads.
     """
     device = next(model.parameters()).device
     n_together = batch_size or sequences_together(model.config, device, length=length)
     for index, prompt in enumerate(prompts):
         if len(prompt) + length > model.config.l_max:
             raise ValueError(f"{len(prompt) + length:,} bases; at most {model.config.l_max:,}")
-        prefix = _prefix(model, prompt, n_later=length, device=device)
+        prefix: Prefix | None = None
         for first in range(0, n_sequences, n_together):
             numbers = range(first, min(first + n_together, n_sequences))
-            streams = [index * n_sequences + number for number in numbers]
-            draws_BL = torch.from_numpy(_draws(sampling.seed, streams, length)).to(device)
-            ids_BL = torch.empty(len(numbers), length, dtype=torch.int64, device=device)
-            for n_done in _continue(model, prefix, draws_BL, ids_BL, sampling):
-                yield Done(float(n_done * len(numbers)), [])
-            letters = ids_BL.to(torch.uint8).cpu().numpy()
+            letters = np.empty((len(numbers), length), np.uint8)
+            if journal.has_block:
+                journal.recall(letters)
+                yield Done(float(letters.size), [])
+            else:
+                prefix = prefix or _prefix(model, prompt, n_later=length, device=device)
+                streams = [index * n_sequences + number for number in numbers]
+                draws_BL = torch.from_numpy(_draws(sampling.seed, streams, length)).to(device)
+                ids_BL = torch.empty(len(numbers), length, dtype=torch.int64, device=device)
+                for n_done in _continue(model, prefix, draws_BL, ids_BL, sampling):
+                    yield Done(float(n_done * len(numbers)), [])
+                letters[:] = ids_BL.to(torch.uint8).cpu().numpy()
+                journal.keep(letters)
             rows = [
                 Generated(index, number, tokenizer.decode(row))
                 for number, row in zip(numbers, letters, strict=True)

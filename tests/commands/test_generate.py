@@ -7,6 +7,8 @@ import json
 
 import pytest
 
+from hyenadna_cli.core import generation
+
 
 @pytest.fixture
 def generate(hyenadna, tiny_model):
@@ -72,6 +74,35 @@ def test_a_file_gets_a_manifest_and_resume_finds_it(generate, tmp_path):
     assert manifest["rows"] == {"OK": 1}
     assert manifest["settings"]["temperature"] == 1.0
     assert generate("--length", "50", "-o", tmp_path / "out.fa").code == 6
+
+
+def test_a_resumed_run_samples_only_what_is_missing(generate, tmp_path, monkeypatch):
+    options = ("--length", "20", "--sequences", "6", "--batch-size", "2", "--no-version")
+    whole, output = tmp_path / "whole" / "x.fa", tmp_path / "broken" / "x.fa"
+    for path in (whole, output):
+        path.parent.mkdir()
+    assert generate(*options, "-o", whole).code == 0
+    sampled, original = [], generation._continue
+
+    def some(*arguments):
+        if len(sampled) == 2:
+            raise KeyboardInterrupt
+        sampled.append(arguments)
+        return original(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(generation, "_continue", some)
+        assert generate(*options, "-o", output, "--resume").code == 130
+        assert [path.name for path in output.parent.iterdir()] == ["x.fa.journal"]
+        sampled.clear()
+        done = generate(*options, "-o", output, "--resume")
+
+    assert done.code == 0, done.err
+    assert len(sampled) == 1
+    assert output.read_bytes() == whole.read_bytes()
+    manifests = [path.with_name(f"{path.name}.manifest.json") for path in (whole, output)]
+    assert manifests[0].read_bytes() == manifests[1].read_bytes()
+    assert not (output.parent / "x.fa.journal").exists()
 
 
 def test_a_dry_run_prints_the_plan_and_samples_nothing(generate, tmp_path):
