@@ -115,7 +115,8 @@ def predict_rows(
             value_LC[target_L != NOT_LABELLED]
             for value_LC, target_L in zip(values, mine.targets, strict=True)
         ]
-        return world.gather(np.concatenate(labelled))
+        # More processes than rows leave some without any.
+        return world.gather(np.concatenate(labelled) if labelled else np.empty((0, 0)))
     values_NC = world.gather(np.stack(values) if values else np.empty((0, 0)))
     return as_scores(classifier.config.task, values_NC)
 

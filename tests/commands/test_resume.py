@@ -22,6 +22,8 @@ CASES = {
     "scored.bcf": ("score-variants",),
     "scored.tsv": ("score-variants", "--scores", "site"),
     "classes.tsv": ("predict", "--strand", "both", "--batch-size", "2"),
+    "bases.tsv.gz": ("predict", "--strand", "both", "--batch-size", "2"),
+    "species.tsv": ("classify-species", "predict", "--strand", "both", "--batch-size", "2"),
     "snvs.tsv": ("mutagenize",),
     "snvs.bedgraph": ("mutagenize", "--full", "--layout", "centred"),
 }
@@ -48,6 +50,7 @@ def inputs(fasta_file, bed_file, vcf_file):
         "embed": regions,
         "perplexity": regions,
         "predict": regions,
+        "classify-species predict": regions,
         "score-variants": (vcf, "--fasta", genome, *window),
         "mutagenize": ("--fasta", genome, "--region", "chr1:301-420", *window),
     }
@@ -75,25 +78,31 @@ def passes(monkeypatch):
 
 
 @pytest.fixture
-def tiny_classifier(tiny_model, tmp_path):
+def classifiers(tiny_model, tmp_path):
     from hyenadna_cli.core import checkpoint, heads
     from hyenadna_cli.core.config import HeadConfig
 
     model, _ = checkpoint.load(tiny_model)
-    config = HeadConfig(task="multiclass", label_names=("a", "b", "c"))
-    directory = tmp_path / "classifier"
-    directory.mkdir()
-    heads.save(heads.SequenceClassifier(model, config, width=16), directory)
-    return directory
+    directories = {}
+    for task in ("multiclass", "token"):
+        config = HeadConfig(task=task, label_names=("a", "b", "c"))
+        directories[task] = tmp_path / task
+        directories[task].mkdir()
+        heads.save(heads.SequenceClassifier(model, config, width=16), directories[task])
+    return directories
 
 
 @pytest.fixture
-def run(hyenadna, tiny_model, tiny_classifier, inputs):
+def run(hyenadna, tiny_model, classifiers, inputs):
     def start(case, output, *more):
         command, *options = CASES[case]
-        chosen = tiny_classifier if command == "predict" else tiny_model
+        chosen = tiny_model
+        if "predict" in CASES[case]:
+            chosen = classifiers["token" if case.startswith("bases") else "multiclass"]
+        if command == "classify-species":
+            command, *options = (f"{command} {options[0]}", *options[1:])
         model = ("-m", chosen, "--device", "cpu", "--threads", "1", "--no-version")
-        return hyenadna(command, *inputs[command], *options, *model, "-o", output, *more)
+        return hyenadna(*command.split(), *inputs[command], *options, *model, "-o", output, *more)
 
     return start
 

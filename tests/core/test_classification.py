@@ -12,6 +12,7 @@ from torch import nn
 from hyenadna_cli.core.batching import Batcher, BatchLimits
 from hyenadna_cli.core.classification import predict, predict_rows
 from hyenadna_cli.core.config import HEAD_POOLINGS, HeadConfig, ModelConfig
+from hyenadna_cli.core.distributed import World
 from hyenadna_cli.core.heads import SequenceClassifier
 from hyenadna_cli.core.labelled.rows import LabelledRows
 from hyenadna_cli.core.model import HyenaDNA
@@ -163,3 +164,21 @@ def test_a_split_is_predicted_in_the_shape_that_metrics_want():
 
     assert [x.shape for x in (binary, three, number, bases)] == [(3,), (3, 3), (3,), (12, 2)]
     np.testing.assert_allclose(binary, [v[1] for v in values(classifier(), sequences)], **CLOSE)
+
+
+@pytest.mark.parametrize("task", ["binary", "token"])
+def test_a_process_without_rows_brings_nothing_and_does_not_fail(task):
+    class First(World):
+        """The first of three processes, which share one row: it has none."""
+
+        def gather(self, mine):
+            assert mine.size == 0
+            return np.full((4, 2), 0.5) if task == "token" else np.full((1, 2), 0.5)
+
+    targets = [np.array([0, 1, 0, 1], np.int8)] if task == "token" else np.array([1])
+
+    scores = predict_rows(
+        classifier(task), rows_of(["ACGT"], targets), batcher=batcher(), world=First(0, 3)
+    )
+
+    assert len(scores) == (4 if task == "token" else 1)
