@@ -175,7 +175,7 @@ def train(
         if dry_run:
             job.print_plan()
         else:
-            job.run(restart=run_directory.restart, max_time=run_directory.max_time)
+            job.run(run_directory)
 
 
 class _Job:
@@ -208,17 +208,20 @@ class _Job:
         n_parameters = sum(parameter.numel() for parameter in self._backbone().parameters())
         typer.echo(species_training.plan(self.genomes, self.settings, n_parameters=n_parameters))
 
-    def run(self, *, restart: bool, max_time: float | None) -> None:
+    def run(self, run_directory: tr.RunDirectory) -> None:
         """Train, then measure."""
-        from hyenadna_cli.core import distributed, pretraining
+        from hyenadna_cli.core import distributed
+        from hyenadna_cli.core.run_directory import read_progress
         from hyenadna_cli.core.species import training as species_training
 
         settings = self.settings
         for split in ("train", "valid"):
             log.info("%s", self.genomes.describe(split))
-        with on_signals(max_time) as stop, distributed.joined(self.runtime.device) as world:
-            if world.is_main:
-                pretraining.claim_run_dir(self.output, restart=restart)
+        with (
+            on_signals(run_directory.max_time) as stop,
+            distributed.joined(self.runtime.device) as world,
+            run_directory.claimed(is_main=world.is_main),
+        ):
             world.wait()
             identity = self.chosen.identity() if self.chosen else {"name": "random weights"}
             made_by = collect_provenance(
@@ -241,7 +244,7 @@ class _Job:
                 last = report.step
                 if report.valid_loss is not None:
                     log.info("%s", _describe(report))
-            if 0 < last < settings.train.max_steps and stop():
+            if stop() and not read_progress(self.output).is_done:
                 raise stop.error(f"checkpoint at step {last:,}; --resume goes on from there")
             if self.lengths and world.is_main:
                 self._measure(classifier, made_by)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -74,9 +76,19 @@ class RunDirectory:
 
     def check(self) -> None:
         """Refuse a directory that this run may not write. Raises OutputError."""
-        from hyenadna_cli.core import pretraining
+        from hyenadna_cli.core import run_lock
 
-        pretraining.check_run_dir(self.output, force=self.force, resume=self.resume)
+        run_lock.check_run_dir(self.output, force=self.force, resume=self.resume)
+
+    def claimed(
+        self, *, parts: Sequence[Path] = (), is_main: bool = True
+    ) -> AbstractContextManager[None]:
+        """The directory, made and kept from other runs; see `run_lock.claimed_run_dir`."""
+        from hyenadna_cli.core import run_lock
+
+        return run_lock.claimed_run_dir(
+            self.output, restart=self.restart, parts=parts, is_main=is_main
+        )
 
     @property
     def restart(self) -> bool:

@@ -255,7 +255,7 @@ def _probe_embeddings(
     *,
     run_directory: tr.RunDirectory,
 ) -> None:
-    from hyenadna_cli.core import pretraining, provenance
+    from hyenadna_cli.core import provenance
     from hyenadna_cli.core.supervised.embedded_probe import probe_embeddings
 
     made_by = provenance.collect(
@@ -266,15 +266,11 @@ def _probe_embeddings(
         device=None,
         reproducible=run_directory.no_version,
     )
-    pretraining.claim_run_dir(run_directory.output, restart=False)
-    metrics = probe_embeddings(
-        embeddings,
-        labels,
-        task=task,
-        select=settings.select,
-        output=run_directory.output,
-        made_by=made_by,
-    )
+    with run_directory.claimed():
+        metrics = probe_embeddings(
+            embeddings, labels, task=task, select=settings.select, output=run_directory.output,
+            made_by=made_by,
+        )  # fmt: skip
     main = metrics.values[metrics.main]
     log.info("probe on %s test rows: %s %s", f"{metrics.n:,}", metrics.main, main)
 
@@ -313,14 +309,17 @@ def _experiment(
 def _run(
     experiment: Experiment, chosen: ChosenModel, run_directory: tr.RunDirectory
 ) -> list[ComparisonRow]:
-    from hyenadna_cli.core import distributed, pretraining
+    from hyenadna_cli.core import distributed
     from hyenadna_cli.core.supervised import comparison
     from hyenadna_cli.core.supervised.comparison_table import read_runs, summary
 
-    with on_signals(run_directory.max_time) as stop, distributed.joined(chosen.run.device) as world:
+    parts = [directory for _, _, directory in experiment.runs()]
+    with (
+        on_signals(run_directory.max_time) as stop,
+        distributed.joined(chosen.run.device) as world,
+        run_directory.claimed(parts=parts, is_main=world.is_main),
+    ):
         if world.is_main:
-            for directory in {experiment.output, *(run[2] for run in experiment.runs())}:
-                pretraining.claim_run_dir(directory, restart=run_directory.restart)
             comparison.report_leakage(experiment)
         world.wait()
         steps = comparison.run(experiment, world=world, should_stop=stop)

@@ -104,6 +104,7 @@ def pretrain(
       --max-length 256 --batch-bases 1024 --max-steps 20 -o run
     """
     from hyenadna_cli.core import distributed, pretraining, provenance
+    from hyenadna_cli.core.run_directory import read_progress
     from hyenadna_cli.core.starting_model import StartingModel
 
     start = (
@@ -145,9 +146,11 @@ def pretrain(
                 return
             run = compute.resolve(training=True)
             log.info("%s", regions.describe())
-            with distributed.joined(run.device) as world:
+            with (
+                distributed.joined(run.device) as world,
+                run_directory.claimed(is_main=world.is_main),
+            ):
                 if world.is_main:
-                    pretraining.claim_run_dir(output, restart=run_directory.restart)
                     pretraining.write_regions(regions, regions_file)
                 world.wait()
                 made_by = provenance.collect(
@@ -182,7 +185,7 @@ def pretrain(
                             log_step(report)
                         if report.valid_loss is not None:
                             log.info("%s", _describe(report))
-            if last < train_config.max_steps and stop():
+            if stop() and not read_progress(output).is_done:
                 raise stop.error(f"checkpoint at step {last:,}; --resume goes on from there")
     except DeviceMemoryError as error:
         error.exit_code = compute.oom_exit_code

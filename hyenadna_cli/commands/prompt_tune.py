@@ -129,7 +129,7 @@ def prompt_tune(
 
       hyenadna prompt-tune --data test_data/labelled.csv --tokens 8 --epochs 1 -o prompt
     """
-    from hyenadna_cli.core import pretraining, provenance
+    from hyenadna_cli.core import provenance
     from hyenadna_cli.core.prompts.few_shot import FewShotConfig
     from hyenadna_cli.core.prompts.tuning import PromptConfig
     from hyenadna_cli.core.supervised.data import open_data
@@ -163,7 +163,6 @@ def prompt_tune(
         if dry_run:
             _print_plan(checked, config)
             return
-        pretraining.claim_run_dir(output, restart=run_directory.restart)
         inputs = [source.path for source in checked.sources]
         made_by = provenance.collect(
             command=None if run_directory.no_version else ["hyenadna", *sys.argv[1:]],
@@ -173,7 +172,8 @@ def prompt_tune(
             device=chosen.run.device_name,
             reproducible=run_directory.no_version,
         )
-        _run(checked, config, chosen, output, made_by, max_time=run_directory.max_time)
+        with run_directory.claimed():
+            _run(checked, config, chosen, output, made_by, max_time=run_directory.max_time)
 
 
 def _words(given: dict[str, str] | None, data: LabelledData, *, is_needed: bool) -> tuple[str, ...]:

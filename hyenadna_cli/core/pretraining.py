@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-import shutil
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -31,10 +30,11 @@ from hyenadna_cli.core.io.fasta import Genome, acgt_runs
 from hyenadna_cli.core.likelihood import next_base_loss, next_token_loss
 from hyenadna_cli.core.model import HyenaDNA
 from hyenadna_cli.core.provenance import Provenance
+from hyenadna_cli.core.run_directory import read_progress
 from hyenadna_cli.core.runtime import Runtime
 from hyenadna_cli.core.starting_model import StartingModel
 from hyenadna_cli.core.training import StepReport, train
-from hyenadna_cli.errors import DeviceMemoryError, InputFileError, OutputError, UsageError
+from hyenadna_cli.errors import DeviceMemoryError, InputFileError, UsageError
 
 log = logging.getLogger(__name__)
 
@@ -259,34 +259,6 @@ def _read_regions(path: Path, genomes: list[Genome]) -> dict[Split, list[Span]]:
     return spans
 
 
-_RUN_FILES = (
-    "last", "metrics.csv", "regions.bed", "training.json", "model.safetensors", "metrics.json",
-    "comparison.tsv",
-)  # fmt: skip
-
-
-def check_run_dir(path: Path, *, force: bool, resume: bool) -> None:
-    """Raise OutputError if the run directory holds a run that was not meant to be touched."""
-    if path.exists() and not path.is_dir():
-        raise OutputError(f"{path} exists and is not a directory")
-    is_used = any((path / name).exists() for name in _RUN_FILES)
-    if is_used and not (force or resume):
-        raise OutputError(f"{path} holds a run; --resume goes on with it, --force starts over")
-
-
-def claim_run_dir(path: Path, *, restart: bool) -> None:
-    """Make the run directory; `restart` forgets an earlier run in it. Raises OutputError."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        for name in _RUN_FILES if restart else ():
-            (path / name).unlink(missing_ok=True)
-        if restart and (path / "checkpoints").is_dir():
-            # Of two runs, the one that was longer would look like the newer one.
-            shutil.rmtree(path / "checkpoints")
-    except OSError as error:
-        raise atomic.output_error(path, error) from error
-
-
 def plan(regions: Regions, model_config: ModelConfig, config: TrainConfig) -> str:
     """What a run would do: data, model size, stages."""
     n_parameters = sum(parameter.numel() for parameter in HyenaDNA(model_config).parameters())
@@ -333,7 +305,6 @@ def run(
             rows=max(1, config.micro_batch_bases // longest),
         )
     loss_of = next_token_loss if config.targets == "all" else next_base_loss
-    valid_loss = None
     reports = train(
         model, windows(regions, config, "train"), loss_of,
         config=config, run_dir=run_dir, max_length=longest, valid_batches=held_out,
@@ -343,17 +314,19 @@ def run(
     step = 0
     try:
         for report in reports:
-            step, valid_loss = report.step, report.valid_loss
+            step = report.step
             yield report
     except torch.OutOfMemoryError as error:
         raise DeviceMemoryError(
             f"out of device memory after step {step}: lower --micro-batch-bases "
             f"(now {config.micro_batch_bases:,}) or add --checkpoint-blocks"
         ) from error
-    if world.is_main and step == config.max_steps:
+    progress = read_progress(run_dir)
+    # Not by the steps done here: a run may be killed after its last one.
+    if world.is_main and progress.is_done and not (run_dir / "training.json").exists():
         checkpoint.save(model, run_dir)
         known_answer.record_known_answer(model, run_dir)
-        record = training_record(config, regions, made_by=made_by, valid_loss=valid_loss)
+        record = training_record(config, regions, made_by=made_by, valid_loss=progress.valid_loss)
         atomic.write_text(run_dir / "training.json", record)
 
 

@@ -43,6 +43,8 @@ class Progress:
     best_score: float | None = None
     n_since_best: int = 0
     """Validations after the best one."""
+    valid_loss: float | None = None
+    """Nats per held-out target, if the last step measured it."""
     is_done: bool = False
     """Whether the last step, or the one that ended the run early, is behind."""
 
@@ -121,6 +123,8 @@ class RunState:
         """Load the last checkpoint, if any; returns what is done."""
         directory = _last_checkpoint(self.directory)
         if directory is None:
+            if is_main:
+                self._forget_after(0)
             return Progress()
         state = json.loads((directory / "state.json").read_text())
         saved = TrainConfig.from_mapping(state["train"])
@@ -156,9 +160,14 @@ class RunState:
         """Drop the rows of metrics.csv that the resumed run will write again."""
         path = self.directory / "metrics.csv"
         if path.exists():
-            header, *rows = path.read_text().splitlines(keepends=True)
-            kept = [row for row in rows if row.endswith("\n") and int(row.split(",")[0]) <= step]
-            atomic.write_text(path, "".join([header, *kept]))
+            # A killed run may have written a part of its last line, even of the first one.
+            lines = path.read_text().splitlines(keepends=True)
+            header, *rows = [line for line in lines if line.endswith("\n")] or [""]
+            kept = [row for row in rows if int(row.split(",")[0]) <= step]
+            if kept:
+                atomic.write_text(path, "".join([header, *kept]))
+            else:
+                path.unlink()
 
 
 def _checkpoint_name(step: int) -> str:

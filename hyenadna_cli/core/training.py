@@ -187,7 +187,7 @@ def train(
             if selection is not None:
                 valid_score = _score(model, selection)
         progress = _advance(
-            progress, step, valid_score, max_steps=config.max_steps, patience=patience
+            progress, step, valid_score, valid_loss, max_steps=config.max_steps, patience=patience
         )
         report = StepReport(
             step=step, length=length, n_bases=length * n_rows, loss=loss,
@@ -217,7 +217,13 @@ def _score(model: ModelT, selection: Selection[ModelT]) -> float:
 
 
 def _advance(
-    before: Progress, step: int, score: float | None, *, max_steps: int, patience: int | None
+    before: Progress,
+    step: int,
+    score: float | None,
+    valid_loss: float | None,
+    *,
+    max_steps: int,
+    patience: int | None,
 ) -> Progress:
     """The progress after one more step; a score that is not a number is never the best."""
     best_step, best_score, n_since = before.best_step, before.best_score, before.n_since_best
@@ -229,7 +235,7 @@ def _advance(
     is_hopeless = patience is not None and n_since >= patience
     return Progress(
         step=step, best_step=best_step, best_score=best_score, n_since_best=n_since,
-        is_done=step >= max_steps or is_hopeless,
+        valid_loss=valid_loss, is_done=step >= max_steps or is_hopeless,
     )  # fmt: skip
 
 

@@ -89,6 +89,23 @@ def test_training_gives_a_model_and_its_accuracy_by_length(train):
     assert measured["64"]["values"]["accuracy"]["value"] == 1.0
 
 
+def test_a_run_killed_after_its_last_step_is_finished_by_resume(train, monkeypatch):
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    _, straight = train(name="straight")
+    with monkeypatch.context() as patched:
+        patched.setattr("hyenadna_cli.core.heads.save", killed)
+        done, broken = train(name="broken")
+        assert done.code == 130
+    done, _ = train("--resume", name="broken")
+
+    assert done.code == 0, done.err
+    assert weights_of(broken).keys() == weights_of(straight).keys()
+    for name, value in weights_of(straight).items():
+        assert np.array_equal(weights_of(broken)[name], value), name
+
+
 @pytest.mark.parametrize("options", [(), ("--freeze", "all"), ("--pool", "last")], ids=str)
 def test_stopping_and_resuming_gives_the_weights_of_never_stopping(train, options):
     """Law: resume, also across the warm-up's stages and with a head that was fitted first."""

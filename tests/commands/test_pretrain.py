@@ -71,6 +71,29 @@ def straight(hyenadna, genome, tmp_path):
     return run
 
 
+def test_a_run_killed_after_its_last_step_is_finished_by_resume(
+    straight, hyenadna, genome, tmp_path, monkeypatch
+):
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    broken = tmp_path / "broken"
+    options = ("pretrain", "--fasta", genome, *OPTIONS, "--max-steps", 40, "-o", broken)
+    with monkeypatch.context() as patched:
+        patched.setattr("hyenadna_cli.core.known_answer.record_known_answer", killed)
+        assert hyenadna(*options).code == 130
+    assert not (broken / "training.json").exists()
+
+    done = hyenadna(*options, "--resume")
+
+    assert done.code == 0, done.err
+    assert (broken / "model.safetensors").read_bytes() == (
+        straight / "model.safetensors"
+    ).read_bytes()
+    records = [json.loads((run / "training.json").read_text()) for run in (straight, broken)]
+    assert records[0]["valid_nats_per_base"] == records[1]["valid_nats_per_base"] > 0
+
+
 def test_a_run_leaves_a_model_metrics_and_the_last_checkpoint(straight):
     names = sorted(path.name for path in straight.iterdir())
 

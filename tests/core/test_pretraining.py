@@ -7,7 +7,7 @@ import pytest
 from hyenadna_cli.core import pretraining
 from hyenadna_cli.core.coordinates import Interval
 from hyenadna_cli.core.pretraining import DataFiles, open_regions, settings
-from hyenadna_cli.errors import InputFileError, OutputError, UsageError
+from hyenadna_cli.errors import InputFileError, UsageError
 
 
 def test_options_win_over_the_file_which_wins_over_the_preset(tmp_path):
@@ -138,17 +138,3 @@ def test_a_bed_without_splits_is_refused(genome, bed_file):
         open_regions(data, sampling="random", cache=None),
     ):
         pass
-
-
-def test_a_run_directory_is_touched_only_when_asked(tmp_path):
-    run = tmp_path / "run"
-    pretraining.claim_run_dir(run, restart=False)
-    pretraining.check_run_dir(run, force=False, resume=False)
-    (run / "last").write_text("step_00000004\n")
-
-    with pytest.raises(OutputError, match="holds a run"):
-        pretraining.check_run_dir(run, force=False, resume=False)
-    pretraining.check_run_dir(run, force=False, resume=True)
-    pretraining.claim_run_dir(run, restart=True)
-
-    assert not (run / "last").exists()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import itertools
 import math
+import shutil
 from dataclasses import dataclass
 
 import pytest
@@ -101,6 +103,30 @@ def test_any_model_resumes_to_the_bit_with_its_best_weights(tmp_path, stop_after
     for directory, model in (("straight", straight), ("broken", resumed)):
         restore_best(model, tmp_path / directory)
     assert_same(weights(resumed), weights(straight))
+
+
+@pytest.mark.parametrize("stop_after", [None, 7], ids=["no checkpoint", "a checkpoint"])
+def test_a_table_of_metrics_that_a_killed_run_left_is_written_anew(tmp_path, stop_after):
+    def steps(directory):
+        with (directory / "metrics.csv").open() as table:
+            return [int(row["step"]) for row in csv.DictReader(table)]
+
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for cut in ("", "step,len", "step,length\n", None):
+        if stop_after is not None:
+            run(broken, stop_after=stop_after)
+        if cut is not None:
+            (broken / "metrics.csv").write_text(cut)
+        else:
+            with (broken / "metrics.csv").open("a") as table:
+                table.write("8,8,3")
+        run(broken)
+
+        first = 1 if stop_after is None or cut is None else stop_after + 1
+        assert steps(broken) == list(range(first, 13))
+        shutil.rmtree(broken / "checkpoints")
+        (broken / "last").unlink()
 
 
 def test_the_best_weights_are_those_of_the_step_that_scored_best(tmp_path):

@@ -26,6 +26,7 @@ from hyenadna_cli.core.distributed import World
 from hyenadna_cli.core.heads import HeadLoss, LabelledBatch, SequenceClassifier
 from hyenadna_cli.core.model import HyenaDNA
 from hyenadna_cli.core.provenance import Provenance
+from hyenadna_cli.core.run_directory import read_progress
 from hyenadna_cli.core.runtime import Runtime
 from hyenadna_cli.core.species.manifest import SPLITS, SpeciesGenomes
 from hyenadna_cli.core.species.settings import Settings, SpeciesConfig
@@ -270,17 +271,19 @@ def run(
         lr_ratios={"head.": species.head_lr_ratio}, about=about, world=world,
         should_stop=should_stop,
     )  # fmt: skip
-    step, valid_loss = 0, None
+    step = 0
     try:
         for report in reports:
-            step, valid_loss = report.step, report.valid_loss
+            step = report.step
             yield report
     except torch.OutOfMemoryError as error:
         raise DeviceMemoryError(
             f"out of device memory after step {step}: lower --micro-batch-bases "
             f"(now {config.micro_batch_bases:,}) or add --checkpoint-blocks"
         ) from error
-    if world.is_main and step == config.max_steps:
+    progress = read_progress(run_dir)
+    # Not by the steps done here: a run may be killed after its last one.
+    if world.is_main and progress.is_done and not (run_dir / "training.json").exists():
         classifier.eval()
         heads.save(classifier, run_dir)
         record = {
@@ -291,7 +294,7 @@ def run(
             "weights": about["weights"],
             "data": {"digest": about["data"]} | {str(s): genomes.describe(s) for s in SPLITS},
             "base": dict(base),
-            "valid_nats_per_window": valid_loss,
+            "valid_nats_per_window": progress.valid_loss,
             "made_by": made_by.as_json(),
         }
         atomic.write_text(run_dir / "training.json", json.dumps(record, indent=2) + "\n")

@@ -1,0 +1,95 @@
+"""Who may write a run directory: one run at a time, and none over a run that was not meant.
+
+The lock is on the directory itself, so it leaves no file, and it ends with the process however that
+ends. Torch-free.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from hyenadna_cli.core import atomic
+from hyenadna_cli.errors import OutputError
+
+log = logging.getLogger(__name__)
+
+_RUN_FILES = (
+    "last", "metrics.csv", "regions.bed", "training.json", "model.safetensors", "metrics.json",
+    "comparison.tsv",
+)  # fmt: skip
+_UNFINISHED = re.compile(r".+\.(tmp|old)\.\d+\..*")
+
+
+def check_run_dir(path: Path, *, force: bool, resume: bool) -> None:
+    """Raise OutputError if the run directory holds a run that was not meant to be touched."""
+    if path.exists() and not path.is_dir():
+        raise OutputError(f"{path} exists and is not a directory")
+    is_used = any((path / name).exists() for name in _RUN_FILES)
+    if is_used and not (force or resume):
+        raise OutputError(f"{path} holds a run; --resume goes on with it, --force starts over")
+
+
+@contextmanager
+def claimed_run_dir(
+    path: Path, *, restart: bool, parts: Sequence[Path] = (), is_main: bool = True
+) -> Iterator[None]:
+    """Make the run directory, and keep other runs out of it until the block ends.
+
+    What killed runs left unfinished is removed; `restart` forgets all of an earlier run. `parts`
+    are run directories inside it. Only the process that `is_main` does any of this. Raises
+    OutputError, also if another run has the directory.
+    """
+    if not is_main:
+        yield
+        return
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        directory = os.open(path, os.O_RDONLY)
+    except OSError as error:
+        raise atomic.output_error(path, error) from error
+    try:
+        is_locked = _lock(directory, path)
+        for part in dict.fromkeys((path, *parts)):
+            _prepare(part, restart=restart, is_ours=is_locked)
+        yield
+    finally:
+        os.close(directory)
+
+
+def _lock(directory: int, path: Path) -> bool:
+    """False where the file system has no locks."""
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise OutputError(
+            f"{path} is locked: another run is writing it; wait for it or end it"
+        ) from None
+    except OSError:
+        # Some network file systems lock no directory; one run at a time is up to the user there.
+        log.info("%s: this file system has no locks; make sure that one run writes", path)
+        return False
+    return True
+
+
+def _prepare(path: Path, *, restart: bool, is_ours: bool) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        for name in _RUN_FILES if restart else ():
+            (path / name).unlink(missing_ok=True)
+        if restart and (path / "checkpoints").is_dir():
+            # Of two runs, the one that was longer would look like the newer one.
+            shutil.rmtree(path / "checkpoints")
+    except OSError as error:
+        raise atomic.output_error(path, error) from error
+    if is_ours:
+        for left in (*path.glob("*"), *path.glob("checkpoints/*")):
+            if _UNFINISHED.fullmatch(left.name):
+                with suppress(OSError):
+                    shutil.rmtree(left) if left.is_dir() else left.unlink()
