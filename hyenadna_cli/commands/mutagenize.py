@@ -191,13 +191,8 @@ def _regions(
 
     if not texts and bed is None:
         raise UsageError("which region? give --region CHR:START-END or --bed FILE")
-    if contig_map != "exact" and rename_chrs is not None:
-        raise UsageError("--contig-map auto and --rename-chrs exclude each other")
     lengths = genome.lengths
-    if rename_chrs is not None:
-        contigs = ContigNames.from_file(rename_chrs, lengths)
-    else:
-        contigs = ContigNames.auto(lengths) if contig_map == "auto" else ContigNames(lengths)
+    contigs = ContigNames.choose(lengths, contig_map, rename_chrs)
     regions = []
     for text in texts or []:
         try:

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from hyenadna_cli.core.io.streams import open_text
-from hyenadna_cli.errors import InputFileError
+from hyenadna_cli.errors import InputFileError, UsageError
 
 _N_SHOWN = 5
 
@@ -25,6 +25,20 @@ class ContigNames:
         """Take the FASTA's contig lengths (bp) and a mapping from other names to its names."""
         self.lengths = dict(lengths)
         self._mapping = dict(mapping or {})
+
+    @classmethod
+    def choose(
+        cls,
+        lengths: Mapping[str, int],
+        contig_map: Literal["exact", "auto"] = "exact",
+        rename_chrs: Path | str | None = None,
+    ) -> Self:
+        """What `--contig-map` and `--rename-chrs` ask for. Raises InputFileError and UsageError."""
+        if rename_chrs is not None:
+            if contig_map != "exact":
+                raise UsageError("--contig-map auto and --rename-chrs exclude each other")
+            return cls.from_file(rename_chrs, lengths)
+        return cls.auto(lengths) if contig_map == "auto" else cls(lengths)
 
     @classmethod
     def auto(cls, lengths: Mapping[str, int]) -> Self:

@@ -81,8 +81,6 @@ class RecordSource:
     ) -> None:
         if bed is None and (contig_map != "exact" or rename_chrs is not None):
             raise UsageError("--contig-map and --rename-chrs are about the contig names of --bed")
-        if contig_map != "exact" and rename_chrs is not None:
-            raise UsageError("--contig-map auto and --rename-chrs exclude each other")
         if bed is not None and fasta == STDIN:
             raise UsageError("--bed needs an indexed FASTA file; --fasta - is a stream")
         self.fasta = fasta
@@ -90,10 +88,10 @@ class RecordSource:
         self._stack = ExitStack()
         self._letters = LetterCounts()
         self._genome: Genome | None = None
-        if bed is not None:
-            self._genome = self._stack.enter_context(Genome(fasta))
-            self._contigs = contig_names(self._genome, contig_map, rename_chrs)
         try:
+            if bed is not None:
+                self._genome = self._stack.enter_context(Genome(fasta))
+                self._contigs = ContigNames.choose(self._genome.lengths, contig_map, rename_chrs)
             self.lengths = self._measure()
         except BaseException:
             self._stack.close()
@@ -168,12 +166,3 @@ class RecordSource:
             return np.array(record_lengths(self.fasta), dtype=np.int64)
         regions = read_regions(self.bed, contigs=self._contigs)
         return np.fromiter((region.interval.length for region in regions), dtype=np.int64)
-
-
-def contig_names(
-    genome: Genome, contig_map: Literal["exact", "auto"], rename_chrs: Path | None
-) -> ContigNames:
-    """How contig names of other files become those of `genome`. Raises InputFileError."""
-    if rename_chrs is not None:
-        return ContigNames.from_file(rename_chrs, genome.lengths)
-    return ContigNames.auto(genome.lengths) if contig_map == "auto" else ContigNames(genome.lengths)

@@ -16,7 +16,7 @@ from hyenadna_cli.core.io.fasta import Genome
 from hyenadna_cli.core.io.labelled_tables import LabelRow, LabelTable, read_label_table
 from hyenadna_cli.core.io.streams import STDIN, reads_once
 from hyenadna_cli.core.labelled.columns import Labelling, LabelTexts, targets_of
-from hyenadna_cli.core.records import Record, RecordSource, contig_names
+from hyenadna_cli.core.records import Record, RecordSource
 from hyenadna_cli.core.sequence import LetterCounts, reverse_complement
 from hyenadna_cli.errors import InputFileError, UsageError
 
@@ -50,7 +50,7 @@ class TableSource(RecordSource):
         self._names: ContigNames | None = None
         if fasta is not None:
             self._genome = self._stack.enter_context(Genome(fasta))
-            self._names = contig_names(self._genome, contig_map, rename_chrs)
+            self._names = ContigNames.choose(self._genome.lengths, contig_map, rename_chrs)
         try:
             self._check(known)
         except BaseException:

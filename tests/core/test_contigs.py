@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hyenadna_cli.core.contigs import ContigNames
-from hyenadna_cli.errors import InputFileError
+from hyenadna_cli.errors import InputFileError, UsageError
 
 UCSC = {"chr1": 100, "chrX": 50, "chrM": 16}
 ENSEMBL = {"1": 100, "X": 50, "MT": 16}
@@ -101,3 +101,14 @@ def test_a_name_renamed_to_a_missing_contig_shows_both_names() -> None:
     explained = ContigNames(UCSC, {"NC_2": "chr2"}).explain_missing("NC_2")
 
     assert explained.startswith("contig 'NC_2', renamed 'chr2', is not in the FASTA (it has chr1, ")
+
+
+def test_one_constructor_for_both_options(tmp_path):
+    renames = tmp_path / "names.txt"
+    renames.write_text("one chr1\n")
+
+    assert ContigNames.choose({"chr1": 9}).resolve("1") is None
+    assert ContigNames.choose({"chr1": 9}, "auto").resolve("1") == "chr1"
+    assert ContigNames.choose({"chr1": 9}, "exact", renames).resolve("one") == "chr1"
+    with pytest.raises(UsageError, match="exclude each other"):
+        ContigNames.choose({"chr1": 9}, "auto", renames)

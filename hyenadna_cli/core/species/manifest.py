@@ -209,8 +209,7 @@ def open_genomes(
         owners: dict[tuple[Path, str], str] = {}
         for one in species:
             genome = genomes[one.name] = stack.enter_context(Genome(one.fasta))
-            contigs = ContigNames.auto(genome.lengths) if contig_map == "auto" else None
-            known = contigs or ContigNames(genome.lengths)
+            known = ContigNames.choose(genome.lengths, contig_map)
             names[one.name] = {}
             for split, contig in _listed(one):
                 name = known.resolve(contig)

@@ -13,11 +13,11 @@ from typing import Literal
 import numpy as np
 
 from hyenadna_cli.core.config import Task
+from hyenadna_cli.core.contigs import ContigNames
 from hyenadna_cli.core.io.fasta import Genome
 from hyenadna_cli.core.labelled.files import Reading, read_labelled
 from hyenadna_cli.core.labelled.rows import LabelledData
 from hyenadna_cli.core.labelled.validation import GroupBy, with_validation
-from hyenadna_cli.core.records import contig_names
 from hyenadna_cli.core.sequence import LetterCounts
 from hyenadna_cli.errors import CheckpointError, InputFileError, UsageError
 
@@ -62,7 +62,7 @@ def open_data(request: DataRequest) -> Iterator[LabelledData]:
         genome = contigs = None
         if request.fasta is not None:
             genome = stack.enter_context(Genome(request.fasta))
-            contigs = contig_names(genome, request.contig_map, request.rename_chrs)
+            contigs = ContigNames.choose(genome.lengths, request.contig_map, request.rename_chrs)
         elif request.contig_map != "exact" or request.rename_chrs is not None:
             raise UsageError("--contig-map and --rename-chrs are about the contigs of --fasta")
         reading = Reading(

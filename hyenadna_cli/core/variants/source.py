@@ -51,8 +51,6 @@ class VariantSource:
         for_bcf: bool = False,
     ) -> None:
         """`for_bcf`: the output needs a header that declares all that records use."""
-        if contig_map != "exact" and rename_chrs is not None:
-            raise UsageError("--contig-map auto and --rename-chrs exclude each other")
         self.vcf = vcf
         self.scan: VcfScan | None = None
         """What a first reading has found; None for a stream."""
@@ -67,7 +65,7 @@ class VariantSource:
                 self.header = self.scan.header
             self.fasta = fasta or self._own_reference()
             self.genome = self._stack.enter_context(Genome(self.fasta))
-            self._contigs = self._contig_names(contig_map, rename_chrs)
+            self._contigs = ContigNames.choose(self.genome.lengths, contig_map, rename_chrs)
             self._check_contigs()
         except BaseException:
             self._stack.close()
@@ -151,14 +149,6 @@ class VariantSource:
             "which genome? give --fasta FILE, set HYENADNA_FASTA, or have a ##reference= line with "
             f"its path in the VCF{said}"
         )
-
-    def _contig_names(
-        self, contig_map: Literal["exact", "auto"], rename_chrs: Path | None
-    ) -> ContigNames:
-        lengths = self.genome.lengths
-        if rename_chrs is not None:
-            return ContigNames.from_file(rename_chrs, lengths)
-        return ContigNames.auto(lengths) if contig_map == "auto" else ContigNames(lengths)
 
     def _check_contigs(self) -> None:
         """Refuse a VCF of which no contig is in the FASTA; warn where some are missing."""
