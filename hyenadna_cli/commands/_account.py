@@ -5,11 +5,8 @@ check -> (--resume: done already?) -> rows, counted -> manifest, --stats, one li
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,11 +16,11 @@ from typing import TYPE_CHECKING, TypeVar
 import typer
 
 from hyenadna_cli.commands import _options as opt
+from hyenadna_cli.commands._ledger import Ledger
 from hyenadna_cli.commands._progress import track
-from hyenadna_cli.commands._stats import write_stats
 from hyenadna_cli.commands._stop import on_signals
 from hyenadna_cli.core import atomic
-from hyenadna_cli.errors import DeviceMemoryError, OutputError, SkippedRecordsError, UsageError
+from hyenadna_cli.errors import DeviceMemoryError, OutputError, UsageError
 
 if TYPE_CHECKING:
     from hyenadna_cli.commands._loading import ChosenModel
@@ -32,7 +29,6 @@ if TYPE_CHECKING:
     from hyenadna_cli.core.plan import RunPlan
     from hyenadna_cli.core.provenance import Provenance, Setting
     from hyenadna_cli.core.records import RecordSource, StrandChoice
-    from hyenadna_cli.core.sequence import LetterCounts
 
 log = logging.getLogger(__name__)
 
@@ -130,10 +126,11 @@ class Destination:
         Raises OutputError if there is an output, but of another run, and no `--force`.
         """
         from hyenadna_cli.core.journal import journal_path
+        from hyenadna_cli.core.provenance import manifest_difference
 
         if not self.resume or self.is_stream or not self.path.exists():
             return False
-        difference = _difference(self.path, made_by, shard=self.shard)
+        difference = manifest_difference(self.path, made_by, shard=self.shard)
         if difference is None:
             log.info("%s is complete already; nothing to do", self.output)
             journal_path(self.path).unlink(missing_ok=True)
@@ -145,108 +142,50 @@ class Destination:
 
 
 @dataclass(kw_only=True, slots=True)
-class Account:
+class Account(Ledger):
     """What became of the records of one run."""
 
-    command: str
-    counts: dict[str, int] = field(default_factory=dict)
-    """Records per status."""
-    first: dict[str, str] = field(default_factory=dict)
-    """The name of the first record of each status."""
     results: frozenset[str] = frozenset({"OK"})
     """Statuses of records that have their full result."""
     n_bases: int = 0
-    started: float = field(default_factory=time.monotonic)
+    figures: dict[str, float] = field(default_factory=dict)
+    """Further results over all records."""
 
     def add(self, name: str, status: str, n_bases: int) -> None:
         """Count one record that was written."""
-        self.counts[status] = self.counts.get(status, 0) + 1
-        self.first.setdefault(status, name)
+        self.count(name, status)
         self.n_bases += n_bases
 
-    @property
-    def n_records(self) -> int:
-        """All of them."""
-        return sum(self.counts.values())
+    def is_result(self, status: str) -> bool:
+        """Whether a record of this status has its full result."""
+        return status in self.results
 
-    @property
-    def n_skipped(self) -> int:
-        """Records without a full result."""
-        return sum(n for status, n in self.counts.items() if status not in self.results)
+    def totals(self) -> dict[str, object]:
+        """Counts, for `--stats`."""
+        return {
+            "records": self.n_counted,
+            "bases": self.n_bases,
+            "status": self.counts,
+            **self.figures,
+        }
 
-    def close(
-        self,
-        destination: Destination,
-        made_by: Provenance,
-        *,
-        model: ChosenModel,
-        letters: LetterCounts,
-        totals: Mapping[str, float] | None = None,
-    ) -> None:
-        """Write manifest and statistics of the finished output, and say what was done.
+    def rate(self, seconds: float) -> dict[str, float]:
+        """Bases in a second."""
+        return {"bases_per_second": round(self.n_bases / max(seconds, 1e-9), 1)}
 
-        `totals` are further results over all records. Raises SkippedRecordsError with `--strict`.
-        """
-        from hyenadna_cli.core import provenance
-
-        seconds = time.monotonic() - self.started
-        if not destination.is_stream:
-            provenance.write_manifest(
-                destination.path, made_by, rows=self.counts, shard=destination.shard,
-                seconds=seconds,
-            )  # fmt: skip
-        if destination.stats is not None:
-            entries = {
-                "command": self.command,
-                "output": destination.output,
-                "shard": destination.shard,
-                "records": self.n_records,
-                "bases": self.n_bases,
-                "status": self.counts,
-                "letters_read_as_n": letters.n_ambiguous,
-                "letters_read_as_t": letters.n_uracil,
-                **(totals or {}),
-                "seconds": round(seconds, 3),
-                "bases_per_second": round(self.n_bases / max(seconds, 1e-9), 1),
-                "device": model.run.device_name,
-                "model": model.identity(),
-                "settings": made_by.settings,
-            }
-            write_stats(destination.stats, entries)
-        self._say(destination, seconds, letters, totals or {})
-        if self.n_skipped and destination.strict:
-            raise SkippedRecordsError(f"{self._skipped()} (--strict)")
-
-    def _say(
-        self,
-        destination: Destination,
-        seconds: float,
-        letters: LetterCounts,
-        totals: Mapping[str, float],
-    ) -> None:
-        if letters.n_ambiguous:
-            log.info("%s IUPAC ambiguity codes were read as N", f"{letters.n_ambiguous:,}")
-        if letters.n_uracil:
-            log.info("%s U were read as T", f"{letters.n_uracil:,}")
-        if self.n_skipped:
-            log.warning("%s", self._skipped())
-        results = "".join(
-            f", {value:.6g} {name.replace('_', ' ')}" for name, value in totals.items()
+    def summary(self, seconds: float) -> str:
+        """What was done, in words."""
+        figures = "".join(
+            f", {value:.6g} {name.replace('_', ' ')}" for name, value in self.figures.items()
         )
-        target = "" if destination.output == "-" else f" -> {destination.output}"
-        log.info(
-            "%s: %s records, %s bases in %.1f s, %s OK%s%s",
-            self.command, f"{self.n_records:,}", f"{self.n_bases:,}", seconds,
-            f"{self.counts.get('OK', 0):,}", results, target,
-        )  # fmt: skip
-
-    def _skipped(self) -> str:
-        kinds = ", ".join(
-            f"{count:,} {status} (first: {self.first[status]})"
-            for status, count in self.counts.items()
-            if status not in self.results
+        return (
+            f"{self.n_counted:,} records, {self.n_bases:,} bases in {seconds:.1f} s, "
+            f"{self.counts.get('OK', 0):,} OK{figures}"
         )
-        return f"{self.n_skipped:,} of {self.n_records:,} records without a full result: {kinds}"
+
+    def skipped(self, kinds: str) -> str:
+        """How many have no full result."""
+        return f"{self.n_skipped:,} of {self.n_counted:,} records without a full result: {kinds}"
 
 
 def write_rows(
@@ -313,22 +252,3 @@ def _size_and_time(path: str) -> list[int]:
     """Bytes, and nanoseconds since 1970 of the last change."""
     status = Path(path).stat()
     return [status.st_size, status.st_mtime_ns]
-
-
-def _difference(output: Path, made_by: Provenance, *, shard: str | None) -> str | None:
-    """How a finished output differs from what this run would make; None if it does not."""
-    manifest = output.with_name(f"{output.name}.manifest.json")
-    try:
-        found = json.loads(manifest.read_text(encoding="utf-8"))
-        with output.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        is_whole = found["output"]["sha256"] == sha256
-    except (OSError, ValueError, KeyError, TypeError):
-        return f"has no readable manifest {manifest.name} to tell how it was made"
-    if not is_whole:
-        return f"is not the file that {manifest.name} describes"
-    wanted = {**made_by.as_json(), "shard": shard}
-    for name in ("model", "settings", "inputs", "shard"):
-        if found.get(name) != wanted.get(name):
-            return f"was made with other {name}"
-    return None

@@ -82,12 +82,7 @@ class ChosenModel:
         """The model on its device, ready for inference."""
         from hyenadna_cli.core import checkpoint
 
-        model, _ = checkpoint.load(
-            self.source.directory,
-            name=self.source.name,
-            revision=self.source.revision,
-            filter_shift=self.filter_shift,
-        )
+        model, _ = checkpoint.load(self.source, filter_shift=self.filter_shift)
         model.execution = self.run.execution()
         return model.to(self.run.device)
 

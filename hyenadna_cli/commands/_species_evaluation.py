@@ -117,7 +117,7 @@ def load_classifier(chosen: ChosenModel) -> SequenceClassifier:
     from hyenadna_cli.core import heads
 
     directory = chosen.source.directory
-    classifier, _ = heads.load(directory, name=chosen.source.name)
+    classifier, _ = heads.load(chosen.source)
     if classifier.config.task not in ("multiclass", "binary"):
         raise CheckpointError(
             f"{directory}: its head answers {classifier.config.task}, not which species"

@@ -269,7 +269,7 @@ def _run(
                     for status, base in zip(scores.statuses, scores.bases, strict=True)
                     if base in "ACGT"
                 ).items():
-                    account.add_many(str(scores.interval), status, 3 * count)
+                    account.count(str(scores.interval), status, 3 * count)
 
             write_rows(
                 pieces(), finish, destination=destination, label="mutating",

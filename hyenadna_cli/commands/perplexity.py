@@ -129,9 +129,8 @@ def _run(
                 batches, _writer(table, account, total), destination=destination,
                 n_bases=source.n_bases(selected), label="scoring",
             )  # fmt: skip
-        account.close(
-            destination, made_by, model=model, letters=source.letters, totals=total.results()
-        )
+        account.figures = total.results()
+        account.close(destination, made_by, model=model, letters=source.letters)
 
 
 class _Total:

@@ -181,7 +181,7 @@ def _load(chosen: ChosenModel, prompt: StoredPrompt | None) -> Prompted:
 
     if prompt is not None:
         return prompts.attach(prompt, chosen.load())
-    classifier, _ = heads.load(chosen.source.directory, name=chosen.source.name)
+    classifier, _ = heads.load(chosen.source)
     classifier.set_execution(chosen.run.execution())
     return classifier.to(chosen.run.device)
 

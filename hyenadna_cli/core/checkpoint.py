@@ -11,7 +11,6 @@ file ──names and shapes──> our names (prefix strip, a few renames) ─�
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import logging
 import math
@@ -26,7 +25,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from hyenadna_cli.core import atomic, published
+from hyenadna_cli.core import atomic, provenance, published
 from hyenadna_cli.core.checkpoint_config import (
     EMBEDDING,
     Shapes,
@@ -136,19 +135,23 @@ class _Stored:
 
 
 def load(
-    path: Path, *, name: str | None = None, revision: str | None = None,
+    path: Path | ModelSource, *, name: str | None = None, revision: str | None = None,
     filter_shift: float | None = None, dtype: torch.dtype = torch.float32,
 ) -> tuple[HyenaDNA, ModelSource]:  # fmt: skip
     """A model on the CPU, in eval mode, from a model directory or a single weights file.
 
+    What `inspect` has found may stand for the path; its weights are not hashed a second time.
     `name` and `revision` are what `published.locate` found; where a hash is published for them, the
     weights must have it. `filter_shift` overrides the configuration's; it is 0.05 (official
     inference) where that says nothing, and 0.0 gives the official training code's numbers.
 
     Raises CheckpointError if the files are missing, damaged, or not a HyenaDNA model.
     """
-    stored = _open(path)
-    source = _source(stored, name, revision)
+    if isinstance(path, ModelSource):
+        stored, source = _open(path.directory), path
+    else:
+        stored = _open(path)
+        source = _source(stored, name, revision)
     config = stored.config
     if filter_shift is not None:
         config = dataclasses.replace(config, filter_shift=filter_shift)
@@ -240,12 +243,6 @@ def read_head(path: Path) -> StoredHead | None:
     return StoredHead(description, stored.weights.read(names))
 
 
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _open(path: Path) -> _Stored:
     file = _weights_file(path)
     is_safetensors = file.suffix == ".safetensors"
@@ -268,7 +265,7 @@ def _weights_file(path: Path) -> Path:
 
 
 def _source(stored: _Stored, name: str | None, revision: str | None) -> ModelSource:
-    sha256 = sha256_of(stored.path)
+    sha256 = provenance.sha256_of(stored.path)
     directory = stored.path.parent
     source = ModelSource(
         name or directory.resolve().name, directory, stored.layout, revision, sha256

@@ -221,11 +221,12 @@ def save(classifier: SequenceClassifier, directory: Path) -> None:
     known_answer.record_known_answer(backbone, directory)
 
 
-def load(path: Path, *, name: str | None = None) -> tuple[SequenceClassifier, ModelSource]:
-    """A fine-tuned model on the CPU, in eval mode.
+def load(source: Path | ModelSource) -> tuple[SequenceClassifier, ModelSource]:
+    """A fine-tuned model on the CPU, in eval mode; `source` as in `checkpoint.load`.
 
     Raises CheckpointError if there is no head, or one that was not trained on this backbone.
     """
+    path = source.directory if isinstance(source, ModelSource) else source
     stored = checkpoint.read_head(path)
     if stored is None:
         raise CheckpointError(
@@ -237,7 +238,7 @@ def load(path: Path, *, name: str | None = None) -> tuple[SequenceClassifier, Mo
         config = HeadConfig.from_mapping(values)
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    backbone, source = checkpoint.load(path, name=name)
+    backbone, found = checkpoint.load(source)
     if digest != backbone_digest(backbone):
         raise CheckpointError(
             f"{path}: its head was trained on another backbone than the one stored with it"
@@ -250,7 +251,7 @@ def load(path: Path, *, name: str | None = None) -> tuple[SequenceClassifier, Mo
     classifier.head.load_state_dict(
         {key.removeprefix("head."): tensor for key, tensor in stored.tensors.items()}
     )
-    return classifier.eval(), source
+    return classifier.eval(), found
 
 
 def backbone_digest(backbone: HyenaDNA) -> str:

@@ -238,6 +238,23 @@ def read_manifest(output: Path) -> Manifest:
         raise InputFileError(path, "is not a manifest of hyenadna") from error
 
 
+def manifest_difference(output: Path, made_by: Provenance, *, shard: str | None) -> str | None:
+    """How a finished output differs from what this run would make; None if it does not."""
+    manifest = manifest_path(output)
+    try:
+        found = json.loads(manifest.read_text(encoding="utf-8"))
+        is_whole = found["output"]["sha256"] == sha256_of(output)
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"has no readable manifest {manifest.name} to tell how it was made"
+    if not is_whole:
+        return f"is not the file that {manifest.name} describes"
+    wanted = {**made_by.as_json(), "shard": shard}
+    for name in ("model", "settings", "inputs", "shard"):
+        if found.get(name) != wanted.get(name):
+            return f"was made with other {name}"
+    return None
+
+
 def sha256_of(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:

@@ -63,9 +63,7 @@ class StartingModel:
         keeps its random weights, so that it learns from the first step on (Chen et al. 2016,
         Net2Net, for the idea of growing a network without changing its function).
         """
-        stored, _ = checkpoint.load(
-            self.source.directory, name=self.source.name, revision=self.source.revision
-        )
+        stored, _ = checkpoint.load(self.source)
         if not stored.is_tied:
             model.untie_lm_head()
         n_stored = self.config.n_layer

@@ -15,6 +15,7 @@ from hyenadna_cli.core import checkpoint, published
 from hyenadna_cli.core.config import ModelConfig
 from hyenadna_cli.core.known_answer import record_known_answer
 from hyenadna_cli.core.model import HyenaDNA
+from hyenadna_cli.core.provenance import sha256_of
 from hyenadna_cli.errors import CheckpointError, OutputError
 
 TINY = ModelConfig(d_model=8, n_layer=2, d_inner=32, l_max=34, filter_order=16)
@@ -137,7 +138,7 @@ def test_info_tells_what_the_files_say(run, model, builtin):
     assert facts["directory"] == str(builtin)
     assert facts["stored_parameters"] == str(sum(p.numel() for p in model.parameters()))
     assert facts["filter_shift"] == "0.05"
-    assert facts["sha256"] == checkpoint.sha256_of(builtin / "model.safetensors")
+    assert facts["sha256"] == sha256_of(builtin / "model.safetensors")
 
 
 def test_info_refuses_cached_files_that_are_not_the_published_ones(run, empty_cache):
@@ -150,7 +151,7 @@ def test_info_refuses_cached_files_that_are_not_the_published_ones(run, empty_ca
 def test_download_prints_the_directory_once_the_files_are_checked(run, empty_cache, monkeypatch):
     tiny = published.PUBLISHED["tiny-1k"]
     snapshot = in_cache(tiny, empty_cache)
-    sha256 = checkpoint.sha256_of(snapshot / "model.safetensors")
+    sha256 = sha256_of(snapshot / "model.safetensors")
 
     with pytest.raises(CheckpointError, match="not the published weights"):
         run("download", "tiny-1k")

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from hyenadna_cli.core.checkpoint import sha256_of
+from hyenadna_cli.core.provenance import sha256_of
 
 OPTIONS = [
     "--valid-contigs", "chr2", "--d-model", "16", "--n-layer", "2", "--max-length", "128",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import logging
@@ -611,3 +612,14 @@ def test_weights_are_as_readable_as_any_other_file(tmp_path):
     modes = {path.stat().st_mode for path in tmp_path.iterdir()}
 
     assert len(modes) == 1
+
+
+def test_weights_that_were_inspected_are_not_hashed_again(model, tmp_path):
+    checkpoint.save(model, tmp_path)
+    _, source, _ = checkpoint.inspect(tmp_path)
+    inspected = dataclasses.replace(source, sha256="as inspected")
+
+    loaded, found = checkpoint.load(inspected)
+
+    assert found == inspected
+    assert_same_model(loaded, model)

@@ -19,6 +19,7 @@ from hyenadna_cli.core.known_answer import (
     record_known_answer,
 )
 from hyenadna_cli.core.model import Execution, HyenaDNA
+from hyenadna_cli.core.provenance import sha256_of
 from hyenadna_cli.errors import CheckpointError
 
 
@@ -44,7 +45,7 @@ def test_the_fixed_sequence_never_changes():
 def test_a_recorded_answer_is_read_back_to_the_last_bit(recorded, tmp_path):
     assert read_known_answer(tmp_path) == recorded
     assert len(recorded.sequence) == 256
-    assert recorded.weights_sha256 == checkpoint.sha256_of(tmp_path / "model.safetensors")
+    assert recorded.weights_sha256 == sha256_of(tmp_path / "model.safetensors")
     assert recorded.log_likelihood < -255
 
 

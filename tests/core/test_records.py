@@ -121,10 +121,16 @@ def test_every_record_of_a_file_is_checked_on_opening(fasta_file):
     [
         ("g.fa", {"contig_map": "auto"}),
         ("g.fa", {"rename_chrs": "x"}),
-        ("g.fa", {"bed": "x", "contig_map": "auto", "rename_chrs": "x"}),
         ("-", {"bed": "x"}),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(fasta, options):
     with pytest.raises(UsageError):
         RecordSource(fasta, **options)
+
+
+def test_one_way_of_naming_contigs_at_a_time(fasta_file):
+    genome = str(fasta_file({"a": "ACGT"}))
+
+    with pytest.raises(UsageError, match="exclude each other"):
+        RecordSource(genome, bed="x", contig_map="auto", rename_chrs="x")

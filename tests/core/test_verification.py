@@ -12,6 +12,7 @@ from hyenadna_cli.core import checkpoint, published
 from hyenadna_cli.core.config import ModelConfig
 from hyenadna_cli.core.known_answer import FILE_NAME, record_known_answer
 from hyenadna_cli.core.model import HyenaDNA
+from hyenadna_cli.core.provenance import sha256_of
 from hyenadna_cli.core.verification import verify
 from hyenadna_cli.errors import CheckpointError
 
@@ -97,7 +98,7 @@ def test_a_damaged_or_foreign_answer_fails(directory):
 
 
 def test_published_weights_are_told_by_their_hash(directory, monkeypatch):
-    sha256 = checkpoint.sha256_of(directory / "model.safetensors")
+    sha256 = sha256_of(directory / "model.safetensors")
     monkeypatch.setattr(published, "expected_sha256", lambda name, revision: sha256)
     found = {check.name: check for check in verify(directory, name="tiny-1k", revision="x")}
     assert found["sha256"].detail == f"{sha256} is the published one"

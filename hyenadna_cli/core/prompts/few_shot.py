@@ -34,7 +34,7 @@ from hyenadna_cli.core.labelled.rows import LabelledData, LabelledRows
 from hyenadna_cli.core.model import HyenaDNA
 from hyenadna_cli.core.prompts.soft_prompt import HERE, Base, PromptedBackbone, WordClassifier
 from hyenadna_cli.core.prompts.tuning import finish
-from hyenadna_cli.core.provenance import Provenance
+from hyenadna_cli.core.provenance import Provenance, sha256_of
 from hyenadna_cli.core.run_directory import read_progress
 from hyenadna_cli.core.tokenizer import TokenIds
 from hyenadna_cli.core.training import StepReport, train
@@ -237,7 +237,7 @@ def run(
         known_answer.record_known_answer(model, output)
         base = dataclasses.replace(
             base, name=HERE, revision=None, digest=backbone_digest(model),
-            sha256=checkpoint.sha256_of(output / "model.safetensors"),
+            sha256=sha256_of(output / "model.safetensors"),
         )  # fmt: skip
     finish(
         in_context(model, data, config), base, data, dataclasses.asdict(config),

@@ -33,11 +33,12 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from hyenadna_cli.core import atomic, tokenizer
-from hyenadna_cli.core.checkpoint import ModelSource, sha256_of
+from hyenadna_cli.core.checkpoint import ModelSource
 from hyenadna_cli.core.config import HeadConfig
 from hyenadna_cli.core.heads import SequenceClassifier, backbone_digest
 from hyenadna_cli.core.model import HyenaDNA
 from hyenadna_cli.core.prompts.prefix import Prefix, continue_from, run_prefix
+from hyenadna_cli.core.provenance import sha256_of
 from hyenadna_cli.core.published import BUILTIN
 from hyenadna_cli.errors import CheckpointError, UsageError
 
