@@ -41,8 +41,9 @@ from hyenadna_cli.ops.short_conv import short_conv_gate_into
 if TYPE_CHECKING:
     from hyenadna_cli.core.model import Block, Execution, HyenaOperator, ImplicitFilter
 
-_TILE_ROWS = {"numba": 1_024, "torch": 16_384}
-"""Positions of a tile: what a thread takes at a time, or all threads."""
+_TILE_ROWS = {"numba": 1_024, "torch": 16_384, "triton": 65_536}
+"""Positions of a tile: what a thread takes at a time, or all threads, or a GPU, whose launches must
+not be many."""
 
 _GATE_BYTES = 256 << 20
 """Gates that wait for the long convolution are kept for as many channels as fit into this."""
@@ -76,13 +77,11 @@ class Inference:
         """`x_BLD` is the residual stream, which this owns and changes."""
         self._x_BLD = x_BLD
         self._derived = derived
-        self._kernels: Kernels = (
-            "numba" if execution.kernels == "numba" and is_served(x_BLD) else "torch"
-        )
+        self._kernels = _kernels(execution.kernels, x_BLD)
         self._dtype = execution.matmul_dtype or x_BLD.dtype
         n_batch, n_positions, _ = x_BLD.shape
         self._tiles = list(_tiles(n_batch, n_positions, _TILE_ROWS[self._kernels]))
-        self._gated_BLD = self._empty(*x_BLD.shape)
+        self._gated_BLD = self._empty_stream(x_BLD.shape[-1])
 
     def apply(self, block: Block, *, number: int, n_blocks: int) -> None:
         """Carry the residual stream through block `number` of `n_blocks`."""
@@ -90,7 +89,7 @@ class Inference:
         d_model = self._x_BLD.shape[-1]
         width = self._block_width(mixer)
         filters = self._filters(mixer.filter_fn, number=number, n_blocks=n_blocks)
-        gates_BLG = self._empty(*self._x_BLD.shape[:2], width * (mixer.order - 1))
+        gates_BLG = self._empty_stream(width * (mixer.order - 1))
         for start in range(0, d_model, width):
             channels = slice(start, min(start + width, d_model))
             self._mix(block, channels, gates_BLG, number=number)
@@ -143,17 +142,23 @@ class Inference:
 
         def run(tile: _Tile) -> None:
             x_BLD = tile.of(self._x_BLD, n_before=n_before)
-            proj_NP = dense(self._norm(x_BLD, block.norm1), weight_PD, bias_P)
+            normed_ND = self._norm(x_BLD, block.norm1)
             gates = tile.of(gates_BLG)
             outputs = [tile.of(self._gated_BLD)[..., channels]]
             outputs += [gates[..., at : at + width] for at in range(0, gates.shape[-1], step)]
             short_conv_gate_into(
                 [output.permute(2, 0, 1) for output in outputs],
-                proj_NP.view(*x_BLD.shape[:2], -1).permute(2, 0, 1),
+                self._projected(normed_ND, weight_PD, bias_P).unflatten(1, x_BLD.shape[:2]),
                 taps_PK, conv_bias_P, kernels=self._kernels,
             )  # fmt: skip
 
         self._for_each(run, self._tiles)
+
+    def _projected(self, x_ND: Tensor, weight_PD: Tensor, bias_P: Tensor) -> Tensor:
+        """Products (P, N), in memory as the kernels want them: channels last, or first."""
+        if self._kernels != "triton":
+            return dense(x_ND, weight_PD, bias_P).T
+        return torch.addmm(bias_P[:, None], weight_PD, x_ND.T)
 
     def _finish(self, block: Block, *, number: int) -> None:
         """From the gated convolutions to the residual stream after the block."""
@@ -170,7 +175,7 @@ class Inference:
 
         def run(tile: _Tile) -> None:
             x_ND = tile.of(self._x_BLD).view(-1, d_model)
-            y_ND = tile.of(self._gated_BLD).view(-1, d_model).to(self._dtype)
+            y_ND = tile.of(self._gated_BLD).reshape(-1, d_model).to(self._dtype)
             rows.add_(x_ND, dense(y_ND, out, out_bias), kernels=self._kernels)
             hidden = dense(self._norm(x_ND, block.norm2), fc1, fc1_bias)
             rows.gelu_(hidden, kernels=self._kernels)
@@ -206,7 +211,11 @@ class Inference:
     ) -> Sequence[Spectra | Taps]:
         """The filters in the order of their use: transformed, or their taps when asked for."""
         n_positions, d_model = self._x_BLD.shape[1:]
-        n_bytes = n_blocks * filter_fn.n_filters * spectra_bytes(d_model, n_positions)
+        n_bytes = (
+            n_blocks
+            * filter_fn.n_filters
+            * spectra_bytes(d_model, n_positions, kernels=self._kernels)
+        )
         if n_bytes <= self._derived.max_bytes:
             weights = list(filter_fn.parameters())
             key = ("spectra", number, n_positions, self._kernels)
@@ -250,10 +259,24 @@ class Inference:
             for item in items:
                 work(item)
 
+    def _empty_stream(self, n_channels: int) -> Tensor:
+        """A new (B, L, C); channels are first in memory for the kernels that want whole rows."""
+        n_batch, n_positions, _ = self._x_BLD.shape
+        if self._kernels == "triton":
+            return self._empty(n_channels, n_batch, n_positions).permute(1, 2, 0)
+        return self._empty(n_batch, n_positions, n_channels)
+
     def _empty(self, *shape: int) -> Tensor:
         if self._x_BLD.device.type == "cpu":
             return empty_huge(*shape, dtype=self._x_BLD.dtype)
         return self._x_BLD.new_empty(shape)
+
+
+def _kernels(asked: Kernels, x_BLD: Tensor) -> Kernels:
+    """Those asked for where they serve numbers like these."""
+    if asked == "numba" and is_served(x_BLD):
+        return "numba"
+    return "triton" if asked == "triton" and x_BLD.dtype == torch.float32 else "torch"
 
 
 def _tiles(n_batch: int, n_positions: int, n_rows: int) -> Iterable[_Tile]:

@@ -30,6 +30,8 @@ from hyenadna_cli.ops.short_conv import short_conv_gate
 
 _DERIVED_BYTES = 512 << 20
 """Filter spectra are kept between calls up to this size, those of all blocks or none."""
+_DERIVED_SHARE = 8
+"""On a GPU: up to one part in so many of its memory, if that is more."""
 
 _MLP_ROWS = 16_384
 """Positions the MLP sees at once outside training: nothing of size L x d_inner ever exists."""
@@ -342,6 +344,9 @@ class Backbone(nn.Module):
         # Weights that move may come back to the address of old ones.
         self.derived.clear()
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if (device := self.ln_f.weight.device).type == "cuda":
+            n_bytes = torch.cuda.get_device_properties(device).total_memory
+            self.derived.max_bytes = max(_DERIVED_BYTES, n_bytes // _DERIVED_SHARE)
         return self
 
 

@@ -15,8 +15,8 @@ from hyenadna_cli.errors import UsageError
 log = logging.getLogger(__name__)
 
 Kernels = Literal["torch", "numba", "triton"]
-"""Implementations that exist. `numba` is for float32 on a CPU: see `is_served`; `triton` is for the
-passes with gradients on a GPU, and only where it is asked for, as it has not been measured yet."""
+"""Implementations that exist. `numba` is for float32 on a CPU: see `is_served`; `triton` is for
+GPUs, and only where it is asked for, as it has not been measured yet."""
 
 KernelsRequest = Literal["auto", "torch", "numba", "triton"]
 

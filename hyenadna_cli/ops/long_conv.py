@@ -39,12 +39,12 @@ class Spectra:
     def of(self, channels: slice) -> Spectra:
         """Those of some channels; from and to a multiple of 16, or the end."""
         n_channels = min(channels.stop, self.n_channels) - channels.start
-        if self.kernels == "torch":
-            data = self.data[channels]
-        else:
+        if self.kernels == "numba":
             from hyenadna_cli.ops import long_conv_numba
 
             data = self.data[long_conv_numba.numbers_of(channels, self.n_positions)]
+        else:
+            data = self.data[channels]
         return Spectra(data, n_channels, self.n_positions, self.kernels)
 
 
@@ -90,12 +90,18 @@ def filter_spectra(filter_DL: Tensor, *, kernels: Kernels) -> Spectra:
 
         data = long_conv_numba.filter_spectra(filter_DL[:, None])
         return Spectra(data, n_channels, n_positions, "numba")
+    if kernels == "triton":
+        from hyenadna_cli.ops import long_conv_triton
+
+        return Spectra(long_conv_triton.spectrum(filter_DL), n_channels, n_positions, "triton")
     data = torch.fft.rfft(_fp32_or_wider(filter_DL), n=fft_size(2 * n_positions - 1))
     return Spectra(data, n_channels, n_positions, "torch")
 
 
-def spectra_bytes(n_channels: int, n_positions: int) -> int:
+def spectra_bytes(n_channels: int, n_positions: int, *, kernels: Kernels) -> int:
     """About how large the spectra of float32 filters are."""
+    if kernels == "triton":
+        n_positions = 1 << (n_positions - 1).bit_length()
     return 8 * n_channels * n_positions
 
 
@@ -141,7 +147,32 @@ def _forward(
         result = y_DBL if in_place else torch.empty_like(y_DBL)
         long_conv_numba.convolve(y_DBL, source, skip_D, gate_DBL, result)
         return u_DBL.copy_(result) if in_place and result is not u_DBL else result
+    if kernels == "triton":
+        return _forward_triton(u_DBL, filters, skip_D, gate_DBL, in_place=in_place)
     return _forward_torch(u_DBL, filters, skip_D, gate_DBL, in_place=in_place)
+
+
+def _forward_triton(
+    u_DBL: Tensor,
+    filters: Tensor | Spectra | Taps,
+    skip_D: Tensor,
+    gate_DBL: Tensor | None,
+    *,
+    in_place: bool,
+) -> Tensor:
+    from hyenadna_cli.ops import long_conv_triton
+
+    def planes_of(rows: slice) -> Tensor:
+        if isinstance(filters, Spectra):
+            return filters.of(rows).data
+        return long_conv_triton.spectrum(filters[rows] if isinstance(filters, Tensor)
+                                         else filters(rows))  # fmt: skip
+
+    rows_DBL = u_DBL.contiguous()
+    gate_DBL = torch.ones_like(rows_DBL) if gate_DBL is None else gate_DBL.contiguous()
+    y_DBL = rows_DBL if in_place else torch.empty_like(rows_DBL)
+    long_conv_triton.convolve(rows_DBL, planes_of, skip_D, gate_DBL, y_DBL)
+    return u_DBL.copy_(y_DBL) if in_place and rows_DBL is not u_DBL else y_DBL
 
 
 def _taps_of(filter_DL: Tensor) -> Taps:
@@ -214,11 +245,6 @@ class _LongConvGate(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(u_DBL, filter_DL, skip_D, gate_DBL)  # type: ignore[arg-type]
         ctx.kernels = kernels  # type: ignore[attr-defined]
-        if kernels == "triton" and gate_DBL is not None:
-            from hyenadna_cli.ops import long_conv_triton
-
-            u_DBL, gate_DBL = u_DBL.contiguous(), gate_DBL.contiguous()
-            return long_conv_triton.forward(u_DBL, filter_DL, skip_D, gate_DBL)
         return _forward(u_DBL, filter_DL, skip_D, gate_DBL, kernels=kernels, in_place=False)
 
     @staticmethod

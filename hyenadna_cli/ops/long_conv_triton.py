@@ -12,6 +12,8 @@ The backward pass computes spectra again, so nothing but the inputs is kept.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import triton
 import triton.language as tl
@@ -37,9 +39,9 @@ _MIN_PROGRAMS = 512
 """Of a backward launch, where the batch allows: several for each multiprocessor."""
 
 
-def spectrum(filter_DL: Tensor, n_positions: int, *, precision: Precision = "tf32x3") -> Tensor:
-    """Spectra (D, 2, N) of the first `n_positions` taps of each filter."""
-    return _spectrum(filter_DL[:, :n_positions], plan(n_positions, filter_DL.device), precision)
+def spectrum(filter_DL: Tensor, *, precision: Precision = "tf32x3") -> Tensor:
+    """Spectra (D, 2, N) of filters, for convolutions of as many positions as they have taps."""
+    return _spectrum(filter_DL, plan(filter_DL.shape[1], filter_DL.device), precision)
 
 
 def forward(
@@ -51,12 +53,31 @@ def forward(
     precision: Precision = "tf32x3",
 ) -> Tensor:
     """Give gate * (conv(u, filter) + skip * u), in float32; u and gate are contiguous."""
+    how = plan(u_DBL.shape[-1], u_DBL.device)
+    y_DBL = torch.empty_like(u_DBL)
+
+    def planes_of(rows: slice) -> Tensor:
+        return _spectrum(filter_DL[rows, : u_DBL.shape[-1]], how, precision)
+
+    convolve(u_DBL, planes_of, skip_D, gate_DBL, y_DBL, precision=precision)
+    return y_DBL
+
+
+def convolve(
+    u_DBL: Tensor,
+    planes_of: Callable[[slice], Tensor],
+    skip_D: Tensor,
+    gate_DBL: Tensor,
+    y_DBL: Tensor,
+    *,
+    precision: Precision = "tf32x3",
+) -> None:
+    """`forward` into y, which may be u; `planes_of` gives the spectra of a range of filters."""
     n_channels, n_batch, n_positions = u_DBL.shape
     how = plan(n_positions, u_DBL.device)
-    y_DBL = torch.empty_like(u_DBL)
     for rows in _groups(n_channels, n_batch, how):
         u, gate, y, skip = u_DBL[rows], gate_DBL[rows], y_DBL[rows], skip_D[rows]
-        planes = _spectrum(filter_DL[rows, :n_positions], how, precision)
+        planes = planes_of(rows)
         if how.outer is None:
             conv_kernel[(u.shape[0] * n_batch,)](
                 u, planes, skip, gate, y, n_positions, n_batch,
@@ -66,7 +87,6 @@ def forward(
             scratch = passes.outer_forward(u, None, how.outer, precision)
             passes.inner(scratch, planes, how.inner, precision, n_batch=n_batch)
             passes.outer_inverse(scratch, y, how.outer, precision, skip=skip, u=u, gate=gate)
-    return y_DBL
 
 
 def backward(
@@ -105,7 +125,7 @@ def _groups(n_channels: int, n_batch: int, how: Plan) -> list[slice]:
     step = n_channels
     if how.outer is not None:
         step = max(1, _CACHED_BYTES // (8 * how.n_points * (n_batch + 1)))
-    return [slice(start, start + step) for start in range(0, n_channels, step)]
+    return [slice(start, min(start + step, n_channels)) for start in range(0, n_channels, step)]
 
 
 def _spectrum(filter_DL: Tensor, how: Plan, precision: Precision) -> Tensor:

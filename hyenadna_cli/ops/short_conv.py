@@ -59,7 +59,8 @@ def short_conv_gate_into(
     """As `short_conv_gate`, not differentiable, written to `outputs`: gated input, later gates.
 
     Outputs (D, B, S) with S < L are the last S positions: what precedes them is looked back at.
-    Runs in the calling thread where the kernels are compiled.
+    Runs in the calling thread where the kernels are compiled. Triton wants contiguous projections
+    and what `short_conv_triton.gate_part` says of outputs.
     """
     order, n_outputs = len(outputs), outputs[0].shape[-1]
     first = proj_PBL.shape[-1] - n_outputs
@@ -67,6 +68,11 @@ def short_conv_gate_into(
         from hyenadna_cli.ops import short_conv_numba
 
         short_conv_numba.gate_part(proj_PBL, taps_PK, bias_P, first, outputs)
+        return
+    if kernels == "triton":
+        from hyenadna_cli.ops import short_conv_triton
+
+        short_conv_triton.gate_part(proj_PBL, taps_PK, bias_P, first, outputs)
         return
     proj_PBL = proj_PBL.to(taps_PK.dtype)
     conv_PBL = _causal_conv(proj_PBL, taps_PK, bias_P)[..., first:]

@@ -26,11 +26,31 @@ def forward(proj_PBL: Tensor, taps_PK: Tensor, bias_P: Tensor, *, order: int) ->
     width = n_channels // (order + 1)
     gated_DBL = proj_PBL.new_empty(width, n_batch, n_positions)
     gates_PBL = proj_PBL.new_empty((order - 1) * width, n_batch, n_positions)
-    forward_kernel[(triton.cdiv(n_positions, POSITIONS), n_batch, width)](
-        proj_PBL, taps_PK.contiguous(), bias_P, gated_DBL, gates_PBL, n_positions,
-        ORDER=order, K=taps_PK.shape[1], POSITIONS=POSITIONS,
+    outputs = (gated_DBL, *reversed(gates_PBL.split(width) if order > 1 else ()))
+    gate_part(proj_PBL, taps_PK, bias_P, 0, outputs)
+    return outputs
+
+
+def gate_part(
+    proj_PBL: Tensor, taps_PK: Tensor, bias_P: Tensor, first: int, outputs: Sequence[Tensor]
+) -> None:
+    """`forward` of the positions from `first` on, to rows of larger tensors.
+
+    The outputs (D, B, L - first) have neighbouring positions; the later gates are parts of one
+    tensor, equally far apart. Projections are contiguous.
+    """
+    gated_DBL, *gates = outputs
+    n_channels, n_batch, n_positions = proj_PBL.shape
+    width = n_channels // (len(gates) + 1 + 1)
+    # x_0 comes last among the outputs, as it is used last.
+    x0_DBL, x1_DBL = (gates[-1] if gates else gated_DBL), (gates[-2] if len(gates) > 1 else None)
+    branch = 0 if x1_DBL is None else x1_DBL.data_ptr() - x0_DBL.data_ptr()
+    forward_kernel[(triton.cdiv(n_positions - first, POSITIONS), n_batch, width)](
+        proj_PBL, taps_PK.contiguous(), bias_P, gated_DBL, x0_DBL, n_positions, first,
+        gated_DBL.stride(0), gated_DBL.stride(1), x0_DBL.stride(0), x0_DBL.stride(1),
+        branch // x0_DBL.element_size(),
+        ORDER=len(gates) + 1, K=taps_PK.shape[1], POSITIONS=POSITIONS,
     )  # fmt: skip
-    return gated_DBL, *reversed(gates_PBL.split(width) if order > 1 else ())
 
 
 def backward(
@@ -70,14 +90,17 @@ def _convolved(row_ptr, taps_ptr, bias_ptr, channel, t, n_positions, K: tl.const
 
 @triton.jit
 def forward_kernel(
-    proj_ptr, taps_ptr, bias_ptr, gated_ptr, gates_ptr, n_positions,
+    proj_ptr, taps_ptr, bias_ptr, gated_ptr, gates_ptr, n_positions, first,
+    gated_channel_step, gated_batch_step, gates_channel_step, gates_batch_step, gates_step,
     ORDER: tl.constexpr, K: tl.constexpr, POSITIONS: tl.constexpr,
 ):  # fmt: skip
     """All branches of one channel of the model, for one stretch of one sequence."""
     channel, batch = tl.program_id(2), tl.program_id(1)
     width, n_batch = tl.num_programs(2), tl.num_programs(1)
-    t = tl.program_id(0) * POSITIONS + tl.arange(0, POSITIONS)
+    t = first + tl.program_id(0) * POSITIONS + tl.arange(0, POSITIONS)
     is_inside = t < n_positions
+    gated_row = channel.to(tl.int64) * gated_channel_step + batch.to(tl.int64) * gated_batch_step
+    gates_row = channel.to(tl.int64) * gates_channel_step + batch.to(tl.int64) * gates_batch_step
     row = (channel * n_batch + batch).to(tl.int64) * n_positions
     branch = n_batch.to(tl.int64) * n_positions * width
     v = _convolved(
@@ -88,14 +111,15 @@ def forward_kernel(
         proj_ptr + (ORDER - 1) * branch + row, taps_ptr, bias_ptr, (ORDER - 1) * width + channel,
         t, n_positions, K,
     )  # fmt: skip
-    tl.store(gated_ptr + row + t, (v * gate).to(gated_ptr.dtype.element_ty), mask=is_inside)
+    out = gated_ptr + gated_row + t - first
+    tl.store(out, (v * gate).to(gated_ptr.dtype.element_ty), mask=is_inside)
     for index in tl.static_range(ORDER - 1):
         gate = _convolved(
             proj_ptr + index * branch + row, taps_ptr, bias_ptr, index * width + channel, t,
             n_positions, K,
         )  # fmt: skip
-        at = index * branch + row + t
-        tl.store(gates_ptr + at, gate.to(gates_ptr.dtype.element_ty), mask=is_inside)
+        out = gates_ptr + tl.cast(gates_step, tl.int64) * index + gates_row + t - first
+        tl.store(out, gate.to(gates_ptr.dtype.element_ty), mask=is_inside)
 
 
 @triton.jit
