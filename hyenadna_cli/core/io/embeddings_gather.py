@@ -1,7 +1,7 @@
 """Embedding files of shards to one: by copying rows, or by reference.
 
-Copied rows go one by one through the writer that an unsharded run uses, so that the bytes are those
-of an unsharded run. By reference (`is_virtual`), the vectors stay in the shards, as an HDF5 virtual
+Copied rows go through the writer that an unsharded run uses, so that the bytes are those of an
+unsharded run. By reference (`is_virtual`), the vectors stay in the shards, as an HDF5 virtual
 dataset that finds them by their path from the merged file; all else is copied.
 """
 
@@ -14,11 +14,11 @@ from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from hyenadna_cli.core.io.embeddings_h5 import (
     POOLED_FORMAT,
     TOKEN_FORMAT,
-    EmbeddingRow,
     PooledWriter,
     TokenWriter,
     format_of,
@@ -79,13 +79,13 @@ def _append_pooled(file: h5py.File, writer: PooledWriter, places: dict[str, str]
     for first in range(0, len(file["X"]), _SLAB_ROWS):
         slab = slice(first, first + _SLAB_ROWS)
         names = file["obs/_index"].asstr()[slab].tolist()
-        columns = [_list(file[f"obs/{name}"], slab) for name in _OBS]
+        given = [
+            name.rpartition("-")[0] if row in repeated else name
+            for row, name in enumerate(names, start=first)
+        ]
+        columns = {name: _values(file[f"obs/{name}"], slab) for name in _OBS}
         vectors = {key: file[place][slab] for key, place in places.items()}
-        for row, (name, *values) in enumerate(zip(names, *columns, strict=True)):
-            given = name.rpartition("-")[0] if first + row in repeated else name
-            of_row = {key: array[row] for key, array in vectors.items()}
-            obs: dict[str, Any] = dict(zip(_OBS, values, strict=True))
-            writer.append(EmbeddingRow(name=given, vectors=of_row, **obs))
+        writer.extend(given, columns, vectors)
         yield 0
 
 
@@ -104,7 +104,9 @@ def _gather_tokens(
                 data, offsets = file["tokens/data"], file["tokens/offsets"][:].tolist()
                 if data.shape[1] != d_model or data.dtype != dtype:
                     raise InputFileError(source, f"has other vectors than {sources[0]}")
-                columns = [_list(file[f"regions/{name}"], slice(None)) for name in _REGIONS]
+                columns = [
+                    _values(file[f"regions/{name}"], slice(None)).tolist() for name in _REGIONS
+                ]
                 for start, end, *values in zip(offsets[:-1], offsets[1:], *columns, strict=True):
                     region: dict[str, Any] = dict(zip(_REGIONS, values, strict=True))
                     if is_virtual:
@@ -144,7 +146,6 @@ def _keys(main: str, others: list[str], made_by: Provenance) -> tuple[str, ...]:
     return (main, *rest, *(key for key in others if key not in rest))
 
 
-def _list(dataset: h5py.Dataset, rows: slice) -> list[Any]:
+def _values(dataset: h5py.Dataset, rows: slice) -> NDArray[Any]:
     is_text = h5py.check_string_dtype(dataset.dtype)
-    values = dataset.asstr()[rows] if is_text else dataset[rows]
-    return list(np.asarray(values).tolist())
+    return np.asarray(dataset.asstr()[rows] if is_text else dataset[rows])

@@ -138,15 +138,51 @@ class PooledWriter:
         for key in self._vectors:
             if key not in row.vectors or row.vectors[key].shape != (self._d_model,):
                 raise ValueError(f"{row.name} needs a vector {key} of {self._d_model} numbers")
-        name = self._names.unique(row.name)
-        if name != row.name:
-            self._repeated.append(self._n_rows)
+        (name,) = self._numbered([row.name])
         self._index.append(name)
         for column, dataset in self._obs.items():
             dataset.append(getattr(row, column))
         for key, dataset in self._vectors.items():
             dataset.append(row.vectors[key])
-        self._n_rows += 1
+
+    def extend(
+        self,
+        names: Sequence[str],
+        obs: Mapping[str, NDArray[Any]],
+        vectors: Mapping[str, NDArray[np.float32]],
+    ) -> None:
+        """Add many records at once: names as given, columns of /obs, vectors [n, d_model].
+
+        Raises ValueError if something is missing or of another size.
+        """
+        shape = (len(names), self._d_model)
+        for key in self._vectors:
+            if key not in vectors or vectors[key].shape != shape:
+                raise ValueError(f"{len(names):,} records need vectors {key} of {shape}")
+        if any(len(obs[column]) != len(names) for column in _OBS):
+            raise ValueError(f"{len(names):,} records need columns of that length")
+        datasets = [self._index, *self._obs.values(), *self._vectors.values()]
+        done = 0
+        while done < len(names):
+            # Up to the next full buffer, so that HDF5 gets all in the order of single rows.
+            part = slice(done, done + min(dataset.n_free for dataset in datasets))
+            self._index.extend(np.array(self._numbered(names[part]), dtype=object))
+            for column, dataset in self._obs.items():
+                dataset.extend(obs[column][part])
+            for key, dataset in self._vectors.items():
+                dataset.extend(vectors[key][part])
+            done = part.stop
+
+    def _numbered(self, names: Sequence[str]) -> list[str]:
+        """Unique names of the next records."""
+        unique = []
+        for given in names:
+            name = self._names.unique(given)
+            if name != given:
+                self._repeated.append(self._n_rows)
+            unique.append(name)
+            self._n_rows += 1
+        return unique
 
     def _lay_out(self, output: GrowingFile) -> None:
         root = output.root
@@ -377,7 +413,8 @@ def opened(path: Path, file_format: str) -> Iterator[h5py.File]:
         with _open(path) as file:
             where: Mapping[str, Any] = file.attrs
             if "uns/hyenadna/format" in file:
-                where = {name: scalar[()] for name, scalar in file["uns/hyenadna"].items()}
+                facts = file["uns/hyenadna"]
+                where = {name: facts[name][()] for name in ("format", "format-version")}
             if "format" not in where:
                 raise InputFileError(path, "is not an embedding file")
             if (found := _scalar(where["format"])) != file_format:

@@ -53,6 +53,11 @@ class GrowingDataset:
         self._buffer: NDArray[Any] = np.empty((n_rows * _CHUNKS_PER_BUFFER, *row_shape), dtype)
         self._n_waiting = 0
 
+    @property
+    def n_free(self) -> int:
+        """Rows that fit the buffer before it is handed over."""
+        return len(self._buffer) - self._n_waiting
+
     def append(self, row: Any) -> None:
         """Add one row (a number, a text, or an array of `width` numbers)."""
         self._buffer[self._n_waiting] = row

@@ -16,22 +16,19 @@ class UniqueNames:
     def __init__(self) -> None:
         self._recent: set[int] = set()
         self._older: NDArray[np.uint64] = np.empty(0, np.uint64)  # sorted
+        self._numbers: dict[str, int] = {}
 
     def unique(self, name: str) -> str:
         """`name`, or `name` with the next free number if it was used before."""
         if self._is_used(name):
-            # Double, then halve: a counter per name could need as much memory as the names.
-            free = 1
-            while self._is_used(f"{name}-{free}"):
-                free *= 2
-            used = free // 2
-            while free - used > 1:
-                middle = (used + free) // 2
-                if self._is_used(f"{name}-{middle}"):
-                    used = middle
-                else:
-                    free = middle
-            name = f"{name}-{free}"
+            number = self._numbers.get(name, 0) + 1
+            if self._is_used(f"{name}-{number}"):
+                number = self._free_number(name)
+            # Not of all names: these counters could need as much memory as the names.
+            if len(self._numbers) >= _MOST_RECENT:
+                self._numbers.clear()
+            self._numbers[name] = number
+            name = f"{name}-{number}"
         self._recent.add(_hash(name))
         if len(self._recent) >= _MOST_RECENT:
             recent = np.fromiter(self._recent, np.uint64, len(self._recent))
@@ -39,12 +36,26 @@ class UniqueNames:
             self._recent.clear()
         return name
 
+    def _free_number(self, name: str) -> int:
+        """Double, then halve."""
+        free = 1
+        while self._is_used(f"{name}-{free}"):
+            free *= 2
+        used = free // 2
+        while free - used > 1:
+            middle = (used + free) // 2
+            if self._is_used(f"{name}-{middle}"):
+                used = middle
+            else:
+                free = middle
+        return free
+
     def _is_used(self, name: str) -> bool:
         # Two names of one hash cost a needless number, once in 37 million files of a million names.
         key = _hash(name)
         if key in self._recent:
             return True
-        place = np.searchsorted(self._older, np.uint64(key))
+        place = self._older.searchsorted(np.uint64(key))
         return bool(place < len(self._older) and self._older[place] == key)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import hyenadna_cli
+from hyenadna_cli.core.io import growing_h5
 from hyenadna_cli.core.io.embeddings_h5 import (
     EmbeddingRow,
     PooledWriter,
@@ -263,6 +264,32 @@ with TokenWriter(Path(sys.argv[1], "t.h5"), dtype="float16", **options) as write
     for name in ("x.h5ad", "t.h5"):
         one, two = ((tmp_path / run / name).read_bytes() for run in ("one", "two"))
         assert one == two
+
+
+def test_many_records_at_once_are_the_bytes_of_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Buffers of 4 vectors and of 32 other values, so that both are full in turn.
+    monkeypatch.setattr(growing_h5, "_CHUNK_ROWS", 4)
+    monkeypatch.setattr(growing_h5, "_CHUNK_BYTES", 40)
+    monkeypatch.setattr(growing_h5, "_CHUNKS_PER_BUFFER", 4)
+    rows = [a_row(i, name=f"peak{i % 7}") for i in range(150)]
+    single = write(tmp_path / "single.h5ad", rows)
+    columns = ("chrom", "start", "end", "strand", "length", "n_frac", "n_windows", "status")
+
+    many = tmp_path / "many.h5ad"
+    with PooledWriter(many, keys=KEYS, d_model=D_MODEL, made_by=MADE_BY, overwrite=False) as writer:
+        for part in (rows[:1], rows[1:50], rows[50:50], rows[50:]):
+            writer.extend(
+                [row.name for row in part],
+                {name: np.array([getattr(row, name) for row in part], object) for name in columns},
+                {
+                    key: np.array([row.vectors[key] for row in part]).reshape(-1, D_MODEL)
+                    for key in KEYS
+                },
+            )
+
+    assert many.read_bytes() == single.read_bytes()
 
 
 def test_an_existing_file_needs_force(tmp_path: Path) -> None:

@@ -37,3 +37,10 @@ def test_names_seen_long_ago_are_still_known(monkeypatch: pytest.MonkeyPatch) ->
     again = uniqued(*names, *names, *names)
 
     assert again == names + [f"{name}-1" for name in names] + [f"{name}-2" for name in names]
+
+
+def test_numbers_stay_free_of_names_that_come_in_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unique_names, "_MOST_RECENT", 4)
+    names = [f"{'ab'[i % 2]}{'-3' if i % 5 == 0 else ''}" for i in range(60)]
+
+    assert len(set(uniqued(*names))) == 60
