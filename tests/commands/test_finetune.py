@@ -82,6 +82,18 @@ def test_every_method_is_judged_on_the_same_rows(classifier):
     assert targets[0] == targets[1] == targets[2]
 
 
+def test_what_a_baseline_chose_on_the_validation_rows_is_stored(classifier):
+    chosen = {
+        method: json.loads((classifier / method / "metrics.json").read_text())["chosen"]
+        for method in ("kmer", "probe", "cnn")
+    }
+
+    assert chosen["kmer"]["k"] in (3, 4, 5, 6)
+    assert chosen["kmer"]["penalty"] in (10.0, 1.0, 0.1)
+    assert chosen["probe"]["C"] > 0
+    assert chosen["cnn"] is None
+
+
 def test_predictions_add_up_to_the_metrics(classifier):
     rows = tsv(classifier / "predictions.tsv")
     metrics = json.loads((classifier / "metrics.json").read_text())
@@ -253,6 +265,9 @@ def test_several_seeds_have_a_mean_and_the_best_is_the_model(hyenadna, tiny_mode
     ]
     best = out / f"seed{int(scores[1] > scores[0])}"
     assert_same_tensors(tensors(out), tensors(best))
+    predictions = [(out / f"seed{seed}" / "predictions.tsv").read_bytes() for seed in (0, 1)]
+    assert predictions[0] != predictions[1]
+    assert (out / "predictions.tsv").read_bytes() == (best / "predictions.tsv").read_bytes()
 
 
 def write(path, rows, header="sequence,label"):

@@ -29,6 +29,10 @@ from hyenadna_cli.core.labelled.rows import LabelledRows
 from hyenadna_cli.core.metrics import Metrics
 
 METRICS = "metrics.json"
+_PREDICTIONS, _CONFUSION, _CALIBRATION = "predictions.tsv", "confusion.tsv", "calibration.tsv"
+_PICTURE = "evaluation.png"
+EVALUATION_FILES = (_PREDICTIONS, _CONFUSION, _CALIBRATION, _PICTURE, METRICS)
+"""In the order they are written; the second to the fourth only where they say something."""
 
 
 def write_evaluation(
@@ -44,22 +48,22 @@ def write_evaluation(
     `scores` are in the shape that `metrics.evaluate` takes. Raises OutputError.
     """
     columns, cells = _predictions(rows, scores, metrics.task, metrics.label_names)
-    _write_table(directory / "predictions.tsv", columns, cells)
+    _write_table(directory / _PREDICTIONS, columns, cells)
     if metrics.confusion_CC is not None:
         names = metrics.label_names
         _write_table(
-            directory / "confusion.tsv",
+            directory / _CONFUSION,
             ("truth", *names),
             ((name, *row) for name, row in zip(names, metrics.confusion_CC.tolist(), strict=True)),
         )
     if metrics.calibration:
         _write_table(
-            directory / "calibration.tsv",
+            directory / _CALIBRATION,
             tuple(field.name for field in dataclasses.fields(metrics.calibration[0])),
             (dataclasses.astuple(bin_) for bin_ in metrics.calibration),
         )
         if importlib.util.find_spec("matplotlib") is not None:
-            _draw(metrics, directory / "evaluation.png")
+            _draw(metrics, directory / _PICTURE)
     content = {**facts, **metrics.as_json()}
     atomic.write_text(directory / METRICS, json.dumps(content, indent=2) + "\n")
 

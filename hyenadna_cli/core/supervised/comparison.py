@@ -8,7 +8,7 @@ cnn        a small convolutional network
 kmer       logistic (or ridge) regression on k-mer counts and GC: what needs no network
 
 output directory/
-(the first method's run, or that of its best seed)
+(the first method's run, or model and evaluation of its best seed)
 seed0/ seed1/ ...          the first method's runs, where there are several seeds
 METHOD/ or METHOD-seed0/   those of the others
 comparison.tsv             one row a method, seed and metric, and their means over the seeds
@@ -35,7 +35,7 @@ from hyenadna_cli.core import atomic, heads
 from hyenadna_cli.core.classification import as_scores, predict_rows
 from hyenadna_cli.core.config import HeadConfig, ModelConfig
 from hyenadna_cli.core.distributed import World
-from hyenadna_cli.core.evaluation.files import METRICS, write_evaluation
+from hyenadna_cli.core.evaluation.files import EVALUATION_FILES, METRICS, write_evaluation
 from hyenadna_cli.core.heads import SequenceClassifier
 from hyenadna_cli.core.io.labelled_tables import Split
 from hyenadna_cli.core.labelled.leakage import leakage
@@ -60,7 +60,7 @@ METHODS: tuple[Method, ...] = get_args(Method)
 _SEEDLESS: tuple[Method, ...] = ("probe", "kmer")
 """Their result does not depend on a seed."""
 
-_RUN_FILES = ("config.json", "model.safetensors", "training.json", "known_answer.json", METRICS)
+_RUN_FILES = ("config.json", "model.safetensors", "training.json", "known_answer.json")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -267,6 +267,7 @@ def _run_probe(experiment: Experiment, directory: Path) -> None:
     _finish(
         experiment, "probe", classifier, directory,
         config=config, progress=None, world=World(), seconds=time.monotonic() - started,
+        chosen={"C": probe.strength},
     )  # fmt: skip
 
 
@@ -278,6 +279,7 @@ def _run_kmer(experiment: Experiment, directory: Path) -> None:
     _write(
         experiment, "kmer", directory, scores, seed=experiment.config.seed,
         seconds=time.monotonic() - started, n_parameters=None, progress=None,
+        chosen=baseline.chosen(),
     )  # fmt: skip
 
 
@@ -305,6 +307,7 @@ def _finish(
     progress: Progress | None,
     world: World,
     seconds: float,
+    chosen: Mapping[str, Any] | None = None,
 ) -> None:
     """Judge a trained network and write its directory; all processes take part."""
     scores = predict_rows(
@@ -319,7 +322,7 @@ def _finish(
     n_parameters = sum(parameter.numel() for parameter in classifier.parameters())
     _write(
         experiment, method, directory, scores, seed=config.seed, seconds=seconds,
-        n_parameters=n_parameters, progress=progress,
+        n_parameters=n_parameters, progress=progress, chosen=chosen,
     )  # fmt: skip
 
 
@@ -333,7 +336,9 @@ def _write(
     seconds: float,
     n_parameters: int | None,
     progress: Progress | None,
+    chosen: Mapping[str, Any] | None = None,
 ) -> None:
+    """`chosen` is what a method without steps chose on the validation rows."""
     data, split = experiment.data, experiment.judged
     rows = data.splits[split]
     metrics = evaluate(data.task, rows.flat_targets, scores, data.label_names, groups=rows.groups)
@@ -345,6 +350,7 @@ def _write(
         "steps": None if progress is None else progress.step,
         "best_step": None if progress is None else progress.best_step,
         "validation": None if progress is None else progress.best_score,
+        "chosen": None if chosen is None else dict(chosen),
     }
     record = {
         "task": data.task,
@@ -373,7 +379,7 @@ def _put_best_seed_in_place(experiment: Experiment) -> None:
         return -np.inf if score is None else float(score)
 
     best = max(mine, key=validation)
-    for name in _RUN_FILES:
+    for name in (*_RUN_FILES, *EVALUATION_FILES):
         if (best / name).exists():
             with atomic.replace_on_success(experiment.output / name, overwrite=True) as scratch:
                 shutil.copyfile(best / name, scratch)

@@ -49,6 +49,10 @@ class KmerBaseline:
     penalty: float
     model: _Linear
 
+    def chosen(self) -> dict[str, int | float | bool]:
+        """What the validation rows decided; for the task `token`, what is always used."""
+        return {"k": self.k, "penalty": self.penalty, "both_strands": self.is_canonical}
+
     def describe(self) -> str:
         """`4-mers of either strand, penalty 0.1`."""
         if self.task == "token":
