@@ -286,9 +286,14 @@ def sequences(n, seed=0):
         ([f"{s},yes" for s in sequences(20)], "needs two or more"),
         ([f"{s},{'yes' if i % 2 else ''}" for i, s in enumerate(sequences(20))], "missing"),
         ([f"{s},{i / 7 if i != 3 else 'nan'}" for i, s in enumerate(sequences(20))], "missing"),
-        ([], "no rows"),
+        (
+            [f"{s},{i / 7 if i != 3 else 'inf'}" for i, s in enumerate(sequences(20))],
+            "'inf' is not",
+        ),
+        ([f"{s},{'ab'[i]}" for i, s in enumerate(sequences(2))], "left to train on have one class"),
+        ([], "the train split is empty"),
     ],
-    ids=["one-class", "label-missing", "nan-target", "empty"],
+    ids=["one-class", "label-missing", "nan-target", "infinite", "too-few", "empty"],
 )
 def test_labels_that_teach_nothing_are_refused(hyenadna, tiny_model, tmp_path, rows, problem):
     data = write(tmp_path / "data.csv", rows)

@@ -177,3 +177,11 @@ def test_groups_of_chromatin_targets_are_told_by_their_names(names: list[str], s
 def test_what_does_not_fit_is_an_error(task, targets, scores):
     with pytest.raises(ValueError):  # noqa: PT011
         evaluate(task, targets, scores, ["a", "b"])
+
+
+def test_rows_of_one_class_have_no_correlation_and_no_ranking():
+    values = evaluate("binary", np.zeros(20, dtype=np.int64), np.full(20, 0.1), "ab").values
+
+    assert values["accuracy"].value == 1
+    assert values["mcc"].value == 0
+    assert np.isnan(values["auroc"].value)

@@ -92,15 +92,16 @@ def _of_confusion(
     counts_UK = resampler.count(truth_N * n_classes + predicted_N, n_classes**2)
     drawn_RCC = resampler.replicates(counts_UK).reshape(-1, n_classes, n_classes)
     drawn_f1_RC = bootstrap.f1_of_classes(drawn_RCC)
+    # All rows of one class and so predicted: scikit-learn says 0 too, with a warning.
+    is_one = confusion_CC.diagonal().max() == len(truth_N)
+    mcc = 0.0 if is_one else sk.matthews_corrcoef(truth_N, predicted_N)
     balanced = bootstrap.balanced_accuracy(confusion_CC[None].astype(np.float64))[0]
     values = {
         "accuracy": bootstrap.estimate(
             sk.accuracy_score(truth_N, predicted_N), bootstrap.accuracy(drawn_RCC)
         ),
         "balanced_accuracy": bootstrap.estimate(balanced, bootstrap.balanced_accuracy(drawn_RCC)),
-        "mcc": bootstrap.estimate(
-            sk.matthews_corrcoef(truth_N, predicted_N), bootstrap.mcc(drawn_RCC)
-        ),
+        "mcc": bootstrap.estimate(mcc, bootstrap.mcc(drawn_RCC)),
     }
     if n_classes == 2:
         values["f1"] = bootstrap.estimate(f1_C[1], drawn_f1_RC[:, 1])

@@ -5,7 +5,7 @@
 | one, of class names or of at most 50 different whole numbers | binary or multiclass |
 | one, with a `;` in it | multilabel; `-` alone is a sequence with none of the labels |
 | one, as many letters as bases in every row, or `exon:30,intron:120` | token; `.` is unlabelled |
-| one, of other numbers | regression |
+| one, of other numbers, some of them fractions | regression; a text among them is an error |
 | several, all 0 and 1 (or true and false) | multilabel |
 | several, of other numbers | regression |
 
@@ -122,10 +122,10 @@ def _task_of(texts: Sequence[str], lengths: Sequence[int]) -> Task:
         return "multilabel"
     numbers = [_number(text) for text in distinct]
     known = [number for number in numbers if number is not None]
-    if len(known) < len(numbers):
-        return "multiclass"
     if any(number != int(number) for number in known):
         return "regression"
+    if len(known) < len(numbers):
+        return "multiclass"
     return "multiclass" if len(known) <= _N_WHOLE_NUMBERS_AS_CLASSES else "regression"
 
 

@@ -134,7 +134,8 @@ def read_labelled(
                 split = _split_of(row, given, reading)
                 collected.setdefault(split, _Collected()).add(row, len(columns))
             if sum(len(part.names) for part in collected.values()) == n_before:
-                raise InputFileError(file.path, f"holds no rows: the {given} split is empty")
+                split = given or "train"
+                raise InputFileError(file.path, f"holds no rows: the {split} split is empty")
     paths = sorted({file.path for split_files in files.values() for file in split_files})
     return _assembled(collected, columns or (), paths, reading)
 

@@ -79,7 +79,10 @@ def open_data(request: DataRequest) -> Iterator[LabelledData]:
         )
         if letters.n_ambiguous:
             log.info("%s IUPAC ambiguity codes were read as N", f"{letters.n_ambiguous:,}")
-        yield _thinned(_with_validation(data, request), n_train=request.n_train, seed=request.seed)
+        data = _with_validation(data, request)
+        data = _thinned(data, n_train=request.n_train, seed=request.seed)
+        _check_classes(data, request.data[0])
+        yield data
 
 
 def _with_validation(data: LabelledData, request: DataRequest) -> LabelledData:
@@ -99,6 +102,21 @@ def _thinned(data: LabelledData, *, n_train: int | None, seed: int) -> LabelledD
         return data
     kept = np.sort(np.random.default_rng(seed).permutation(len(rows))[:n_train])
     return dataclasses.replace(data, splits={**data.splits, "train": rows.subset(kept)})
+
+
+def _check_classes(data: LabelledData, path: str) -> None:
+    """Refuse training rows that lost all but one class to the validation rows or the draw."""
+    if data.task not in ("binary", "multiclass"):
+        return
+    rows = data.splits["train"]
+    found = np.unique(rows.flat_targets)
+    if len(found) < 2:
+        names = ", ".join(repr(data.label_names[int(index)]) for index in found)
+        raise InputFileError(
+            path,
+            f"the {len(rows):,} rows left to train on have one class ({names}); needs two or more: "
+            "give more rows, or rows of their own with --valid",
+        )
 
 
 def check_lengths(data: LabelledData, *, l_max: int, max_length: int | None) -> LabelledData:
