@@ -8,6 +8,7 @@ to each later output of each long convolution. That is a constant for a given pr
     continue_from  Prefix + what follows -> hidden states, each the same as in a plain pass
 
 Nothing is approximated, and both differentiate: a prefix may be learned through its continuations.
+Without gradients a continuation is a pass of `core.inference`: its tiles, kernels and kept spectra.
 """
 
 # B prefixes (1: the same for all sequences), L positions of the prefix, S of what follows it,
@@ -22,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hyenadna_cli.core.inference import Inference
 from hyenadna_cli.core.model import Block, HyenaDNA, HyenaOperator, linear
 from hyenadna_cli.ops.long_conv import long_conv_gate
 from hyenadna_cli.ops.online_conv import carry_over
@@ -32,6 +34,8 @@ from hyenadna_cli.ops.short_conv import short_conv_gate
 class PrefixLayer:
     """What one block keeps of a prefix."""
 
+    lookback_BKD: Tensor
+    """Its last rows of the residual stream, as many as the short convolution looks back at."""
     projections_PBK: Tensor
     """The last K - 1 projections, zero where the prefix is shorter; (P, B, K - 1)."""
     carried: list[Tensor]
@@ -74,7 +78,8 @@ def run_prefix(model: HyenaDNA, embedded_BLD: Tensor, *, n_later: int) -> Prefix
         for filter_DL, gate_DBL in zip(mixer.filter_fn(n_positions + n_later), gates, strict=True):
             carried.append(carry_over(v_DBL, filter_DL, n_later))
             v_DBL = _long_conv(model, mixer, v_DBL, filter_DL, gate_DBL)
-        layers.append(PrefixLayer(tail_PBK, carried))
+        lookback_BKD = x_BLD[:, max(0, n_positions - n_lookback) :].clone()
+        layers.append(PrefixLayer(lookback_BKD, tail_PBK, carried))
         x_BLD = finish_block(model, block, x_BLD, v_DBL)
     last_BD = model.backbone.ln_f(x_BLD[:, -1])
     return Prefix(n_positions, n_later, last_BD, layers)
@@ -88,6 +93,8 @@ def continue_from(model: HyenaDNA, prefix: Prefix, embedded_BSD: Tensor) -> Tens
     n_batch, n_positions, _ = embedded_BSD.shape
     if n_positions > prefix.n_later:
         raise ValueError(f"{n_positions:,} positions follow; prepared for {prefix.n_later:,}")
+    if model.backbone.can_infer:
+        return _Continuation(model, prefix, embedded_BSD).run()
     x_BSD = embedded_BSD
     for block, layer in zip(blocks_of(model), prefix.layers, strict=True):
         mixer = block.mixer
@@ -104,6 +111,45 @@ def continue_from(model: HyenaDNA, prefix: Prefix, embedded_BSD: Tensor) -> Tens
         x_BSD = finish_block(model, block, x_BSD, v_DBS)
     hidden_BSD: Tensor = model.backbone.ln_f(x_BSD)
     return hidden_BSD
+
+
+class _Continuation(Inference):
+    """The pass over what follows, behind the few rows that the short convolution looks back at."""
+
+    def __init__(self, model: HyenaDNA, prefix: Prefix, embedded_BSD: Tensor) -> None:
+        lookback_BKD = prefix.layers[0].lookback_BKD.expand(len(embedded_BSD), -1, -1)
+        x_BLD = torch.cat([lookback_BKD, embedded_BSD], dim=1)
+        super().__init__(model.execution, model.backbone.derived, x_BLD)
+        self._model, self._layers = model, prefix.layers
+        self._later = slice(lookback_BKD.shape[1], None)
+
+    def run(self) -> Tensor:
+        """Hidden states (B, S, D) after the final norm."""
+        for number, block in enumerate(blocks_of(self._model), start=1):
+            self.apply(block, number=number, n_blocks=len(self._layers))
+        return self.normed(self._model.backbone.ln_f)[:, self._later]
+
+    def apply(self, block: Block, *, number: int, n_blocks: int) -> None:
+        """Carry the residual stream through block `number` of `n_blocks`."""
+        layer, mixer, later = self._layers[number - 1], block.mixer, self._later
+        d_model, n_before = self._x_BLD.shape[-1], layer.lookback_BKD.shape[1]
+        self._x_BLD[:, :n_before] = layer.lookback_BKD
+        gates_BLG = self._empty_stream((mixer.order - 1) * d_model)
+        self._mix(block, slice(0, d_model), gates_BLG, number=number)
+        # What the prefix adds is kept; its last rows must not add to that.
+        self._gated_BLD[:, :n_before] = 0
+        stages = zip(
+            self._filters(mixer.filter_fn, number=number, n_blocks=n_blocks),
+            gates_BLG.split(d_model, dim=-1), layer.carried, strict=True,
+        )  # fmt: skip
+        for filters, gate_BLD, carried_DBM in stages:
+            long_conv_gate(
+                self._gated_BLD.permute(2, 0, 1), filters, mixer.filter_fn.bias,
+                gate_BLD.permute(2, 0, 1), kernels=self._kernels, in_place=True,
+            )  # fmt: skip
+            gated_BSD, gate_BSD = self._gated_BLD[:, later], gate_BLD[:, later]
+            gated_BSD.addcmul_(carried_DBM[..., : gate_BSD.shape[1]].permute(1, 2, 0), gate_BSD)
+        self._finish(block, number=number)
 
 
 def blocks_of(model: HyenaDNA) -> Iterator[Block]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch.testing import assert_close
 
+from hyenadna_cli.core import inference
 from hyenadna_cli.core.config import ModelConfig
-from hyenadna_cli.core.model import HyenaDNA
+from hyenadna_cli.core.model import Execution, HyenaDNA
 from hyenadna_cli.core.prompts.prefix import continue_from, run_prefix
 
 LIMIT = 80
@@ -66,3 +69,35 @@ def test_what_the_model_cannot_read_is_refused_before_any_work(model):
     prefix = run_prefix(model, embedded(1, 70), n_later=10)
     with pytest.raises(ValueError, match="prepared for 10"):
         continue_from(model, prefix, embedded(1, 11))
+
+
+@pytest.mark.parametrize("kernels", ["torch", "numba"])
+@pytest.mark.parametrize("n_prefix", [1, 40], ids=lambda n: f"prefix{n}")
+@torch.inference_mode()
+def test_every_kernel_continues_within_rounding_of_the_plain_pass(
+    model, monkeypatch, kernels, n_prefix
+):
+    # Tiles of a part of a sequence.
+    monkeypatch.setitem(inference._TILE_ROWS, kernels, 12)
+    prefix_BLD, later_BSD = embedded(1, n_prefix), embedded(3, 37, seed=2)
+    whole_BLD = torch.cat([prefix_BLD.expand(3, -1, -1), later_BSD], dim=1)
+    exact_BLD = model.hidden_states_of(whole_BLD)[0]
+    single = copy.deepcopy(model).float()
+    single.execution = Execution(kernels=kernels)
+
+    prefix = run_prefix(single, prefix_BLD.float(), n_later=40)
+    hidden_BSD = continue_from(single, prefix, later_BSD.float())
+
+    assert_close(hidden_BSD.double(), exact_BLD[:, n_prefix:], rtol=1e-5, atol=1e-5)
+
+
+def test_with_gradients_or_without_the_continuation_is_the_same(model):
+    later_BSD = embedded(2, 9, seed=2)
+    with torch.no_grad():
+        prefix = run_prefix(model, embedded(1, 7), n_later=9)
+        inferred_BSD = continue_from(model, prefix, later_BSD)
+
+    trained_BSD = continue_from(model, prefix, later_BSD)
+
+    assert_close(inferred_BSD, trained_BSD, rtol=1e-10, atol=1e-10)
+    assert_close(later_BSD, embedded(2, 9, seed=2), rtol=0, atol=0)
