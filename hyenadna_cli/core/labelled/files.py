@@ -1,21 +1,13 @@
-"""Labelled sequences in the files people have: which file holds which split and which class.
+"""Labelled sequences in the files people have: rows of each split, with targets.
 
-    table.csv                                      splits by column or contig, or all train
-    train.csv valid.csv test.csv                   a file each, given or found in a directory
-    H3_train.fna H3_test.fna                       so are names with one of these words in them
-    root/{train,test}/CLASS/*.txt                  GenomicBenchmarks, sequences
-    root/{train,test}/CLASS.csv.gz                 GenomicBenchmarks, coordinates
-    CLASS=sequences.fa  CLASS=regions.bed          a file for each class
-    train.mat  targets.h5  targets.npz             a matrix of targets
-    NAME.train.csv.gz NAME.test.csv.gz             a common beginning: give NAME
+    finding.py says which file holds what -> rows as they come in -> task and targets
 
-Without a validation split, one can be cut from the training rows (`core.validation`).
+Without a validation split, one can be cut from the training rows (`labelled.validation`).
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,38 +18,22 @@ from hyenadna_cli.core.io.bed import read_regions
 from hyenadna_cli.core.io.fasta import Genome
 from hyenadna_cli.core.io.labelled_fasta import is_fasta, read_bare_sequences, read_labelled_fasta
 from hyenadna_cli.core.io.labelled_tables import (
-    SPLIT_NAMES,
     LabelRow,
     LabelTable,
     Split,
     read_label_table,
 )
-from hyenadna_cli.core.io.streams import reads_once
 from hyenadna_cli.core.io.target_matrices import SUFFIXES as MATRIX_SUFFIXES
 from hyenadna_cli.core.io.target_matrices import read_target_matrix
 from hyenadna_cli.core.labelled.columns import Labelling, LabelTexts, infer, targets_of
+from hyenadna_cli.core.labelled.finding import BED, TABLES, LabelFile, files_of_splits, suffix_of
 from hyenadna_cli.core.labelled.rows import SPLITS, LabelledData, LabelledRows, LabelSource, Task
 from hyenadna_cli.core.sequence import LetterCounts
 from hyenadna_cli.errors import InputFileError, UsageError
 
-_COMPRESSED = (".gz", ".bgz")
-_TABLES = (".csv", ".tsv", ".parquet")
-_BED = (".bed",)
-_KNOWN_SUFFIXES = (
-    *_COMPRESSED, *_TABLES, *_BED, *MATRIX_SUFFIXES, ".txt", ".fa", ".fasta", ".fna",
-)  # fmt: skip
 _BED_LABEL = "name"
 _FIRST_KEPT_BED_COLUMN = 7
 _MOST_FILES_LISTED = 50
-_BESIDE_DATA = (".fai", ".gzi", ".csi", ".tbi", ".md", ".yaml", ".yml", ".json")
-
-
-@dataclass(frozen=True, slots=True)
-class LabelFile:
-    """A file, and the class of everything in it where the file itself has no labels."""
-
-    path: Path
-    label: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,7 +92,7 @@ def read_labelled(
     Raises InputFileError naming file and row for whatever does not fit, UsageError for files whose
     splits contradict each other.
     """
-    files = _files_of_splits(data, valid, test)
+    files = files_of_splits(data, valid, test)
     collected: dict[Split, _Collected] = {}
     columns: tuple[str, ...] | None = None
     for given, split_files in files.items():
@@ -204,14 +180,14 @@ def _open(file: LabelFile, reading: Reading, letters: LetterCounts) -> LabelTabl
     contigs = reading.contigs
     if contigs is None and reading.genome is not None:
         contigs = ContigNames(reading.genome.lengths)
-    kind = _suffix(file.path)
-    if kind in _BED:
+    kind = suffix_of(file.path)
+    if kind in BED:
         if contigs is None:
             raise UsageError(f"{file.path}: regions need the genome they lie on (--fasta)")
         return LabelTable(("label",), _bed_rows(file, contigs, reading.label_columns))
     if kind in MATRIX_SUFFIXES:
         return read_target_matrix(file.path, contigs=contigs, letters=letters)
-    if kind not in _TABLES and is_fasta(file.path):
+    if kind not in TABLES and is_fasta(file.path):
         rows = read_labelled_fasta(file.path, letters=letters, label=file.label)
         return LabelTable(("label",), rows)
     if kind == ".txt" and file.label is not None:
@@ -267,111 +243,6 @@ def _relabelled(rows: Iterator[LabelRow], label: str) -> Iterator[LabelRow]:
             labels=(label,),
             split=row.split,
         )
-
-
-def _files_of_splits(
-    data: Sequence[str], valid: Sequence[str], test: Sequence[str]
-) -> dict[Split | None, list[LabelFile]]:
-    """Which files form which split; None where the rows themselves say."""
-    found: dict[Split | None, list[LabelFile]] = {}
-    for text in data:
-        for split, files in _found_in(text).items():
-            found.setdefault(split, []).extend(files)
-    further: tuple[tuple[Split, Sequence[str]], ...] = (("valid", valid), ("test", test))
-    for split, texts in further:
-        if texts and split in found:
-            raise UsageError(f"the data bring a {split} split; do not give another one")
-        for text in texts:
-            files_by_split = _found_in(text)
-            if set(files_by_split) != {None}:
-                raise UsageError(f"{text}: splits inside a {split} split")
-            found.setdefault(split, []).extend(files_by_split[None])
-    if (valid or test) and None in found:
-        found.setdefault("train", []).extend(found.pop(None))
-    return found
-
-
-def _found_in(text: str) -> dict[Split | None, list[LabelFile]]:
-    label, _, after = text.partition("=")
-    if after and not Path(text).exists():
-        return {None: [LabelFile(path, label) for path in _inside(Path(after))]}
-    path = Path(text)
-    if not path.is_dir():
-        return _of_file_or_prefix(path)
-    found: dict[Split | None, list[LabelFile]] = {}
-    for entry in _entries(path):
-        split = _named_split(_stem(entry))
-        if split is not None:
-            found.setdefault(split, []).extend(
-                _of_classes(entry) if entry.is_dir() else [LabelFile(entry)]
-            )
-    return found or {None: _of_classes(path)}
-
-
-def _named_split(stem: str) -> Split | None:
-    """`train`, `H3_test` and `val_hg38_coords_targets` name a split; `train_or_test` none."""
-    words = re.split(r"[._-]", stem.lower())
-    found = {SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES}
-    return found.pop() if len(found) == 1 else None
-
-
-def _of_file_or_prefix(path: Path) -> dict[Split | None, list[LabelFile]]:
-    if path.exists() or not path.parent.is_dir():
-        return {None: [LabelFile(_existing(path))]}
-    found: dict[Split | None, list[LabelFile]] = {}
-    for entry in _entries(path.parent):
-        rest = _stem(entry).removeprefix(f"{path.name}.")
-        if entry.name.startswith(f"{path.name}.") and rest in SPLIT_NAMES:
-            found.setdefault(SPLIT_NAMES[rest], []).append(LabelFile(entry))
-    return found or {None: [LabelFile(_existing(path))]}
-
-
-def _existing(path: Path) -> Path:
-    if reads_once(path):
-        raise UsageError(f"{path}: labelled data are read more than once; give a file")
-    if not path.exists():
-        raise InputFileError(path, "no such file or directory")
-    return path
-
-
-def _of_classes(directory: Path) -> list[LabelFile]:
-    """Every folder, and every file, is a class of that name."""
-    files = [
-        LabelFile(path, _stem(entry)) for entry in _entries(directory) for path in _inside(entry)
-    ]
-    if not files:
-        raise InputFileError(directory, "holds neither splits nor classes: it is empty")
-    return files
-
-
-def _inside(path: Path) -> list[Path]:
-    if path.is_dir():
-        return [entry for entry in _entries(path) if entry.is_file()]
-    return [_existing(path)]
-
-
-def _entries(directory: Path) -> list[Path]:
-    """What may hold data, in sorted order: that of the file system differs between machines."""
-    return sorted(
-        path
-        for path in directory.iterdir()
-        if not path.name.startswith(".") and path.suffix.lower() not in _BESIDE_DATA
-    )
-
-
-def _suffix(path: Path) -> str:
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    return next((suffix for suffix in reversed(suffixes) if suffix not in _COMPRESSED), "")
-
-
-def _stem(path: Path) -> str:
-    """The name without what says format and compression."""
-    name = path.name
-    for suffix in reversed(path.suffixes):
-        if suffix.lower() not in _KNOWN_SUFFIXES:
-            break
-        name = name.removesuffix(suffix)
-    return name
 
 
 def _listed(names: Sequence[str]) -> str:
