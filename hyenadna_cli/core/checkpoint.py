@@ -34,6 +34,7 @@ from hyenadna_cli.core.checkpoint_config import (
     read_head_description,
     read_settings,
 )
+from hyenadna_cli.core.checkpoint_fit import HEAD, POSITIONS, check_fit
 from hyenadna_cli.core.config import ModelConfig
 from hyenadna_cli.core.model import DecayWindow, HyenaDNA, PositionalFeatures
 from hyenadna_cli.core.unpickle import TorchCheckpoint, explain_unreadable
@@ -41,18 +42,14 @@ from hyenadna_cli.errors import CheckpointError
 
 log = logging.getLogger(__name__)
 
-HEAD = "lm_head.weight"
-
 _PREFIXES = ("model.", "hyena.", "module.")
 _NOT_THE_MODEL = re.compile(r"torchmetrics|optimizer|^(decoder|encoder|head|score)\.")
 # Gradient checkpointing wraps the mixer and the MLP in the original training code.
 _WRAPPED = re.compile(r"\.(mixer|mlp)\.layer\.")
 # One sine module stands at every odd index of the original filter MLP, and so in its state dict.
 _SINE = re.compile(r"(.*\.implicit_filter)\.\d*[13579]\.freq")
-_POSITIONS = re.compile(r"(.*\.)(pos_emb\.z|pos_emb\.t|modulation\.deltas)")
 _ROUNDING = 1e-6
 """Stored positions may differ by this from the formula: the last bits of other machines' sines."""
-_TABLE_ROWS = 12
 
 Layout = Literal["hyenadna", "lightning", "hf"]
 
@@ -158,7 +155,7 @@ def load(
     # Initial weights are drawn and overwritten; that must not move the caller's random numbers.
     with torch.random.fork_rng(devices=[]):
         model = HyenaDNA(config).to(dtype).eval()
-    _check_fit(stored, model)
+    check_fit(stored.path, stored.shapes, model)
     is_ours = stored.layout == "hyenadna"
     left_out = [name for name in stored.left_out if not (is_ours and name.startswith("head."))]
     if left_out:
@@ -170,7 +167,7 @@ def load(
     if HEAD in tensors and not torch.equal(tensors[HEAD], tensors[EMBEDDING]):
         log.info("%s: its LM head is not the embedding table; kept apart", stored.path)
         model.untie_lm_head()
-    positions = {key: tensors.pop(key) for key in list(tensors) if _POSITIONS.fullmatch(key)}
+    positions = {key: tensors.pop(key) for key in list(tensors) if POSITIONS.fullmatch(key)}
     model.load_state_dict({HEAD: tensors[EMBEDDING]} | tensors)
     _use_stored_positions(model, positions, stored.path)
     return model, source
@@ -186,7 +183,7 @@ def inspect(
     """
     stored = _open(path)
     n_parameters = sum(
-        math.prod(shape) for key, shape in stored.shapes.items() if not _POSITIONS.fullmatch(key)
+        math.prod(shape) for key, shape in stored.shapes.items() if not POSITIONS.fullmatch(key)
     )
     return stored.config, _source(stored, name, revision), n_parameters
 
@@ -302,58 +299,6 @@ def _our_names(path: Path, shapes: Shapes) -> tuple[dict[str, tuple[str, ...]], 
     return names, tuple(left_out)
 
 
-def _check_fit(stored: _Stored, model: HyenaDNA) -> None:
-    """Compare names and shapes; CheckpointError with one clear line and a table if they differ."""
-    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    optional = {name: tuple(tensor.shape) for name, tensor in model.named_buffers()}
-    optional[HEAD] = expected.pop(HEAD)
-    found = stored.shapes
-    rows = [("missing", name, "") for name in sorted(expected.keys() - found.keys())]
-    rows += [
-        ("unexpected", name, str(list(found[name])))
-        for name in sorted(found.keys() - expected.keys() - optional.keys())
-    ]
-    rows += [
-        ("wrong shape", name, f"{list(found[name])}, should be {list(shape)}")
-        for name, shape in sorted((expected | optional).items())
-        if found.get(name, shape) != shape
-    ]
-    if rows:
-        raise CheckpointError(_describe_misfit(stored.path, rows, n_expected=len(expected)))
-
-
-def _describe_misfit(path: Path, rows: list[tuple[str, str, str]], *, n_expected: int) -> str:
-    kinds = [kind for kind, _, _ in rows]
-    counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
-    lines = [
-        f"{path}: its tensors do not make a HyenaDNA model of {n_expected} tensors ({counts}); "
-        f"likely cause: {_likely_cause(rows)}"
-    ]
-    lines += [
-        f"  {kind:<12} {name}  {detail}".rstrip() for kind, name, detail in rows[:_TABLE_ROWS]
-    ]
-    if len(rows) > _TABLE_ROWS:
-        lines.append(f"  ... and {len(rows) - _TABLE_ROWS} more")
-    return "\n".join(lines)
-
-
-def _likely_cause(rows: list[tuple[str, str, str]]) -> str:
-    by_kind = {kind: [name for k, name, _ in rows if k == kind] for kind, _, _ in rows}
-    missing, unexpected = by_kind.get("missing", []), by_kind.get("unexpected", [])
-    wrong = by_kind.get("wrong shape", [])
-    if any("Wqkv" in name or "position_embeddings" in name for name in unexpected):
-        return "an attention baseline, not a Hyena model"
-    if any(_POSITIONS.fullmatch(name) for name in wrong):
-        return "layers made for different l_max, or a config.json of another model"
-    if HEAD in wrong:
-        return "a head for another vocabulary than the embedding's"
-    if any(given.endswith(f".{name}") for name in missing for given in unexpected):
-        return "an unknown prefix in front of the names"
-    if missing and not unexpected and not wrong:
-        return "the file holds only a part of the model"
-    return "another architecture, or a version of it that is not known here"
-
-
 def _read(stored: _Stored) -> dict[str, Tensor]:
     every = [name for names in stored.names.values() for name in names]
     in_file = stored.weights.read(every)
@@ -397,7 +342,7 @@ def _unusual_positions(model: HyenaDNA) -> Iterator[tuple[str, Tensor]]:
         "modulation.deltas": DecayWindow(config.d_model, config.filter_shift).deltas,
     }
     for name, value in model.named_buffers():
-        match = _POSITIONS.fullmatch(name)
+        match = POSITIONS.fullmatch(name)
         if match is not None:
             formula = of_formula[match[2]].to(value)
             if float((value - formula).abs().max()) > _ROUNDING:
