@@ -22,9 +22,10 @@ from hyenadna_cli.errors import UsageError
 if TYPE_CHECKING:
     from hyenadna_cli.core.labelled.presets import Preset
     from hyenadna_cli.core.labelled.rows import LabelledData
-    from hyenadna_cli.core.supervised.comparison import Doing, Experiment
+    from hyenadna_cli.core.supervised.comparison import Doing
     from hyenadna_cli.core.supervised.comparison_table import ComparisonRow
     from hyenadna_cli.core.supervised.data import DataRequest
+    from hyenadna_cli.core.supervised.experiment import Experiment
     from hyenadna_cli.core.supervised.finetuning import FinetuneConfig
 
 log = logging.getLogger(__name__)
@@ -286,8 +287,8 @@ def _experiment(
     run_directory: tr.RunDirectory,
 ) -> Experiment:
     from hyenadna_cli.core import provenance
-    from hyenadna_cli.core.supervised import comparison
     from hyenadna_cli.core.supervised.data import check_lengths
+    from hyenadna_cli.core.supervised.experiment import experiment
 
     checked = check_lengths(rows, l_max=chosen.config.l_max, max_length=settings.max_length)
     inputs = [source.path for source in rows.sources]
@@ -299,7 +300,7 @@ def _experiment(
         device=chosen.run.device_name,
         reproducible=run_directory.no_version,
     )
-    return comparison.experiment(
+    return experiment(
         checked, settings, methods, n_seeds=n_seeds, shape=chosen.config,
         pretrained=chosen.load, runtime=chosen.run, output=run_directory.output,
         made_by=made_by,

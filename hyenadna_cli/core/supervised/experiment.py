@@ -1,0 +1,98 @@
+"""One command's experiment: the data, the methods and the seeds, and where each run goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
+
+from hyenadna_cli.core.config import ModelConfig
+from hyenadna_cli.core.io.labelled_tables import Split
+from hyenadna_cli.core.labelled.rows import LabelledData
+from hyenadna_cli.core.model import HyenaDNA
+from hyenadna_cli.core.provenance import Provenance
+from hyenadna_cli.core.runtime import Runtime
+from hyenadna_cli.core.supervised.finetuning import FinetuneConfig
+from hyenadna_cli.errors import UsageError
+
+Method = Literal["finetune", "probe", "scratch", "attention", "cnn", "kmer"]
+METHODS: tuple[Method, ...] = get_args(Method)
+_SEEDLESS: tuple[Method, ...] = ("probe", "kmer")
+"""Their result does not depend on a seed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Experiment:
+    """Everything that the runs of one command share."""
+
+    data: LabelledData
+    config: FinetuneConfig
+    """Of the first seed; the others differ by the seed alone."""
+    methods: tuple[Method, ...]
+    """The first one's model is that of the output directory."""
+    n_seeds: int
+    shape: ModelConfig
+    """Of the pretrained backbone, and of the networks compared with it."""
+    pretrained: Callable[[], HyenaDNA]
+    runtime: Runtime
+    output: Path
+    made_by: Provenance
+    facts: Mapping[str, Any]
+    """Further entries of training.json, such as digests of the data."""
+
+    @property
+    def judged(self) -> Split:
+        """The split that results are about; without a test split, the validation rows."""
+        return "test" if "test" in self.data.splits else "valid"
+
+    def runs(self) -> list[tuple[Method, int, Path]]:
+        """(method, seed, directory) of every run, in order."""
+        found = []
+        for method in self.methods:
+            seeds = range(self.config.seed, self.config.seed + self.n_seeds)
+            many = self.n_seeds > 1 and method not in _SEEDLESS
+            for seed in seeds if many else seeds[:1]:
+                if method == self.methods[0]:
+                    place = self.output / f"seed{seed}" if many else self.output
+                else:
+                    place = self.output / (f"{method}-seed{seed}" if many else method)
+                found.append((method, seed, place))
+        return found
+
+
+def experiment(
+    data: LabelledData,
+    config: FinetuneConfig,
+    methods: Sequence[str],
+    *,
+    n_seeds: int,
+    shape: ModelConfig,
+    pretrained: Callable[[], HyenaDNA],
+    runtime: Runtime,
+    output: Path,
+    made_by: Provenance,
+) -> Experiment:
+    """An experiment that can be carried out. Raises UsageError for one that cannot."""
+    if unknown := [method for method in methods if method not in METHODS]:
+        raise UsageError(f"{unknown[0]!r} is no method: {', '.join(METHODS)}")
+    if not {"valid", "test"} & data.splits.keys():
+        raise UsageError("there are no rows to judge on: give --test, or --valid-fraction above 0")
+    if "valid" not in data.splits and "kmer" in methods:
+        raise UsageError("the k-mer baseline needs validation rows; --compare none leaves it out")
+    sources = [
+        {"file": Path(source.path).name, "size": source.size, "sha256": source.sha256}
+        for source in data.sources
+    ]
+    return Experiment(
+        data=data,
+        config=config,
+        methods=cast(tuple[Method, ...], tuple(methods)),
+        n_seeds=n_seeds,
+        shape=shape,
+        pretrained=pretrained,
+        runtime=runtime,
+        output=output,
+        made_by=made_by,
+        facts={"data": sources},
+    )
