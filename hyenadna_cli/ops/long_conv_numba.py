@@ -22,6 +22,7 @@ from hyenadna_cli.ops.compiled import right_angle as loops
 from hyenadna_cli.ops.compiled.fft import POINT
 from hyenadna_cli.ops.compiled.lanes import LANES
 from hyenadna_cli.ops.compiled.right_angle import Plan, Signal
+from hyenadna_cli.ops.compiled.right_angle_adjoint import adjoint
 from hyenadna_cli.ops.huge_pages import empty_huge
 
 _SHARED_POINTS = 1 << 18
@@ -135,7 +136,7 @@ def gradients(
     def run(group: int) -> None:
         channel = group * LANES
         width = min(LANES, n_channels - channel)
-        loops.adjoint(
+        adjoint(
             plan, u, taps, skip, *signals, d_skip.numpy(), channel, width, n_batch, n_positions,
             _scratch(plan), *(_buffer(name, size) for name in ("work", "y", "spectrum", "total")),
         )  # fmt: skip

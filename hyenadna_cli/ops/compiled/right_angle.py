@@ -6,7 +6,7 @@ With N >= L points, w[n] = exp(i pi n / 2N), F the transform of length N, and K 
 
 The terms that a transform of length N wraps around come back times i, in the imaginary part. So a
 causal convolution needs N >= L points instead of the usual 2 L, and no separation of real spectra.
-Its adjoint is the same with conj(K). (Right-angle convolution.)
+Its adjoint is the same with conj(K): `right_angle_adjoint`. (Right-angle convolution.)
 
 Long transforms are cut as N = n_rows * n_columns, position n = row * n_columns + column:
 
@@ -113,7 +113,8 @@ def _as_pairs(values: NDArray[np.complex128]) -> NDArray[np.float32]:
 
 
 @numba.njit
-def _read(data, index, width):
+def read_lanes(data, index, width):
+    """A group of channels, or the `width` there are."""
     if width == LANES:
         return load(data, index)
     return load_some(data, index, width)
@@ -136,9 +137,9 @@ def columns_forward(plan, a, b, sequence, channel, width, n_positions, x, first,
                 position = row * row_points + start + column
                 value = zero
                 if position < n_positions:
-                    value = _read(a_data, a_start + position * a_step, width)
+                    value = read_lanes(a_data, a_start + position * a_step, width)
                     if has_b:
-                        value = value * _read(b_data, b_start + position * b_step, width)
+                        value = value * read_lanes(b_data, b_start + position * b_step, width)
                 at = POINT * (column * n_rows + row)
                 store(scratch, at, value * re)
                 store(scratch, at + LANES, value * im)
@@ -196,12 +197,12 @@ def columns_inverse(
                 at = POINT * (column * n_rows + row)
                 value = load(scratch, at) * re + load(scratch, at + LANES) * im
                 if has_skip:
-                    read = _read(a_data, a_start + position * a_step, width)
+                    read = read_lanes(a_data, a_start + position * a_step, width)
                     if has_b:
-                        read = read * _read(b_data, b_start + position * b_step, width)
+                        read = read * read_lanes(b_data, b_start + position * b_step, width)
                     value = value + skip_lanes * read
                 if has_gate:
-                    value = value * _read(gate_data, gate_start + position * gate_step, width)
+                    value = value * read_lanes(gate_data, gate_start + position * gate_step, width)
                 if width == LANES:
                     store(out_data, out_start + position * out_step, value)
                 else:
@@ -217,7 +218,7 @@ def _restore_column(plan, scratch, start):
 
 
 @numba.njit
-def _turn_row(plan, x, row, scale):
+def turn_row(plan, x, row, scale):
     """Multiply a row by its turns; by their conjugates for a negative `scale`."""
     turns, row_points = plan.row_turns, plan.n_columns
     re_scale, im_scale = abs(scale), scale
@@ -233,7 +234,7 @@ def _turn_row(plan, x, row, scale):
 def rows_forward(plan, x, first, last):
     """Rows to the spectrum, divided by the number of points as the inverse needs it."""
     for row in range(first, last):
-        _turn_row(plan, x, row, np.float32(1 / plan.n_points))
+        turn_row(plan, x, row, np.float32(1 / plan.n_points))
         start = POINT * row * plan.n_columns
         forward(x, start, plan.of_rows)
         for point in range(0, plan.n_columns, 8):
@@ -249,7 +250,8 @@ def _times_conjugate(a, k, sign):
 
 
 @numba.njit
-def _filtered8(a, k, sign):
+def filtered8(a, k, sign):
+    """Eight points times those of a filter; sign -1: times their conjugates."""
     return (
         _times_conjugate(a[0], k[0], sign),
         _times_conjugate(a[1], k[1], sign),
@@ -263,7 +265,8 @@ def _filtered8(a, k, sign):
 
 
 @numba.njit
-def _swapped8(a):
+def swapped8(a):
+    """Real and imaginary parts of eight points in each other's place."""
     return (
         pair(a[0].im, a[0].re),
         pair(a[1].im, a[1].re),
@@ -280,17 +283,17 @@ def _swapped8(a):
 def rows_filtered(plan, x, spectrum, k_start, first, last):
     """Rows to the spectrum, times that of the filter (from number `k_start` on), and back."""
     for row in range(first, last):
-        _turn_row(plan, x, row, np.float32(1))
+        turn_row(plan, x, row, np.float32(1))
         start = POINT * row * plan.n_columns
         forward(x, start, plan.of_rows)
         for point in range(0, plan.n_columns, 8):
             at = start + POINT * point
             points = dft8(load_points(x, at, POINT, 8, 0))
             k = load_points(spectrum, k_start + at, POINT, 8, 0)
-            points = dft8(_swapped8(_filtered8(points, k, np.float32(1))))
+            points = dft8(swapped8(filtered8(points, k, np.float32(1))))
             store_points(x, at, POINT, points, LANES)
         inverse(x, start, plan.of_rows)
-        _turn_row(plan, x, row, np.float32(-1))
+        turn_row(plan, x, row, np.float32(-1))
 
 
 @numba.njit(nogil=True, cache=True)
@@ -317,122 +320,3 @@ def convolve(
         plan, x, skip, u, nothing, gate, out, sequence, channel, width, n_positions,
         0, columns, scratch,
     )  # fmt: skip
-
-
-@numba.njit
-def _rows_adjoint(plan, x, y, spectrum, total_spectrum):
-    """Of inputs x and gradients y of outputs: x to the convolution, y to the gradient of inputs.
-
-    Adds conj(X) Y, the spectrum of the filter's gradient, to the total.
-    """
-    for row in range(plan.n_rows):
-        start = POINT * row * plan.n_columns
-        for buffer in (x, y):
-            _turn_row(plan, buffer, row, np.float32(1))
-            forward(buffer, start, plan.of_rows)
-        for point in range(0, plan.n_columns, 8):
-            at = start + POINT * point
-            inputs = dft8(load_points(x, at, POINT, 8, 0))
-            gradients = dft8(load_points(y, at, POINT, 8, 0))
-            store_points(
-                total_spectrum, at, POINT,
-                _sum8(
-                    load_points(total_spectrum, at, POINT, 8, 0),
-                    _filtered8(gradients, inputs, np.float32(-1)),
-                ),
-                0,
-            )  # fmt: skip
-            k = load_points(spectrum, at, POINT, 8, 0)
-            points = dft8(_swapped8(_filtered8(inputs, k, np.float32(1))))
-            store_points(x, at, POINT, points, LANES)
-            points = dft8(_swapped8(_filtered8(gradients, k, np.float32(-1))))
-            store_points(y, at, POINT, points, LANES)
-        for buffer in (x, y):
-            inverse(buffer, start, plan.of_rows)
-            _turn_row(plan, buffer, row, np.float32(-1))
-
-
-@numba.njit
-def _sum8(a, b):
-    return (
-        a[0] + b[0],
-        a[1] + b[1],
-        a[2] + b[2],
-        a[3] + b[3],
-        a[4] + b[4],
-        a[5] + b[5],
-        a[6] + b[6],
-        a[7] + b[7],
-    )
-
-
-@numba.njit
-def _rows_inverse(plan, x):
-    """Spectrum to rows, divided by the number of points."""
-    for row in range(plan.n_rows):
-        start = POINT * row * plan.n_columns
-        for point in range(0, plan.n_columns, 8):
-            at = start + POINT * point
-            store_points(x, at, POINT, dft8(load_points(x, at, POINT, 8, LANES)), LANES)
-        inverse(x, start, plan.of_rows)
-        _turn_row(plan, x, row, np.float32(-1 / plan.n_points))
-
-
-@numba.njit(nogil=True, cache=True)
-def adjoint(
-    plan, u, taps, skip, gate, d_y, d_u, d_gate, d_taps, d_skip,
-    channel, width, n_batch, n_positions, scratch, x, y, spectrum, total_spectrum,
-):  # fmt: skip
-    """The gradients of one group of channels, from the gradient d_y of the gated output."""
-    nothing = Signal(np.zeros(1, np.float32), 0, 0)
-    no_skip = np.zeros(0, np.float32)
-    columns = plan.n_columns
-    columns_forward(
-        plan, taps, nothing, 0, channel, width, n_positions, spectrum, 0, columns, scratch
-    )
-    rows_forward(plan, spectrum, 0, plan.n_rows)
-    total_spectrum[: plan.n_points * POINT] = 0
-    for sequence in range(n_batch):
-        columns_forward(
-            plan, u, nothing, sequence, channel, width, n_positions, x, 0, columns, scratch
-        )
-        columns_forward(
-            plan, d_y, gate, sequence, channel, width, n_positions, y, 0, columns, scratch
-        )
-        _rows_adjoint(plan, x, y, spectrum, total_spectrum)
-        if d_gate.data.size > 1:
-            columns_inverse(
-                plan, x, skip, u, nothing, d_y, d_gate, sequence, channel, width, n_positions,
-                0, columns, scratch,
-            )  # fmt: skip
-        columns_inverse(
-            plan, y, skip, d_y, gate, nothing, d_u, sequence, channel, width, n_positions,
-            0, columns, scratch,
-        )  # fmt: skip
-        _add_products(d_skip, u, d_y, gate, sequence, channel, width, n_positions)
-    _rows_inverse(plan, total_spectrum)
-    columns_inverse(
-        plan, total_spectrum, no_skip, nothing, nothing, nothing, d_taps, 0, channel, width,
-        n_positions, 0, columns, scratch,
-    )  # fmt: skip
-
-
-@numba.njit
-def _add_products(sums, a, b, c, sequence, channel, width, n_positions):
-    """Add a * b * c, summed over the positions of a sequence, to a group of `sums`."""
-    a_data, a_start, a_step = a.data, sequence * a.batch_step + channel, a.step
-    b_data, b_start, b_step = b.data, sequence * b.batch_step + channel, b.step
-    c_data, c_start, c_step = c.data, sequence * c.batch_step + channel, c.step
-    has_c = c_data.size > 1
-    whole = load_some(sums, channel, width)
-    # Sums of sums: a single one over a million positions would lose digits.
-    for first in range(0, n_positions, 256):
-        part = splat(np.float32(0))
-        for position in range(first, min(first + 256, n_positions)):
-            value = _read(a_data, a_start + position * a_step, width)
-            value = value * _read(b_data, b_start + position * b_step, width)
-            if has_c:
-                value = value * _read(c_data, c_start + position * c_step, width)
-            part = part + value
-        whole = whole + part
-    store_some(sums, channel, width, whole)

@@ -1,0 +1,138 @@
+"""The gradients of the compiled long convolution: its adjoint, and what the filter and skip get."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from hyenadna_cli.ops.compiled.fft import POINT, dft8, forward, inverse, load_points, store_points
+from hyenadna_cli.ops.compiled.lanes import LANES, load_some, splat, store_some
+from hyenadna_cli.ops.compiled.right_angle import (
+    Signal,
+    columns_forward,
+    columns_inverse,
+    filtered8,
+    read_lanes,
+    rows_forward,
+    swapped8,
+    turn_row,
+)
+
+
+@numba.njit
+def _rows_adjoint(plan, x, y, spectrum, total_spectrum):
+    """Of inputs x and gradients y of outputs: x to the convolution, y to the gradient of inputs.
+
+    Adds conj(X) Y, the spectrum of the filter's gradient, to the total.
+    """
+    for row in range(plan.n_rows):
+        start = POINT * row * plan.n_columns
+        for buffer in (x, y):
+            turn_row(plan, buffer, row, np.float32(1))
+            forward(buffer, start, plan.of_rows)
+        for point in range(0, plan.n_columns, 8):
+            at = start + POINT * point
+            inputs = dft8(load_points(x, at, POINT, 8, 0))
+            gradients = dft8(load_points(y, at, POINT, 8, 0))
+            store_points(
+                total_spectrum, at, POINT,
+                _sum8(
+                    load_points(total_spectrum, at, POINT, 8, 0),
+                    filtered8(gradients, inputs, np.float32(-1)),
+                ),
+                0,
+            )  # fmt: skip
+            k = load_points(spectrum, at, POINT, 8, 0)
+            points = dft8(swapped8(filtered8(inputs, k, np.float32(1))))
+            store_points(x, at, POINT, points, LANES)
+            points = dft8(swapped8(filtered8(gradients, k, np.float32(-1))))
+            store_points(y, at, POINT, points, LANES)
+        for buffer in (x, y):
+            inverse(buffer, start, plan.of_rows)
+            turn_row(plan, buffer, row, np.float32(-1))
+
+
+@numba.njit
+def _sum8(a, b):
+    return (
+        a[0] + b[0],
+        a[1] + b[1],
+        a[2] + b[2],
+        a[3] + b[3],
+        a[4] + b[4],
+        a[5] + b[5],
+        a[6] + b[6],
+        a[7] + b[7],
+    )
+
+
+@numba.njit
+def _rows_inverse(plan, x):
+    """Spectrum to rows, divided by the number of points."""
+    for row in range(plan.n_rows):
+        start = POINT * row * plan.n_columns
+        for point in range(0, plan.n_columns, 8):
+            at = start + POINT * point
+            store_points(x, at, POINT, dft8(load_points(x, at, POINT, 8, LANES)), LANES)
+        inverse(x, start, plan.of_rows)
+        turn_row(plan, x, row, np.float32(-1 / plan.n_points))
+
+
+@numba.njit(nogil=True, cache=True)
+def adjoint(
+    plan, u, taps, skip, gate, d_y, d_u, d_gate, d_taps, d_skip,
+    channel, width, n_batch, n_positions, scratch, x, y, spectrum, total_spectrum,
+):  # fmt: skip
+    """The gradients of one group of channels, from the gradient d_y of the gated output."""
+    nothing = Signal(np.zeros(1, np.float32), 0, 0)
+    no_skip = np.zeros(0, np.float32)
+    columns = plan.n_columns
+    columns_forward(
+        plan, taps, nothing, 0, channel, width, n_positions, spectrum, 0, columns, scratch
+    )
+    rows_forward(plan, spectrum, 0, plan.n_rows)
+    total_spectrum[: plan.n_points * POINT] = 0
+    for sequence in range(n_batch):
+        columns_forward(
+            plan, u, nothing, sequence, channel, width, n_positions, x, 0, columns, scratch
+        )
+        columns_forward(
+            plan, d_y, gate, sequence, channel, width, n_positions, y, 0, columns, scratch
+        )
+        _rows_adjoint(plan, x, y, spectrum, total_spectrum)
+        if d_gate.data.size > 1:
+            columns_inverse(
+                plan, x, skip, u, nothing, d_y, d_gate, sequence, channel, width, n_positions,
+                0, columns, scratch,
+            )  # fmt: skip
+        columns_inverse(
+            plan, y, skip, d_y, gate, nothing, d_u, sequence, channel, width, n_positions,
+            0, columns, scratch,
+        )  # fmt: skip
+        _add_products(d_skip, u, d_y, gate, sequence, channel, width, n_positions)
+    _rows_inverse(plan, total_spectrum)
+    columns_inverse(
+        plan, total_spectrum, no_skip, nothing, nothing, nothing, d_taps, 0, channel, width,
+        n_positions, 0, columns, scratch,
+    )  # fmt: skip
+
+
+@numba.njit
+def _add_products(sums, a, b, c, sequence, channel, width, n_positions):
+    """Add a * b * c, summed over the positions of a sequence, to a group of `sums`."""
+    a_data, a_start, a_step = a.data, sequence * a.batch_step + channel, a.step
+    b_data, b_start, b_step = b.data, sequence * b.batch_step + channel, b.step
+    c_data, c_start, c_step = c.data, sequence * c.batch_step + channel, c.step
+    has_c = c_data.size > 1
+    whole = load_some(sums, channel, width)
+    # Sums of sums: a single one over a million positions would lose digits.
+    for first in range(0, n_positions, 256):
+        part = splat(np.float32(0))
+        for position in range(first, min(first + 256, n_positions)):
+            value = read_lanes(a_data, a_start + position * a_step, width)
+            value = value * read_lanes(b_data, b_start + position * b_step, width)
+            if has_c:
+                value = value * read_lanes(c_data, c_start + position * c_step, width)
+            part = part + value
+        whole = whole + part
+    store_some(sums, channel, width, whole)
