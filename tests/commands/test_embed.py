@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from hyenadna_cli.commands import embed as command
-from hyenadna_cli.core.io.embeddings_h5 import read_embeddings, read_tokens
+from hyenadna_cli.core.io.embeddings_reading import read_embeddings, read_tokens
 from hyenadna_cli.core.sequence import reverse_complement
 
 REPOSITORY = Path(command.__file__).parents[2]

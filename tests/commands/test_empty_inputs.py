@@ -13,7 +13,7 @@ import anndata
 import pysam
 import pytest
 
-from hyenadna_cli.core.io.embeddings_h5 import read_tokens
+from hyenadna_cli.core.io.embeddings_reading import read_tokens
 
 COMMON = ("--device", "cpu", "--threads", "1", "--no-version")
 SEQUENCES = {

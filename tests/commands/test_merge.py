@@ -17,7 +17,7 @@ import pysam
 import pytest
 
 from hyenadna_cli.core import shards
-from hyenadna_cli.core.io.embeddings_h5 import read_embeddings, read_tokens
+from hyenadna_cli.core.io.embeddings_reading import read_embeddings, read_tokens
 
 MODEL = ("--device", "cpu", "--threads", "1", "--no-version", "-q")
 

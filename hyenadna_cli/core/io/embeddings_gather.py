@@ -21,9 +21,8 @@ from hyenadna_cli.core.io.embeddings_h5 import (
     TOKEN_FORMAT,
     PooledWriter,
     TokenWriter,
-    format_of,
-    opened,
 )
+from hyenadna_cli.core.io.embeddings_reading import format_of, opened
 from hyenadna_cli.core.provenance import Provenance
 from hyenadna_cli.errors import InputFileError
 

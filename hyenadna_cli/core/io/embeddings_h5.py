@@ -1,4 +1,4 @@
-"""The embedding file: what it holds, how it is written in pieces, and how it is read back.
+"""The embedding file: what it holds, and how it is written in pieces.
 
 Coordinates are 0-based half-open throughout. Text is UTF-8. n = records, d = `d_model`.
 
@@ -36,13 +36,13 @@ along the records, without compression, and filled through buffers of about 1 Mi
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import h5py
 import numpy as np
@@ -51,19 +51,17 @@ from numpy.typing import NDArray
 from hyenadna_cli.core.io.growing_h5 import TEXT, GrowingDataset, GrowingFile, growing_file
 from hyenadna_cli.core.io.unique_names import UniqueNames
 from hyenadna_cli.core.provenance import Provenance, Scalar
-from hyenadna_cli.errors import InputFileError, OutputError
+from hyenadna_cli.errors import OutputError
 
 POOLED_FORMAT = "hyenadna-embeddings"
 TOKEN_FORMAT = "hyenadna-tokens"  # noqa: S105  no secret
 FORMAT_VERSION = 1
 
-_OBS = {
+OBS_COLUMNS = {
     "chrom": TEXT, "start": np.int64, "end": np.int64, "strand": TEXT, "length": np.int64,
     "n_frac": np.float64, "n_windows": np.int64, "status": TEXT,
 }  # fmt: skip
-_REGIONS = {"name": TEXT, "chrom": TEXT, "start": np.int64, "end": np.int64, "strand": TEXT}
-
-log = logging.getLogger(__name__)
+REGION_COLUMNS = {"name": TEXT, "chrom": TEXT, "start": np.int64, "end": np.int64, "strand": TEXT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +86,34 @@ class EmbeddingRow:
     """`{pooling}_layer{i}` to float32 [d_model]."""
 
 
-class PooledWriter:
+class _Writer(ABC):
+    """A context manager: the file appears at `path` when the block succeeds."""
+
+    def __init__(self, path: Path, *, overwrite: bool) -> None:
+        self._path = path
+        self._overwrite = overwrite
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            output = stack.enter_context(growing_file(self._path, overwrite=self._overwrite))
+            output.run(lambda: self._lay_out(output))
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stack.__exit__(kind, error, traceback)
+
+    @abstractmethod
+    def _lay_out(self, output: GrowingFile) -> None:
+        """Make every dataset, and write what is known before the first record."""
+
+
+class PooledWriter(_Writer):
     """Write pooled vectors row by row; the first of `keys` becomes /X, the others /obsm/{key}.
 
     A context manager: the file appears at `path` when the block succeeds, a file without rows
@@ -109,29 +134,13 @@ class PooledWriter:
         """`virtual`: where the vectors of each key already are; rows then bring none."""
         if not keys or len(set(keys)) < len(keys) or any("/" in key for key in keys):
             raise ValueError(f"keys must be one or more, different and without '/', got {keys}")
-        self._path = path
+        super().__init__(path, overwrite=overwrite)
         self._keys = tuple(keys)
         self._d_model = d_model
         self._made_by = made_by
-        self._overwrite = overwrite
         self._virtual = virtual
         self._names = UniqueNames()
         self._n_rows = 0
-
-    def __enter__(self) -> PooledWriter:
-        with ExitStack() as stack:
-            output = stack.enter_context(growing_file(self._path, overwrite=self._overwrite))
-            output.run(lambda: self._lay_out(output))
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._stack.__exit__(kind, error, traceback)
 
     def append(self, row: EmbeddingRow) -> None:
         """Add one record. Raises ValueError if a vector is missing or of another size."""
@@ -159,7 +168,7 @@ class PooledWriter:
         for key in self._vectors:
             if key not in vectors or vectors[key].shape != shape:
                 raise ValueError(f"{len(names):,} records need vectors {key} of {shape}")
-        if any(len(obs[column]) != len(names) for column in _OBS):
+        if any(len(obs[column]) != len(names) for column in OBS_COLUMNS):
             raise ValueError(f"{len(names):,} records need columns of that length")
         datasets = [self._index, *self._obs.values(), *self._vectors.values()]
         done = 0
@@ -189,9 +198,11 @@ class PooledWriter:
         _mark(root, "anndata", "0.1.0")
         obs = _group(root, "obs", "dataframe", "0.2.0")
         obs.attrs["_index"] = "_index"
-        obs.attrs["column-order"] = np.array(list(_OBS), dtype=TEXT)
+        obs.attrs["column-order"] = np.array(list(OBS_COLUMNS), dtype=TEXT)
         self._index = _column(output, "obs/_index", TEXT)
-        self._obs = {name: _column(output, f"obs/{name}", dtype) for name, dtype in _OBS.items()}
+        self._obs = {
+            name: _column(output, f"obs/{name}", dtype) for name, dtype in OBS_COLUMNS.items()
+        }
         var = _group(root, "var", "dataframe", "0.2.0")
         var.attrs["_index"] = "_index"
         var.attrs["column-order"] = np.array([], dtype=TEXT)
@@ -215,7 +226,7 @@ class PooledWriter:
         self._repeated = _column(output, "uns/hyenadna/repeated", np.int64)
 
 
-class TokenWriter:
+class TokenWriter(_Writer):
     """Write one row per base (or bin) of each record; a context manager like `PooledWriter`.
 
     Raises OutputError also when a number is too large for float16.
@@ -232,28 +243,12 @@ class TokenWriter:
         virtual: h5py.VirtualLayout | None = None,
     ) -> None:
         """`virtual`: where the rows already are; `append_virtual` then stands for `append`."""
-        self._path = path
+        super().__init__(path, overwrite=overwrite)
         self._d_model = d_model
         self._dtype = dtype
         self._virtual = virtual
         self._made_by = made_by
-        self._overwrite = overwrite
         self._n_rows = 0
-
-    def __enter__(self) -> TokenWriter:
-        with ExitStack() as stack:
-            output = stack.enter_context(growing_file(self._path, overwrite=self._overwrite))
-            output.run(lambda: self._lay_out(output))
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._stack.__exit__(kind, error, traceback)
 
     def append(
         self,
@@ -300,73 +295,9 @@ class TokenWriter:
         self._offsets = output.dataset("tokens/offsets", dtype=np.int64)
         self._offsets.append(0)
         self._regions = {
-            name: output.dataset(f"regions/{name}", dtype=dtype) for name, dtype in _REGIONS.items()
+            name: output.dataset(f"regions/{name}", dtype=dtype)
+            for name, dtype in REGION_COLUMNS.items()
         }
-
-
-@dataclass(frozen=True, slots=True)
-class Embeddings:
-    """A pooled embedding file in memory."""
-
-    names: list[str]
-    """Unique, as in /obs/_index."""
-    given_names: list[str]
-    """As the input had them, repeated ones too."""
-    vectors: dict[str, NDArray[np.float32]]
-    """`{pooling}_layer{i}` to [n, d_model]; the first one is /X."""
-    obs: dict[str, NDArray[Any]]
-    """Column to [n]."""
-    made_by: dict[str, Scalar]
-    """/uns/hyenadna: format and provenance."""
-
-    @property
-    def X(self) -> NDArray[np.float32]:  # noqa: N802 - AnnData's name
-        """The first pooling and layer, [n, d_model]."""
-        return next(iter(self.vectors.values()))
-
-
-@dataclass(frozen=True, slots=True)
-class TokenEmbeddings:
-    """A per-token embedding file in memory."""
-
-    data: NDArray[np.floating[Any]]
-    """[offsets[n], d_model]"""
-    offsets: NDArray[np.int64]
-    """[n + 1]"""
-    regions: dict[str, NDArray[Any]]
-    """name, chrom, start, end, strand, each [n]."""
-    made_by: dict[str, Scalar]
-    """Attributes of the root: format and provenance."""
-
-    def of(self, record: int) -> NDArray[np.floating[Any]]:
-        """The rows of one record, [bases or bins, d_model]."""
-        return self.data[self.offsets[record] : self.offsets[record + 1]]
-
-
-def read_embeddings(path: Path) -> Embeddings:
-    """Read a pooled file whole. Raises InputFileError if it is not one."""
-    with opened(path, POOLED_FORMAT) as file:
-        uns = file["uns/hyenadna"]
-        made_by = {name: _scalar(uns[name][()]) for name in uns if name != "repeated"}
-        names = list(file["obs/_index"].asstr()[:])
-        given_names = list(names)
-        for row in uns["repeated"][:]:
-            given_names[row] = names[row].rpartition("-")[0]
-        vectors = {str(made_by["X"]): file["X"][:]}
-        vectors |= {key: dataset[:] for key, dataset in file["obsm"].items()}
-        obs = {name: _values(file[f"obs/{name}"]) for name in _OBS}
-        return Embeddings(names, given_names, vectors, obs, made_by)
-
-
-def read_tokens(path: Path) -> TokenEmbeddings:
-    """Read a per-token file whole. Raises InputFileError if it is not one."""
-    with opened(path, TOKEN_FORMAT) as file:
-        return TokenEmbeddings(
-            data=file["tokens/data"][:],
-            offsets=file["tokens/offsets"][:],
-            regions={name: _values(file[f"regions/{name}"]) for name in _REGIONS},
-            made_by={name: _scalar(value) for name, value in file.attrs.items()},
-        )
 
 
 def _facts(file_format: str) -> dict[str, Scalar]:
@@ -394,60 +325,3 @@ def _column(
     column = output.dataset(name, dtype=dtype, width=width)
     _mark(column.dataset, "string-array" if dtype is TEXT else "array", "0.2.0")
     return column
-
-
-def format_of(path: Path) -> str:
-    """POOLED_FORMAT or TOKEN_FORMAT. Raises InputFileError if it is neither."""
-    for file_format in (POOLED_FORMAT, TOKEN_FORMAT):
-        with suppress(InputFileError), opened(path, file_format):
-            return file_format
-    raise InputFileError(path, "is not an embedding file, or a damaged one")
-
-
-@contextmanager
-def opened(path: Path, file_format: str) -> Iterator[h5py.File]:
-    """An embedding file to read from. Raises InputFileError if it is not of `file_format`."""
-    if not path.is_file():
-        raise InputFileError(path, "no such file")
-    try:
-        with _open(path) as file:
-            where: Mapping[str, Any] = file.attrs
-            if "uns/hyenadna/format" in file:
-                facts = file["uns/hyenadna"]
-                where = {name: facts[name][()] for name in ("format", "format-version")}
-            if "format" not in where:
-                raise InputFileError(path, "is not an embedding file")
-            if (found := _scalar(where["format"])) != file_format:
-                raise InputFileError(path, f"is a {found} file, not a {file_format} file")
-            if (version := where["format-version"]) > FORMAT_VERSION:
-                raise InputFileError(
-                    path, f"has format version {version}; this hyenadna reads {FORMAT_VERSION}"
-                )
-            yield file
-    except KeyError as error:
-        raise InputFileError(path, f"is damaged: {error.args[0]}") from error
-    except (OSError, RuntimeError) as error:
-        raise InputFileError(path, "is not an HDF5 file, or a damaged one") from error
-
-
-def _open(path: Path) -> h5py.File:
-    try:
-        return h5py.File(path, "r", locking="best-effort")
-    except BlockingIOError:
-        # Files here appear whole and are never changed, so that a lock protects nothing.
-        log.info("%s: opened without a lock, which this file system refused", path)
-        return h5py.File(path, "r", locking=False)
-
-
-def _values(dataset: h5py.Dataset) -> NDArray[Any]:
-    values: NDArray[Any] = (
-        dataset.asstr()[:] if h5py.check_string_dtype(dataset.dtype) else dataset[:]
-    )
-    return values
-
-
-def _scalar(value: Any) -> Scalar:
-    if isinstance(value, bytes):
-        return value.decode()
-    scalar: Scalar = value.item() if isinstance(value, np.generic) else value
-    return scalar

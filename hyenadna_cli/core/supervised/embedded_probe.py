@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from hyenadna_cli.core import atomic
 from hyenadna_cli.core.config import Task
 from hyenadna_cli.core.evaluation.files import write_evaluation
-from hyenadna_cli.core.io.embeddings_h5 import read_embeddings
+from hyenadna_cli.core.io.embeddings_reading import read_embeddings
 from hyenadna_cli.core.io.labelled_tables import SPLIT_NAMES, LabelRow, Split
 from hyenadna_cli.core.io.streams import open_text
 from hyenadna_cli.core.labelled.columns import Labelling, LabelTexts, infer, targets_of

@@ -17,13 +17,8 @@ import pytest
 
 import hyenadna_cli
 from hyenadna_cli.core.io import growing_h5
-from hyenadna_cli.core.io.embeddings_h5 import (
-    EmbeddingRow,
-    PooledWriter,
-    TokenWriter,
-    read_embeddings,
-    read_tokens,
-)
+from hyenadna_cli.core.io.embeddings_h5 import EmbeddingRow, PooledWriter, TokenWriter
+from hyenadna_cli.core.io.embeddings_reading import read_embeddings, read_tokens
 from hyenadna_cli.core.provenance import InputFile, Provenance
 from hyenadna_cli.errors import InputFileError, OutputError
 
@@ -242,7 +237,7 @@ def test_two_runs_write_the_same_bytes(tmp_path: Path) -> None:
 import sys, time
 from pathlib import Path
 import numpy as np
-from hyenadna_cli.core.io.embeddings_h5 import EmbeddingRow, PooledWriter, TokenWriter
+from hyenadna_cli.core.io.embeddings_h5 import (EmbeddingRow, PooledWriter, TokenWriter)
 from hyenadna_cli.core.provenance import Provenance
 garbage = [np.random.default_rng().bytes(1000) for _ in range(int(sys.argv[2]))]
 made_by = Provenance(model_name="tiny-1k", settings={"window": 5})
@@ -326,7 +321,7 @@ def test_a_killed_run_leaves_the_old_file(tmp_path: Path) -> None:
 import os, signal, sys
 from pathlib import Path
 import numpy as np
-from hyenadna_cli.core.io.embeddings_h5 import TokenWriter
+from hyenadna_cli.core.io.embeddings_h5 import (TokenWriter)
 from hyenadna_cli.core.provenance import Provenance
 with TokenWriter(
     Path(sys.argv[1]), d_model=16, dtype="float32", made_by=Provenance(), overwrite=True
@@ -353,7 +348,7 @@ def test_memory_does_not_grow_with_the_records(tmp_path: Path) -> None:
 import resource, sys
 from pathlib import Path
 import numpy as np
-from hyenadna_cli.core.io.embeddings_h5 import EmbeddingRow, PooledWriter
+from hyenadna_cli.core.io.embeddings_h5 import (EmbeddingRow, PooledWriter)
 from hyenadna_cli.core.provenance import Provenance
 vectors = {"mean": np.ones(128, "float32"), "last": np.ones(128, "float32")}
 with PooledWriter(

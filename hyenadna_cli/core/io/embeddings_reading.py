@@ -1,0 +1,148 @@
+"""Reading what `embeddings_h5` specifies: whole, or opened and checked."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from hyenadna_cli.core.io.embeddings_h5 import (
+    FORMAT_VERSION,
+    OBS_COLUMNS,
+    POOLED_FORMAT,
+    REGION_COLUMNS,
+    TOKEN_FORMAT,
+)
+from hyenadna_cli.core.provenance import Scalar
+from hyenadna_cli.errors import InputFileError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """A pooled embedding file in memory."""
+
+    names: list[str]
+    """Unique, as in /obs/_index."""
+    given_names: list[str]
+    """As the input had them, repeated ones too."""
+    vectors: dict[str, NDArray[np.float32]]
+    """`{pooling}_layer{i}` to [n, d_model]; the first one is /X."""
+    obs: dict[str, NDArray[Any]]
+    """Column to [n]."""
+    made_by: dict[str, Scalar]
+    """/uns/hyenadna: format and provenance."""
+
+    @property
+    def X(self) -> NDArray[np.float32]:  # noqa: N802 - AnnData's name
+        """The first pooling and layer, [n, d_model]."""
+        return next(iter(self.vectors.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class TokenEmbeddings:
+    """A per-token embedding file in memory."""
+
+    data: NDArray[np.floating[Any]]
+    """[offsets[n], d_model]"""
+    offsets: NDArray[np.int64]
+    """[n + 1]"""
+    regions: dict[str, NDArray[Any]]
+    """name, chrom, start, end, strand, each [n]."""
+    made_by: dict[str, Scalar]
+    """Attributes of the root: format and provenance."""
+
+    def of(self, record: int) -> NDArray[np.floating[Any]]:
+        """The rows of one record, [bases or bins, d_model]."""
+        return self.data[self.offsets[record] : self.offsets[record + 1]]
+
+
+def read_embeddings(path: Path) -> Embeddings:
+    """Read a pooled file whole. Raises InputFileError if it is not one."""
+    with opened(path, POOLED_FORMAT) as file:
+        uns = file["uns/hyenadna"]
+        made_by = {name: _scalar(uns[name][()]) for name in uns if name != "repeated"}
+        names = list(file["obs/_index"].asstr()[:])
+        given_names = list(names)
+        for row in uns["repeated"][:]:
+            given_names[row] = names[row].rpartition("-")[0]
+        vectors = {str(made_by["X"]): file["X"][:]}
+        vectors |= {key: dataset[:] for key, dataset in file["obsm"].items()}
+        obs = {name: _values(file[f"obs/{name}"]) for name in OBS_COLUMNS}
+        return Embeddings(names, given_names, vectors, obs, made_by)
+
+
+def read_tokens(path: Path) -> TokenEmbeddings:
+    """Read a per-token file whole. Raises InputFileError if it is not one."""
+    with opened(path, TOKEN_FORMAT) as file:
+        return TokenEmbeddings(
+            data=file["tokens/data"][:],
+            offsets=file["tokens/offsets"][:],
+            regions={name: _values(file[f"regions/{name}"]) for name in REGION_COLUMNS},
+            made_by={name: _scalar(value) for name, value in file.attrs.items()},
+        )
+
+
+def format_of(path: Path) -> str:
+    """POOLED_FORMAT or TOKEN_FORMAT. Raises InputFileError if it is neither."""
+    for file_format in (POOLED_FORMAT, TOKEN_FORMAT):
+        with suppress(InputFileError), opened(path, file_format):
+            return file_format
+    raise InputFileError(path, "is not an embedding file, or a damaged one")
+
+
+@contextmanager
+def opened(path: Path, file_format: str) -> Iterator[h5py.File]:
+    """An embedding file to read from. Raises InputFileError if it is not of `file_format`."""
+    if not path.is_file():
+        raise InputFileError(path, "no such file")
+    try:
+        with _open(path) as file:
+            where: Mapping[str, Any] = file.attrs
+            if "uns/hyenadna/format" in file:
+                facts = file["uns/hyenadna"]
+                where = {name: facts[name][()] for name in ("format", "format-version")}
+            if "format" not in where:
+                raise InputFileError(path, "is not an embedding file")
+            if (found := _scalar(where["format"])) != file_format:
+                raise InputFileError(path, f"is a {found} file, not a {file_format} file")
+            if (version := where["format-version"]) > FORMAT_VERSION:
+                raise InputFileError(
+                    path, f"has format version {version}; this hyenadna reads {FORMAT_VERSION}"
+                )
+            yield file
+    except KeyError as error:
+        raise InputFileError(path, f"is damaged: {error.args[0]}") from error
+    except (OSError, RuntimeError) as error:
+        raise InputFileError(path, "is not an HDF5 file, or a damaged one") from error
+
+
+def _open(path: Path) -> h5py.File:
+    try:
+        return h5py.File(path, "r", locking="best-effort")
+    except BlockingIOError:
+        # Files here appear whole and are never changed, so that a lock protects nothing.
+        log.info("%s: opened without a lock, which this file system refused", path)
+        return h5py.File(path, "r", locking=False)
+
+
+def _values(dataset: h5py.Dataset) -> NDArray[Any]:
+    values: NDArray[Any] = (
+        dataset.asstr()[:] if h5py.check_string_dtype(dataset.dtype) else dataset[:]
+    )
+    return values
+
+
+def _scalar(value: Any) -> Scalar:
+    if isinstance(value, bytes):
+        return value.decode()
+    scalar: Scalar = value.item() if isinstance(value, np.generic) else value
+    return scalar
