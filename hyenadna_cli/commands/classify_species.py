@@ -13,7 +13,7 @@ from hyenadna_cli.commands._account import (
     Account,
     Destination,
     exit_code_when_out_of_memory,
-    print_plan,
+    print_plan_of_records,
     write_rows,
 )
 from hyenadna_cli.commands._loading import (
@@ -128,7 +128,7 @@ def predict(
         bases = evaluation.prediction_window(chosen) if window is None else window
         batcher = Windowing(bases, stride, "none", n_windows).batcher(chosen)
         if dry_run:
-            _print_plan(source, selected, chosen, batcher, chosen_strand)
+            print_plan_of_records(source, selected, chosen, batcher, chosen_strand)
         else:
             _run(
                 destination, source, selected, chosen, batcher,
@@ -173,17 +173,3 @@ def _run(
                 label="classifying",
             )  # fmt: skip
         account.close(destination, made_by, model=model, letters=source.letters)
-
-
-def _print_plan(
-    source: RecordSource,
-    selected: range | None,
-    model: ChosenModel,
-    batcher: Batcher,
-    strand: StrandChoice,
-) -> None:
-    from hyenadna_cli.core.plan import plan_run
-
-    lengths = source.measured_lengths(selected)
-    n_strands = 2 if strand == "both" else 1
-    print_plan(plan_run(lengths, config=model.config, batcher=batcher, n_strands=n_strands))
