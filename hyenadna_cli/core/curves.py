@@ -11,7 +11,8 @@ from pathlib import Path
 
 from hyenadna_cli.core import atomic
 from hyenadna_cli.core.io.tsv import TsvWriter
-from hyenadna_cli.errors import InputFileError, UsageError
+from hyenadna_cli.core.pictures import new_figure
+from hyenadna_cli.errors import InputFileError
 
 COLUMNS = ("step", "bases_seen", "length", "loss", "valid_loss")
 PICTURES = (".png", ".svg", ".pdf")
@@ -80,11 +81,7 @@ def draw(curve: Sequence[CurvePoint], path: Path, *, overwrite: bool) -> None:
 
     Raises UsageError if matplotlib is missing, OutputError if `path` cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise UsageError("pictures need matplotlib: pip install 'hyenadna[plots]'") from error
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    figure = new_figure(7, 4.2)
     axes = figure.add_subplot()
     axes.plot(
         [p.bases_seen for p in curve], [p.loss for p in curve], color="#8aa4c8", label="training"

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from hyenadna_cli.core import atomic
 from hyenadna_cli.core.benchmark.cases import Implementation, Variant, Workload
 from hyenadna_cli.core.benchmark.measuring import Floor, Row, bytes_moved
-from hyenadna_cli.errors import UsageError
+from hyenadna_cli.core.pictures import new_figure
 
 COLUMNS = (
     "implementation", "kernels", "dtype", "pass", "n_layer", "d_model", "length", "batch",
@@ -95,13 +95,9 @@ def draw(rows: Sequence[Row], path: Path, *, overwrite: bool) -> None:
     One kind of pass and one shape a picture: those of the first row. Raises UsageError if
     matplotlib is missing, OutputError if `path` cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise UsageError("pictures need matplotlib: pip install 'hyenadna[plots]'") from error
     first = rows[0].workload
     shown = [row for row in rows if _shape(row.workload) == _shape(first)]
-    figure = Figure(figsize=(10, 4.4), layout="constrained")
+    figure = new_figure(10, 4.4)
     panels = figure.subplots(1, 2)
     quantities: tuple[tuple[Quantity, str, float], ...] = (
         ("seconds", "seconds a pass", 1.0),

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from hyenadna_cli.core import atomic
 from hyenadna_cli.core.io.tsv import TsvWriter
-from hyenadna_cli.errors import InputFileError, UsageError
+from hyenadna_cli.core.pictures import new_figure
+from hyenadna_cli.errors import InputFileError
 
 COLUMNS = ("name", "length", "n_windows", "accuracy", "accuracy_low", "accuracy_high")
 
@@ -57,11 +58,7 @@ def draw(points: Sequence[CurvePoint], path: Path, *, overwrite: bool) -> None:
 
     Raises UsageError if matplotlib is missing, OutputError if `path` cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise UsageError("pictures need matplotlib: pip install 'hyenadna[plots]'") from error
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    figure = new_figure(7, 4.2)
     axes = figure.add_subplot()
     for name in dict.fromkeys(point.name for point in points):
         mine = sorted((p for p in points if p.name == name), key=lambda p: p.length)

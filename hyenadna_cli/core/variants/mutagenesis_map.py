@@ -20,7 +20,8 @@ from hyenadna_cli.core import atomic
 from hyenadna_cli.core.coordinates import Interval, from_one_based
 from hyenadna_cli.core.io.streams import open_text
 from hyenadna_cli.core.io.tsv import TsvWriter
-from hyenadna_cli.errors import InputFileError, UsageError
+from hyenadna_cli.core.pictures import new_figure
+from hyenadna_cli.errors import InputFileError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -126,12 +127,8 @@ def draw(picture: MutagenesisMap, path: Path, *, overwrite: bool) -> None:
 
     Raises UsageError if matplotlib is missing, OutputError if `path` cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise UsageError("pictures need matplotlib: pip install 'hyenadna[plots]'") from error
     n_columns = len(picture.starts)
-    figure = Figure(figsize=(min(16.0, max(6.0, n_columns / 9)), 3.6), layout="constrained")
+    figure = new_figure(min(16.0, max(6.0, n_columns / 9)), 3.6)
     track, heat = figure.subplots(2, 1, sharex=True, height_ratios=(1.3, 1.0))
     edges = (picture.region.start, picture.region.end)
     strength = float(np.nanquantile(np.abs(picture.values), 0.99)) or 1.0

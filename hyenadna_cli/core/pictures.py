@@ -1,0 +1,19 @@
+"""Figures, where matplotlib is installed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hyenadna_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of so many inches. Raises UsageError if matplotlib is missing."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise UsageError("pictures need matplotlib: pip install 'hyenadna[plots]'") from error
+    return Figure(figsize=(width, height), layout="constrained")
