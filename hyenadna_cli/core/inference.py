@@ -221,6 +221,9 @@ class Inference:
             key = ("spectra", number, n_positions, self._kernels)
 
             def make(index: int) -> Spectra:
+                if self._kernels == "triton":
+                    taps_DL = filter_fn(n_positions, kernels="triton")[index]
+                    return filter_spectra(taps_DL, kernels="triton")
                 taps_DL = filter_fn.taps(self._hidden(filter_fn), index, slice(0, d_model))
                 return filter_spectra(taps_DL, kernels=self._kernels)
 
@@ -228,6 +231,8 @@ class Inference:
                 self._derived.get((*key, index), weights, functools.partial(make, index))
                 for index in range(filter_fn.n_filters)
             ]
+        if self._kernels == "triton":
+            return [_rows_of(taps_DL) for taps_DL in filter_fn(n_positions, kernels="triton")]
         hidden_LF = self._hidden(filter_fn)
         return [
             functools.partial(filter_fn.taps, hidden_LF, index)
@@ -286,6 +291,11 @@ def _tiles(n_batch: int, n_positions: int, n_rows: int) -> Iterable[_Tile]:
         sequences = slice(first, min(first + n_sequences, n_batch))
         for part in workers.pieces(n_positions, -(-n_positions // n_rows)):
             yield _Tile(sequences, slice(part.start, part.stop))
+
+
+def _rows_of(taps_DL: Tensor) -> Taps:
+    """Taps that are there already."""
+    return lambda rows_of: taps_DL[rows_of]
 
 
 def _shifted(filters: Spectra | Taps, channels: slice) -> Spectra | Taps:

@@ -25,6 +25,7 @@ from hyenadna_cli.core.derived import Derived
 from hyenadna_cli.core.inference import Inference
 from hyenadna_cli.ops.backend import Kernels, is_served
 from hyenadna_cli.ops.dense import dense
+from hyenadna_cli.ops.implicit_filter import fused_taps
 from hyenadna_cli.ops.long_conv import long_conv_gate
 from hyenadna_cli.ops.short_conv import short_conv_gate
 
@@ -147,8 +148,10 @@ class ImplicitFilter(nn.Module):
         self.n_hidden = config.num_inner_mlps + 1
         self.n_filters, self.width = n_filters, width
 
-    def forward(self, n_positions: int) -> tuple[Tensor, ...]:
+    def forward(self, n_positions: int, *, kernels: Kernels = "torch") -> tuple[Tensor, ...]:
         """The first `n_positions` taps of every filter: order - 1 tensors (D, L)."""
+        if kernels == "triton":
+            return self._fused(n_positions)
         x_FL = self.pos_emb.z[0, :n_positions].T
         for index in range(self.n_hidden):
             layer = self._layer(2 * index)
@@ -157,6 +160,22 @@ class ImplicitFilter(nn.Module):
         window_DL = self.modulation(self.pos_emb.t[0, :n_positions, 0])
         weights = torch.split(self._layer(2 * self.n_hidden).weight, window_DL.shape[0])
         return tuple((weight_DF @ x_FL) * window_DL for weight_DF in weights)
+
+    def _fused(self, n_positions: int) -> tuple[Tensor, ...]:
+        """The same in one kernel: positions in, taps out."""
+        sine, rates_D = self.implicit_filter["1"], self.modulation.deltas.view(-1).abs()
+        assert isinstance(sine, Sine)
+        layers = [self._layer(2 * index) for index in range(self.n_hidden)]
+        taps_CL = fused_taps(
+            self.pos_emb.z[0, :n_positions],
+            self.pos_emb.t[0, :n_positions, 0],
+            rates_D,
+            self.modulation.shift,
+            sine.freq[0],
+            [(layer.weight, layer.bias) for layer in layers],
+            self._layer(2 * self.n_hidden).weight,
+        )
+        return torch.split(taps_CL, len(rates_D))
 
     def hidden(self, positions: slice) -> Tensor:
         """What the last layer reads at some positions, (L, F); not differentiable."""
@@ -208,7 +227,7 @@ class HyenaOperator(nn.Module):
             kernels=execution.kernels,
         )
         del proj_PN
-        filters = self.filter_fn(n_positions)
+        filters = self.filter_fn(n_positions, kernels=execution.kernels)
         for filter_DL, gate_DBL in zip(filters, gates, strict=True):
             v_DBL = long_conv_gate(
                 v_DBL, filter_DL, self.filter_fn.bias, gate_DBL, kernels=execution.kernels

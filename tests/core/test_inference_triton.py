@@ -76,7 +76,7 @@ def test_spectra_of_a_length_are_computed_once(monkeypatch: pytest.MonkeyPatch) 
     def never(*_: object) -> None:
         raise AssertionError("the filters were generated again")
 
-    monkeypatch.setattr(type(model.backbone.layers[0].mixer.filter_fn), "taps", never)
+    monkeypatch.setattr(type(model.backbone.layers[0].mixer.filter_fn), "_fused", never)
     torch.testing.assert_close(model.hidden_states(random_ids(1, 50))[0], before, rtol=0, atol=0)
     with pytest.raises(AssertionError, match="generated again"):
         model.hidden_states(random_ids(1, 51))

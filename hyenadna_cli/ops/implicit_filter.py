@@ -1,0 +1,76 @@
+"""Taps of implicit filters in one go, differentiable, for the kernels that can: see `_triton`."""
+
+# L positions, E features, F width of the MLP, C = filters * D channels
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.autograd.function import FunctionCtx
+
+
+def fused_taps(
+    z_LE: Tensor,
+    t_L: Tensor,
+    rates_D: Tensor,
+    shift: float,
+    freq_F: Tensor,
+    hidden: Sequence[tuple[Tensor, Tensor]],
+    last_CF: Tensor,
+) -> Tensor:
+    """Taps (C, L): W sin(freq * (... W_0 z + b_0 ...)) times exp(-rate * t) + shift.
+
+    `hidden` are the weights and biases of two layers or more under a sine, of E inputs, then F;
+    filter c has window c % D. Differentiable for freq, hidden layers and last weight. The L x F
+    values of a hidden layer are never in memory: the backward pass computes them again.
+    """
+    parameters = [tensor for layer in hidden for tensor in layer]
+    taps_CL: Tensor = _FusedTaps.apply(  # type: ignore[no-untyped-call]
+        z_LE, t_L, rates_D, shift, freq_F, last_CF, *parameters
+    )
+    return taps_CL
+
+
+class _FusedTaps(torch.autograd.Function):
+    """Saves its inputs only."""
+
+    @staticmethod
+    def forward(
+        ctx: FunctionCtx,
+        z_LE: Tensor,
+        t_L: Tensor,
+        rates_D: Tensor,
+        shift: float,
+        freq_F: Tensor,
+        last_CF: Tensor,
+        *parameters: Tensor,
+    ) -> Tensor:
+        from hyenadna_cli.ops import implicit_filter_triton
+
+        weights, biases = parameters[::2], parameters[1::2]
+        network = implicit_filter_triton.Network(
+            z_LE.contiguous(), t_L.contiguous(), rates_D.contiguous(), freq_F.contiguous(),
+            weights[0].contiguous(),
+            torch.stack(weights[1:]), torch.stack(biases), last_CF.contiguous(),
+        )  # fmt: skip
+        ctx.save_for_backward(*network)
+        ctx.shift = shift  # type: ignore[attr-defined]
+        return implicit_filter_triton.forward(network, shift)
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, d_taps_CL: Tensor) -> tuple[Tensor | None, ...]:
+        from hyenadna_cli.ops import implicit_filter_triton
+
+        network = implicit_filter_triton.Network(*ctx.saved_tensors)  # type: ignore[attr-defined]
+        d_freq_F, d_last_CF, d_weights, d_biases_HF = implicit_filter_triton.backward(
+            d_taps_CL.contiguous(),
+            network,
+            ctx.shift,  # type: ignore[attr-defined]
+        )
+        found: list[Tensor] = []
+        for d_weight, d_bias in zip(d_weights, d_biases_HF, strict=True):
+            found += [d_weight.to(network.first_FE.dtype), d_bias.to(network.biases_HF.dtype)]
+        d_freq_F = d_freq_F.to(network.freq_F.dtype)
+        return None, None, None, None, d_freq_F, d_last_CF.to(network.last_CF.dtype), *found
