@@ -37,6 +37,12 @@ Precision = Literal["tf32x3", "ieee", "tf32", "bf16"]
 MAX_POSITIONS = 1 << 21
 MAX_ROW_POINTS = 1 << 12
 """Points that one program transforms on the chip."""
+_OUTER_SIZES = {
+    1 << 13: 16, 1 << 14: 32, 1 << 15: 32, 1 << 16: 256, 1 << 17: 256, 1 << 18: 512, 1 << 19: 512,
+    1 << 20: 256, 1 << 21: 512,
+}  # fmt: skip
+"""Columns of two levels: splits into factors of 16 and 32. A DFT matrix of 64 is a tensor core's
+operand of so many registers that nothing else fits (docs/gpu-kernels.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +88,10 @@ def plan(n_positions: int, device: torch.device, *, max_row_points: int = MAX_RO
     if n_points <= max_row_points:
         factors = row_factors(n_points)
         return Plan(n_points, None, _transform(n_points, factors, 0.25, device))
-    n_outer = max(16, n_points // max_row_points)
-    outer = (n_outer, 1) if n_outer <= 128 else _halves(n_outer)
+    n_outer = _OUTER_SIZES.get(n_points, n_points // max_row_points)
+    if n_points // n_outer > max_row_points:
+        n_outer = n_points // max_row_points
+    outer = (n_outer, 1) if n_outer <= 32 else _halves(n_outer)
     inner = row_factors(n_points // n_outer)
     return Plan(
         n_points,
@@ -213,6 +221,20 @@ def row_frequencies(A: tl.constexpr, B: tl.constexpr, C: tl.constexpr):
     else:
         at = tl.arange(0, B)[:, None] * A + tl.arange(0, A)[None, :]
     return at
+
+
+@triton.jit
+def summed_correlation(u_ptr, d_ptr, channel, n_batch, at, N: tl.constexpr):
+    """Sum over a channel's rows of d * conj(u), from spectra (D * B, 2, N)."""
+    sum_r, sum_i = tl.zeros(at.shape, tl.float32), tl.zeros(at.shape, tl.float32)
+    for batch in tl.range(0, n_batch, num_stages=1):
+        row = (channel * n_batch + batch) * 2 * N + at
+        ur, ui = tl.load(u_ptr + row), tl.load(u_ptr + row + N)
+        dr, di = tl.load(d_ptr + row), tl.load(d_ptr + row + N)
+        pr, pi = times(dr, di, ur, ui, True)
+        sum_r += pr
+        sum_i += pi
+    return sum_r, sum_i
 
 
 @triton.jit

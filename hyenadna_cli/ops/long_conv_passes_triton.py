@@ -28,6 +28,7 @@ from hyenadna_cli.ops.dft_triton import (
     row_inverse,
     row_positions,
     row_warps,
+    summed_correlation,
     swap,
     times,
     twiddle,
@@ -66,15 +67,21 @@ def inner(
 
 
 def inner_backward(
-    u_scratch: Tensor, d_scratch: Tensor, planes: Tensor, inner: Transform, precision: Precision,
+    u_scratch: Tensor, d_scratch: Tensor, planes: Tensor, inner_: Transform, precision: Precision,
     *, n_batch: int,
 ) -> Tensor:  # fmt: skip
     """Let u become u * h, d become d * conj(h), in place; gives the filters' gradient's scratch."""
     dfilter_scratch = torch.empty_like(planes)
-    inner_backward_kernel[(inner.n_points // inner.size, planes.shape[0])](
-        u_scratch, d_scratch, planes, dfilter_scratch, n_batch,
-        PRECISION=precision, **inner.arguments(), num_warps=row_warps(inner),
-    )  # fmt: skip
+    for scratch in (u_scratch, d_scratch):
+        inner(scratch, None, inner_, precision, n_batch=n_batch)
+    n_rows = inner_.n_points // inner_.size
+    constants = {"PRECISION": precision, **inner_.arguments(), "num_warps": row_warps(inner_)}
+    inner_filter_gradient_kernel[(n_rows, planes.shape[0])](
+        u_scratch, d_scratch, dfilter_scratch, n_batch, **constants
+    )
+    inner_backward_kernel[(n_rows, u_scratch.shape[0])](
+        u_scratch, d_scratch, planes, n_batch, **constants
+    )
     return dfilter_scratch
 
 
@@ -233,33 +240,39 @@ def inner_kernel(
 
 @triton.jit
 def inner_backward_kernel(
-    u_ptr, d_ptr, spectrum_ptr, dfilter_ptr, n_batch, tables_ptr,
+    u_ptr, d_ptr, spectrum_ptr, n_batch, tables_ptr,
     SHIFT: tl.constexpr, N: tl.constexpr, A: tl.constexpr, B: tl.constexpr, C: tl.constexpr,
     PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """One k1 of a channel's rows: u becomes u * h, d becomes d * conj(h), and sum d * conj(u)."""
+    """One k1 of a row, in place: u * h and d * conj(h), from spectra to the inner positions."""
+    row, k1 = tl.program_id(1).to(tl.int64), tl.program_id(0)
+    n = row * 2 * N + row_positions(A, B, C) + k1 * (A * B * C)
+    k = row_frequencies(A, B, C) + k1 * (A * B * C)
+    h_ptr = spectrum_ptr + (row // n_batch) * 2 * N + k
+    k += row * 2 * N
+    hr, hi = tl.load(h_ptr), tl.load(h_ptr + N)
+    xr, xi = times(tl.load(u_ptr + k), tl.load(u_ptr + k + N), hr, hi, False)
+    xr, xi = row_inverse(xr, xi, tables_ptr, SHIFT, N, A, B, C, 0, False, PRECISION)
+    tl.store(u_ptr + n, xr)
+    tl.store(u_ptr + n + N, xi)
+    hr, hi = tl.load(h_ptr), tl.load(h_ptr + N)
+    xr, xi = times(tl.load(d_ptr + k), tl.load(d_ptr + k + N), hr, hi, True)
+    xr, xi = row_inverse(xr, xi, tables_ptr, SHIFT, N, A, B, C, 0, False, PRECISION)
+    tl.store(d_ptr + n, xr)
+    tl.store(d_ptr + n + N, xi)
+
+
+@triton.jit
+def inner_filter_gradient_kernel(
+    u_ptr, d_ptr, dfilter_ptr, n_batch, tables_ptr,
+    SHIFT: tl.constexpr, N: tl.constexpr, A: tl.constexpr, B: tl.constexpr, C: tl.constexpr,
+    PRECISION: tl.constexpr,
+):  # fmt: skip
+    """One k1 of a channel: sum over its rows of d * conj(u), to the inner positions."""
     channel, k1 = tl.program_id(1).to(tl.int64), tl.program_id(0)
     n = row_positions(A, B, C) + k1 * (A * B * C)
     k = row_frequencies(A, B, C) + k1 * (A * B * C)
-    h_ptr = spectrum_ptr + channel * 2 * N + k
-    sum_r, sum_i = tl.zeros(k.shape, tl.float32), tl.zeros(k.shape, tl.float32)
-    for batch in tl.range(0, n_batch, num_stages=1):
-        at = (channel * n_batch + batch) * 2 * N + n
-        ur, ui = tl.load(u_ptr + at), tl.load(u_ptr + at + N)
-        ur, ui = row_forward(ur, ui, tables_ptr, SHIFT, N, A, B, C, 0, False, PRECISION)
-        dr, di = tl.load(d_ptr + at), tl.load(d_ptr + at + N)
-        dr, di = row_forward(dr, di, tables_ptr, SHIFT, N, A, B, C, 0, False, PRECISION)
-        pr, pi = times(dr, di, ur, ui, True)
-        sum_r += pr
-        sum_i += pi
-        ur, ui = times(ur, ui, tl.load(h_ptr), tl.load(h_ptr + N), False)
-        ur, ui = row_inverse(ur, ui, tables_ptr, SHIFT, N, A, B, C, 0, False, PRECISION)
-        tl.store(u_ptr + at, ur)
-        tl.store(u_ptr + at + N, ui)
-        dr, di = times(dr, di, tl.load(h_ptr), tl.load(h_ptr + N), True)
-        dr, di = row_inverse(dr, di, tables_ptr, SHIFT, N, A, B, C, 0, False, PRECISION)
-        tl.store(d_ptr + at, dr)
-        tl.store(d_ptr + at + N, di)
+    sum_r, sum_i = summed_correlation(u_ptr, d_ptr, channel, n_batch, k, N)
     sum_r, sum_i = row_inverse(sum_r, sum_i, tables_ptr, SHIFT, N, A, B, C, 0, False, PRECISION)
     at = channel * 2 * N + n
     tl.store(dfilter_ptr + at, sum_r)

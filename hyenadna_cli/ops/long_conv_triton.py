@@ -4,7 +4,9 @@ N <= 4,096 transform points: one kernel from inputs to gated output, a row stays
 N >  4,096: three passes over N complex values a row (`long_conv_passes_triton`), for as many rows
 at once as the second-level cache holds.
 
-The backward pass computes spectra again, so nothing but the inputs is kept.
+The backward pass computes spectra again, so nothing but the inputs is kept between the passes. It
+transforms forward and backward in launches of their own, through the cache: a program that does
+both needs several times the registers it has.
 """
 
 # D channels, B batch, L positions, N transform points; spectra are (D, 2, N): planes (re, im) in
@@ -30,13 +32,12 @@ from hyenadna_cli.ops.dft_triton import (
     row_inverse,
     row_positions,
     row_warps,
+    summed_correlation,
     times,
 )
 
 _CACHED_BYTES = 32 << 20
 """Complex values of the rows that are under way at once."""
-_MIN_PROGRAMS = 512
-"""Of a backward launch, where the batch allows: several for each multiprocessor."""
 
 
 def spectrum(filter_DL: Tensor, *, precision: Precision = "tf32x3") -> Tensor:
@@ -75,7 +76,9 @@ def convolve(
     """`forward` into y, which may be u; `planes_of` gives the spectra of a range of filters."""
     n_channels, n_batch, n_positions = u_DBL.shape
     how = plan(n_positions, u_DBL.device)
-    for rows in _groups(n_channels, n_batch, how):
+    # A row that one program holds has no complex values in memory but its filter's.
+    groups = _groups(n_channels, 0 if how.outer is None else n_batch, how)
+    for rows in groups:
         u, gate, y, skip = u_DBL[rows], gate_DBL[rows], y_DBL[rows], skip_D[rows]
         planes = planes_of(rows)
         if how.outer is None:
@@ -122,26 +125,18 @@ def backward(
 
 def _groups(n_channels: int, n_batch: int, how: Plan) -> list[slice]:
     """Channels in groups whose complex values fit the second-level cache."""
-    step = n_channels
-    if how.outer is not None:
-        step = max(1, _CACHED_BYTES // (8 * how.n_points * (n_batch + 1)))
+    step = max(1, _CACHED_BYTES // (8 * how.n_points * (n_batch + 1)))
     return [slice(start, min(start + step, n_channels)) for start in range(0, n_channels, step)]
 
 
 def _spectrum(filter_DL: Tensor, how: Plan, precision: Precision) -> Tensor:
-    n_channels, n_positions = filter_DL.shape
     if filter_DL.stride(1) != 1:
         filter_DL = filter_DL.contiguous()
     if how.outer is not None:
         planes = passes.outer_forward(filter_DL[:, None], None, how.outer, precision)
         passes.inner(planes, None, how.inner, precision, n_batch=1)
         return planes
-    planes = filter_DL.new_empty(n_channels, 2, how.n_points, dtype=torch.float32)
-    spectrum_kernel[(n_channels,)](
-        filter_DL, planes, n_positions, filter_DL.stride(0),
-        PRECISION=precision, **how.inner.arguments(), num_warps=row_warps(how.inner),
-    )  # fmt: skip
-    return planes
+    return _row_spectra(filter_DL[:, None], None, how.inner, precision)
 
 
 def _backward_rows(
@@ -150,15 +145,45 @@ def _backward_rows(
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Fills `du` and `dgate`; returns the gradients of filter and skip."""
     n_channels, n_batch, n_positions = u.shape
-    per_program = -(-n_batch // max(1, _MIN_PROGRAMS // n_channels))
-    n_shares = -(-n_batch // per_program)
-    dfilter = u.new_empty(n_channels, n_shares, n_positions, dtype=torch.float32)
-    dskip = u.new_empty(n_channels, n_shares, dtype=torch.float32)
-    backward_kernel[(n_channels, n_shares)](
-        u, planes, skip, gate, dy, du, dgate, dfilter, dskip, n_positions, n_batch, per_program,
-        PRECISION=precision, **transform.arguments(), num_warps=row_warps(transform),
+    u_planes = _row_spectra(u, None, transform, precision)
+    d_planes = _row_spectra(dy, gate, transform, precision)
+    dfilter = u.new_empty(n_channels, n_positions, dtype=torch.float32)
+    dskip = u.new_empty(n_channels, n_batch, dtype=torch.float32)
+    constants = {"PRECISION": precision, **transform.arguments(), "num_warps": row_warps(transform)}
+    filter_gradient_kernel[(n_channels,)](
+        u_planes, d_planes, dfilter, n_positions, n_batch, **constants
+    )
+    backward_kernel[(n_channels * n_batch,)](
+        u_planes,
+        d_planes,
+        planes,
+        u,
+        skip,
+        gate,
+        dy,
+        du,
+        dgate,
+        dskip,
+        n_positions,
+        n_batch,
+        **constants,
+    )
+    return dfilter, dskip.sum(1)
+
+
+def _row_spectra(
+    x_DBL: Tensor, factor_DBL: Tensor | None, transform: Transform, precision: Precision
+) -> Tensor:
+    """Spectra (D * B, 2, N) of the rows of x, or of x * factor."""
+    n_channels, n_batch, n_positions = x_DBL.shape
+    planes = x_DBL.new_empty(n_channels * n_batch, 2, transform.n_points, dtype=torch.float32)
+    spectrum_kernel[(len(planes),)](
+        x_DBL, x_DBL if factor_DBL is None else factor_DBL, planes, n_positions,
+        x_DBL.stride(0) if n_batch == 1 else n_positions,
+        HAS_FACTOR=factor_DBL is not None, PRECISION=precision,
+        **transform.arguments(), num_warps=row_warps(transform),
     )  # fmt: skip
-    return dfilter.sum(1), dskip.sum(1)
+    return planes
 
 
 def _backward_passes(
@@ -183,14 +208,17 @@ def _backward_passes(
 
 @triton.jit
 def spectrum_kernel(
-    x_ptr, spectrum_ptr, n_positions, x_stride, tables_ptr,
+    x_ptr, factor_ptr, spectrum_ptr, n_positions, x_stride, tables_ptr,
     SHIFT: tl.constexpr, N: tl.constexpr, A: tl.constexpr, B: tl.constexpr, C: tl.constexpr,
-    PRECISION: tl.constexpr,
+    HAS_FACTOR: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Spectrum of a real row."""
+    """Spectrum of a real row, or of the product of two."""
     row = tl.program_id(0).to(tl.int64)
     n, k = row_positions(A, B, C), row_frequencies(A, B, C)
     x = tl.load(x_ptr + row * x_stride + n, mask=n < n_positions, other=0.0).to(tl.float32)
+    if HAS_FACTOR:
+        factor = tl.load(factor_ptr + row * x_stride + n, mask=n < n_positions, other=0.0)
+        x *= factor.to(tl.float32)
     xr, xi = row_forward(x, x, tables_ptr, SHIFT, N, A, B, C, 1, True, PRECISION)
     tl.store(spectrum_ptr + row * 2 * N + k, xr)
     tl.store(spectrum_ptr + row * 2 * N + N + k, xi)
@@ -220,48 +248,52 @@ def conv_kernel(
 
 
 @triton.jit
-def backward_kernel(
-    u_ptr, spectrum_ptr, skip_ptr, gate_ptr, dy_ptr, du_ptr, dgate_ptr, dfilter_ptr, dskip_ptr,
-    n_positions, n_batch, batch_per_program, tables_ptr,
+def filter_gradient_kernel(
+    u_planes_ptr, d_planes_ptr, dfilter_ptr, n_positions, n_batch, tables_ptr,
     SHIFT: tl.constexpr, N: tl.constexpr, A: tl.constexpr, B: tl.constexpr, C: tl.constexpr,
     PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """All gradients of a share of one channel's rows; d_filter and d_skip are that share's sums."""
-    channel, share = tl.program_id(0).to(tl.int64), tl.program_id(1)
+    """The gradient of one filter, from the spectra of its rows and of their gradients."""
+    channel = tl.program_id(0).to(tl.int64)
     n, k = row_positions(A, B, C), row_frequencies(A, B, C)
-    is_inside = n < n_positions
-    h_ptr = spectrum_ptr + channel * 2 * N + k
-    skip = tl.load(skip_ptr + channel)
-    sum_r, sum_i = tl.zeros(k.shape, tl.float32), tl.zeros(k.shape, tl.float32)
-    dskip = 0.0
-    first = share * batch_per_program
-    for batch in tl.range(first, tl.minimum(first + batch_per_program, n_batch), num_stages=1):
-        at = (channel * n_batch + batch) * n_positions + n
-        u = tl.load(u_ptr + at, mask=is_inside, other=0.0).to(tl.float32)
-        ur, ui = row_forward(u, u, tables_ptr, SHIFT, N, A, B, C, 1, True, PRECISION)
-        hr, hi = tl.load(h_ptr), tl.load(h_ptr + N)
-        cr, ci = times(ur, ui, hr, hi, False)
-        conv, _ = row_inverse(cr, ci, tables_ptr, SHIFT, N, A, B, C, 1, True, PRECISION)
-        u = tl.load(u_ptr + at, mask=is_inside, other=0.0).to(tl.float32)
-        dy = tl.load(dy_ptr + at, mask=is_inside, other=0.0).to(tl.float32)
-        dgate = dy * (conv * (1.0 / N) + skip * u)
-        tl.store(dgate_ptr + at, dgate.to(dgate_ptr.dtype.element_ty), mask=is_inside)
-
-        dconv = dy * tl.load(gate_ptr + at, mask=is_inside, other=0.0).to(tl.float32)
-        dskip += tl.sum(dconv * u)
-        dr, di = row_forward(dconv, dconv, tables_ptr, SHIFT, N, A, B, C, 1, True, PRECISION)
-        # The adjoint of a convolution is a correlation: conjugate the other factor.
-        pr, pi = times(dr, di, ur, ui, True)
-        sum_r += pr
-        sum_i += pi
-        hr, hi = tl.load(h_ptr), tl.load(h_ptr + N)
-        dr, di = times(dr, di, hr, hi, True)
-        du, _ = row_inverse(dr, di, tables_ptr, SHIFT, N, A, B, C, 1, True, PRECISION)
-        dy = tl.load(dy_ptr + at, mask=is_inside, other=0.0).to(tl.float32)
-        gate = tl.load(gate_ptr + at, mask=is_inside, other=0.0).to(tl.float32)
-        du = du * (1.0 / N) + skip * dy * gate
-        tl.store(du_ptr + at, du.to(du_ptr.dtype.element_ty), mask=is_inside)
+    sum_r, sum_i = summed_correlation(u_planes_ptr, d_planes_ptr, channel, n_batch, k, N)
     dfilter, _ = row_inverse(sum_r, sum_i, tables_ptr, SHIFT, N, A, B, C, 1, True, PRECISION)
-    out = channel * tl.num_programs(1) + share
-    tl.store(dfilter_ptr + out * n_positions + n, dfilter * (1.0 / N), mask=is_inside)
-    tl.store(dskip_ptr + out, dskip)
+    tl.store(dfilter_ptr + channel * n_positions + n, dfilter * (1.0 / N), mask=n < n_positions)
+
+
+@triton.jit
+def backward_kernel(
+    u_planes_ptr, d_planes_ptr, spectrum_ptr, u_ptr, skip_ptr, gate_ptr, dy_ptr, du_ptr, dgate_ptr,
+    dskip_ptr, n_positions, n_batch, tables_ptr,
+    SHIFT: tl.constexpr, N: tl.constexpr, A: tl.constexpr, B: tl.constexpr, C: tl.constexpr,
+    PRECISION: tl.constexpr,
+):  # fmt: skip
+    """Gradients of one row for u and gate, and its part of that for skip, from spectra."""
+    row = tl.program_id(0).to(tl.int64)
+    channel = row // n_batch
+    n, k = row_positions(A, B, C), row_frequencies(A, B, C)
+    h_ptr = spectrum_ptr + channel * 2 * N + k
+    is_inside = n < n_positions
+    at = row * n_positions + n
+    skip = tl.load(skip_ptr + channel)
+
+    x_ptr = u_planes_ptr + row * 2 * N + k
+    hr, hi = tl.load(h_ptr), tl.load(h_ptr + N)
+    xr, xi = times(tl.load(x_ptr), tl.load(x_ptr + N), hr, hi, False)
+    conv, _ = row_inverse(xr, xi, tables_ptr, SHIFT, N, A, B, C, 1, True, PRECISION)
+    u = tl.load(u_ptr + at, mask=is_inside, other=0.0).to(tl.float32)
+    dy = tl.load(dy_ptr + at, mask=is_inside, other=0.0).to(tl.float32)
+    dgate = dy * (conv * (1.0 / N) + skip * u)
+    tl.store(dgate_ptr + at, dgate.to(dgate_ptr.dtype.element_ty), mask=is_inside)
+
+    # The adjoint of a convolution is a correlation: conjugate the other factor.
+    x_ptr = d_planes_ptr + row * 2 * N + k
+    hr, hi = tl.load(h_ptr), tl.load(h_ptr + N)
+    xr, xi = times(tl.load(x_ptr), tl.load(x_ptr + N), hr, hi, True)
+    du, _ = row_inverse(xr, xi, tables_ptr, SHIFT, N, A, B, C, 1, True, PRECISION)
+    dy = tl.load(dy_ptr + at, mask=is_inside, other=0.0).to(tl.float32)
+    gate = tl.load(gate_ptr + at, mask=is_inside, other=0.0).to(tl.float32)
+    u = tl.load(u_ptr + at, mask=is_inside, other=0.0).to(tl.float32)
+    tl.store(dskip_ptr + row, tl.sum(dy * gate * u))
+    du = du * (1.0 / N) + skip * dy * gate
+    tl.store(du_ptr + at, du.to(du_ptr.dtype.element_ty), mask=is_inside)

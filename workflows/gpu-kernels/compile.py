@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-os.environ.pop("TRITON_INTERPRET", None)  # before Triton is imported: kernels must compile here
+if __name__ == "__main__":
+    os.environ.pop("TRITON_INTERPRET", None)  # before Triton is imported: kernels must compile here
 
 import torch
 import triton
@@ -28,11 +29,16 @@ from triton.compiler import ASTSource
 
 from hyenadna_cli.ops import (
     dft_triton,
+    implicit_filter_triton,
     long_conv_passes_triton,
     long_conv_triton,
     short_conv_triton,
 )
 
+COLUMNS = (
+    "target", "kernel", "stream", "precision", "size", "factors", "flags", "warps", "registers",
+    "stack", "shared",
+)  # fmt: skip
 SHARED_BYTES = {80: 163 * 1024, 90: 227 * 1024}
 _STREAMS = {
     "u_ptr", "gate_ptr", "y_ptr", "dy_ptr", "du_ptr", "dgate_ptr", "x_ptr", "factor_ptr",
@@ -52,8 +58,28 @@ class Configuration:
 
     @property
     def name(self) -> str:
-        """Of the kernel, as a profiler shows it."""
-        return str(self.kernel.fn.__name__).strip("_")
+        """Of the operator and its kernel."""
+        module = self.kernel.fn.__module__.rpartition(".")[2].removesuffix("_triton")
+        return f"{module}.{self.kernel.fn.__name__.removesuffix('_kernel')}"
+
+    @property
+    def size(self) -> str:
+        """Transform points, or what else the kernel is made for."""
+        sizes = self.constants
+        for name in ("N", "K", "LAYER", "F"):
+            if name in sizes:
+                return str(sizes[name]) if name == "N" else f"{name}={sizes[name]}"
+        raise ValueError(f"{self.name} has no size")
+
+    def cells(self, capability: int, stream: str) -> list[str]:
+        """The table's columns up to what compiling tells."""
+        sizes = self.constants
+        factors = [str(sizes[name]) for name in "ABC" if name in sizes]
+        flags = [name for name, value in sizes.items() if value is True]
+        return [
+            f"sm_{capability}", self.name, stream, str(sizes.get("PRECISION", "fp32")), self.size,
+            "x".join(factors) or "-", ",".join(flags) or "-", str(self.n_warps),
+        ]  # fmt: skip
 
 
 def configurations(precision: str) -> Iterator[Configuration]:
@@ -62,8 +88,24 @@ def configurations(precision: str) -> Iterator[Configuration]:
         sizes = {"ORDER": 2, "K": n_taps, "POSITIONS": short_conv_triton.POSITIONS}
         yield Configuration(short_conv_triton.forward_kernel, sizes, 4)
         yield Configuration(short_conv_triton.backward_kernel, sizes, 4)
+    yield from _implicit_filter(precision)
     for exponent in range(8, 22):
         yield from _long_conv(dft_triton.plan(1 << exponent, torch.device("cpu")), precision)
+
+
+def _implicit_filter(precision: str) -> Iterator[Configuration]:
+    """The network of every published model: 5 features, width 64, 3 hidden layers."""
+    kernels = implicit_filter_triton
+
+    def constants(tile: implicit_filter_triton.Tile, **more: int) -> dict[str, Any]:
+        return {**kernels.sizes(5, 64, 3, tile), "PRECISION": precision, **more}
+
+    forward, backward = kernels.FORWARD, kernels.BACKWARD
+    yield Configuration(kernels.taps_kernel, constants(forward), forward.n_warps)
+    yield Configuration(kernels.last_gradient_kernel, constants(backward), backward.n_warps)
+    for layer in range(3):
+        flags = constants(backward, LAYER=layer)
+        yield Configuration(kernels.hidden_gradient_kernel, flags, backward.n_warps)
 
 
 def _long_conv(how: dft_triton.Plan, precision: str) -> Iterator[Configuration]:
@@ -75,13 +117,17 @@ def _long_conv(how: dft_triton.Plan, precision: str) -> Iterator[Configuration]:
     rows, passes = long_conv_triton, long_conv_passes_triton
     n_warps = dft_triton.row_warps(how.inner)
     if how.outer is None:
-        for kernel in (rows.spectrum_kernel, rows.conv_kernel, rows.backward_kernel):
+        for has_factor in (False, True):
+            flags = constants(how.inner, HAS_FACTOR=has_factor)
+            yield Configuration(rows.spectrum_kernel, flags, n_warps)
+        for kernel in (rows.conv_kernel, rows.filter_gradient_kernel, rows.backward_kernel):
             yield Configuration(kernel, constants(how.inner), n_warps)
         return
     for has_spectrum in (False, True):
         flags = constants(how.inner, HAS_SPECTRUM=has_spectrum)
         yield Configuration(passes.inner_kernel, flags, n_warps)
-    yield Configuration(passes.inner_backward_kernel, constants(how.inner), n_warps)
+    for kernel in (passes.inner_filter_gradient_kernel, passes.inner_backward_kernel):
+        yield Configuration(kernel, constants(how.inner), n_warps)
     columns = passes.n_columns(how.outer)
     for has_factor in (False, True):
         flags = constants(how.outer, COLUMNS=columns, HAS_FACTOR=has_factor)
@@ -104,7 +150,7 @@ def compiled(configuration: Configuration, capability: int, stream: str) -> Any:
         elif name.endswith("_ptr"):
             signature[name] = f"*{stream if name in _STREAMS else 'fp32'}"
         else:
-            signature[name] = "i32"
+            signature[name] = "fp32" if name == "shift" else "i32"
     # Tensors are aligned to 16 bytes, as the launcher tells the compiler.
     aligned = [(i,) for i, name in enumerate(names) if name.endswith("_ptr")]
     return triton.compile(
@@ -139,26 +185,14 @@ def main() -> int:
     given = parser.parse_args()
     warnings.simplefilter("ignore")
     n_too_large = 0
-    print(
-        "target kernel stream precision points factors flags warps registers stack shared".replace(
-            " ", "\t"
-        )
-    )
+    print(*COLUMNS, sep="\t")
     for capability in map(int, given.targets.split(",")):
         for stream in given.streams.split(","):
             for configuration in configurations(given.precision):
                 kernel = compiled(configuration, capability, stream)
                 used = resources(kernel.asm["cubin"])
-                sizes = configuration.constants
-                flags = [name for name, value in sizes.items() if value is True]
-                factors = [str(sizes[name]) for name in "ABC" if name in sizes]
-                cells = [
-                    f"sm_{capability}", configuration.name, stream, sizes.get("PRECISION", "fp32"),
-                    sizes.get("N", f"K={sizes.get('K')}"), "x".join(factors) or "-",
-                    ",".join(flags) or "-", configuration.n_warps,
-                    used["REG"], used["STACK"], kernel.metadata.shared,
-                ]  # fmt: skip
-                print(*cells, sep="\t", flush=True)
+                taken = (used["REG"], used["STACK"], kernel.metadata.shared)
+                print(*configuration.cells(capability, stream), *taken, sep="\t", flush=True)
                 n_too_large += kernel.metadata.shared > SHARED_BYTES[capability]
     return int(n_too_large > 0)
 
