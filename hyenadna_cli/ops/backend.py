@@ -37,6 +37,8 @@ def resolve(requested: KernelsRequest, device: torch.device) -> tuple[Kernels, s
         return "numba", "requested" if requested == "numba" else "compiled loops for the CPU"
     if requested == "numba":
         raise UsageError(f"--kernels numba: {problem}; use --kernels auto or torch")
+    if device.type == "cuda":
+        return "torch", "cuFFT; the Triton kernels have not been measured, ask for them by name"
     return "torch", f"the portable path serves {device.type}; {problem}"
 
 
@@ -66,14 +68,21 @@ def triton_problem(device: torch.device) -> str | None:
     if device.type != "cuda":
         return f"its kernels serve GPUs, not {device.type}"
     if importlib.util.find_spec("triton") is None:
-        return "triton is not installed"
+        return "triton is not installed (its wheels are for Linux on x86-64)"
     if torch.cuda.get_device_capability(device) < (8, 0):
         return f"{torch.cuda.get_device_name(device)} is older than compute capability 8.0"
-    from hyenadna_cli.ops import self_check
+    try:
+        from triton.errors import TritonError
 
-    if not self_check.convolves_on_gpu(device):
-        return "its kernels fail a known-answer check on this machine"
-    return None
+        from hyenadna_cli.ops import self_check
+    except ImportError as error:
+        return f"triton cannot be imported ({error})"
+    try:
+        is_right = self_check.triton_is_right(device)
+    except (TritonError, RuntimeError) as error:
+        # A GPU with too little shared memory, say, or a driver older than the compiler.
+        return f"its kernels do not run here ({str(error).strip().splitlines()[0]})"
+    return None if is_right else "its kernels fail a known-answer check on this machine"
 
 
 def is_served(*tensors: Tensor) -> bool:

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
+from torch import Tensor
+
+from hyenadna_cli.ops.backend import Kernels
+
+_TOLERANCE = 1e-3
+"""Of the largest entry: far from float32's rounding, and from what a wrong kernel gives."""
 
 
 def convolves() -> bool:
@@ -22,18 +30,49 @@ def convolves() -> bool:
     return bool((out_DBL - expected_DBL).abs().max() < 1e-4)
 
 
-def convolves_on_gpu(device: torch.device) -> bool:
-    """Whether a short and a long convolution come out right in the Triton kernels."""
-    from hyenadna_cli.ops import long_conv_triton
+def triton_is_right(device: torch.device, *, lengths: Sequence[int] = (300, 10_000)) -> bool:
+    """Whether filters and both convolutions, values and gradients, are those of the torch path.
 
-    def is_right(n_positions: int) -> bool:
-        u_DBL = torch.arange(2.0 * n_positions, device=device).view(2, 1, n_positions) % 7 - 3
-        filter_DL = torch.arange(2.0 * n_positions, device=device).view(2, n_positions) % 5 - 2
-        ones_D, gate_DBL = torch.ones(2, device=device), torch.ones_like(u_DBL)
-        y_DBL = long_conv_triton.forward(u_DBL, filter_DL, ones_D, gate_DBL)
-        spectra = torch.fft.rfft(u_DBL, n=2 * n_positions)
-        spectra *= torch.fft.rfft(filter_DL, n=2 * n_positions)[:, None]
-        expected_DBL = torch.fft.irfft(spectra, n=2 * n_positions)[..., :n_positions] + u_DBL
-        return bool((y_DBL - expected_DBL).abs().max() < 1e-5 * expected_DBL.abs().max())
+    The lengths stand for convolutions in one kernel and in several passes.
+    """
+    return all(_agree(device, n_positions) for n_positions in lengths)
 
-    return is_right(300) and is_right(10_000)
+
+def _agree(device: torch.device, n_positions: int) -> bool:
+    from hyenadna_cli.ops.implicit_filter import fused_taps
+    from hyenadna_cli.ops.long_conv import long_conv_gate
+    from hyenadna_cli.ops.short_conv import short_conv_gate
+
+    generator = torch.Generator().manual_seed(n_positions)
+
+    def random(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator).to(device).requires_grad_()
+
+    n_channels, width, n_features = 2, 16, 3
+    time_L = torch.linspace(0, 1, n_positions, device=device)
+    z_LE = torch.stack([time_L, (5 * time_L).cos(), (5 * time_L).sin()], dim=1)
+    rates_D = torch.tensor([3.0, 9.0], device=device)
+    layers = [(random(width, n) / n, random(width)) for n in (n_features, width)]
+    freq_F, last_DF = random(width), random(n_channels, width) / n_positions
+    proj_PBL = random(3 * n_channels, 1, n_positions)
+    taps_PK, bias_P, skip_D = random(3 * n_channels, 3), random(3 * n_channels), random(n_channels)
+    inputs = [proj_PBL, taps_PK, bias_P, skip_D, freq_F, last_DF, *sum(layers, ())]
+
+    def outputs(kernels: Kernels) -> list[Tensor]:
+        if kernels == "triton":
+            filter_DL = fused_taps(z_LE, time_L, rates_D, 0.01, freq_F, layers, last_DF)
+        else:
+            x_FL = z_LE.T
+            for weight, bias_F in layers:
+                x_FL = torch.sin(freq_F[:, None] * (weight @ x_FL + bias_F[:, None]))
+            filter_DL = (last_DF @ x_FL) * (torch.exp(-rates_D[:, None] * time_L) + 0.01)
+        u_DBL, gates = short_conv_gate(proj_PBL, taps_PK, bias_P, order=2, kernels=kernels)
+        y_DBL = long_conv_gate(u_DBL, filter_DL, skip_D, gates[0], kernels=kernels)
+        return [y_DBL.detach(), *torch.autograd.grad(y_DBL.square().mean(), inputs)]
+
+    with torch.enable_grad():
+        found, expected = outputs("triton"), outputs("torch")
+    return all(
+        bool((f - e).abs().max() < _TOLERANCE * e.abs().max())
+        for f, e in zip(found, expected, strict=True)
+    )

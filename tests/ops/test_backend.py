@@ -1,0 +1,79 @@
+"""Kernels are chosen with a reason, and checked on a known answer before they are."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from triton.runtime.errors import OutOfResources
+
+from hyenadna_cli.errors import UsageError
+from hyenadna_cli.ops import backend, long_conv_triton, self_check
+
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """A machine that seems to have a GPU whose kernels give right answers."""
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "Fake 100")
+    monkeypatch.setattr(self_check, "triton_is_right", lambda _: True)
+    backend.triton_problem.cache_clear()
+    yield monkeypatch
+    backend.triton_problem.cache_clear()
+
+
+def refusal() -> str:
+    with pytest.raises(UsageError, match="--kernels triton: ") as caught:
+        backend.resolve("triton", GPU)
+    return str(caught.value)
+
+
+def test_triton_runs_where_it_is_asked_for_and_only_there(gpu):
+    assert backend.resolve("triton", GPU)[0] == "triton"
+
+    kernels, why = backend.resolve("auto", GPU)
+
+    assert kernels == "torch"
+    assert "have not been measured" in why
+
+
+def test_no_triton_is_said(gpu):
+    gpu.setattr("importlib.util.find_spec", lambda name: None)
+    assert "triton is not installed" in refusal()
+
+
+def test_an_old_gpu_is_said(gpu):
+    gpu.setattr(torch.cuda, "get_device_capability", lambda _: (7, 5))
+    assert "Fake 100 is older than compute capability 8.0" in refusal()
+
+
+def test_a_gpu_too_small_for_a_kernel_is_said(gpu):
+    def fail(_: object) -> bool:
+        raise OutOfResources(139264, 101376, "shared memory")
+
+    gpu.setattr(self_check, "triton_is_right", fail)
+    assert "its kernels do not run here (out of resource: shared memory" in refusal()
+
+
+def test_a_wrong_answer_is_said_and_found_once(gpu):
+    asked = []
+    gpu.setattr(self_check, "triton_is_right", lambda device: asked.append(device))
+
+    assert "known-answer check" in refusal()
+    assert "known-answer check" in refusal()
+    assert asked == [GPU]
+
+
+def test_the_kernels_give_the_known_answer():
+    assert self_check.triton_is_right(CPU, lengths=[40])
+
+
+def test_a_kernel_that_is_a_little_wrong_does_not(monkeypatch):
+    right = long_conv_triton.spectrum
+
+    monkeypatch.setattr(
+        long_conv_triton, "spectrum", lambda taps, **options: 1.01 * right(taps, **options)
+    )
+
+    assert not self_check.triton_is_right(CPU, lengths=[40])
