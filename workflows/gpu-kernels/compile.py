@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -182,6 +183,7 @@ def main() -> int:
     parser.add_argument("--targets", default="80,90", help="compute capabilities, with commas")
     parser.add_argument("--streams", default="fp32", help="types of activations: fp32,bf16")
     parser.add_argument("--precision", default="tf32x3", help="tf32x3, ieee, tf32 or bf16")
+    parser.add_argument("--only", default="", help="regular expression for kernel and size")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
     n_too_large = 0
@@ -189,6 +191,8 @@ def main() -> int:
     for capability in map(int, given.targets.split(",")):
         for stream in given.streams.split(","):
             for configuration in configurations(given.precision):
+                if not re.search(given.only, f"{configuration.name} {configuration.size}"):
+                    continue
                 kernel = compiled(configuration, capability, stream)
                 used = resources(kernel.asm["cubin"])
                 taken = (used["REG"], used["STACK"], kernel.metadata.shared)
