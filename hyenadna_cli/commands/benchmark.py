@@ -70,6 +70,14 @@ def benchmark(
         float,
         typer.Option("--max-seconds", min=1, help="Patience for all passes of one case."),
     ] = 60.0,
+    max_minutes: Annotated[
+        float | None,
+        typer.Option("--max-minutes", min=0, help="For the run: no case is begun after it."),
+    ] = None,
+    operators: Annotated[
+        Path | None,
+        typer.Option("--operators", help="TSV of our operators alone: seconds, bytes a second."),
+    ] = None,
     extrapolate: Annotated[
         int,
         typer.Option(
@@ -112,11 +120,17 @@ def benchmark(
     dtypes, requests = _listed("--dtype", dtype, _DTYPES), _listed("--kernels", kernels, _KERNELS)
     if plot is not None and plot.suffix not in benchmark_report.PICTURES:
         raise UsageError(f"--plot {plot}: use {', '.join(benchmark_report.PICTURES)}")
-    for path in (plot, None if atomic.is_stream(output) else Path(output)):
+    for path in (plot, operators, None if atomic.is_stream(output) else Path(output)):
         if path is not None:
             atomic.check_output(path, overwrite=force)
     settings = Settings(
-        device=device, threads=threads, repeats=repeats, max_seconds=max_seconds, seed=seed
+        device=device,
+        threads=threads,
+        repeats=repeats,
+        max_seconds=max_seconds,
+        seed=seed,
+        max_minutes=max_minutes,
+        with_operators=operators is not None,
     )
     busy = machine.busy_share()
     if busy is not None and busy > _BUSY:
@@ -141,6 +155,9 @@ def benchmark(
     cells = benchmark_report.table(rows, floor)
     _write(output, cells, rows, floor, settings=settings, force=force, no_version=no_version,
            seconds=time.monotonic() - started)  # fmt: skip
+    if operators is not None:
+        _write_operators(operators, benchmark_report.operator_table(bench.operator_rows, floor),
+                         force=force)  # fmt: skip
     if plot is not None:
         benchmark_report.draw(rows, plot, overwrite=force)
 
@@ -273,6 +290,15 @@ def _write(
             Path(output), made_by, rows=Counter(row.status for row in rows), shard=None,
             seconds=seconds,
         )  # fmt: skip
+
+
+def _write_operators(path: Path, cells: list[tuple[Cell, ...]], *, force: bool) -> None:
+    from hyenadna_cli.core.benchmark.report import OPERATOR_COLUMNS
+    from hyenadna_cli.core.io.tsv import TsvWriter
+
+    with TsvWriter(str(path), columns=OPERATOR_COLUMNS, overwrite=force) as writer:
+        for row in cells:
+            writer.write_row(["" if cell is None else cell for cell in row])
 
 
 def _short(cell: Cell) -> str:

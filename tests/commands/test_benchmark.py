@@ -16,7 +16,8 @@ TINY = ("--lengths", "40,80", "--d-model", "16", "--n-layer", "1", "--repeats", 
 def test_the_table_says_what_was_measured(hyenadna, tmp_path):
     out = tmp_path / "speed.tsv"
 
-    done = hyenadna("benchmark", *TINY, "-o", out, "--plot", tmp_path / "speed.svg")
+    done = hyenadna("benchmark", *TINY, "-o", out, "--plot", tmp_path / "speed.svg",
+                    "--operators", tmp_path / "operators.tsv")  # fmt: skip
 
     assert done.code == 0, done.err
     rows = list(csv.DictReader(io.StringIO(out.read_text()), delimiter="\t"))
@@ -30,6 +31,22 @@ def test_the_table_says_what_was_measured(hyenadna, tmp_path):
     manifest = json.loads((tmp_path / "speed.tsv.manifest.json").read_text())
     assert manifest["settings"]["matmul_flops_fp32"] > 0
     assert "<svg" in (tmp_path / "speed.svg").read_text()
+    operators = list(
+        csv.DictReader(io.StringIO((tmp_path / "operators.tsv").read_text()), delimiter="\t")
+    )
+    assert [row["length"] for row in operators] == 6 * ["40"] + 6 * ["80"]
+    assert all(float(row["share_of_bandwidth"]) > 0 for row in operators)
+
+
+@pytest.mark.slow
+def test_a_run_that_has_taken_its_minutes_begins_no_case(hyenadna, tmp_path):
+    done = hyenadna("benchmark", *TINY, "--max-minutes", "0", "-o", tmp_path / "speed.tsv")
+
+    assert done.code == 0, done.err
+    rows = csv.DictReader(io.StringIO((tmp_path / "speed.tsv").read_text()), delimiter="\t")
+    assert {(row["status"], row["note"]) for row in rows} == {
+        ("SKIPPED", "the run has taken its 0 minutes")
+    }
 
 
 @pytest.mark.slow

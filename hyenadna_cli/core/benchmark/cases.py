@@ -99,6 +99,37 @@ PRESETS: dict[str, Preset] = {
     "train-32k": Preset(
         (Workload(d_model=128, n_layer=2, length=32_768, batch=1, training=True),), _SPEED
     ),
+    # What a GPU has to show, the most telling first: a run may end before the last.
+    "gpu": Preset(
+        tuple(
+            Workload(
+                d_model=128,
+                n_layer=2,
+                length=length,
+                batch=1,
+                training=training,
+                recompute=training,
+            )
+            for length, training in (
+                (32_768, False),
+                (1_000_000, False),
+                (32_768, True),
+                (1_000_000, True),
+                (8_192, False),
+                (160_000, False),
+                (1_024, False),
+            )
+        ),
+        ("plain", "hyenadna", "attention"),
+    ),
+    "gpu-8x256-1m": Preset(
+        (
+            Workload(
+                d_model=256, n_layer=8, length=1_000_000, batch=1, training=True, recompute=True
+            ),
+        ),
+        ("hyenadna",),
+    ),
     "crossing": Preset(
         tuple(
             Workload(d_model=128, n_layer=2, length=length, batch=1)

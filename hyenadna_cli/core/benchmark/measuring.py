@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import statistics
 import tempfile
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 
 from hyenadna_cli.core import cost, machine
 from hyenadna_cli.core.benchmark.cases import Case, Variant, Workload
+from hyenadna_cli.core.benchmark.operators import OperatorTime
 from hyenadna_cli.core.benchmark.process import MeasuredProcess, ProcessError
 from hyenadna_cli.core.config import ModelConfig
 from hyenadna_cli.errors import HyenaDNAError
@@ -58,6 +60,10 @@ class Settings:
     """Turns of each variant."""
     max_seconds: float = 60.0
     """For all passes of a case; one that would take longer is not begun, or stopped."""
+    max_minutes: float | None = None
+    """For the whole run: no case is begun after it."""
+    with_operators: bool = False
+    """Whether to time our operators by themselves too, at the shapes of forward passes."""
     seed: int = 0
     """Of weights and tokens."""
 
@@ -109,6 +115,15 @@ class Row:
     note: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class OperatorRow:
+    """One operator at the shape of a workload, on one implementation of ours."""
+
+    workload: Workload
+    kernels: str
+    time: OperatorTime
+
+
 @dataclass(slots=True)
 class _Measured:
     """A variant between its first pass and its row."""
@@ -132,6 +147,9 @@ class Benchmark:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._started = time.monotonic()
+        self.operator_rows: list[OperatorRow] = []
+        """What `with_operators` found so far."""
         self._seen: dict[tuple[object, ...], tuple[Workload, float]] = {}
 
     def measure_floor(self) -> Floor:
@@ -164,12 +182,17 @@ class Benchmark:
                     rows[variant] = _empty(work, variant, status, str(error))
             self._compare(work, measured, folder)
             self._take_turns(measured)
+            if self._settings.with_operators and not work.training:
+                self._time_operators(work, measured)
             for each in measured:
                 rows[each.variant] = self._row(work, each, floor)
         return [rows[variant] for variant in variants]
 
     def _reason_to_skip(self, work: Workload, variant: Variant) -> str | None:
         settings = self._settings
+        minutes = (time.monotonic() - self._started) / 60
+        if settings.max_minutes is not None and minutes > settings.max_minutes:
+            return f"the run has taken its {settings.max_minutes:g} minutes"
         if not settings.device.startswith("cuda"):
             needed, available = expected_bytes(work, variant), machine.memory().available
             if available is not None and needed > available:
@@ -243,6 +266,17 @@ class Benchmark:
         for each in measured:
             if each.peak_bytes is None:
                 each.peak_bytes = each.process.ask({"do": "peak"}, timeout=60)["bytes"]
+
+    def _time_operators(self, work: Workload, measured: Sequence[_Measured]) -> None:
+        for each in measured:
+            if each.variant.implementation != "hyenadna":
+                continue
+            limit = max(60.0, self._settings.max_seconds)
+            reply = each.process.ask({"do": "operators"}, timeout=limit)
+            self.operator_rows += [
+                OperatorRow(work, each.kernels, OperatorTime(**found))
+                for found in reply["operators"]
+            ]
 
     def _row(self, work: Workload, measured: _Measured, floor: Floor | None) -> Row:
         variant = measured.variant

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from hyenadna_cli.core import atomic
 from hyenadna_cli.core.benchmark.cases import Implementation, Variant, Workload
-from hyenadna_cli.core.benchmark.measuring import Floor, Row, bytes_moved
+from hyenadna_cli.core.benchmark.measuring import Floor, OperatorRow, Row, bytes_moved
 from hyenadna_cli.core.pictures import new_figure
 
 COLUMNS = (
@@ -24,6 +24,10 @@ COLUMNS = (
     "status", "n_passes", "seconds", "seconds_min", "seconds_max", "bases_per_second", "peak_mb",
     "start_mb", "times_faster_than_plain", "memory_of_plain", "times_faster_than_attention",
     "difference", "share_of_floor", "share_of_bandwidth", "note",
+)  # fmt: skip
+OPERATOR_COLUMNS = (
+    "operator", "direction", "kernels", "d_model", "length", "batch", "seconds",
+    "gigabytes_per_second", "share_of_bandwidth",
 )  # fmt: skip
 PICTURES = (".png", ".svg", ".pdf")
 
@@ -47,6 +51,18 @@ class Crossing:
 def table(rows: Sequence[Row], floor: Floor | None) -> list[tuple[Cell, ...]]:
     """The rows as cells of `COLUMNS`; what is not known is None."""
     return [_cells(row, rows, floor) for row in rows]
+
+
+def operator_table(rows: Sequence[OperatorRow], floor: Floor) -> list[tuple[Cell, ...]]:
+    """Operators by themselves as cells of `OPERATOR_COLUMNS`."""
+    cells: list[tuple[Cell, ...]] = []
+    for row in rows:
+        work, rate = row.workload, row.time.n_bytes / row.time.seconds
+        cells.append(
+            (row.time.operator, row.time.direction, row.kernels, work.d_model, work.length,
+             work.batch, row.time.seconds, rate / 1e9, rate / floor.copy_bytes)
+        )  # fmt: skip
+    return cells
 
 
 def extrapolated(rows: Sequence[Row], length: int) -> list[Row]:

@@ -6,6 +6,7 @@
     {"do": "sample", "length": n, "file"}  -> {"seconds": s}     one pass; numbers to compare, .npy
     {"do": "time", "seconds": s}           -> {"seconds": [...]} passes for at least s seconds
     {"do": "peak"}                         -> {"bytes": ...}     of this process, or of its GPU
+    {"do": "operators"}                    -> {"operators": [{"operator": ...}, ...]}
     {"do": "floor"}                        -> {"matmul_flops": {dtype: ...}, "copy_bytes": ...}
 
 A failure is {"error": text, "is_memory": bool}. A process of its own for each case makes peak
@@ -14,6 +15,7 @@ memory mean something, and one library's thread pool or cache cannot favour anot
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import math
@@ -23,7 +25,7 @@ import time
 import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -33,11 +35,13 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from hyenadna_cli.core import runtime
 from hyenadna_cli.core.attention import AttentionModel
-from hyenadna_cli.core.benchmark import plain_hyena
+from hyenadna_cli.core.benchmark import operators, plain_hyena
 from hyenadna_cli.core.benchmark.cases import Case
+from hyenadna_cli.core.benchmark.operators import best_seconds
 from hyenadna_cli.core.config import ModelConfig
 from hyenadna_cli.core.model import HyenaDNA, ImplicitFilter
 from hyenadna_cli.errors import HyenaDNAError
+from hyenadna_cli.ops.backend import Kernels
 from hyenadna_cli.ops.dense import dense, has_bfloat16_products
 
 _SAMPLED_POSITIONS = 256
@@ -64,7 +68,9 @@ class Subject:
             device=case.device, dtype=variant.dtype, kernels=kernels, threads=case.threads
         )
         self.device, self.device_name = run.device, run.device_name
-        self.kernels = run.kernels if self.implementation == "hyenadna" else "-"
+        self.kernels: Kernels | Literal["-"] = (
+            run.kernels if self.implementation == "hyenadna" else "-"
+        )
         config = ModelConfig(
             d_model=work.d_model, n_layer=work.n_layer, d_inner=4 * work.d_model,
             l_max=work.length, embed_dropout=0.0,
@@ -142,6 +148,14 @@ class Subject:
             torch.cuda.empty_cache()  # other cases wait for their turn on the same device
         return seconds
 
+    def operators(self) -> list[operators.OperatorTime]:
+        """The parts of a block by themselves, on the kernels that were chosen."""
+        assert self.kernels != "-", "only our model has them"
+        found = operators.measure(self.work, self.kernels, self.device)
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        return found
+
     def peak_bytes(self) -> int:
         """The largest memory so far: of the device's allocator, or the process's resident size."""
         if self.device.type == "cuda":
@@ -201,7 +215,7 @@ def _choose_sdpa(
             warnings.simplefilter("ignore")  # the reasons why one cannot run
             try:
                 with sdpa_kernel(backend):
-                    seconds[backend] = _best_seconds(attend, device, n=2)
+                    seconds[backend] = best_seconds(attend, device, n=2)
             except RuntimeError:
                 continue
     return min(seconds, key=lambda backend: seconds[backend], default=SDPBackend.MATH)
@@ -217,23 +231,12 @@ def measure_floor(device: torch.device) -> dict[str, Any]:
         if device.type == "cuda" or dtype == torch.float32 or has_bfloat16_products():
             # oneDNN, behind `dense`, is not on every processor the faster one.
             products.append(functools.partial(torch.mm, a, b))
-        seconds = min(_best_seconds(product, device, n=6) for product in products)
+        seconds = min(best_seconds(product, device, n=6) for product in products)
         flops[name] = 2 * size**3 / seconds
     source = torch.ones(_COPY_BYTES[device.type] // 4, device=device)
     target = torch.empty_like(source)
-    seconds = _best_seconds(lambda: target.copy_(source), device, n=8)
+    seconds = best_seconds(lambda: target.copy_(source), device, n=8)
     return {"matmul_flops": flops, "copy_bytes": 2 * 4 * source.numel() / seconds}
-
-
-def _best_seconds(work: Callable[[], object], device: torch.device, *, n: int) -> float:
-    best = math.inf
-    for _ in range(n + 1):  # the first warms up
-        started = time.perf_counter()
-        work()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        best = min(best, time.perf_counter() - started)
-    return best
 
 
 def answer(request: dict[str, Any], subject: Subject | None) -> tuple[dict[str, Any], Subject]:
@@ -253,6 +256,9 @@ def answer(request: dict[str, Any], subject: Subject | None) -> tuple[dict[str, 
             return {"seconds": subject.time(request["seconds"])}, subject
         case "peak":
             return {"bytes": subject.peak_bytes()}, subject
+        case "operators":
+            found = subject.operators()
+            return {"operators": [dataclasses.asdict(each) for each in found]}, subject
         case "floor":
             return measure_floor(subject.device), subject
         case unknown:

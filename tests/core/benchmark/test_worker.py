@@ -107,3 +107,20 @@ def test_longer_inputs_are_expected_to_take_longer_and_more():
     for variant in (ours, attention):
         assert expected_bytes(longer, variant) > expected_bytes(shorter, variant)
         assert expected_bytes(training, variant) > expected_bytes(longer, variant)
+
+
+def test_operators_are_timed_forward_and_backward():
+    asked = subject(Workload(d_model=16, n_layer=1, length=40, batch=2), "hyenadna")
+
+    found = answer({"do": "operators"}, asked)[0]["operators"]
+
+    names = ("short convolution", "filters", "long convolution")
+    assert [(each["operator"], each["direction"]) for each in found] == [
+        (name, direction) for name in names for direction in ("forward", "backward")
+    ]
+    assert all(each["seconds"] > 0 for each in found)
+    stream = 4 * 2 * 40 * 16
+    taps = 4 * 40 * 16
+    assert [each["n_bytes"] for each in found] == [
+        5 * stream, 8 * stream, taps, taps, 3 * stream + taps, 5 * stream + 2 * taps,
+    ]  # fmt: skip
