@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import time
@@ -49,7 +50,7 @@ def merge(
 
       hyenadna merge shards/*.vcf.gz -o scored.vcf.gz -W
     """
-    from hyenadna_cli.core import merging, provenance
+    from hyenadna_cli.core import journal, merging, provenance
 
     started = time.monotonic()
     path = Path(output)
@@ -62,14 +63,19 @@ def merge(
     pieces = merging.merge(
         found, output, made_by, overwrite=force, is_indexed=write_index, is_virtual=virtual
     )
-    with on_signals() as stop:
+    with contextlib.ExitStack() as stack:
+        if not atomic.is_stream(output):
+            # Nothing is kept in it: it locks the output, and removes what killed runs left of it.
+            identity = {"command": "merge", "shards": len(found.files)}
+            stack.enter_context(journal.open_journal(path, identity, resume=False, overwrite=force))
+        stop = stack.enter_context(on_signals())
         for _ in track(pieces, total=found.n_bytes, label="merging", size_of=float):
             if stop():
                 pieces.close()
                 raise stop.error("no output was written")
-    seconds = time.monotonic() - started
-    if not atomic.is_stream(output):
-        provenance.write_manifest(path, made_by, rows=found.rows, shard=None, seconds=seconds)
+        seconds = time.monotonic() - started
+        if not atomic.is_stream(output):
+            provenance.write_manifest(path, made_by, rows=found.rows, shard=None, seconds=seconds)
     if stats is not None:
         entries = {
             "command": "merge",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import random
 import shutil
@@ -271,3 +272,24 @@ def test_a_thousand_shards_merge_and_a_signal_leaves_nothing(sharded, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert len(read_embeddings(output).names) == 25 * 1_000
+
+
+def test_what_a_killed_merge_left_is_removed_and_two_at_once_are_refused(
+    sharded, hyenadna, tmp_path
+):
+    shards = sharded(2, "perplexity", ".tsv")
+    output = tmp_path / "out" / "all.tsv"
+    output.parent.mkdir()
+    (output.parent / "all.tsv.tmp.123.node").write_text("half")
+    journal = output.parent / "all.tsv.journal"
+    with journal.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        done = hyenadna("merge", *shards, "-o", output)
+        assert done.code == 6
+        assert "another run is writing this output" in done.err
+
+    done = hyenadna("merge", *shards, "-o", output)
+
+    assert done.code == 0, done.err
+    names = sorted(path.name for path in output.parent.iterdir())
+    assert names == ["all.tsv", "all.tsv.manifest.json"]

@@ -140,9 +140,12 @@ class Bench:
             f"chr1\t{s + 1}\tv{i}\t{bases[s]}\t{'G' if bases[s] == 'A' else 'A'}\t.\t.\t.\n"
             for i, s in enumerate(starts)
         )
-        (self.folder / "regions.bed").write_text(regions)
-        with bgzf.open(self._path("variants.vcf.gz"), "w") as file:
-            file.write(header + records)
+        few = 50  # for shards of which there are many
+        for name, text in (("regions.bed", regions), ("few.bed", _head(regions, few))):
+            (self.folder / name).write_text(text)
+        for name, text in (("variants.vcf.gz", records), ("few.vcf.gz", _head(records, few))):
+            with bgzf.open(self._path(name), "w") as file:
+                file.write(header + text)
         for name, text in (("empty.bed", ""), ("empty.vcf", header), ("empty.fa", "")):
             (self.folder / name).write_text(text)
 
@@ -259,6 +262,10 @@ def results(found: dict[str, bytes]) -> dict[str, bytes]:
     return {
         name: data for name, data in found.items() if not _PROGRESS.intersection(Path(name).parts)
     }
+
+
+def _head(text: str, n_lines: int) -> str:
+    return "".join(text.splitlines(keepends=True)[:n_lines])
 
 
 def _without_seconds(table: bytes) -> bytes:
