@@ -84,16 +84,19 @@ class RunState:
         self.names = {p: name for name, p in model.named_parameters()}
 
     def append(self, values: Mapping[str, float | None]) -> None:
-        """Add a row to metrics.csv; its columns are the keys."""
+        """Add a row to metrics.csv; its columns are the keys. Raises OutputError."""
         path = self.directory / "metrics.csv"
-        is_new = not path.exists()
-        with path.open("a", newline="") as handle:
-            writer = csv.DictWriter(handle, values, lineterminator="\n")
-            if is_new:
-                writer.writeheader()
-            writer.writerow(
-                {k: format(v, ".9g") if isinstance(v, float) else v for k, v in values.items()}
-            )
+        try:
+            is_new = not path.exists()
+            with path.open("a", newline="") as handle:
+                writer = csv.DictWriter(handle, values, lineterminator="\n")
+                if is_new:
+                    writer.writeheader()
+                writer.writerow(
+                    {k: format(v, ".9g") if isinstance(v, float) else v for k, v in values.items()}
+                )
+        except OSError as error:
+            raise atomic.output_error(path, error) from error
 
     def save(self, progress: Progress) -> None:
         """Write a checkpoint, point `last` at it, and drop all but the best and the newest."""

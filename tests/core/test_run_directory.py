@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from hyenadna_cli.core.config import TrainConfig
 from hyenadna_cli.core.run_directory import read_progress, restore_best
 from hyenadna_cli.core.training import Selection, parameter_groups, train
-from hyenadna_cli.errors import CheckpointError, UsageError
+from hyenadna_cli.errors import CheckpointError, OutputError, UsageError
 
 TRAIN = TrainConfig(
     max_steps=12, batch_bases=32, learning_rate=0.1, warmup_steps=0, valid_every=2, save_every=5,
@@ -127,6 +127,13 @@ def test_a_table_of_metrics_that_a_killed_run_left_is_written_anew(tmp_path, sto
         assert steps(broken) == list(range(first, 13))
         shutil.rmtree(broken / "checkpoints")
         (broken / "last").unlink()
+
+
+def test_a_table_of_metrics_that_cannot_be_written_is_an_output_error(tmp_path):
+    (tmp_path / "metrics.csv").symlink_to(tmp_path / "gone" / "metrics.csv")
+
+    with pytest.raises(OutputError, match=r"metrics\.csv: cannot write: No such file"):
+        run(tmp_path)
 
 
 def test_the_best_weights_are_those_of_the_step_that_scored_best(tmp_path):
