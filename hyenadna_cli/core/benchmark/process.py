@@ -14,8 +14,8 @@ from typing import Any
 from hyenadna_cli.core.benchmark.cases import Case
 from hyenadna_cli.errors import HyenaDNAError
 
-_START_SECONDS = 300.0
-"""For importing torch and making a model, on a slow disk too."""
+_START_SECONDS = 600.0
+"""For importing torch, making a model and compiling loops, on a slow machine too."""
 
 
 class ProcessError(HyenaDNAError):

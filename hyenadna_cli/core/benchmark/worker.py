@@ -51,6 +51,9 @@ _FUSED_SDPA = (
     SDPBackend.CUDNN_ATTENTION,
     SDPBackend.EFFICIENT_ATTENTION,
 )
+_COMPILED_LENGTHS = (64, 32_768)
+"""Short transforms and those cut in rows and columns are loops of their own."""
+
 _SDPA_TRIAL_LENGTH = {"cpu": 64, "cuda": 8_192}
 _MATMUL_SIZES = {"cpu": 2_048, "cuda": 8_192}
 _COPY_BYTES = {"cpu": 1 << 28, "cuda": 1 << 31}
@@ -103,6 +106,12 @@ class Subject:
             "device": str(self.device),
             "device_name": self.device_name,
         }
+
+    def compile(self) -> None:
+        """Pass over little, so that no time or patience goes into compiling: minutes, once."""
+        if self.kernels in ("numba", "triton"):
+            for length in _COMPILED_LENGTHS:
+                self.run(self.token_ids_BL[:1, :length])
 
     def run(self, token_ids_BL: Tensor) -> Tensor:
         """One pass: hidden states, or the loss after the backward pass. Waits for the device."""
@@ -244,7 +253,9 @@ def answer(request: dict[str, Any], subject: Subject | None) -> tuple[dict[str, 
     match request["do"]:
         case "prepare":
             subject = Subject(Case.from_json(request["case"]))
-            return subject.describe(), subject
+            described = subject.describe()
+            subject.compile()
+            return described, subject
     if subject is None:
         raise ValueError("the first request is prepare")
     match request["do"]:
