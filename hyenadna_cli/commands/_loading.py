@@ -125,8 +125,7 @@ class ChosenModel:
 
     def identity(self) -> dict[str, str | None]:
         """Name, revision and hash, for provenance."""
-        source = self.source
-        return {"name": source.name, "revision": source.revision, "sha256": source.sha256}
+        return self.source.identity()
 
 
 @dataclass(frozen=True, slots=True)

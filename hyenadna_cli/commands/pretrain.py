@@ -157,7 +157,7 @@ def pretrain(
                     command=None if run_directory.no_version else sys.argv,
                     settings=run.describe(),
                     inputs=[*data.fasta, *filter(None, (bed, exclude_bed))],
-                    model=start.identity() if start else None,
+                    model=start.source.identity() if start else None,
                     device=run.device_name,
                     reproducible=run_directory.no_version,
                 )

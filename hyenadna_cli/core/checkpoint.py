@@ -65,6 +65,10 @@ class ModelSource:
     sha256: str
     """Of the weights file."""
 
+    def identity(self) -> dict[str, str | None]:
+        """Name, revision and hash, for provenance."""
+        return {"name": self.name, "revision": self.revision, "sha256": self.sha256}
+
 
 @dataclass(frozen=True, slots=True)
 class StoredHead:

@@ -33,11 +33,6 @@ class StartingModel:
         )
         return cls(config, source)
 
-    def identity(self) -> dict[str, str | None]:
-        """Name, revision and hash, for provenance."""
-        source = self.source
-        return {"name": source.name, "revision": source.revision, "sha256": source.sha256}
-
     def check(self, config: ModelConfig) -> None:
         """Raise UsageError if a model of this shape cannot begin with these weights.
 
