@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from hyenadna_cli.core.benchmark import worker as worker_module
 from hyenadna_cli.core.benchmark.cases import Case, Variant, Workload
 from hyenadna_cli.core.benchmark.measuring import (
     GRADIENT_TOLERANCE,
@@ -92,6 +93,36 @@ def test_a_worker_is_prepared_first_and_then_answers(tmp_path):
     assert sampled["seconds"] > 0
     assert sum(timed["seconds"]) >= 0.01
     assert peak["bytes"] > 10_000_000
+
+
+def test_preparing_compiles_what_the_first_pass_needs(monkeypatch):
+    passed = []
+    monkeypatch.setattr(
+        Subject, "run", lambda self, token_ids_BL: passed.append(tuple(token_ids_BL.shape))
+    )
+    case = Case(
+        workload=WORK,
+        variant=Variant(implementation="hyenadna", dtype="fp32", kernels="numba"),
+        device="cpu",
+        threads=1,
+    )
+
+    answer({"do": "prepare", "case": dataclasses.asdict(case)}, None)
+
+    assert passed == [(1, 64), (1, 300)]
+
+
+def test_the_floor_does_not_wait_for_emulated_bfloat16(monkeypatch):
+    multiplied = []
+    monkeypatch.setattr(worker_module, "has_bfloat16_products", lambda: False)
+    monkeypatch.setattr(worker_module, "_MATMUL_SIZES", {"cpu": 8})
+    monkeypatch.setattr(worker_module, "_COPY_BYTES", {"cpu": 64})
+    monkeypatch.setattr(torch, "mm", lambda a, b: multiplied.append(a.dtype))
+
+    rates = worker_module.measure_floor(torch.device("cpu"))
+
+    assert set(multiplied) == {torch.float32}
+    assert rates["matmul_flops"]["bf16"] > 0
 
 
 def test_longer_inputs_are_expected_to_take_longer_and_more():
