@@ -19,8 +19,8 @@ from hyenadna_cli.ops.compiled.lanes import (
     store_some,
 )
 
-_ROWS, _REGISTERS = 4, 4
-"""A block of the result: 16 registers, which leaves as many for its factors."""
+_ROWS, _REGISTERS = (4, 4) if LANES == 16 else (4, 2)
+"""A block of the result; of 32 registers with AVX-512, of 16 without, some are for its factors."""
 
 _DEPTH = 128
 """Positions summed at once: LANES channels of as many are kept in the first cache."""
@@ -71,17 +71,31 @@ def _add_block(_, a, a_at, a_step, b, b_at, b_step, n_positions, c, c_at, c_step
     return types.void(a, i, i, b, i, i, i, c, i, i), generate
 
 
+@numba.njit
+def _pack(data, at, step, n_positions, width, packed, packed_at):
+    """Copy neighbouring columns side by side: rows of some widths all fall into the same few sets
+    of the first cache."""
+    for position in range(n_positions):
+        for column in range(width):
+            packed[packed_at + position * width + column] = data[at + position * step + column]
+
+
 @numba.njit(nogil=True, cache=True)
 def add_outer(a, n_a, b, n_b, c):
     """Add a^T b to c, for a (positions, n_a), b (positions, n_b), c (n_a, n_b), contiguous."""
     n_positions = a.size // n_a
     whole_a, wide = n_a // _ROWS * _ROWS, _REGISTERS * LANES
     whole_b = n_b // wide * wide
+    packed_a = np.empty(_DEPTH * whole_a, np.float32)
+    packed_b = np.empty(_DEPTH * wide, np.float32)
     for first in range(0, n_positions, _DEPTH):
         n = min(_DEPTH, n_positions - first)
+        for o in range(0, whole_a, _ROWS):
+            _pack(a, first * n_a + o, n_a, n, _ROWS, packed_a, o * n)
         for i in range(0, whole_b, wide):
+            _pack(b, first * n_b + i, n_b, n, wide, packed_b, 0)
             for o in range(0, whole_a, _ROWS):
-                _add_block(a, first * n_a + o, n_a, b, first * n_b + i, n_b, n, c, o * n_b + i, n_b)
+                _add_block(packed_a, o * n, _ROWS, packed_b, 0, wide, n, c, o * n_b + i, n_b)
         for i in range(0, n_b, LANES):
             width = min(LANES, n_b - i)
             for o in range(whole_a if i < whole_b else 0, n_a):

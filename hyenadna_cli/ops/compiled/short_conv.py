@@ -92,6 +92,9 @@ def short_conv_gradients(
     other_taps = _registers(taps_PK, other_channels, width) if has_other else taps
     other_bias = load_some(bias, other_channels, width) if has_other else splat(np.float32(0))
     d_conv = np.empty((_CHUNK + n_taps) * LANES, np.float32)
+    n_before = -(-n_taps // 4) * 4 - 1
+    x = np.empty((n_before + _CHUNK) * LANES, np.float32)
+    zero = splat(np.float32(0))
     for sequence in range(n_batch):
         for start in range(0, n_positions, _CHUNK):
             stop = min(start + _CHUNK, n_positions)
@@ -106,17 +109,35 @@ def short_conv_gradients(
                 store(d_conv, (t - start) * LANES, value)
             sums = load_some(d_bias, channels, width)
             for t in range(start, stop):
-                value = splat(np.float32(0))
+                value = zero
                 for j in range(min(n_taps, n_positions - t)):
                     tap = load(taps, (n_taps - 1 - j) * LANES)
                     value = value + tap * load(d_conv, (t + j - start) * LANES)
                 store_some(d_proj, row + t * proj_step + channels, width, value)
                 sums = sums + load(d_conv, (t - start) * LANES)
             store_some(d_bias, channels, width, sums)
-            for j in range(n_taps):
-                at = (n_taps - 1 - j) * taps_PK.shape[0] + channels
-                sums = load_some(d_taps, at, width)
-                for t in range(max(start, j), stop):
-                    factor = load_some(proj, row + (t - j) * proj_step + channels, width)
-                    sums = sums + load(d_conv, (t - start) * LANES) * factor
-                store_some(d_taps, at, width, sums)
+            for t in range(start - n_before, stop):
+                value = load_some(proj, row + t * proj_step + channels, width) if t >= 0 else zero
+                store(x, (t - start + n_before) * LANES, value)
+            # Four sums side by side: one alone would wait for itself at every step.
+            for j in range(0, n_taps, 4):
+                sums_0, sums_1, sums_2, sums_3 = zero, zero, zero, zero
+                for t in range(stop - start):
+                    factor, at = load(d_conv, t * LANES), (t + n_before - j) * LANES
+                    sums_0 = sums_0 + factor * load(x, at)
+                    sums_1 = sums_1 + factor * load(x, at - LANES)
+                    sums_2 = sums_2 + factor * load(x, at - 2 * LANES)
+                    sums_3 = sums_3 + factor * load(x, at - 3 * LANES)
+                _add_to_tap(d_taps, taps_PK.shape, j, channels, width, sums_0)
+                _add_to_tap(d_taps, taps_PK.shape, j + 1, channels, width, sums_1)
+                _add_to_tap(d_taps, taps_PK.shape, j + 2, channels, width, sums_2)
+                _add_to_tap(d_taps, taps_PK.shape, j + 3, channels, width, sums_3)
+
+
+@numba.njit
+def _add_to_tap(d_taps, shape, distance, channels, width, value):
+    """Add to the gradients of the tap that reads `distance` positions back, if there is one."""
+    n_channels, n_taps = shape
+    if distance < n_taps:
+        at = (n_taps - 1 - distance) * n_channels + channels
+        store_some(d_taps, at, width, load_some(d_taps, at, width) + value)
