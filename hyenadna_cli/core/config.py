@@ -165,6 +165,8 @@ class TrainConfig:
     phase by the warm-up (as the original); `constant` stays at the peak."""
     lr_decay_steps: int | None = None
     """Step at which the cosine reaches its floor; None: the last step."""
+    optimiser: Literal["adamw", "muon"] = "adamw"
+    """`muon` takes the matrices of the blocks in orthogonalised steps, the rest as `adamw`."""
     adam_betas: tuple[float, float] = (0.9, 0.999)
     """AdamW's decay rates of the first and second moment."""
     weight_decay: float = 0.1
@@ -208,6 +210,8 @@ class TrainConfig:
                 f"need 0 <= min_learning_rate <= learning_rate, got {self.min_learning_rate} "
                 f"and {self.learning_rate}"
             )
+        if self.optimiser not in ("adamw", "muon"):
+            raise ValueError(f"optimiser must be adamw or muon, got {self.optimiser!r}")
         if any(length < 2 or steps < 1 for length, steps in self.length_schedule):
             raise ValueError(
                 f"length_schedule needs lengths >= 2 and steps >= 1: {self.length_schedule}"

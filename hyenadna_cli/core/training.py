@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from hyenadna_cli.core.config import TrainConfig
 from hyenadna_cli.core.distributed import World
+from hyenadna_cli.core.muon import MuonAdamW, is_matrix_of_block
 from hyenadna_cli.core.run_directory import Progress, RunState
 
 NO_RATIOS: Mapping[str, float] = MappingProxyType({})
@@ -113,13 +114,13 @@ def learning_rate_at(step: int, config: TrainConfig) -> float:
 def parameter_groups(
     model: nn.Module, config: TrainConfig, lr_ratios: Mapping[str, float] = NO_RATIOS
 ) -> list[dict[str, object]]:
-    """AdamW groups of the parameters that train; `lr_ratio` scales each group's learning rate.
+    """Groups of the parameters that train; `lr_ratio` scales each group's learning rate.
 
     `published`: everything decays but the filter MLPs and their frequencies. `matrices`: norms,
     biases, skip terms and short convolutions are spared as well. `lr_ratios` maps the beginning of
-    a parameter's name to a further factor.
+    a parameter's name to a further factor. `muon` tells which groups that optimiser is for.
     """
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    groups: dict[tuple[float, float, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
@@ -128,10 +129,12 @@ def parameter_groups(
         ratio = config.filter_learning_rate_ratio if is_filter else 1.0
         for prefix, factor in lr_ratios.items():
             ratio *= factor if name.startswith(prefix) else 1.0
-        groups.setdefault((config.weight_decay if decays else 0.0, ratio), []).append(parameter)
+        by_muon = config.optimiser == "muon" and is_matrix_of_block(name)
+        key = (config.weight_decay if decays else 0.0, ratio, by_muon)
+        groups.setdefault(key, []).append(parameter)
     return [
-        {"params": parameters, "weight_decay": weight_decay, "lr_ratio": ratio}
-        for (weight_decay, ratio), parameters in groups.items()
+        {"params": parameters, "weight_decay": weight_decay, "lr_ratio": ratio, "muon": by_muon}
+        for (weight_decay, ratio, by_muon), parameters in groups.items()
     ]
 
 
@@ -159,7 +162,8 @@ def train(
     CheckpointError if it does not fit.
     """
     world = world or World()
-    optimiser = torch.optim.AdamW(
+    kind = MuonAdamW if config.optimiser == "muon" else torch.optim.AdamW
+    optimiser = kind(
         parameter_groups(model, config, lr_ratios), lr=config.learning_rate, betas=config.adam_betas
     )
     patience = selection.patience if selection else None

@@ -73,8 +73,10 @@ def _add_block(_, a, a_at, a_step, b, b_at, b_step, n_positions, c, c_at, c_step
 
 @numba.njit
 def _pack(data, at, step, n_positions, width, packed, packed_at):
-    """Copy neighbouring columns side by side: rows of some widths all fall into the same few sets
-    of the first cache."""
+    """Copy neighbouring columns side by side.
+
+    Rows of some widths all fall into the same few sets of the first cache.
+    """
     for position in range(n_positions):
         for column in range(width):
             packed[packed_at + position * width + column] = data[at + position * step + column]
