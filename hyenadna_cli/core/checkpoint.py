@@ -322,12 +322,21 @@ def _read(stored: _Stored) -> dict[str, Tensor]:
 
 
 def _use_stored_positions(model: HyenaDNA, positions: Mapping[str, Tensor], path: Path) -> None:
-    """Compute with the positions a checkpoint was trained and published with, to the last bit."""
-    buffers = dict(model.named_buffers())
+    """Compute with the positions a checkpoint was trained and published with, to the last bit.
+
+    Blocks whose positions are equal, as in every published model, share them.
+    """
+    buffers = dict(model.named_buffers(remove_duplicate=False))
+    used: list[Tensor] = []
     difference = 0.0
     for name, stored in positions.items():
         module_name, _, buffer_name = name.rpartition(".")
         value = stored.to(buffers[name].dtype)
+        same = next((other for other in used if torch.equal(other, value)), None)
+        if same is None:
+            used.append(value)
+        else:
+            value = same
         difference = max(difference, float((value - buffers[name]).abs().max()))
         setattr(model.get_submodule(module_name), buffer_name, value)
     if difference > _ROUNDING:
@@ -345,9 +354,9 @@ def _unusual_positions(model: HyenaDNA) -> Iterator[tuple[str, Tensor]]:
         "pos_emb.t": features.t,
         "modulation.deltas": DecayWindow(config.d_model, config.filter_shift).deltas,
     }
-    for name, value in model.named_buffers():
+    for name, value in model.named_buffers(remove_duplicate=False):
         match = POSITIONS.fullmatch(name)
         if match is not None:
             formula = of_formula[match[2]].to(value)
             if float((value - formula).abs().max()) > _ROUNDING:
-                yield name, value
+                yield name, value.clone()  # safetensors stores no shared memory

@@ -18,7 +18,9 @@ _TABLE_ROWS = 12
 def check_fit(path: Path, found: Shapes, model: HyenaDNA) -> None:
     """Compare names and shapes; CheckpointError with one clear line and a table if they differ."""
     expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    optional = {name: tuple(tensor.shape) for name, tensor in model.named_buffers()}
+    optional = {
+        name: tuple(tensor.shape) for name, tensor in model.named_buffers(remove_duplicate=False)
+    }
     optional[HEAD] = expected.pop(HEAD)
     rows = [("missing", name, "") for name in sorted(expected.keys() - found.keys())]
     rows += [

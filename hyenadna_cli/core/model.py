@@ -71,13 +71,19 @@ class PositionalFeatures(nn.Module):
     """Normalised time and its sines and cosines: `z` (1, l_max, E) and `t` (1, l_max, 1).
 
     t divides by l_max - 1, the angle by l_max; positions never depend on the length of a call.
+    `same` are features of the same shape, whose memory these then share: at a million positions
+    24 MB a block.
     """
 
     z: Tensor
     t: Tensor
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, *, same: PositionalFeatures | None = None) -> None:
         super().__init__()
+        if same is not None:
+            self.register_buffer("z", same.z, persistent=False)
+            self.register_buffer("t", same.t, persistent=False)
+            return
         n_bands = (config.emb_dim - 1) // 2
         t_L = torch.linspace(0, 1, config.l_max)
         angle_L = 2 * math.pi * torch.arange(config.l_max, dtype=torch.float32) / config.l_max
@@ -128,11 +134,11 @@ class ImplicitFilter(nn.Module):
     leave fewer than two thousand distinct ones in a million.
     """
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, *, positions: PositionalFeatures | None = None) -> None:
         super().__init__()
         width, n_filters = config.filter_order, config.order - 1
         self.bias = nn.Parameter(torch.randn(config.d_model))
-        self.pos_emb = PositionalFeatures(config)
+        self.pos_emb = PositionalFeatures(config, same=positions)
         # Indices as in the official nn.Sequential. Its activations at 1, 3 and 5 are one module;
         # here it is stored once.
         layers: dict[str, nn.Module] = {
@@ -203,7 +209,7 @@ class ImplicitFilter(nn.Module):
 class HyenaOperator(nn.Module):
     """Projections, short convolution, and alternating long convolutions and gates."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, *, positions: PositionalFeatures | None = None) -> None:
         super().__init__()
         n_channels = (config.order + 1) * config.d_model
         self.order = config.order
@@ -213,7 +219,7 @@ class HyenaOperator(nn.Module):
         self.short_filter = nn.Conv1d(
             n_channels, n_channels, config.short_filter_order, groups=n_channels
         )
-        self.filter_fn = ImplicitFilter(config)
+        self.filter_fn = ImplicitFilter(config, positions=positions)
 
     def forward(self, u_BLD: Tensor, execution: Execution) -> Tensor:
         """Mix along the sequence; position t sees positions up to t."""
@@ -278,9 +284,9 @@ class MLP(nn.Module):
 class Block(nn.Module):
     """Two pre-norm residual branches: the Hyena operator and the MLP."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, *, positions: PositionalFeatures | None = None) -> None:
         super().__init__()
-        self.mixer = HyenaOperator(config)
+        self.mixer = HyenaOperator(config, positions=positions)
         self.norm1 = nn.LayerNorm(config.d_model, eps=config.layer_norm_epsilon)
         self.mlp = MLP(config)
         self.norm2 = nn.LayerNorm(config.d_model, eps=config.layer_norm_epsilon)
@@ -383,7 +389,8 @@ class HyenaDNA(nn.Module):
 
     def _make_backbone(self, config: ModelConfig) -> Backbone:
         """What lies between token ids and hidden states; `core.attention` puts another one here."""
-        return Backbone(config, (Block(config) for _ in range(config.n_layer)))
+        positions = PositionalFeatures(config)
+        return Backbone(config, (Block(config, positions=positions) for _ in range(config.n_layer)))
 
     @property
     def is_tied(self) -> bool:

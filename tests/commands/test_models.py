@@ -66,7 +66,7 @@ def builtin(model, monkeypatch, tmp_path):
 @pytest.fixture
 def lightning_file(model, tmp_path):
     """An official-style training checkpoint, without a config.json beside it."""
-    state = {**model.state_dict(), **dict(model.named_buffers())}
+    state = {**model.state_dict(), **dict(model.named_buffers(remove_duplicate=False))}
     path = tmp_path / "training" / "last.ckpt"
     path.parent.mkdir()
     torch.save({"epoch": 1, "state_dict": {f"model.{k}": v for k, v in state.items()}}, path)

@@ -57,7 +57,13 @@ def model():
 
 def official_state(model, *, prefix, is_wrapped=False, sines=(1, 3, 5), has_head=True):
     """The state dict as the official code has it, buffers included."""
-    state = {k: v.clone() for k, v in {**model.state_dict(), **dict(model.named_buffers())}.items()}
+    state = {
+        k: v.clone()
+        for k, v in {
+            **model.state_dict(),
+            **dict(model.named_buffers(remove_duplicate=False)),
+        }.items()
+    }
     if not has_head:
         del state["lm_head.weight"]
     for name in [n for n in state if n.endswith("1.freq")]:

@@ -201,3 +201,14 @@ def test_a_config_survives_json_and_refuses_unknown_keys():
     assert ModelConfig.from_mapping(values) == CONFIG
     with pytest.raises(ValueError, match="unknown model settings: n_layers"):
         ModelConfig.from_mapping({**values, "n_layers": 3})
+
+
+def test_blocks_share_the_positions_of_their_filters():
+    """A million positions are 24 MB; the blocks of a model all read the same."""
+    first, *others = HyenaDNA(CONFIG).backbone.layers
+
+    assert others
+    for block in others:
+        for name, buffer in block.mixer.filter_fn.pos_emb.named_buffers():
+            shared = getattr(first.mixer.filter_fn.pos_emb, name)
+            assert buffer.untyped_storage().data_ptr() == shared.untyped_storage().data_ptr()
