@@ -16,10 +16,26 @@ import pytest
 from hyenadna_cli import cli
 from hyenadna_cli.core.io.streams import Compression
 
-# Triton reads it when it is imported; `TRITON_INTERPRET=0 pytest -m gpu` runs its kernels for real.
-os.environ.setdefault("TRITON_INTERPRET", "1")
-
 FileBuilder = Callable[..., Path]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Triton's kernels run in its interpreter; `pytest -m gpu` runs them for real."""
+    is_real = config.getoption("markexpr").strip() == "gpu"
+    # Triton reads it when it is imported, which no test module has done yet.
+    os.environ.setdefault("TRITON_INTERPRET", "0" if is_real else "1")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tests that need a GPU are skipped where there is none."""
+    if item.get_closest_marker("gpu") is None:
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device is visible")
+    if os.environ["TRITON_INTERPRET"] != "0":
+        pytest.skip("Triton's interpreter is on, so no kernel is compiled: run pytest -m gpu")
 
 
 class Finished(NamedTuple):

@@ -33,9 +33,15 @@ class World:
         """The sum of `value` over all processes."""
         if self.size == 1:
             return value
-        total = torch.tensor(value, dtype=torch.float64, device=device)
+        return self.total(torch.tensor(value, dtype=torch.float64, device=device)).item()
+
+    def total(self, mine: Tensor) -> Tensor:
+        """The sum of a tensor over all processes, without waiting for its device."""
+        if self.size == 1:
+            return mine
+        total = mine.clone()
         dist.all_reduce(total)
-        return total.item()
+        return total
 
     def sum_gradients(self, parameters: Iterable[Tensor]) -> None:
         """Add up every gradient over all processes, in place, in one message."""

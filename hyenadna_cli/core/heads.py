@@ -25,6 +25,7 @@ from hyenadna_cli.core import checkpoint, known_answer
 from hyenadna_cli.core.checkpoint import ModelSource, StoredHead
 from hyenadna_cli.core.config import HeadConfig, HeadPooling
 from hyenadna_cli.core.model import Execution, HyenaDNA
+from hyenadna_cli.core.movable import TensorBatch
 from hyenadna_cli.errors import CheckpointError
 
 NOT_LABELLED = -1
@@ -32,7 +33,7 @@ NOT_LABELLED = -1
 
 
 @dataclass(frozen=True, slots=True)
-class LabelledBatch:
+class LabelledBatch(TensorBatch):
     """Sequences with their targets, for training."""
 
     token_ids_BL: Tensor
@@ -41,11 +42,6 @@ class LabelledBatch:
     """int64, bases of each sequence."""
     targets: Tensor
     """int64 (B,) of classes; float32 (B, C), multilabel and regression; int64 (B, L), token."""
-
-    def to(self, device: torch.device, /) -> Self:
-        """The same batch on `device`."""
-        tensors = (self.token_ids_BL, self.lengths_B, self.targets)
-        return type(self)(*(tensor.to(device) for tensor in tensors))
 
 
 class ReadsTokens(Protocol):
@@ -180,16 +176,16 @@ class HeadLoss:
         """`class_weights_C`: of each class; multilabel: of each label's positives."""
         self.class_weights_C = class_weights_C
 
-    def __call__(self, classifier: Answers, batch: LabelledBatch) -> tuple[Tensor, int]:
-        """Summed loss and number of targets."""
+    def __call__(self, classifier: Answers, batch: LabelledBatch) -> tuple[Tensor, Tensor | int]:
+        """Summed loss and number of targets; does not wait for the device."""
         scores = classifier(batch.token_ids_BL, batch.lengths_B).float()
         weights_C = self.class_weights_C
         if weights_C is not None:
-            weights_C = weights_C.to(scores.device)
+            weights_C = weights_C.to(scores.device, non_blocking=True)
         task, targets = classifier.config.task, batch.targets
         if task == "regression":
             means_C, scales_C = (
-                torch.tensor(values, device=scores.device)
+                torch.tensor(values).to(scores.device, non_blocking=True)
                 for values in (classifier.config.target_means, classifier.config.target_scales)
             )
             loss = F.mse_loss(scores, (targets - means_C) / scales_C, reduction="sum")
@@ -204,7 +200,7 @@ class HeadLoss:
             scores.flatten(0, -2), flat_N, weight=weights_C,
             ignore_index=NOT_LABELLED, reduction="sum",
         )  # fmt: skip
-        return loss, int((flat_N != NOT_LABELLED).sum())
+        return loss, (flat_N != NOT_LABELLED).sum()
 
 
 def save(classifier: SequenceClassifier, directory: Path) -> None:

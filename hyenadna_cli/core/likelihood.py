@@ -12,7 +12,7 @@ from hyenadna_cli.core import tokenizer
 from hyenadna_cli.core.model import HyenaDNA
 
 
-def next_base_loss(model: HyenaDNA, token_ids_BL: Tensor) -> tuple[Tensor, int]:
+def next_base_loss(model: HyenaDNA, token_ids_BL: Tensor) -> tuple[Tensor, Tensor]:
     """Summed next-token loss in nats over the targets A, C, G, T, and their number.
 
     The softmax runs over all rows of the vocabulary, as in the published pretraining.
@@ -22,17 +22,17 @@ def next_base_loss(model: HyenaDNA, token_ids_BL: Tensor) -> tuple[Tensor, int]:
     return _loss(model, token_ids_BL, targets_BT.masked_fill(~is_base_BT, -100))
 
 
-def next_token_loss(model: HyenaDNA, token_ids_BL: Tensor) -> tuple[Tensor, int]:
+def next_token_loss(model: HyenaDNA, token_ids_BL: Tensor) -> tuple[Tensor, Tensor]:
     """As `next_base_loss`, with every token a target: the published pretraining."""
     return _loss(model, token_ids_BL, token_ids_BL[:, 1:])
 
 
-def _loss(model: HyenaDNA, token_ids_BL: Tensor, targets_BT: Tensor) -> tuple[Tensor, int]:
+def _loss(model: HyenaDNA, token_ids_BL: Tensor, targets_BT: Tensor) -> tuple[Tensor, Tensor]:
     logits_BTV = model(token_ids_BL[:, :-1])
     loss = F.cross_entropy(
         logits_BTV.flatten(0, 1), targets_BT.flatten(), ignore_index=-100, reduction="sum"
     )
-    return loss, int((targets_BT != -100).sum())
+    return loss, (targets_BT != -100).sum()
 
 
 def observed_log_probs(

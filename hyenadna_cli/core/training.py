@@ -1,6 +1,9 @@
 """The one training loop: optimise, validate, keep the best, checkpoint, resume, stop cleanly.
 
 Law: stopping at step k and resuming gives the same weights as never stopping.
+
+A step hands all its work to the device before anything of it is read: a GPU never waits for the
+host between two micro-batches, or between a backward pass and its update.
 """
 
 from __future__ import annotations
@@ -12,13 +15,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from hyenadna_cli.core.config import TrainConfig
 from hyenadna_cli.core.distributed import World
+from hyenadna_cli.core.movable import BatchT, Movable, moved
 from hyenadna_cli.core.muon import MuonAdamW, is_matrix_of_block
 from hyenadna_cli.core.run_directory import Progress, RunState
 
@@ -26,20 +30,12 @@ NO_RATIOS: Mapping[str, float] = MappingProxyType({})
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
-class Movable(Protocol):
-    """What a batch must be able to do; a tensor can."""
-
-    def to(self, device: torch.device, /) -> Self:
-        """The same batch on `device`."""
-        ...
-
-
 ModelT = TypeVar("ModelT", bound=nn.Module)
-BatchT = TypeVar("BatchT", bound=Movable)
 BatchT_co = TypeVar("BatchT_co", bound=Movable, covariant=True)
 
-LossOf = Callable[[ModelT, BatchT], tuple[Tensor, int]]
-"""(model, batch) -> summed loss in nats, number of targets."""
+LossOf = Callable[[ModelT, BatchT], tuple[Tensor, Tensor | int]]
+"""(model, batch) -> summed loss in nats, number of targets: left on the device where that counts
+them. Must not read anything from the device."""
 
 
 class Batches(Protocol[BatchT_co]):
@@ -179,10 +175,11 @@ def train(
         learning_rate = learning_rate_at(step, config)
         for group in optimiser.param_groups:
             group["lr"] = learning_rate * group["lr_ratio"]
-        loss, gradient_norm = _step(
+        outcome = _step(
             model, batches, loss_of, optimiser,
             step=step, length=length, n_rows=n_rows, config=config, world=world,
         )  # fmt: skip
+        loss, gradient_norm = outcome.tolist()
         step += 1
         valid_loss = valid_score = None
         if step == config.max_steps or step % config.valid_every == 0:
@@ -256,13 +253,28 @@ def evaluate(
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
-    loss_sum, n_targets = 0.0, 0
+    sums = _Sums(device)
     for index in world.share(len(batches)):
-        loss, n = loss_of(model, batches[index].to(device))
-        loss_sum += float(loss.double())
-        n_targets += n
+        sums.add(*loss_of(model, moved(batches[index], device)))
     model.train(was_training)
-    return world.sum(loss_sum, device) / max(1.0, world.sum(n_targets, device))
+    loss_sum, n_targets = sums.over_all(world).tolist()
+    return float(loss_sum / max(1.0, n_targets))
+
+
+class _Sums:
+    """Loss and number of targets, summed in float64 where they are."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._loss, self._n_targets = torch.zeros(2, dtype=torch.float64, device=device).unbind()
+
+    def add(self, loss: Tensor, n_targets: Tensor | int) -> None:
+        """Take what a `LossOf` gave."""
+        self._loss += loss.detach()
+        self._n_targets += n_targets
+
+    def over_all(self, world: World) -> Tensor:
+        """Both, over all processes: (2,), on the device."""
+        return world.total(torch.stack([self._loss, self._n_targets]))
 
 
 def _step(
@@ -276,31 +288,34 @@ def _step(
     n_rows: int,
     config: TrainConfig,
     world: World,
-) -> tuple[float, float]:
-    """One optimiser step; returns its loss per target and the gradient norm before clipping."""
+) -> Tensor:
+    """One optimiser step: its loss per target, and the gradient norm before clipping.
+
+    They are left on the device, (2,) in float64, as nothing here waits for it.
+    """
     device = next(model.parameters()).device
     model.train()
     share = world.share(n_rows)
     rows_at_once = max(1, config.micro_batch_bases // length)
     pieces = [share[start : start + rows_at_once] for start in range(0, len(share), rows_at_once)]
-    loss_sum, n_targets = 0.0, 0
+    sums = _Sums(device)
     devices = [device] if device.type == "cuda" else []
     for piece in pieces:
         batch = batches.batch(step=step, rows=piece, length=length, rows_per_step=n_rows)
         # Dropout is drawn from (seed, step, row), so that it survives a resume as well.
         with torch.random.fork_rng(devices=devices):
             torch.manual_seed((config.seed << 40) ^ (step << 16) ^ piece.start)
-            loss, n = loss_of(model, batch.to(device))
+            loss, n_targets = loss_of(model, moved(batch, device))
         loss.backward()
-        loss_sum += loss.item()
-        n_targets += n
+        sums.add(loss, n_targets)
     parameters = [p for p in model.parameters() if p.requires_grad]
-    all_targets = max(1.0, world.sum(n_targets, device))
+    loss_sum, all_targets = sums.over_all(world).unbind()
+    all_targets = all_targets.clamp_min(1.0)
     world.sum_gradients(parameters)
     for parameter in parameters:
         if parameter.grad is not None:
             parameter.grad.div_(all_targets)
-    gradient_norm = nn.utils.clip_grad_norm_(parameters, config.max_grad_norm).item()
+    gradient_norm = nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
     optimiser.step()
     optimiser.zero_grad(set_to_none=True)
-    return world.sum(loss_sum, device) / all_targets, gradient_norm
+    return torch.stack([loss_sum / all_targets, gradient_norm.double()])

@@ -81,9 +81,6 @@ def test_bfloat16_goes_in_and_out_and_float32_between() -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(
-    not torch.cuda.is_available(), reason="no GPU; the interpreter knows no tf32 and no bfloat16"
-)
 @pytest.mark.parametrize(
     ("precision", "bound"), [("tf32x3", 2e-6), ("ieee", 2e-6), ("tf32", 5e-3), ("bf16", 3e-2)]
 )

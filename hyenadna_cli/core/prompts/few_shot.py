@@ -18,7 +18,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,6 +32,7 @@ from hyenadna_cli.core.config import HeadConfig, TrainConfig
 from hyenadna_cli.core.heads import backbone_digest
 from hyenadna_cli.core.labelled.rows import LabelledData, LabelledRows
 from hyenadna_cli.core.model import HyenaDNA
+from hyenadna_cli.core.movable import TensorBatch
 from hyenadna_cli.core.prompts.soft_prompt import HERE, Base, PromptedBackbone, WordClassifier
 from hyenadna_cli.core.prompts.tuning import finish
 from hyenadna_cli.core.provenance import Provenance, sha256_of
@@ -149,7 +150,8 @@ class FewShotBatches:
         for row, (ids, is_word) in enumerate(samples):
             ids_BL[row, : ids.size] = ids
             targets_BL[row, : ids.size][is_word] = ids[is_word]
-        return FewShotBatch(torch.from_numpy(ids_BL), torch.from_numpy(targets_BL[:, 1:]))
+        targets_BT = torch.from_numpy(targets_BL[:, 1:])
+        return FewShotBatch(torch.from_numpy(ids_BL), targets_BT, _places(targets_BT))
 
     def _sample(self, number: int) -> tuple[TokenIds, NDArray[np.bool_]]:
         number %= len(self._order)  # the last step is filled up with samples of the first
@@ -164,25 +166,28 @@ class FewShotBatches:
 
 
 @dataclass(frozen=True, slots=True)
-class FewShotBatch:
+class FewShotBatch(TensorBatch):
     """Samples, and which of their tokens are words of classes."""
 
     token_ids_BL: Tensor
     targets_BT: Tensor
     """The next token where that is part of a word, else -100."""
+    places_2N: Tensor
+    """Rows and positions of those tokens; found on the host, as a GPU would be waited for."""
 
-    def to(self, device: torch.device, /) -> Self:
-        """The same batch on `device`."""
-        return type(self)(self.token_ids_BL.to(device), self.targets_BT.to(device))
+
+def _places(targets_BT: Tensor) -> Tensor:
+    """Where targets are parts of words."""
+    return (targets_BT != _NOT_A_WORD).nonzero().T.contiguous()
 
 
 def word_loss(model: HyenaDNA, batch: FewShotBatch) -> tuple[Tensor, int]:
     """Summed next-token loss in nats over the tokens of all words, and their number."""
-    is_word_BT = batch.targets_BT != _NOT_A_WORD
+    rows_N, positions_N = batch.places_2N
     hidden_BLD = model.hidden_states(batch.token_ids_BL)[0]
-    logits_NV = model.logits(hidden_BLD[:, :-1][is_word_BT])
-    loss = F.cross_entropy(logits_NV, batch.targets_BT[is_word_BT], reduction="sum")
-    return loss, int(is_word_BT.sum())
+    logits_NV = model.logits(hidden_BLD[rows_N, positions_N])
+    targets_N = batch.targets_BT[rows_N, positions_N]
+    return F.cross_entropy(logits_NV, targets_N, reduction="sum"), len(rows_N)
 
 
 def tune(

@@ -159,7 +159,7 @@ class WordClassifier(nn.Module):
     def _log_probs(self, token_ids_BL: Tensor, lengths_B: Tensor, beginning: str) -> Tensor:
         """Ln p of the tokens after SEP and after each letter of the beginning of a word."""
         after = [tokenizer.SEP, *tokenizer.encode(beginning).tolist()]
-        after_W = torch.tensor(after, device=token_ids_BL.device)
+        after_W = torch.tensor(after).to(token_ids_BL.device, non_blocking=True)
         padding = (0, after_W.numel())
         ids_BL = nn.functional.pad(token_ids_BL, padding, value=tokenizer.PAD)
         places_BW = lengths_B[:, None] + torch.arange(after_W.numel(), device=lengths_B.device)
