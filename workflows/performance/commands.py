@@ -1,17 +1,21 @@
 """Time and peak memory of whole commands, start-up included: what a user waits for.
 
     python commands.py [--model small-32k] [--bases 2_000_000] [--dtypes fp32,bf16]
-                       [--kernels torch,auto] [--repeats 3]
+                       [--kernels plain,torch,auto] [--repeats 3]
 
 Makes a random genome, regions and SNVs; runs `hyenadna embed` and `hyenadna score-variants` in
-every combination, in turns; prints one row each: median seconds, the command's own bases or records
-a second without start-up (from --stats), and peak resident memory of a fresh process. Without a
-downloaded model, the built-in one.
+every combination, in turns; prints one row each: median seconds, the command's own bases or alleles
+a second without start-up (from --stats), peak resident memory of a fresh process, the ratio of
+seconds and of memory to the plain formulation, and the difference of its numbers from plain ones
+(relative root mean square). `plain` is the same command with the model computed as the original
+formulation does, and every allele in two whole windows; float32 only. Without a downloaded model,
+the built-in one.
 """
 
 from __future__ import annotations
 
 import argparse
+import gzip
 import itertools
 import json
 import os
@@ -23,7 +27,9 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
 import pysam
+from numpy.typing import NDArray
 
 _REGION = 10_000
 
@@ -46,17 +52,55 @@ def make_inputs(folder: Path, n_bases: int, n_variants: int) -> None:
     (folder / "variants.vcf").write_text(header + columns + "".join(records))
 
 
-def run(arguments: list[str], folder: Path) -> tuple[float, float, dict[str, float]]:
-    """Seconds, peak megabytes and --stats of one command in a fresh process."""
+def run_plain(arguments: list[str]) -> None:
+    """Run a command of hyenadna in this process, in the plain formulation."""
+    from hyenadna_cli.cli import main as hyenadna
+    from hyenadna_cli.core import scoring
+    from hyenadna_cli.core.benchmark import plain_hyena
+    from hyenadna_cli.core.model import HyenaDNA
+
+    def hidden_states(model, token_ids_BL, layers=(-1,)):  # type: ignore[no-untyped-def]
+        assert list(layers) == [-1], "the plain formulation gives the last layer"
+        return [plain_hyena.hidden_states(model, token_ids_BL)]
+
+    HyenaDNA.hidden_states = hidden_states  # type: ignore[method-assign]
+    scoring.kept_bytes = lambda *_, **__: sys.maxsize  # REF and ALT share no prefix
+    sys.argv = ["hyenadna", *arguments]
+    hyenadna()
+
+
+def run(kernels: str, arguments: list[str], folder: Path) -> tuple[float, float, float]:
+    """Seconds, peak megabytes and the command's own seconds, in a fresh process."""
     stats = folder / "stats.json"
-    command = [sys.executable, "-m", "hyenadna_cli", *arguments, "--stats", str(stats), "-q"]
+    is_plain = kernels == "plain"
+    command = [sys.executable, *([__file__, "--plain"] if is_plain else ["-m", "hyenadna_cli"])]
+    command += [*arguments, "--kernels", "torch" if is_plain else kernels]
+    command += ["--stats", str(stats), "-q", "--force"]
     started = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603
+    process = subprocess.Popen(command)  # noqa: S603
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - started
     if status:
         raise SystemExit(f"failed: {' '.join(command)}")
-    return seconds, usage.ru_maxrss / 1e3, json.loads(stats.read_text())
+    return seconds, usage.ru_maxrss / 1e3, json.loads(stats.read_text())["seconds"]
+
+
+def numbers(path: Path) -> NDArray[np.float64]:
+    """The vectors of an embedding table, or the scores of a VCF."""
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "rt") as lines:
+        rows = [line.rstrip("\n").split("\t") for line in lines if not line.startswith("#")]
+    if ".vcf" in path.name:
+        info = [dict(item.partition("=")[::2] for item in row[7].split(";")) for row in rows]
+        return np.array([float(tags["HD_LLR"]) for tags in info])
+    first = next(n for n, name in enumerate(rows[0]) if name.endswith("0"))
+    return np.array([row[first:] for row in rows[1:]], dtype=np.float64)
+
+
+def difference(path: Path, plain: Path) -> float:
+    """Relative root mean square."""
+    expected = numbers(plain)
+    return float(np.sqrt(np.mean((numbers(path) - expected) ** 2) / np.mean(expected**2)))
 
 
 def main() -> None:
@@ -67,34 +111,57 @@ def main() -> None:
     parser.add_argument("--variants", type=int, default=64)
     parser.add_argument("--window", default="8192", help="of score-variants")
     parser.add_argument("--dtypes", default="fp32,bf16")
-    parser.add_argument("--kernels", default="torch,auto")
+    parser.add_argument("--kernels", default="plain,torch,auto")
     parser.add_argument("--repeats", type=int, default=3)
     given = parser.parse_args()
+    print(
+        "command", "kernels", "dtype", "seconds", "rate", "unit", "peak_mb", "times_faster",
+        "memory", "difference", sep="\t",
+    )  # fmt: skip
     with tempfile.TemporaryDirectory() as directory:
         folder = Path(directory)
         make_inputs(folder, given.bases, given.variants)
         fasta = ["--fasta", str(folder / "genome.fa"), "-m", given.model]
         commands = {
-            "embed": ["embed", *fasta, "--bed", str(folder / "regions.bed")],
-            "score-variants": ["score-variants", str(folder / "variants.vcf"), *fasta,
-                               "--window", given.window],
+            "embed": (["embed", *fasta, "--bed", str(folder / "regions.bed")], "tsv"),
+            "score-variants": (["score-variants", str(folder / "variants.vcf"), *fasta,
+                                "--window", given.window], "vcf"),
         }  # fmt: skip
-        cases = list(itertools.product(commands, given.kernels.split(","), given.dtypes.split(",")))
-        done: dict[tuple[str, str, str], list[tuple[float, float, dict[str, float]]]] = {}
-        for _, case in itertools.product(range(given.repeats), cases):
-            name, kernels, dtype = case
-            arguments = [*commands[name], "--kernels", kernels, "--dtype", dtype]
-            done.setdefault(case, []).append(run(arguments, folder))
-        print("command", "kernels", "dtype", "seconds", "rate", "unit", "peak_mb", sep="\t")
-        for (name, kernels, dtype), runs in done.items():
-            seconds = statistics.median(r[0] for r in runs)
-            unit = "bases/s" if name == "embed" else "alleles/s"
-            amount = given.bases if name == "embed" else given.variants
-            rate = statistics.median(amount / r[2]["seconds"] for r in runs)
-            peak = max(r[1] for r in runs)
-            print(name, kernels, dtype, f"{seconds:.2f}", f"{rate:.4g}", unit, f"{peak:.0f}",
-                  sep="\t")  # fmt: skip
+        cases = [
+            case
+            for case in itertools.product(given.kernels.split(","), given.dtypes.split(","))
+            if case[0] != "plain" or case[1] == "fp32"
+        ]
+        for name, (command, suffix) in commands.items():
+            done: dict[tuple[str, str], list[tuple[float, float, float]]] = {}
+            for _, (kernels, dtype) in itertools.product(range(given.repeats), cases):
+                output = folder / f"{name}.{kernels}.{dtype}.{suffix}"
+                arguments = [*command, "--dtype", dtype, "-o", str(output)]
+                done.setdefault((kernels, dtype), []).append(run(kernels, arguments, folder))
+            median = {case: statistics.median(r[0] for r in runs) for case, runs in done.items()}
+            peak = {case: max(r[1] for r in runs) for case, runs in done.items()}
+            plain = ("plain", "fp32")
+            amount, unit = (
+                (given.bases, "bases/s") if name == "embed" else (given.variants, "alleles/s")
+            )
+            for case, runs in done.items():
+                beside = [""] * 3
+                if plain in done:
+                    outputs = (folder / f"{name}.{'.'.join(c)}.{suffix}" for c in (case, plain))
+                    beside = [
+                        f"{median[plain] / median[case]:.2f}",
+                        f"{peak[case] / peak[plain]:.2f}",
+                        f"{difference(*outputs):.1g}",
+                    ]
+                rate = amount / statistics.median(r[2] for r in runs)
+                print(
+                    name, *case, f"{median[case]:.2f}", f"{rate:.4g}", unit, f"{peak[case]:.0f}",
+                    *beside, sep="\t", flush=True,
+                )  # fmt: skip
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["--plain"]:
+        run_plain(sys.argv[2:])
+    else:
+        main()
