@@ -76,7 +76,11 @@ def benchmark(
     ] = None,
     operators: Annotated[
         Path | None,
-        typer.Option("--operators", help="TSV of our operators alone: seconds, bytes a second."),
+        typer.Option(
+            "--operators",
+            help="TSV of our operators alone: seconds, bytes a second. With --kernels torch,triton "
+            "it decides what triton convolves on this GPU from then on.",
+        ),
     ] = None,
     extrapolate: Annotated[
         int,
@@ -109,7 +113,9 @@ def benchmark(
 
       hyenadna benchmark --lengths 1k --d-model 16 --n-layer 1 --max-seconds 5
     """
-    from hyenadna_cli.core import atomic, machine
+    import torch
+
+    from hyenadna_cli.core import atomic, long_conv_choice, machine
     from hyenadna_cli.core.benchmark import report as benchmark_report
     from hyenadna_cli.core.benchmark.measuring import Benchmark, Settings
 
@@ -158,6 +164,9 @@ def benchmark(
     if operators is not None:
         _write_operators(operators, benchmark_report.operator_table(bench.operator_rows, floor),
                          force=force)  # fmt: skip
+        if floor.device.startswith("cuda"):
+            timings = benchmark_report.long_conv_timings(bench.operator_rows)
+            long_conv_choice.record(torch.device(floor.device), timings)
     if plot is not None:
         benchmark_report.draw(rows, plot, overwrite=force)
 

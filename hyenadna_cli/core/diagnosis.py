@@ -139,7 +139,11 @@ def _choices(requests: Requests) -> tuple[Runtime, list[Finding]]:
     for reason in run.reasons:
         choice, _, why = reason.partition(": ")
         option, _, value = choice.partition(" ")
-        findings.append(Finding("choice", f"--{option}", "ok", f"{value}: {why}" if why else value))
+        if option in ("device", "dtype", "kernels", "threads"):
+            detail = f"{value}: {why}" if why else value
+            findings.append(Finding("choice", f"--{option}", "ok", detail))
+        else:
+            findings.append(Finding("choice", choice, "ok", why))
     why = next(reason for reason in training.reasons if reason.startswith("dtype"))
     findings.append(Finding("choice", "--dtype in training", "ok", why.removeprefix("dtype ")))
     for kernels in ("numba", "triton"):

@@ -77,7 +77,9 @@ class Inference:
         """`x_BLD` is the residual stream, which this owns and changes."""
         self._x_BLD = x_BLD
         self._derived = derived
-        self._kernels = _kernels(execution.kernels, x_BLD)
+        self._kernels = self._conv_kernels = _kernels(execution.kernels, x_BLD)
+        if self._kernels == "triton":
+            self._conv_kernels = execution.long_conv_kernels(x_BLD.shape[1], training=False)
         self._dtype = execution.matmul_dtype or x_BLD.dtype
         n_batch, n_positions, _ = x_BLD.shape
         self._tiles = list(_tiles(n_batch, n_positions, _TILE_ROWS[self._kernels]))
@@ -100,7 +102,7 @@ class Inference:
                     filters_of if width == d_model else _shifted(filters_of, channels),
                     mixer.filter_fn.bias[channels],
                     gates.permute(2, 0, 1),
-                    kernels=self._kernels,
+                    kernels=self._conv_kernels,
                     in_place=True,
                 )
         self._finish(block, number=number)
@@ -214,18 +216,18 @@ class Inference:
         n_bytes = (
             n_blocks
             * filter_fn.n_filters
-            * spectra_bytes(d_model, n_positions, kernels=self._kernels)
+            * spectra_bytes(d_model, n_positions, kernels=self._conv_kernels)
         )
         if n_bytes <= self._derived.max_bytes:
             weights = list(filter_fn.parameters())
-            key = ("spectra", number, n_positions, self._kernels)
+            key = ("spectra", number, n_positions, self._kernels, self._conv_kernels)
 
             def make(index: int) -> Spectra:
                 if self._kernels == "triton":
                     taps_DL = filter_fn(n_positions, kernels="triton")[index]
-                    return filter_spectra(taps_DL, kernels="triton")
-                taps_DL = filter_fn.taps(self._hidden(filter_fn), index, slice(0, d_model))
-                return filter_spectra(taps_DL, kernels=self._kernels)
+                else:
+                    taps_DL = filter_fn.taps(self._hidden(filter_fn), index, slice(0, d_model))
+                return filter_spectra(taps_DL, kernels=self._conv_kernels)
 
             return [
                 self._derived.get((*key, index), weights, functools.partial(make, index))

@@ -23,6 +23,7 @@ from torch.utils.checkpoint import checkpoint
 from hyenadna_cli.core.config import ModelConfig
 from hyenadna_cli.core.derived import Derived
 from hyenadna_cli.core.inference import Inference
+from hyenadna_cli.core.long_conv_choice import NOT_MEASURED, LongConvChoice
 from hyenadna_cli.ops.backend import Kernels, is_served
 from hyenadna_cli.ops.dense import dense
 from hyenadna_cli.ops.implicit_filter import fused_taps
@@ -48,6 +49,14 @@ class Execution:
     """Precision of the large matrix products; None: that of the weights. All else stays float32."""
     recompute_blocks: bool = False
     """Gradient checkpointing: keep only the block boundaries, compute the rest again."""
+    long_conv: LongConvChoice = NOT_MEASURED
+    """What of `triton` convolves a length, where that was measured."""
+
+    def long_conv_kernels(self, n_positions: int, *, training: bool) -> Kernels:
+        """Implementation of the long convolution for sequences of this length."""
+        if self.kernels != "triton":
+            return self.kernels
+        return self.long_conv.kernels(n_positions, training=training)
 
     def compiles(self, x: Tensor) -> bool:
         """Whether compiled loops take rows like these."""
@@ -234,10 +243,9 @@ class HyenaOperator(nn.Module):
         )
         del proj_PN
         filters = self.filter_fn(n_positions, kernels=execution.kernels)
+        kernels = execution.long_conv_kernels(n_positions, training=torch.is_grad_enabled())
         for filter_DL, gate_DBL in zip(filters, gates, strict=True):
-            v_DBL = long_conv_gate(
-                v_DBL, filter_DL, self.filter_fn.bias, gate_DBL, kernels=execution.kernels
-            )
+            v_DBL = long_conv_gate(v_DBL, filter_DL, self.filter_fn.bias, gate_DBL, kernels=kernels)
         y_ND = linear(v_DBL.view(d_model, -1).T, self.out_proj, execution)
         return y_ND.view(n_batch, n_positions, d_model)
 

@@ -8,6 +8,8 @@ from typing import Literal
 
 import torch
 
+from hyenadna_cli.core import long_conv_choice
+from hyenadna_cli.core.long_conv_choice import NOT_MEASURED, LongConvChoice
 from hyenadna_cli.core.machine import usable_cpus
 from hyenadna_cli.core.model import Execution
 from hyenadna_cli.errors import UsageError
@@ -33,12 +35,17 @@ class Runtime:
     threads: int
     """CPU threads."""
     reasons: tuple[str, ...]
+    long_conv: LongConvChoice = NOT_MEASURED
+    """What of `triton` convolves a length."""
 
     def execution(self, *, recompute_blocks: bool = False) -> Execution:
         """The model's side of these choices."""
         matmul_dtype = None if self.dtype == torch.float32 else self.dtype
         return Execution(
-            kernels=self.kernels, matmul_dtype=matmul_dtype, recompute_blocks=recompute_blocks
+            kernels=self.kernels,
+            matmul_dtype=matmul_dtype,
+            recompute_blocks=recompute_blocks,
+            long_conv=self.long_conv,
         )
 
     @property
@@ -51,7 +58,10 @@ class Runtime:
     def describe(self) -> dict[str, str]:
         """The choices that can change a number, for provenance."""
         dtype = next(key for key, value in _DTYPES.items() if value == self.dtype)
-        return {"dtype": dtype, "kernels": self.kernels}
+        described = {"dtype": dtype, "kernels": self.kernels}
+        if self.kernels == "triton":
+            described["long_convolution"] = self.long_conv.describe()
+        return described
 
 
 def resolve(
@@ -72,16 +82,20 @@ def resolve(
     chosen_kernels, why_kernels = backend.resolve(kernels, chosen_device)
     n_threads = threads or usable_cpus()
     torch.set_num_threads(n_threads)
-    reasons = (
+    reasons: tuple[str, ...] = (
         f"device {chosen_device}: {why_device}",
         f"dtype {str(chosen_dtype).removeprefix('torch.')}: {why_dtype}",
         f"kernels {chosen_kernels}: {why_kernels}",
         f"threads {n_threads}",
     )
-    log.debug("%s", "; ".join(reasons))
     if chosen_device.type == "cpu" and chosen_kernels == "torch" and kernels == "auto":
         log.info("slower than need be: %s", why_kernels)
-    return Runtime(chosen_device, chosen_dtype, chosen_kernels, n_threads, reasons)
+    long_conv = NOT_MEASURED
+    if chosen_kernels == "triton":
+        long_conv = long_conv_choice.read(chosen_device)
+        reasons += (f"long convolution by length: {long_conv.describe()}",)
+    log.debug("%s", "; ".join(reasons))
+    return Runtime(chosen_device, chosen_dtype, chosen_kernels, n_threads, reasons, long_conv)
 
 
 def _resolve_device(request: str) -> tuple[torch.device, str]:

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from hyenadna_cli.core import atomic
 from hyenadna_cli.core.benchmark.cases import Implementation, Variant, Workload
 from hyenadna_cli.core.benchmark.measuring import Floor, OperatorRow, Row, bytes_moved
+from hyenadna_cli.core.long_conv_choice import Timing, Use
 from hyenadna_cli.core.pictures import new_figure
 
 COLUMNS = (
@@ -63,6 +64,32 @@ def operator_table(rows: Sequence[OperatorRow], floor: Floor) -> list[tuple[Cell
              work.batch, row.time.seconds, rate / 1e9, rate / floor.copy_bytes)
         )  # fmt: skip
     return cells
+
+
+def long_conv_timings(rows: Sequence[OperatorRow]) -> list[Timing]:
+    """Where both implementations of a GPU's long convolution were measured on the same workload.
+
+    Of several workloads of one length the largest counts; of several runs the fastest.
+    """
+    seconds: dict[tuple[Workload, str], dict[str, float]] = {}
+    for row in rows:
+        if row.time.operator == "long convolution":
+            passes = seconds.setdefault((row.workload, row.kernels), {})
+            direction = row.time.direction
+            passes[direction] = min(row.time.seconds, passes.get(direction, math.inf))
+    by_size = sorted({work for work, _ in seconds}, key=lambda work: work.batch * work.d_model)
+    found: dict[tuple[Use, int], Timing] = {}
+    for work in by_size:
+        triton, cufft = seconds.get((work, "triton")), seconds.get((work, "torch"))
+        if triton is None or cufft is None:
+            continue
+        found["inference", work.length] = Timing(
+            "inference", work.length, triton["forward"], cufft["forward"]
+        )
+        found["training", work.length] = Timing(
+            "training", work.length, sum(triton.values()), sum(cufft.values())
+        )
+    return list(found.values())
 
 
 def extrapolated(rows: Sequence[Row], length: int) -> list[Row]:

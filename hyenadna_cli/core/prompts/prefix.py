@@ -145,7 +145,7 @@ class _Continuation(Inference):
         for filters, gate_BLD, carried_DBM in stages:
             long_conv_gate(
                 self._gated_BLD.permute(2, 0, 1), filters, mixer.filter_fn.bias,
-                gate_BLD.permute(2, 0, 1), kernels=self._kernels, in_place=True,
+                gate_BLD.permute(2, 0, 1), kernels=self._conv_kernels, in_place=True,
             )  # fmt: skip
             gated_BSD, gate_BSD = self._gated_BLD[:, later], gate_BLD[:, later]
             gated_BSD.addcmul_(carried_DBM[..., : gate_BSD.shape[1]].permute(1, 2, 0), gate_BSD)
@@ -188,6 +188,5 @@ def _gated(
 def _long_conv(
     model: HyenaDNA, mixer: HyenaOperator, v_DBL: Tensor, filter_DL: Tensor, gate_DBL: Tensor
 ) -> Tensor:
-    return long_conv_gate(
-        v_DBL, filter_DL, mixer.filter_fn.bias, gate_DBL, kernels=model.execution.kernels
-    )
+    kernels = model.execution.long_conv_kernels(v_DBL.shape[-1], training=torch.is_grad_enabled())
+    return long_conv_gate(v_DBL, filter_DL, mixer.filter_fn.bias, gate_DBL, kernels=kernels)

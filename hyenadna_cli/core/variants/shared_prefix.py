@@ -138,7 +138,7 @@ class _Pass(Inference):
         """A long convolution of what is gated, in place, with its skip term and without a gate."""
         long_conv_gate(
             self._gated_BLD.permute(2, 0, 1), filters, block.mixer.filter_fn.bias,
-            kernels=self._kernels, in_place=True,
+            kernels=self._conv_kernels, in_place=True,
         )  # fmt: skip
 
     def filters(self, block: Block, *, number: int) -> Sequence[Spectra | Taps]:
