@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
 from torch import Tensor
@@ -30,28 +31,45 @@ class Derived:
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
+        self.generation = 0
+        """Grows whenever a value that was kept is let go."""
+        self._is_closed = False
         self._kept: OrderedDict[Hashable, tuple[object, Sized]] = OrderedDict()
 
     def get(self, key: Hashable, weights: Sequence[Tensor], make: Callable[[], Value]) -> Value:
         """The value of `key`: what `make` gave for these weights, or gives now."""
-        state = [_state(weight) for weight in weights]
+        state = [state_of(weight) for weight in weights]
         if key in self._kept and self._kept[key][0] == state:
             self._kept.move_to_end(key)
             return self._kept[key][1]  # type: ignore[return-value]
-        self._kept.pop(key, None)
+        if self._is_closed:
+            return make()
+        if self._kept.pop(key, None) is not None:
+            self.generation += 1
         value = make()
         if value.nbytes <= self.max_bytes:
             self._kept[key] = (state, value)
             while sum(kept.nbytes for _, kept in self._kept.values()) > self.max_bytes:
                 self._kept.popitem(last=False)
+                self.generation += 1
         return value
+
+    @contextmanager
+    def closed(self) -> Iterator[None]:
+        """Meanwhile nothing is kept that was not before, and nothing is let go."""
+        self._is_closed = True
+        try:
+            yield
+        finally:
+            self._is_closed = False
 
     def clear(self) -> None:
         """Forget everything."""
         self._kept.clear()
+        self.generation += 1
 
 
-def _state(weight: Tensor) -> object:
+def state_of(weight: Tensor) -> object:
     """Equal as long as the weight is as it was."""
     # Tensors made in inference mode do not count their changes: a new object equals no other.
     version = object() if weight.is_inference() else weight._version

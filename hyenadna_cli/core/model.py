@@ -12,8 +12,9 @@ Attribute names are those of the official checkpoints, so that loading is a pref
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +23,7 @@ from torch.utils.checkpoint import checkpoint
 
 from hyenadna_cli.core.config import ModelConfig
 from hyenadna_cli.core.derived import Derived
+from hyenadna_cli.core.graphs import Graphs
 from hyenadna_cli.core.inference import Inference
 from hyenadna_cli.core.long_conv_choice import NOT_MEASURED, LongConvChoice
 from hyenadna_cli.ops.backend import Kernels, is_served
@@ -34,6 +36,8 @@ _DERIVED_BYTES = 512 << 20
 """Filter spectra are kept between calls up to this size, those of all blocks or none."""
 _DERIVED_SHARE = 8
 """On a GPU: up to one part in so many of its memory, if that is more."""
+
+Result = TypeVar("Result")
 
 _MLP_ROWS = 16_384
 """Positions the MLP sees at once outside training: nothing of size L x d_inner ever exists."""
@@ -327,6 +331,7 @@ class Backbone(nn.Module):
         self.ln_f = nn.LayerNorm(config.d_model, eps=config.layer_norm_epsilon)
         self.embed_dropout = config.embed_dropout
         self.derived = Derived(_DERIVED_BYTES)
+        self.graphs = Graphs(self.derived)
 
     def forward(
         self, embedded_BLD: Tensor, layers: Sequence[int], execution: Execution
@@ -376,6 +381,7 @@ class Backbone(nn.Module):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Backbone:
         # Weights that move may come back to the address of old ones.
         self.derived.clear()
+        self.graphs.clear()
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         if (device := self.ln_f.weight.device).type == "cuda":
             n_bytes = torch.cuda.get_device_properties(device).total_memory
@@ -415,10 +421,26 @@ class HyenaDNA(nn.Module):
         Raises ValueError if a layer does not exist or the input is longer than `l_max`.
         """
         self._check(token_ids_BL.shape[1], layers)
-        embedded_BLD = self.embed_tokens(token_ids_BL)
-        if self.backbone.can_infer:
-            return self.backbone.infer(embedded_BLD, layers, self.execution)
-        return self.hidden_states_of(embedded_BLD, layers)
+        if not self.backbone.can_infer:
+            return self.hidden_states_of(self.embed_tokens(token_ids_BL), layers)
+        return self.replayed(
+            ("hidden states", *layers),
+            token_ids_BL,
+            lambda ids_BL: self.backbone.infer(self.embed_tokens(ids_BL), layers, self.execution),
+        )
+
+    def replayed(
+        self, key: Hashable, token_ids_BL: Tensor, compute: Callable[[Tensor], Result]
+    ) -> Result:
+        """`compute` of token ids, without gradients: with Triton's kernels as a CUDA graph.
+
+        `key` is what it depends on besides the model. Graphs come with the kernels that have to be
+        asked for, as they have not been measured either.
+        """
+        if self.execution.kernels != "triton":
+            return compute(token_ids_BL)
+        weights = self.parameters()
+        return self.backbone.graphs.run((key, self.execution), token_ids_BL, weights, compute)
 
     def embed_tokens(self, token_ids_BL: Tensor) -> Tensor:
         """Rows of the embedding table (B, L, D), for inputs that mix tokens and learned vectors."""

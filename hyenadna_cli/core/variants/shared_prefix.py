@@ -80,6 +80,10 @@ class SharedPrefix:
     @torch.inference_mode()
     def ref(self, token_ids_BL: Tensor, starts: Sequence[int]) -> tuple[Tensor, RefStates]:
         """Hidden states (B, L, D) of whole windows, and what ALT passes from `starts` need."""
+        key = ("REF pass", *sorted(starts))
+        return self._model.replayed(key, token_ids_BL, lambda ids_BL: self._ref(ids_BL, starts))
+
+    def _ref(self, token_ids_BL: Tensor, starts: Sequence[int]) -> tuple[Tensor, RefStates]:
         work = _RefPass(self._model, self._model.embed_tokens(token_ids_BL), starts)
         for number, block in enumerate(self._blocks(), start=1):
             work.apply(block, number=number, n_blocks=self._model.config.n_layer)
