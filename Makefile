@@ -13,7 +13,7 @@ demo: $(VENV)/.installed
 	@echo "wrote demo/regions.h5ad"
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
