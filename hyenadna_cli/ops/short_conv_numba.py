@@ -11,8 +11,10 @@ from torch import Tensor
 
 from hyenadna_cli.ops import workers
 from hyenadna_cli.ops.channels_last import empty_channels_last, flat
-from hyenadna_cli.ops.compiled.lanes import LANES
 from hyenadna_cli.ops.compiled.short_conv import short_conv, short_conv_gradients
+
+_CHANNELS = 64
+"""Channels whose gradients are one task: whole cache lines of a row, and enough tasks."""
 
 _ROWS = 1_024
 """Positions of a task, more or less."""
@@ -83,10 +85,10 @@ def gradients(
         short_conv_gradients(
             *proj, taps, bias, block * width + channel,
             other * width + channel if other >= 0 else -1,
-            min(LANES, width - channel), *flat(d_outputs[output]), channel, n_batch, n_positions,
-            d_proj, d_taps, d_bias,
+            min(_CHANNELS, width - channel), *flat(d_outputs[output]), channel, n_batch,
+            n_positions, d_proj, d_taps, d_bias,
         )  # fmt: skip
 
-    channels = range(0, width, LANES)
+    channels = range(0, width, _CHANNELS)
     workers.for_each(run, [(*block, channel) for channel in channels for block in blocks])
     return d_proj_PBL, d_taps_KP.T, d_bias_P

@@ -256,9 +256,26 @@ def _first(builder, width):
     return builder.icmp_signed("<", numbers, widths)
 
 
-@intrinsic
-def load_some(_, array, index, width):
+@numba.njit
+def load_some(array, index, width):
     """As `load`, of `width` values only; zeros behind them."""
+    # With AVX2 a masked access is many times as slow as a whole one.
+    if width == LANES:
+        return load(array, index)
+    return _load_masked(array, index, width)
+
+
+@numba.njit
+def store_some(array, index, width, value):
+    """As `store`, of the first `width` values only."""
+    if width == LANES:
+        store(array, index, value)
+    else:
+        _store_masked(array, index, width, value)
+
+
+@intrinsic
+def _load_masked(_, array, index, width):
 
     def generate(context, builder, signature, arguments):
         where = _pointer(context, builder, signature.args[0], *arguments[:2])
@@ -270,9 +287,7 @@ def load_some(_, array, index, width):
 
 
 @intrinsic
-def store_some(_, array, index, width, value):
-    """As `store`, of the first `width` values only."""
-
+def _store_masked(_, array, index, width, value):
     def generate(context, builder, signature, arguments):
         where = _pointer(context, builder, signature.args[0], *arguments[:2])
         size, name, _register = _mode(signature.args[0])

@@ -14,11 +14,7 @@ def _conv(data, row, step, position, channel, width, taps, bias, n_taps):
     value = bias
     for tap in range(max(n_taps - 1 - position, 0), n_taps):
         at = row - (n_taps - 1 - tap) * step + channel
-        factor = load(taps, tap * LANES)
-        if width == LANES:
-            value = value + factor * load(data, at)
-        else:
-            value = value + factor * load_some(data, at, width)
+        value = value + load(taps, tap * LANES) * load_some(data, at, width)
     return value
 
 
@@ -66,72 +62,104 @@ def short_conv(
                         bias_2, n_taps,
                     )  # fmt: skip
                 at = sequence * out_batch_step + (position - first) * out_step + group
-                if width == LANES:
-                    store(out, at, value)
-                else:
-                    store_some(out, at, width, value)
+                store_some(out, at, width, value)
 
 
-_CHUNK = 256
-"""Positions whose gradients are in the first cache at once."""
+_CHUNK = 128
+"""Positions whose gradients are computed one group of channels after the other: what their rows
+bring into the cache serves all groups."""
 
 
 @numba.njit(nogil=True, cache=True)
 def short_conv_gradients(
-    proj, proj_batch_step, proj_step, taps_PK, bias, channels, other_channels, width,
+    proj, proj_batch_step, proj_step, taps_PK, bias, channels, other_channels, n_channels,
     d_out, d_out_batch_step, d_out_step, d_channel, n_batch, n_positions, d_proj, d_taps, d_bias,
 ):  # fmt: skip
-    """Gradients of up to LANES channels, from `channels` on, of what `short_conv` read.
+    """Gradients of `n_channels` channels, from `channels` on, of what `short_conv` read.
 
     From the gradient of its output, whose channels begin at `d_channel`. `d_proj` has the steps of
     `proj`; `d_taps` is (K, P), flat. `other_channels` are constants here, or not there.
     """
     n_taps = taps_PK.shape[1]
     has_other = other_channels >= 0
-    taps = _registers(taps_PK, channels, width)
-    other_taps = _registers(taps_PK, other_channels, width) if has_other else taps
-    other_bias = load_some(bias, other_channels, width) if has_other else splat(np.float32(0))
+    n_groups = -(-n_channels // LANES)
+    taps = np.empty((n_groups, n_taps * LANES), np.float32)
+    other_taps = np.empty((n_groups, n_taps * LANES), np.float32)
+    for group in range(n_groups):
+        at, width = group * LANES, min(LANES, n_channels - group * LANES)
+        taps[group] = _registers(taps_PK, channels + at, width)
+        if has_other:
+            other_taps[group] = _registers(taps_PK, other_channels + at, width)
     d_conv = np.empty((_CHUNK + n_taps) * LANES, np.float32)
     n_before = -(-n_taps // 4) * 4 - 1
     x = np.empty((n_before + _CHUNK) * LANES, np.float32)
-    zero = splat(np.float32(0))
     for sequence in range(n_batch):
+        row, d_row = sequence * proj_batch_step, sequence * d_out_batch_step + d_channel
         for start in range(0, n_positions, _CHUNK):
             stop = min(start + _CHUNK, n_positions)
-            row, d_row = sequence * proj_batch_step, sequence * d_out_batch_step + d_channel
-            for t in range(start, min(stop + n_taps - 1, n_positions)):
-                value = load_some(d_out, d_row + t * d_out_step, width)
+            for group in range(n_groups):
+                at, width = group * LANES, min(LANES, n_channels - group * LANES)
+                taps_of, other_taps_of = taps[group], other_taps[group]
+                other_bias = splat(np.float32(0))
                 if has_other:
-                    value = value * _conv(
-                        proj, row + t * proj_step, proj_step, t, other_channels, width, other_taps,
-                        other_bias, n_taps,
-                    )  # fmt: skip
-                store(d_conv, (t - start) * LANES, value)
-            sums = load_some(d_bias, channels, width)
-            for t in range(start, stop):
-                value = zero
-                for j in range(min(n_taps, n_positions - t)):
-                    tap = load(taps, (n_taps - 1 - j) * LANES)
-                    value = value + tap * load(d_conv, (t + j - start) * LANES)
-                store_some(d_proj, row + t * proj_step + channels, width, value)
-                sums = sums + load(d_conv, (t - start) * LANES)
-            store_some(d_bias, channels, width, sums)
-            for t in range(start - n_before, stop):
-                value = load_some(proj, row + t * proj_step + channels, width) if t >= 0 else zero
-                store(x, (t - start + n_before) * LANES, value)
-            # Four sums side by side: one alone would wait for itself at every step.
-            for j in range(0, n_taps, 4):
-                sums_0, sums_1, sums_2, sums_3 = zero, zero, zero, zero
+                    other_bias = load_some(bias, other_channels + at, width)
+                # What the convolution's own gradient is, also where the next chunk begins: its
+                # taps reach back into this one.
+                for t in range(start, min(stop + n_taps - 1, n_positions)):
+                    value = load_some(d_out, d_row + at + t * d_out_step, width)
+                    if has_other:
+                        value = value * _conv(
+                            proj, row + t * proj_step, proj_step, t, other_channels + at, width,
+                            other_taps_of, other_bias, n_taps,
+                        )  # fmt: skip
+                    store(d_conv, (t - start) * LANES, value)
+                _gradients_of_input(
+                    d_conv, taps_of, n_taps, stop - start, n_positions - start,
+                    d_proj, row + start * proj_step + channels + at, proj_step, width,
+                )  # fmt: skip
+                for t in range(start - n_before, stop):
+                    value = splat(np.float32(0))
+                    if t >= 0:
+                        value = load_some(proj, row + t * proj_step + channels + at, width)
+                    store(x, (t - start + n_before) * LANES, value)
+                _add_gradients_of_taps(
+                    d_conv, x, n_before, stop - start, d_taps, taps_PK.shape, channels + at, width
+                )
+                sums = load_some(d_bias, channels + at, width)
                 for t in range(stop - start):
-                    factor, at = load(d_conv, t * LANES), (t + n_before - j) * LANES
-                    sums_0 = sums_0 + factor * load(x, at)
-                    sums_1 = sums_1 + factor * load(x, at - LANES)
-                    sums_2 = sums_2 + factor * load(x, at - 2 * LANES)
-                    sums_3 = sums_3 + factor * load(x, at - 3 * LANES)
-                _add_to_tap(d_taps, taps_PK.shape, j, channels, width, sums_0)
-                _add_to_tap(d_taps, taps_PK.shape, j + 1, channels, width, sums_1)
-                _add_to_tap(d_taps, taps_PK.shape, j + 2, channels, width, sums_2)
-                _add_to_tap(d_taps, taps_PK.shape, j + 3, channels, width, sums_3)
+                    sums = sums + load(d_conv, t * LANES)
+                store_some(d_bias, channels + at, width, sums)
+
+
+@numba.njit
+def _gradients_of_input(d_conv, taps, n_taps, n, n_left, d_proj, at, step, width):
+    """Each input receives from its own position and the `n_taps` - 1 after it, if there are any."""
+    for t in range(n):
+        value = splat(np.float32(0))
+        for j in range(min(n_taps, n_left - t)):
+            value = value + load(taps, (n_taps - 1 - j) * LANES) * load(d_conv, (t + j) * LANES)
+        store_some(d_proj, at + t * step, width, value)
+
+
+@numba.njit
+def _add_gradients_of_taps(d_conv, x, n_before, n, d_taps, shape, channels, width):
+    """Add products of `n` positions' gradients with the inputs up to `n_before` positions before.
+
+    Four sums side by side: one alone would wait for itself at every position.
+    """
+    for j in range(0, shape[1], 4):
+        sums_0 = splat(np.float32(0))
+        sums_1, sums_2, sums_3 = sums_0, sums_0, sums_0
+        for t in range(n):
+            factor, at = load(d_conv, t * LANES), (t + n_before - j) * LANES
+            sums_0 = sums_0 + factor * load(x, at)
+            sums_1 = sums_1 + factor * load(x, at - LANES)
+            sums_2 = sums_2 + factor * load(x, at - 2 * LANES)
+            sums_3 = sums_3 + factor * load(x, at - 3 * LANES)
+        _add_to_tap(d_taps, shape, j, channels, width, sums_0)
+        _add_to_tap(d_taps, shape, j + 1, channels, width, sums_1)
+        _add_to_tap(d_taps, shape, j + 2, channels, width, sums_2)
+        _add_to_tap(d_taps, shape, j + 3, channels, width, sums_3)
 
 
 @numba.njit
