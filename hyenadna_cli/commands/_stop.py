@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -9,6 +10,10 @@ from contextlib import contextmanager
 from types import FrameType
 
 from hyenadna_cli.errors import InterruptedRunError
+
+_ONE_EVENT = 1.0
+"""Seconds within which signals have one cause. A terminal or a batch system signals a whole group
+of processes, and torchrun passes on to its workers what it got: they have it twice."""
 
 
 class StopRequest:
@@ -35,15 +40,20 @@ class StopRequest:
 
 @contextmanager
 def on_signals(max_seconds: float | None = None) -> Iterator[StopRequest]:
-    """Turn the first SIGINT, SIGTERM or SIGUSR1 into a request; a second one ends at once."""
+    """Turn the first SIGINT, SIGTERM or SIGUSR1 into a request; one after a second ends at once."""
     request = StopRequest(max_seconds)
     caught = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
     before = {number: signal.getsignal(number) for number in caught}
+    first = 0.0
 
     def handle(number: int, _: FrameType | None) -> None:
-        request.signal = signal.Signals(number)
-        for other in caught:
-            signal.signal(other, signal.SIG_DFL if other != signal.SIGINT else before[other])
+        nonlocal first
+        if request.signal is None:
+            request.signal, first = signal.Signals(number), time.monotonic()
+        elif time.monotonic() - first >= _ONE_EVENT:
+            is_key = number == signal.SIGINT
+            signal.signal(number, before[signal.SIGINT] if is_key else signal.SIG_DFL)
+            os.kill(os.getpid(), number)
 
     for number in caught:
         signal.signal(number, handle)

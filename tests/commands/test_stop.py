@@ -1,0 +1,73 @@
+"""Signals: the first asks for a clean stop, its echoes change nothing, a later one ends at once."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+PROGRAM = textwrap.dedent(
+    """
+    import sys, time
+    from hyenadna_cli.commands._stop import on_signals
+
+    with on_signals() as stop:
+        print("ready", flush=True)
+        while not stop():
+            time.sleep(0.01)
+        print("stopping", flush=True)
+        time.sleep(float(sys.argv[1]))
+        print("saved", stop.signal.name, flush=True)
+    """
+)
+
+
+@pytest.fixture
+def start():
+    started = []
+
+    def begin(seconds_to_save):
+        process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, str(seconds_to_save)],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+        started.append(process)
+        assert process.stdout.readline() == "ready\n"
+        return process
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+def test_the_echo_of_a_signal_does_not_break_the_clean_stop(start, number):
+    """As under torchrun, whose workers get a signal to the group and torchrun's own."""
+    process = start(0.5)
+
+    process.send_signal(number)
+    assert process.stdout.readline() == "stopping\n"
+    process.send_signal(signal.SIGTERM)
+
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert out == f"saved {number.name}\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_later_signal_ends_the_process_at_once(start, number):
+    process = start(600)
+    process.send_signal(signal.SIGTERM)
+    assert process.stdout.readline() == "stopping\n"
+
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(1.2)
+    process.send_signal(number)
+
+    out, _ = process.communicate(timeout=60)
+    assert out == ""
+    assert process.returncode in (-number, 1, 130)
