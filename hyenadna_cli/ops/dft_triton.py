@@ -16,8 +16,8 @@ twiddles between. With n = a M + m and k = a' + A k', modulo 1:
 """
 
 # N transform points; a, b, c index the factors of a row before its transform, a', b', c' after it;
-# A, B, C are their sizes, 16 at least, the least that a tensor core multiplies; complex tiles are
-# pairs (re, im); roots are numbered in units of 1/4N of a turn
+# A, B, C are their sizes, W is C but 16 at least, the least that a tensor core multiplies; complex
+# tiles are pairs (re, im); roots are numbered in units of 1/4N of a turn
 
 from __future__ import annotations
 
@@ -86,8 +86,7 @@ def plan(n_positions: int, device: torch.device, *, max_row_points: int = MAX_RO
         raise ValueError(f"{n_positions:,} positions; the kernels take {MAX_POSITIONS:,}")
     n_points = max(256, 1 << (n_positions - 1).bit_length())
     if n_points <= max_row_points:
-        factors = row_factors(n_points)
-        return Plan(n_points, None, _transform(n_points, factors, 0.25, device))
+        return Plan(n_points, None, _transform(n_points, row_factors(n_points), 0.25, device))
     n_outer = _OUTER_SIZES.get(n_points, n_points // max_row_points)
     if n_points // n_outer > max_row_points:
         n_outer = n_points // max_row_points
@@ -101,10 +100,8 @@ def plan(n_positions: int, device: torch.device, *, max_row_points: int = MAX_RO
 
 
 def row_factors(n_points: int) -> tuple[int, int, int]:
-    """Factors of a row; the last is 1 where two suffice."""
-    if n_points >= 4096:
-        return 16, 16, n_points // 256
-    return (*_halves(n_points), 1)
+    """Factors of a row; the last is 1 where two suffice, and may be less than 16: see `_matrix`."""
+    return (16, 16, n_points // 256) if n_points >= 1024 else (*_halves(n_points), 1)
 
 
 def row_warps(transform: Transform) -> int:
@@ -126,10 +123,21 @@ def _transform(
     coarse = torch.arange(n_roots >> shift) / (n_roots >> shift)
     parts = [_unit(fine).T, _unit(coarse).T]
     for index, size in enumerate(factors):
-        j = torch.arange(size, dtype=torch.float64)
-        parts.append(_unit(torch.outer(j - (offset if index == 0 else 0.0), j) / size))
+        parts.append(_matrix(size, offset if index == 0 else 0.0))
     tables = torch.cat([part.flatten() for part in parts]).float()
     return Transform(n_points, factors, shift, tables.to(device))
+
+
+def _matrix(size: int, offset: float) -> Tensor:
+    """A DFT matrix; of one smaller than tensor cores take, its Kronecker product with the identity.
+
+    That transforms the 16 rows that a tile of `size` rows has when each is cut in pieces.
+    """
+    j = torch.arange(size, dtype=torch.float64)
+    planes = _unit(torch.outer(j - offset, j) / size)
+    n_pieces = max(1, 16 // size) if size > 1 else 1
+    pieces = torch.eye(n_pieces, dtype=torch.float64)
+    return torch.stack([torch.kron(plane, pieces) for plane in planes])
 
 
 def _unit(turns: Tensor) -> Tensor:
@@ -217,7 +225,9 @@ def row_positions(A: tl.constexpr, B: tl.constexpr, C: tl.constexpr):
 def row_frequencies(A: tl.constexpr, B: tl.constexpr, C: tl.constexpr):
     """Where the values of a transformed row lie: in the order of its tile, whatever that is."""
     if C > 1:
-        at = tl.arange(0, C)[:, None] * (A * B) + tl.arange(0, A * B)[None, :]
+        W: tl.constexpr = C if C >= 16 else 16
+        columns = tl.arange(0, A * B * C // W)[None, :]
+        at = tl.arange(0, W)[:, None] * (A * B * C // W) + columns
     else:
         at = tl.arange(0, B)[:, None] * A + tl.arange(0, A)[None, :]
     return at
@@ -260,7 +270,10 @@ def row_forward(
         wr, wi = twiddle(c, b, 0, B * C, tables_ptr, SHIFT, N)
         xr, xi = times(xr, xi, wr, wi, False)
         xr, xi = turn(xr, B, A, C), turn(xi, B, A, C)
-        mr, mi = matrix(tables_ptr, SHIFT, N, 2 * A * A + 2 * B * B, C, False)
+        # A tile of fewer rows than a tensor core takes is cut into pieces of rows: see `_matrix`.
+        W: tl.constexpr = C if C >= 16 else 16
+        xr, xi = tl.reshape(xr, (W, A * B * C // W)), tl.reshape(xi, (W, A * B * C // W))
+        mr, mi = matrix(tables_ptr, SHIFT, N, 2 * A * A + 2 * B * B, W, False)
         xr, xi = complex_dot(mr, mi, xr, xi, PRECISION)
     return xr, xi
 
@@ -273,7 +286,8 @@ def row_inverse(
 ):  # fmt: skip
     """The adjoint of `row_forward`, unscaled; where IS_REAL, the second plane is meaningless."""
     if C > 1:
-        mr, mi = matrix(tables_ptr, SHIFT, N, 2 * A * A + 2 * B * B, C, True)
+        W: tl.constexpr = C if C >= 16 else 16
+        mr, mi = matrix(tables_ptr, SHIFT, N, 2 * A * A + 2 * B * B, W, True)
         xr, xi = complex_dot(mr, mi, xr, xi, PRECISION)
         xr, xi = turn(xr, C, A, B), turn(xi, C, A, B)
         c, b = tl.arange(0, A * C)[None, :] % C, tl.arange(0, B)[:, None]

@@ -100,7 +100,9 @@ def test_every_length_has_factors_that_tensor_cores_take() -> None:
     for exponent in range(8, 22):
         how = dft_triton.plan(1 << exponent, torch.device("cpu"))
         for transform in filter(None, (how.outer, how.inner)):
-            assert all(factor == 1 or factor >= 16 for factor in transform.factors)
+            # The last of a row may be less: its matrix is widened.
+            sizes = transform.factors if transform is how.outer else transform.factors[:2]
+            assert all(size in (1, 16, 32) for size in sizes)
         assert how.inner.size * (how.outer.size if how.outer else 1) == how.n_points
         columns = how.outer and long_conv_passes_triton.n_columns(how.outer)
         assert not columns or how.inner.size % columns == 0
