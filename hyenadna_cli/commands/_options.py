@@ -13,7 +13,7 @@ import typer
 from hyenadna_cli.core import atomic
 
 DtypeRequest = Literal["auto", "fp32", "bf16"]
-KernelsRequest = Literal["auto", "torch", "numba", "triton"]
+KernelsRequest = Literal["auto", "torch", "numba", "triton", "triton-fp16"]
 Specials = Literal["none", "sep", "cls-sep"]
 
 _MULTIPLES = {"": 1, "k": 1_000, "m": 1_000_000}
@@ -113,7 +113,10 @@ DtypeOption = Annotated[
     typer.Option("--dtype", help="Of the matrix products; auto: fp32, in training bf16 if fast."),
 ]
 KernelsOption = Annotated[
-    KernelsRequest, typer.Option("--kernels", help="Implementation of the Hyena operators.")
+    KernelsRequest,
+    typer.Option(
+        "--kernels", help="Implementation of the Hyena operators; triton-fp16 with --dtype bf16."
+    ),
 ]
 BatchSizeOption = Annotated[
     str, typer.Option("--batch-size", metavar="auto|N", help="Windows per forward pass.")

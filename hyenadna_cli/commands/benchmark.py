@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 Choice = TypeVar("Choice", bound=str)
 
 _DTYPES: tuple[Dtype, ...] = ("fp32", "bf16")
-_KERNELS: tuple[opt.KernelsRequest, ...] = ("auto", "torch", "numba", "triton")
+_KERNELS: tuple[opt.KernelsRequest, ...] = ("auto", "torch", "numba", "triton", "triton-fp16")
 _RIVALS: tuple[Implementation, ...] = ("plain", "attention")
 
 _BUSY = 0.1
@@ -53,7 +53,7 @@ def benchmark(
         str, typer.Option("--dtype", help="fp32, bf16 or both with a comma; plain runs in fp32.")
     ] = "fp32,bf16",
     kernels: Annotated[
-        str, typer.Option("--kernels", help="auto, torch, numba, triton; several with commas.")
+        str, typer.Option("--kernels", help=f"{', '.join(_KERNELS)}; several with commas.")
     ] = "auto",
     against: Annotated[
         str | None,

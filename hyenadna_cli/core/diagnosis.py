@@ -146,9 +146,14 @@ def _choices(requests: Requests) -> tuple[Runtime, list[Finding]]:
             findings.append(Finding("choice", choice, "ok", why))
     why = next(reason for reason in training.reasons if reason.startswith("dtype"))
     findings.append(Finding("choice", "--dtype in training", "ok", why.removeprefix("dtype ")))
-    for kernels in ("numba", "triton"):
+    others: tuple[tuple[KernelsRequest, DtypeRequest], ...] = (
+        ("numba", requests.dtype),
+        ("triton", requests.dtype),
+        ("triton-fp16", "bf16"),
+    )
+    for kernels, dtype in others:
         try:
-            resolve(kernels=kernels)
+            resolve(kernels=kernels, dtype=dtype)
         except UsageError as error:
             findings.append(Finding("choice", f"--kernels {kernels}", "missing", str(error)))
         else:

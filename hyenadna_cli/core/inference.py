@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from hyenadna_cli.core.derived import Derived
 from hyenadna_cli.ops import rows, workers
-from hyenadna_cli.ops.backend import Kernels, is_served
+from hyenadna_cli.ops.backend import Kernels, is_served, is_triton
 from hyenadna_cli.ops.dense import dense
 from hyenadna_cli.ops.huge_pages import empty_huge
 from hyenadna_cli.ops.long_conv import (
@@ -78,11 +78,13 @@ class Inference:
         self._x_BLD = x_BLD
         self._derived = derived
         self._kernels = self._conv_kernels = _kernels(execution.kernels, x_BLD)
-        if self._kernels == "triton":
+        if is_triton(self._kernels):
             self._conv_kernels = execution.long_conv_kernels(x_BLD.shape[1], training=False)
         self._dtype = execution.matmul_dtype or x_BLD.dtype
         n_batch, n_positions, _ = x_BLD.shape
-        self._tiles = list(_tiles(n_batch, n_positions, _TILE_ROWS[self._kernels]))
+        self._on_triton = is_triton(self._kernels)
+        n_rows = _TILE_ROWS["triton" if self._on_triton else self._kernels]
+        self._tiles = list(_tiles(n_batch, n_positions, n_rows))
         self._gated_BLD = self._empty_stream(x_BLD.shape[-1])
 
     def apply(self, block: Block, *, number: int, n_blocks: int) -> None:
@@ -158,7 +160,7 @@ class Inference:
 
     def _projected(self, x_ND: Tensor, weight_PD: Tensor, bias_P: Tensor) -> Tensor:
         """Products (P, N), in memory as the kernels want them: channels last, or first."""
-        if self._kernels != "triton":
+        if not self._on_triton:
             return dense(x_ND, weight_PD, bias_P).T
         return torch.addmm(bias_P[:, None], weight_PD, x_ND.T)
 
@@ -223,8 +225,8 @@ class Inference:
             key = ("spectra", number, n_positions, self._kernels, self._conv_kernels)
 
             def make(index: int) -> Spectra:
-                if self._kernels == "triton":
-                    taps_DL = filter_fn(n_positions, kernels="triton")[index]
+                if self._on_triton:
+                    taps_DL = filter_fn(n_positions, kernels=self._kernels)[index]
                 else:
                     taps_DL = filter_fn.taps(self._hidden(filter_fn), index, slice(0, d_model))
                 return filter_spectra(taps_DL, kernels=self._conv_kernels)
@@ -233,8 +235,9 @@ class Inference:
                 self._derived.get((*key, index), weights, functools.partial(make, index))
                 for index in range(filter_fn.n_filters)
             ]
-        if self._kernels == "triton":
-            return [_rows_of(taps_DL) for taps_DL in filter_fn(n_positions, kernels="triton")]
+        if self._on_triton:
+            taps = filter_fn(n_positions, kernels=self._kernels)
+            return [_rows_of(taps_DL) for taps_DL in taps]
         hidden_LF = self._hidden(filter_fn)
         return [
             functools.partial(filter_fn.taps, hidden_LF, index)
@@ -269,7 +272,7 @@ class Inference:
     def _empty_stream(self, n_channels: int) -> Tensor:
         """A new (B, L, C); channels are first in memory for the kernels that want whole rows."""
         n_batch, n_positions, _ = self._x_BLD.shape
-        if self._kernels == "triton":
+        if self._on_triton:
             return self._empty(n_channels, n_batch, n_positions).permute(1, 2, 0)
         return self._empty(n_batch, n_positions, n_channels)
 
@@ -283,7 +286,7 @@ def _kernels(asked: Kernels, x_BLD: Tensor) -> Kernels:
     """Those asked for where they serve numbers like these."""
     if asked == "numba" and is_served(x_BLD):
         return "numba"
-    return "triton" if asked == "triton" and x_BLD.dtype == torch.float32 else "torch"
+    return asked if is_triton(asked) and x_BLD.dtype == torch.float32 else "torch"
 
 
 def _tiles(n_batch: int, n_positions: int, n_rows: int) -> Iterable[_Tile]:

@@ -26,7 +26,7 @@ from hyenadna_cli.core.derived import Derived
 from hyenadna_cli.core.graphs import Graphs
 from hyenadna_cli.core.inference import Inference
 from hyenadna_cli.core.long_conv_choice import NOT_MEASURED, LongConvChoice
-from hyenadna_cli.ops.backend import Kernels, is_served
+from hyenadna_cli.ops.backend import Kernels, is_served, is_triton
 from hyenadna_cli.ops.dense import dense
 from hyenadna_cli.ops.implicit_filter import fused_taps
 from hyenadna_cli.ops.long_conv import long_conv_gate
@@ -58,9 +58,10 @@ class Execution:
 
     def long_conv_kernels(self, n_positions: int, *, training: bool) -> Kernels:
         """Implementation of the long convolution for sequences of this length."""
-        if self.kernels != "triton":
+        if not is_triton(self.kernels):
             return self.kernels
-        return self.long_conv.kernels(n_positions, training=training)
+        chosen = self.long_conv.kernels(n_positions, training=training)
+        return self.kernels if chosen == "triton" else chosen
 
     def compiles(self, x: Tensor) -> bool:
         """Whether compiled loops take rows like these."""
@@ -169,7 +170,7 @@ class ImplicitFilter(nn.Module):
 
     def forward(self, n_positions: int, *, kernels: Kernels = "torch") -> tuple[Tensor, ...]:
         """The first `n_positions` taps of every filter: order - 1 tensors (D, L)."""
-        if kernels == "triton":
+        if is_triton(kernels):
             return self._fused(n_positions)
         x_FL = self.pos_emb.z[0, :n_positions].T
         for index in range(self.n_hidden):
@@ -437,7 +438,7 @@ class HyenaDNA(nn.Module):
         `key` is what it depends on besides the model. Graphs come with the kernels that have to be
         asked for, as they have not been measured either.
         """
-        if self.execution.kernels != "triton":
+        if not is_triton(self.execution.kernels):
             return compute(token_ids_BL)
         weights = self.parameters()
         return self.backbone.graphs.run((key, self.execution), token_ids_BL, weights, compute)

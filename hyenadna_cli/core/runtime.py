@@ -79,6 +79,8 @@ def resolve(
     """
     chosen_device, why_device = _resolve_device(device)
     chosen_dtype, why_dtype = _resolve_dtype(dtype, chosen_device, training=training)
+    if kernels == "triton-fp16" and chosen_dtype == torch.float32:
+        raise UsageError("--kernels triton-fp16: rounds its transforms, so ask for --dtype bf16")
     chosen_kernels, why_kernels = backend.resolve(kernels, chosen_device)
     n_threads = threads or usable_cpus()
     torch.set_num_threads(n_threads)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import logging
-from typing import Literal
+from typing import Literal, TypeGuard
 
 import torch
 from torch import Tensor
@@ -14,11 +14,14 @@ from hyenadna_cli.errors import UsageError
 
 log = logging.getLogger(__name__)
 
-Kernels = Literal["torch", "numba", "triton"]
+Kernels = Literal["torch", "numba", "triton", "triton-fp16"]
 """Implementations that exist. `numba` is for float32 on a CPU: see `is_served`; `triton` is for
-GPUs, and only where it is asked for, as it has not been measured yet."""
+GPUs, and only where it is asked for, as it has not been measured yet. `triton-fp16` is the same
+with the transforms of the long convolution in fp16: docs/gpu-kernels.md states its error."""
 
-KernelsRequest = Literal["auto", "torch", "numba", "triton"]
+Triton = Literal["triton", "triton-fp16"]
+
+KernelsRequest = Literal["auto", "torch", "numba", "triton", "triton-fp16"]
 
 
 def resolve(requested: KernelsRequest, device: torch.device) -> tuple[Kernels, str]:
@@ -26,10 +29,10 @@ def resolve(requested: KernelsRequest, device: torch.device) -> tuple[Kernels, s
 
     Raises UsageError if the requested one cannot run.
     """
-    if requested == "triton":
-        if (problem := triton_problem(device)) is not None:
-            raise UsageError(f"--kernels triton: {problem}; use --kernels auto or torch")
-        return "triton", "requested; not measured on any GPU yet"
+    if requested == "triton" or requested == "triton-fp16":
+        if (problem := triton_problem(device, requested)) is not None:
+            raise UsageError(f"--kernels {requested}: {problem}; use --kernels auto or torch")
+        return requested, "requested; not measured on any GPU yet"
     if requested == "torch":
         return "torch", "requested"
     problem = f"numba serves CPUs, not {device.type}" if device.type != "cpu" else numba_problem()
@@ -63,7 +66,7 @@ def numba_problem() -> str | None:
 
 
 @functools.cache
-def triton_problem(device: torch.device) -> str | None:
+def triton_problem(device: torch.device, kernels: Triton = "triton") -> str | None:
     """Why the Triton kernels cannot be used here; None if they give a known answer."""
     if device.type != "cuda":
         return f"its kernels serve GPUs, not {device.type}"
@@ -78,11 +81,16 @@ def triton_problem(device: torch.device) -> str | None:
     except ImportError as error:
         return f"triton cannot be imported ({error})"
     try:
-        is_right = self_check.triton_is_right(device)
+        is_right = self_check.triton_is_right(device, kernels=kernels)
     except (TritonError, RuntimeError) as error:
         # A GPU with too little shared memory, say, or a driver older than the compiler.
         return f"its kernels do not run here ({str(error).strip().splitlines()[0]})"
     return None if is_right else "its kernels fail a known-answer check on this machine"
+
+
+def is_triton(kernels: str) -> TypeGuard[Triton]:
+    """Whether these are Triton kernels, in whichever precision."""
+    return kernels in ("triton", "triton-fp16")
 
 
 def is_served(*tensors: Tensor) -> bool:

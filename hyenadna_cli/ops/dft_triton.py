@@ -31,8 +31,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-Precision = Literal["tf32x3", "ieee", "tf32", "bf16"]
-"""Of the DFT products: tf32x3 and ieee are faithful to float32, tf32 and bf16 are not."""
+Precision = Literal["tf32x3", "ieee", "fp16"]
+"""Of the DFT products: tf32x3 and ieee are faithful to float32; fp16 rounds matrices and data to
+11 bits, each column scaled to its largest value, and adds up in float32."""
 
 MAX_POSITIONS = 1 << 21
 MAX_ROW_POINTS = 1 << 12
@@ -185,20 +186,60 @@ def matrix(
 
 @triton.jit
 def dot(x, y, PRECISION: tl.constexpr):
-    """A product of real tiles, in float32."""
-    if PRECISION == "bf16":
-        product = tl.dot(x.to(tl.bfloat16), y.to(tl.bfloat16))
+    """A product of real tiles, in float32; where fp16, y is so already."""
+    if PRECISION == "fp16":
+        product = tl.dot(x.to(tl.float16), y)
     else:
         product = tl.dot(x, y, input_precision=PRECISION)
     return product
 
 
 @triton.jit
+def halves(xr, xi):
+    """Tiles in fp16, and what undoes their scaling: columns reach from 2^14 to 2^15.
+
+    Powers of two, so that scaling rounds nothing; what is 2^28 times smaller than the largest of
+    its column loses bits, and nothing overflows.
+    """
+    largest = tl.max(tl.maximum(tl.abs(xr), tl.abs(xi)), axis=0)
+    exponent = tl.maximum(largest.to(tl.int32, bitcast=True) & 0x7F800000, 15 << 23)
+    up = ((254 << 23) - exponent).to(tl.float32, bitcast=True)[None, :] * 16384.0
+    down = (exponent - (14 << 23)).to(tl.float32, bitcast=True)[None, :]
+    return (xr * up).to(tl.float16), (xi * up).to(tl.float16), down
+
+
+@triton.jit
 def complex_dot(mr, mi, xr, xi, PRECISION: tl.constexpr):
     """A product of complex tiles."""
+    if PRECISION == "fp16":
+        xr, xi, down = halves(xr, xi)
     yr = dot(mr, xr, PRECISION) - dot(mi, xi, PRECISION)
     yi = dot(mr, xi, PRECISION) + dot(mi, xr, PRECISION)
+    if PRECISION == "fp16":
+        yr, yi = yr * down, yi * down
     return yr, yi
+
+
+@triton.jit
+def dot_with_real(mr, mi, x, PRECISION: tl.constexpr):
+    """A product of a complex tile and a real one."""
+    if PRECISION == "fp16":
+        x, _, down = halves(x, x)
+    yr, yi = dot(mr, x, PRECISION), dot(mi, x, PRECISION)
+    if PRECISION == "fp16":
+        yr, yi = yr * down, yi * down
+    return yr, yi
+
+
+@triton.jit
+def real_part_of_dot(mr, mi, xr, xi, PRECISION: tl.constexpr):
+    """The real part of a product of complex tiles."""
+    if PRECISION == "fp16":
+        xr, xi, down = halves(xr, xi)
+    y = dot(mr, xr, PRECISION) - dot(mi, xi, PRECISION)
+    if PRECISION == "fp16":
+        y = y * down
+    return y
 
 
 @triton.jit
@@ -256,7 +297,7 @@ def row_forward(
     """[a, (b, c)] -> [c', (a', b')], or [b', a'] where C is 1; `xi` is not read where IS_REAL."""
     mr, mi = matrix(tables_ptr, SHIFT, N, 0, A, False)
     if IS_REAL:
-        xr, xi = dot(mr, xr, PRECISION), dot(mi, xr, PRECISION)
+        xr, xi = dot_with_real(mr, mi, xr, PRECISION)
     else:
         xr, xi = complex_dot(mr, mi, xr, xi, PRECISION)
     bc, a = tl.arange(0, B * C)[None, :], tl.arange(0, A)[:, None]
@@ -301,7 +342,7 @@ def row_inverse(
     xr, xi = times(xr, xi, wr, wi, True)
     mr, mi = matrix(tables_ptr, SHIFT, N, 0, A, True)
     if IS_REAL:
-        xr = dot(mr, xr, PRECISION) - dot(mi, xi, PRECISION)
+        xr = real_part_of_dot(mr, mi, xr, xi, PRECISION)
     else:
         xr, xi = complex_dot(mr, mi, xr, xi, PRECISION)
     return xr, xi

@@ -7,18 +7,22 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import get_args
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
-from hyenadna_cli.ops.backend import Kernels, is_served
+from hyenadna_cli.ops.backend import Kernels, Triton, is_served, is_triton
 from hyenadna_cli.ops.channels_last import to_channels_last
 
 _BLOCK_BYTES = 8 << 20
 """Channels are transformed in blocks of about this size, so that a block stays in the CPU's cache
 and the temporaries of a million bases stay small."""
+
+
+_PRECISIONS: dict[Triton, Literal["tf32x3", "fp16"]] = {"triton": "tf32x3", "triton-fp16": "fp16"}
+"""Of the products in their transforms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +94,18 @@ def filter_spectra(filter_DL: Tensor, *, kernels: Kernels) -> Spectra:
 
         data = long_conv_numba.filter_spectra(filter_DL[:, None])
         return Spectra(data, n_channels, n_positions, "numba")
-    if kernels == "triton":
+    if is_triton(kernels):
         from hyenadna_cli.ops import long_conv_triton
 
-        return Spectra(long_conv_triton.spectrum(filter_DL), n_channels, n_positions, "triton")
+        data = long_conv_triton.spectrum(filter_DL, precision=_PRECISIONS[kernels])
+        return Spectra(data, n_channels, n_positions, kernels)
     data = torch.fft.rfft(_fp32_or_wider(filter_DL), n=fft_size(2 * n_positions - 1))
     return Spectra(data, n_channels, n_positions, "torch")
 
 
 def spectra_bytes(n_channels: int, n_positions: int, *, kernels: Kernels) -> int:
     """About how large the spectra of float32 filters are."""
-    if kernels == "triton":
+    if is_triton(kernels):
         n_positions = 1 << (n_positions - 1).bit_length()
     return 8 * n_channels * n_positions
 
@@ -147,8 +152,8 @@ def _forward(
         result = y_DBL if in_place else torch.empty_like(y_DBL)
         long_conv_numba.convolve(y_DBL, source, skip_D, gate_DBL, result)
         return u_DBL.copy_(result) if in_place and result is not u_DBL else result
-    if kernels == "triton":
-        return _forward_triton(u_DBL, filters, skip_D, gate_DBL, in_place=in_place)
+    if is_triton(kernels):
+        return _forward_triton(u_DBL, filters, skip_D, gate_DBL, kernels=kernels, in_place=in_place)
     return _forward_torch(u_DBL, filters, skip_D, gate_DBL, in_place=in_place)
 
 
@@ -158,20 +163,23 @@ def _forward_triton(
     skip_D: Tensor,
     gate_DBL: Tensor | None,
     *,
+    kernels: Triton,
     in_place: bool,
 ) -> Tensor:
     from hyenadna_cli.ops import long_conv_triton
 
+    precision = _PRECISIONS[kernels]
+
     def planes_of(rows: slice) -> Tensor:
         if isinstance(filters, Spectra):
             return filters.of(rows).data
-        return long_conv_triton.spectrum(filters[rows] if isinstance(filters, Tensor)
-                                         else filters(rows))  # fmt: skip
+        taps = filters[rows] if isinstance(filters, Tensor) else filters(rows)
+        return long_conv_triton.spectrum(taps, precision=precision)
 
     rows_DBL = u_DBL.contiguous()
     gate_DBL = torch.ones_like(rows_DBL) if gate_DBL is None else gate_DBL.contiguous()
     y_DBL = rows_DBL if in_place else torch.empty_like(rows_DBL)
-    long_conv_triton.convolve(rows_DBL, planes_of, skip_D, gate_DBL, y_DBL)
+    long_conv_triton.convolve(rows_DBL, planes_of, skip_D, gate_DBL, y_DBL, precision=precision)
     return u_DBL.copy_(y_DBL) if in_place and rows_DBL is not u_DBL else y_DBL
 
 
@@ -257,11 +265,15 @@ class _LongConvGate(torch.autograd.Function):
             u_DBL, d_y_DBL = to_channels_last(u_DBL), to_channels_last(d_y_DBL)
             found = long_conv_numba.gradients(u_DBL, filter_DL, skip_D, gate_DBL, d_y_DBL)
             return (*found, None)
-        if ctx.kernels == "triton" and gate_DBL is not None:  # type: ignore[attr-defined]
+        kernels: Kernels = ctx.kernels  # type: ignore[attr-defined]
+        if is_triton(kernels) and gate_DBL is not None:
             from hyenadna_cli.ops import long_conv_triton
 
-            streams = (d_y_DBL.contiguous(), u_DBL.contiguous(), gate_DBL.contiguous())
-            found = long_conv_triton.backward(*streams[:2], filter_DL, skip_D, streams[2])
+            d_y_DBL, u_DBL = d_y_DBL.contiguous(), u_DBL.contiguous()
+            found = long_conv_triton.backward(
+                d_y_DBL, u_DBL, filter_DL, skip_D, gate_DBL.contiguous(),
+                precision=_PRECISIONS[kernels],
+            )  # fmt: skip
             return (*found, None)
         n_channels, n_batch, n_positions = u_DBL.shape
         n_points = fft_size(2 * n_positions - 1)

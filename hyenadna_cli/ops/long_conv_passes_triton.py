@@ -21,8 +21,9 @@ from hyenadna_cli.ops.dft_triton import (
     Precision,
     Transform,
     complex_dot,
-    dot,
+    dot_with_real,
     matrix,
+    real_part_of_dot,
     row_forward,
     row_frequencies,
     row_inverse,
@@ -157,7 +158,7 @@ def outer_forward_kernel(
         factor = tl.load(factor_ptr + row * x_stride + n, mask=is_inside, other=0.0)
         x *= factor.to(tl.float32)
     mr, mi = matrix(tables_ptr, SHIFT, N, 0, A, False)
-    xr, xi = dot(mr, x, PRECISION), dot(mi, x, PRECISION)
+    xr, xi = dot_with_real(mr, mi, x, PRECISION)
     if B > 1:
         wr, wi = twiddle(b, tl.arange(0, A)[:, None], 1, A * B, tables_ptr, SHIFT, N)
         xr, xi = times(xr, xi, wr, wi, False)
@@ -197,7 +198,7 @@ def outer_inverse_kernel(
         wr, wi = twiddle(b, tl.arange(0, A)[:, None], 1, A * B, tables_ptr, SHIFT, N)
         xr, xi = times(xr, xi, wr, wi, True)
     mr, mi = matrix(tables_ptr, SHIFT, N, 0, A, True)
-    out = (dot(mr, xr, PRECISION) - dot(mi, xi, PRECISION)) * (1.0 / N)
+    out = real_part_of_dot(mr, mi, xr, xi, PRECISION) * (1.0 / N)
 
     is_inside = n < n_positions
     at = row * n_positions + n

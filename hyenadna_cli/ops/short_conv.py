@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
-from hyenadna_cli.ops.backend import Kernels, is_served
+from hyenadna_cli.ops.backend import Kernels, is_served, is_triton
 from hyenadna_cli.ops.channels_last import to_channels_last
 
 
@@ -69,7 +69,7 @@ def short_conv_gate_into(
 
         short_conv_numba.gate_part(proj_PBL, taps_PK, bias_P, first, outputs)
         return
-    if kernels == "triton":
+    if is_triton(kernels):
         from hyenadna_cli.ops import short_conv_triton
 
         short_conv_triton.gate_part(proj_PBL, taps_PK, bias_P, first, outputs)
@@ -114,7 +114,7 @@ class _ShortConvGate(torch.autograd.Function):
             from hyenadna_cli.ops import short_conv_numba
 
             return short_conv_numba.gated(to_channels_last(proj_PBL), taps_PK, bias_P, order)
-        if kernels == "triton":
+        if is_triton(kernels):
             from hyenadna_cli.ops import short_conv_triton
 
             return short_conv_triton.forward(proj_PBL.contiguous(), taps_PK, bias_P, order=order)
@@ -143,7 +143,7 @@ class _ShortConvGate(torch.autograd.Function):
                 proj_BLP.permute(2, 0, 1), taps_PK, bias_P, d_outputs
             )
             return (*found, None, None)
-        if ctx.kernels == "triton":  # type: ignore[attr-defined]
+        if is_triton(ctx.kernels):  # type: ignore[attr-defined]
             from hyenadna_cli.ops import short_conv_triton
 
             found = short_conv_triton.backward(

@@ -131,7 +131,7 @@ def test_times_of_operators_say_which_is_faster():
 def test_a_run_with_triton_reads_the_times_and_says_so(gpu):
     gpu.setattr(torch.cuda, "is_available", lambda: True)
     gpu.setattr(torch.cuda, "device_count", lambda: 1)
-    gpu.setattr(backend, "triton_problem", lambda _: None)
+    gpu.setattr(backend, "triton_problem", lambda *_: None)
     long_conv_choice.record(GPU, MEASURED)
 
     run = runtime.resolve(device="cuda", kernels="triton", dtype="fp32", threads=1)
@@ -163,3 +163,10 @@ def test_a_length_that_goes_to_cufft_never_comes_to_triton(monkeypatch, training
             found.sum().backward()
 
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_half_precision_is_taken_at_its_word_as_far_as_its_kernels_reach():
+    asked = Execution(kernels="triton-fp16")
+
+    assert asked.long_conv_kernels(dft_triton.MAX_POSITIONS, training=True) == "triton-fp16"
+    assert asked.long_conv_kernels(dft_triton.MAX_POSITIONS + 1, training=True) == "torch"

@@ -38,6 +38,11 @@ def test_kernels_that_cannot_run_are_refused():
         runtime.resolve(device="cpu", kernels="triton", threads=1)
 
 
+def test_rounded_transforms_are_refused_where_float32_was_asked_for():
+    with pytest.raises(UsageError, match="triton-fp16: rounds its transforms, so ask for --dtype"):
+        runtime.resolve(device="cpu", dtype="fp32", kernels="triton-fp16", threads=1)
+
+
 @pytest.fixture
 def without_numba(monkeypatch):
     backend.numba_problem.cache_clear()

@@ -17,7 +17,7 @@ def gpu(monkeypatch):
     """A machine that seems to have a GPU whose kernels give right answers."""
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "Fake 100")
-    monkeypatch.setattr(self_check, "triton_is_right", lambda _: True)
+    monkeypatch.setattr(self_check, "triton_is_right", lambda _, **__: True)
     backend.triton_problem.cache_clear()
     yield monkeypatch
     backend.triton_problem.cache_clear()
@@ -49,7 +49,7 @@ def test_an_old_gpu_is_said(gpu):
 
 
 def test_a_gpu_too_small_for_a_kernel_is_said(gpu):
-    def fail(_: object) -> bool:
+    def fail(_: object, **__: object) -> bool:
         raise OutOfResources(139264, 101376, "shared memory")
 
     gpu.setattr(self_check, "triton_is_right", fail)
@@ -58,22 +58,32 @@ def test_a_gpu_too_small_for_a_kernel_is_said(gpu):
 
 def test_a_wrong_answer_is_said_and_found_once(gpu):
     asked = []
-    gpu.setattr(self_check, "triton_is_right", lambda device: asked.append(device))
+    gpu.setattr(self_check, "triton_is_right", lambda device, **_: asked.append(device))
 
     assert "known-answer check" in refusal()
     assert "known-answer check" in refusal()
     assert asked == [GPU]
 
 
-def test_the_kernels_give_the_known_answer():
-    assert self_check.triton_is_right(CPU, lengths=[40])
+def test_half_precision_has_a_check_of_its_own(gpu):
+    gpu.setattr(self_check, "triton_is_right", lambda _, *, kernels: kernels == "triton")
+
+    assert backend.resolve("triton", GPU)[0] == "triton"
+    with pytest.raises(UsageError, match="--kernels triton-fp16: its kernels fail a known-answer"):
+        backend.resolve("triton-fp16", GPU)
 
 
-def test_a_kernel_that_is_a_little_wrong_does_not(monkeypatch):
+@pytest.mark.parametrize("kernels", ["triton", "triton-fp16"])
+def test_the_kernels_give_the_known_answer(kernels):
+    assert self_check.triton_is_right(CPU, kernels=kernels, lengths=[40])
+
+
+@pytest.mark.parametrize(("kernels", "factor"), [("triton", 1.01), ("triton-fp16", 1.05)])
+def test_a_kernel_that_is_a_little_wrong_does_not(monkeypatch, kernels, factor):
     right = long_conv_triton.spectrum
 
     monkeypatch.setattr(
-        long_conv_triton, "spectrum", lambda taps, **options: 1.01 * right(taps, **options)
+        long_conv_triton, "spectrum", lambda taps, **options: factor * right(taps, **options)
     )
 
-    assert not self_check.triton_is_right(CPU, lengths=[40])
+    assert not self_check.triton_is_right(CPU, kernels=kernels, lengths=[40])

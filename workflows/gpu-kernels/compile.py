@@ -44,7 +44,7 @@ COLUMNS = (
     "target", "kernel", "stream", "precision", "size", "factors", "flags", "warps", "registers",
     "stack", "shared",
 )  # fmt: skip
-PRECISIONS = ("tf32x3",)
+PRECISIONS = ("tf32x3", "fp16")
 SHARED_BYTES = {80: 163 * 1024, 90: 227 * 1024}
 _STREAMS = {
     "u_ptr", "gate_ptr", "y_ptr", "dy_ptr", "du_ptr", "dgate_ptr", "x_ptr", "factor_ptr",
@@ -89,12 +89,13 @@ class Configuration:
 
 
 def configurations(precision: str) -> Iterator[Configuration]:
-    """Every kernel at every size that `plan` chooses."""
-    for n_taps in (3, 7):
-        sizes = {"ORDER": 2, "K": n_taps, "POSITIONS": short_conv_triton.POSITIONS}
-        yield Configuration(short_conv_triton.forward_kernel, sizes, 4)
-        yield Configuration(short_conv_triton.backward_kernel, sizes, 4)
-    yield from _implicit_filter(precision)
+    """Every kernel at every size that `plan` chooses; only long convolutions know fp16."""
+    if precision != "fp16":
+        for n_taps in (3, 7):
+            sizes = {"ORDER": 2, "K": n_taps, "POSITIONS": short_conv_triton.POSITIONS}
+            yield Configuration(short_conv_triton.forward_kernel, sizes, 4)
+            yield Configuration(short_conv_triton.backward_kernel, sizes, 4)
+        yield from _implicit_filter(precision)
     for exponent in range(8, 22):
         yield from _long_conv(dft_triton.plan(1 << exponent, torch.device("cpu")), precision)
 
@@ -187,9 +188,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--targets", default="80,90", help="compute capabilities, with commas")
     parser.add_argument("--streams", default="fp32", help="types of activations: fp32,bf16")
-    parser.add_argument(
-        "--precisions", default=",".join(PRECISIONS), help="ieee, tf32 and bf16 as well"
-    )
+    parser.add_argument("--precisions", default=",".join(PRECISIONS), help="ieee as well")
     parser.add_argument("--only", default="", help="regular expression for kernel and size")
     parser.add_argument("--known", type=Path, help="a table whose rows need not be compiled")
     given = parser.parse_args()

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 Implementation = Literal["plain", "hyenadna", "attention"]
 Dtype = Literal["fp32", "bf16"]
-KernelsRequest = Literal["auto", "torch", "numba", "triton"]
+KernelsRequest = Literal["auto", "torch", "numba", "triton", "triton-fp16"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

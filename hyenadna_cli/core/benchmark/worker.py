@@ -109,7 +109,7 @@ class Subject:
 
     def compile(self) -> None:
         """Pass over little, so that no time or patience goes into compiling: minutes, once."""
-        if self.kernels in ("numba", "triton"):
+        if self.kernels not in ("-", "torch"):
             for length in _COMPILED_LENGTHS:
                 self.run(self.token_ids_BL[:1, :length])
 
