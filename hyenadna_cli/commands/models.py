@@ -250,16 +250,21 @@ def _file_facts(location: Location) -> dict[str, Cell]:
 
 
 def _memory_facts(config: ModelConfig) -> dict[str, Cell]:
-    """Megabytes of a forward pass over one sequence, as --dry-run counts them."""
-    from hyenadna_cli.core.cost import forward_bytes
+    """Megabytes over one sequence as --dry-run counts them: a forward pass, training in float32.
+
+    In training, blocks are recomputed (--checkpoint-blocks).
+    """
+    from hyenadna_cli.core.cost import forward_bytes, training_bytes
 
     lengths = [length for length in _TOLD_LENGTHS if length < config.l_max]
-    return {
-        f"forward_mb_at_{length}": _megabytes(
-            forward_bytes(config, n_windows=1, n_tokens=length, n_layers=1)
-        )
-        for length in (*lengths, config.l_max)
-    }
+    facts: dict[str, Cell] = {}
+    for length in (*lengths, config.l_max):
+        n_bytes = forward_bytes(config, n_windows=1, n_tokens=length, n_layers=1)
+        facts[f"forward_mb_at_{length}"] = _megabytes(n_bytes)
+    for length in (*lengths, config.l_max):
+        n_bytes = training_bytes(config, n_windows=1, n_tokens=length, recompute_blocks=True)
+        facts[f"training_mb_at_{length}"] = _megabytes(n_bytes)
+    return facts
 
 
 def _megabytes(n_bytes: int) -> float:

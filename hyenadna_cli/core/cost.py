@@ -20,6 +20,13 @@ _GATE_BYTES, _GATE_CHANNELS = 256 << 20, 64
 _SPECTRA_BYTES, _GROUP_CHANNELS = 512 << 20, 16
 _TILE_BYTES = 32 << 20
 
+HIDDEN_BYTES = 1 << 30
+"""Of the MLP's hidden layer that training with recomputed blocks holds at once, on a GPU."""
+_FFT_BYTES, _FFT_CHANNELS = 8 << 20, 8
+"""Of the real values that one block of channels is transformed to, or so many channels at least."""
+_FFT_COPIES = 10
+"""Spectra and products of such a block, forward and backward."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -106,3 +113,72 @@ def forward_bytes(config: ModelConfig, *, n_windows: int, n_tokens: int, n_layer
         spectra = 2 * 7 * _FP32_BYTES * n_tokens * min(_GROUP_CHANNELS, config.d_model)
     hidden = _FP32_BYTES * n_tokens * config.filter_order
     return (1 + n_layers) * stream + gates + spectra + hidden + _TILE_BYTES
+
+
+def training_bytes(
+    config: ModelConfig,
+    *,
+    n_windows: int,
+    n_tokens: int,
+    recompute_blocks: bool,
+    product_bytes: int = 4,
+    has_fused_filters: bool = False,
+) -> int:
+    """About how many bytes forward, loss and backward of `n_windows` x `n_tokens` need.
+
+    `product_bytes` are those of a number in the large products: 4 in float32, 2 in bfloat16. Blocks
+    keep their inputs where they are recomputed, else all that their backward pass reads. Weights,
+    their gradients, the optimiser and libraries are not included.
+    """
+    n_positions = n_windows * n_tokens
+    stream = _FP32_BYTES * n_positions * config.d_model
+    product = product_bytes * n_positions * config.d_model
+    hidden = product_bytes * n_positions * config.d_inner
+    mixer, mlp = saved_bytes(
+        config, n_windows=n_windows, n_tokens=n_tokens, product_bytes=product_bytes,
+        has_fused_filters=has_fused_filters,
+    )  # fmt: skip
+    if recompute_blocks:
+        mlp -= 2 * max(0, hidden - HIDDEN_BYTES)
+        hidden = min(hidden, HIDDEN_BYTES)
+    # Where a block's backward pass begins: gradients of its output, in both precisions, and of the
+    # hidden layer before and after its GELU.
+    at_mlp = mixer + mlp + stream + product + 2 * hidden
+    # Where it convolves: gradients of the residual, of what the long convolution gave and read, of
+    # its gates, of the projections and the taps.
+    taps = _FP32_BYTES * n_tokens * config.d_model * (config.order - 1)
+    fft = max(_FFT_BYTES, _FP32_BYTES * _FFT_CHANNELS * n_windows * 2 * n_tokens)
+    at_mixer = mixer + (config.order + 4) * stream + taps + _FFT_COPIES * fft
+    # Embedding, last hidden state, the same after its norm, logits and their gradients.
+    ends = 3 * stream + 3 * _FP32_BYTES * n_positions * config.padded_vocab_size
+    kept = stream if recompute_blocks else stream + mixer + mlp
+    return (config.n_layer - 1) * kept + stream + ends + max(at_mlp, at_mixer)
+
+
+def saved_bytes(
+    config: ModelConfig,
+    *,
+    n_windows: int,
+    n_tokens: int,
+    product_bytes: int = 4,
+    has_fused_filters: bool = False,
+) -> tuple[int, int]:
+    """Bytes that the two halves of a block, operator and MLP, keep for their backward passes.
+
+    The input of the block is not counted, the one between the halves is.
+    """
+    n_positions, order = n_windows * n_tokens, config.order
+    stream = _FP32_BYTES * n_positions * config.d_model
+    product = product_bytes * n_positions * config.d_model
+    filters = _FP32_BYTES * n_tokens * config.d_model * (order - 1)
+    if not has_fused_filters:
+        # Beside the taps the window; of each layer of their network what its sine reads, the
+        # angle, the sine.
+        n_values = 3 * (config.num_inner_mlps + 1) * config.filter_order
+        filters += _FP32_BYTES * n_tokens * (config.d_model + n_values)
+    # What in_proj reads, projections, the gated input and gates, what is between convolutions,
+    # what out_proj reads.
+    mixer = product + (3 * order - 1) * stream + product + filters
+    # The MLP's input before and after its norm, the hidden layer before and after its GELU.
+    mlp = stream + product + 2 * product_bytes * n_positions * config.d_inner
+    return mixer, mlp

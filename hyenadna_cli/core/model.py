@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from hyenadna_cli.core.config import ModelConfig
+from hyenadna_cli.core.cost import HIDDEN_BYTES
 from hyenadna_cli.core.derived import Derived
 from hyenadna_cli.core.graphs import Graphs
 from hyenadna_cli.core.inference import Inference
@@ -283,11 +284,27 @@ class MLP(nn.Module):
                 self.fc1.weight, self.fc1.bias, self.fc2.weight, self.fc2.bias,
             )  # fmt: skip
             return mlp_ND.view(x_BLD.shape)
-        if torch.is_grad_enabled():
-            return self._rows(x_BLD, execution)
         flat_ND = x_BLD.reshape(-1, x_BLD.shape[-1])
-        blocks = [self._rows(rows_ND, execution) for rows_ND in flat_ND.split(_MLP_ROWS)]
+        if not torch.is_grad_enabled():
+            blocks = [self._rows(rows_ND, execution) for rows_ND in flat_ND.split(_MLP_ROWS)]
+        elif (n_pieces := self._n_pieces(len(flat_ND), execution)) > 1:
+            # Computed once more, to hold the hidden layer of one piece only.
+            blocks = [
+                checkpoint(
+                    self._rows, rows_ND, execution, use_reentrant=False, preserve_rng_state=False
+                )
+                for rows_ND in flat_ND.chunk(n_pieces)
+            ]
+        else:
+            return self._rows(x_BLD, execution)
         return torch.cat(blocks).view(x_BLD.shape) if len(blocks) > 1 else blocks[0].view_as(x_BLD)
+
+    def _n_pieces(self, n_rows: int, execution: Execution) -> int:
+        """In which training that recomputes blocks takes its positions."""
+        if not execution.recompute_blocks:
+            return 1
+        dtype = execution.matmul_dtype or self.fc1.weight.dtype
+        return -(-n_rows * self.fc1.out_features * dtype.itemsize // HIDDEN_BYTES)
 
     def _rows(self, x: Tensor, execution: Execution) -> Tensor:
         hidden = F.gelu(linear(x, self.fc1, execution), approximate="tanh")

@@ -5,9 +5,20 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+import torch
+from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
 
 from hyenadna_cli.core.config import ModelConfig
-from hyenadna_cli.core.cost import attention_matmul_flops, forward_bytes, forward_stages
+from hyenadna_cli.core.cost import (
+    HIDDEN_BYTES,
+    attention_matmul_flops,
+    forward_bytes,
+    forward_stages,
+    saved_bytes,
+    training_bytes,
+)
+from hyenadna_cli.core.model import Block, Execution
 
 CONFIG = ModelConfig(d_model=256, n_layer=8, d_inner=1_024, l_max=1_000_000)
 
@@ -74,3 +85,57 @@ def test_memory_lies_between_two_and_five_streams(d_model, n_tokens):
 
 def test_a_million_bases_at_width_256_need_less_than_4_gb():
     assert forward_bytes(CONFIG, n_windows=1, n_tokens=1_000_000, n_layers=1) < 3.7e9
+
+
+@pytest.mark.parametrize(("dtype", "n_bytes"), [(torch.float32, 4), (torch.bfloat16, 2)], ids=str)
+@pytest.mark.parametrize("order", [2, 3])
+def test_a_block_keeps_what_the_plan_says(dtype, n_bytes, order):
+    """Counted in what autograd saves; the rest are statistics of norms, weights and features."""
+    config = ModelConfig(
+        d_model=64, n_layer=1, d_inner=256, l_max=600, order=order, filter_order=16
+    )
+    block = Block(config)
+    matmul_dtype = None if dtype == torch.float32 else dtype
+    execution = Execution(kernels="torch", matmul_dtype=matmul_dtype)
+    x_BLD = torch.randn(2, 500, 64, requires_grad=True)
+    not_counted = {t.untyped_storage().data_ptr() for t in (x_BLD, *block.state_dict().values())}
+    not_counted |= {buffer.untyped_storage().data_ptr() for buffer in block.buffers()}
+    saved: dict[int, Tensor] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        saved.setdefault(tensor.untyped_storage().data_ptr(), tensor)
+        return tensor
+
+    with saved_tensors_hooks(keep, lambda tensor: tensor):
+        y_BLD = block(x_BLD, execution)
+
+    n_found = sum(
+        tensor.untyped_storage().nbytes()
+        for address, tensor in saved.items()
+        if address not in not_counted
+    )
+    planned = sum(saved_bytes(config, n_windows=2, n_tokens=500, product_bytes=n_bytes))
+    assert y_BLD.requires_grad
+    assert n_found == pytest.approx(planned, rel=0.06)
+
+
+def test_recomputed_blocks_keep_their_inputs_only():
+    def planned(n_layer: int, *, recompute_blocks: bool) -> int:
+        config = dataclasses.replace(CONFIG, n_layer=n_layer)
+        return training_bytes(
+            config, n_windows=1, n_tokens=160_000, recompute_blocks=recompute_blocks
+        )
+
+    stream = 4 * 160_000 * 256
+    assert planned(8, recompute_blocks=True) - planned(7, recompute_blocks=True) == stream
+    assert planned(8, recompute_blocks=False) > 4 * planned(8, recompute_blocks=True)
+
+
+@pytest.mark.parametrize(("d_model", "n_layer", "limit"), [(128, 2, 17e9), (256, 8, 33e9)])
+def test_a_million_bases_train_on_one_large_gpu(d_model, n_layer, limit):
+    config = dataclasses.replace(CONFIG, d_model=d_model, n_layer=n_layer, d_inner=4 * d_model)
+    stream = 4 * 1_000_000 * d_model
+
+    n_bytes = training_bytes(config, n_windows=1, n_tokens=1_000_000, recompute_blocks=True)
+
+    assert n_layer * stream + HIDDEN_BYTES < n_bytes < limit

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from hyenadna_cli.core.config import ModelConfig
-from hyenadna_cli.core.model import Execution, HyenaDNA
+from hyenadna_cli.core.model import MLP, Execution, HyenaDNA
 
 CONFIG = ModelConfig(d_model=16, n_layer=3, d_inner=32, l_max=130, filter_order=8)
 
@@ -212,3 +212,40 @@ def test_blocks_share_the_positions_of_their_filters():
         for name, buffer in block.mixer.filter_fn.pos_emb.named_buffers():
             shared = getattr(first.mixer.filter_fn.pos_emb, name)
             assert buffer.untyped_storage().data_ptr() == shared.untyped_storage().data_ptr()
+
+
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16], ids=["fp32", "bf16"])
+def test_recomputed_blocks_hold_a_piece_of_the_hidden_layer(monkeypatch, dtype):
+    """Loss and gradients are those of the MLP in one go."""
+    model, ids = strong_model(), random_ids(2, 65)
+    n_rows = []
+    rows_of = MLP._rows
+
+    def recorded(mlp: MLP, x: torch.Tensor, execution: Execution) -> torch.Tensor:
+        n_rows.append(x.shape[:-1].numel())
+        return rows_of(mlp, x, execution)
+
+    monkeypatch.setattr(MLP, "_rows", recorded)
+
+    def gradients(*, recompute: bool) -> list[torch.Tensor]:
+        n_rows.clear()
+        model.execution = Execution(matmul_dtype=dtype, recompute_blocks=recompute)
+        loss = model(ids).sin().mean()
+        parameters = [p for p in model.parameters() if p.requires_grad]
+        return [loss.detach(), *torch.autograd.grad(loss, parameters)]
+
+    whole = gradients(recompute=False)
+    assert set(n_rows) == {130}
+    monkeypatch.setattr(
+        "hyenadna_cli.core.model.HIDDEN_BYTES", 50 * 32 * (4 if dtype is None else 2)
+    )
+    cut = gradients(recompute=True)
+    assert max(n_rows) <= 50
+    assert gradients(recompute=False)[0] == whole[0]
+    assert set(n_rows) == {130}  # nothing is computed twice where memory was not asked for
+    for found, wanted in zip(cut, whole, strict=True):
+        # Sums over positions are made in another order.
+        bound = 1e-5 if dtype is None else 1e-2
+        torch.testing.assert_close(
+            found, wanted, rtol=bound, atol=bound * float(wanted.abs().max())
+        )

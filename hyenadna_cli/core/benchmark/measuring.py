@@ -80,6 +80,8 @@ class Floor:
     """Operations a second of large matrix products, by precision."""
     copy_bytes: float
     """Bytes a second of a large copy, read and written."""
+    free_bytes: int | None = None
+    """Memory of a GPU that nothing else had taken; not told for a CPU."""
 
     def seconds(self, work: Workload, dtype: str) -> float:
         """Matrix products at their peak plus the bytes that must move, one after the other."""
@@ -159,7 +161,10 @@ class Benchmark:
         with MeasuredProcess() as process:
             prepared = process.prepare(self._case(work, variant))
             rates = process.ask({"do": "floor"}, timeout=120)
-        return Floor(device=prepared["device"], device_name=prepared["device_name"], **rates)
+        return Floor(
+            device=prepared["device"], device_name=prepared["device_name"],
+            free_bytes=prepared["free_bytes"], **rates,
+        )  # fmt: skip
 
     def measure(
         self, work: Workload, variants: Sequence[Variant], *, floor: Floor | None = None
@@ -170,7 +175,7 @@ class Benchmark:
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hyenadna-")))
             for variant in variants:
-                reason = self._reason_to_skip(work, variant)
+                reason = self._reason_to_skip(work, variant, floor)
                 if reason is not None:
                     rows[variant] = _empty(work, variant, "SKIPPED", reason)
                     continue
@@ -188,15 +193,18 @@ class Benchmark:
                 rows[each.variant] = self._row(work, each, floor)
         return [rows[variant] for variant in variants]
 
-    def _reason_to_skip(self, work: Workload, variant: Variant) -> str | None:
+    def _reason_to_skip(self, work: Workload, variant: Variant, floor: Floor | None) -> str | None:
         settings = self._settings
         minutes = (time.monotonic() - self._started) / 60
         if settings.max_minutes is not None and minutes > settings.max_minutes:
             return f"the run has taken its {settings.max_minutes:g} minutes"
-        if not settings.device.startswith("cuda"):
-            needed, available = expected_bytes(work, variant), machine.memory().available
-            if available is not None and needed > available:
-                return f"needs about {needed / 1e9:.1f} GB; {available / 1e9:.1f} GB are free"
+        needed = expected_bytes(work, variant)
+        if settings.device.startswith("cuda"):
+            available = floor.free_bytes if floor else None
+        else:
+            available = machine.memory().available
+        if available is not None and needed > available:
+            return f"needs about {needed / 1e9:.1f} GB; {available / 1e9:.1f} GB are free"
         seen = self._seen.get(_family(work, variant))
         if seen is None:
             return None
@@ -329,6 +337,12 @@ def expected_bytes(work: Workload, variant: Variant) -> int:
         return _LIBRARY_BYTES + cost.forward_bytes(
             config, n_windows=work.batch, n_tokens=work.length, n_layers=1
         )
+    if variant.implementation == "hyenadna":
+        return _LIBRARY_BYTES + cost.training_bytes(
+            config, n_windows=work.batch, n_tokens=work.length, recompute_blocks=work.recompute,
+            product_bytes=4 if variant.dtype == "fp32" else 2,
+            has_fused_filters=variant.kernels.startswith("triton"),
+        )  # fmt: skip
     is_attention = variant.implementation == "attention"
     n_streams = _ATTENTION_STREAMS if is_attention else _PLAIN_STREAMS
     if work.training:

@@ -97,14 +97,16 @@ class Subject:
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
 
-    def describe(self) -> dict[str, str | int]:
+    def describe(self) -> dict[str, str | int | None]:
         """What was chosen where the case left a choice, and memory before the first pass."""
+        is_gpu = self.device.type == "cuda"
         return {
             "kernels": self.kernels,
             "note": "" if self._sdpa is None else f"SDPA backend {self._sdpa.name.lower()}",
             "start_bytes": self.peak_bytes(),
             "device": str(self.device),
             "device_name": self.device_name,
+            "free_bytes": torch.cuda.mem_get_info(self.device)[0] if is_gpu else None,
         }
 
     def compile(self) -> None:
