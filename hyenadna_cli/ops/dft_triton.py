@@ -115,6 +115,7 @@ def _halves(n_points: int) -> tuple[int, int]:
     return n_points // second, second
 
 
+@functools.lru_cache(maxsize=64)
 def _transform(
     n_points: int, factors: tuple[int, ...], offset: float, device: torch.device
 ) -> Transform:

@@ -21,6 +21,7 @@ from hyenadna_cli.core.model import Execution, HyenaDNA
 from hyenadna_cli.core.muon import MuonAdamW
 from hyenadna_cli.core.prompts.few_shot import FewShotBatch, word_loss
 from hyenadna_cli.core.prompts.soft_prompt import PromptedBackbone, WordClassifier
+from hyenadna_cli.ops import dft_triton
 
 MODEL = ModelConfig(d_model=8, n_layer=2, d_inner=16, l_max=70, filter_order=4, embed_dropout=0.2)
 TRAIN = TrainConfig(max_steps=4, batch_bases=128, micro_batch_bases=64, warmup_steps=2)
@@ -139,12 +140,15 @@ class Batches:
         return self._make(len(rows))
 
 
-def stepper(case: str, device: torch.device) -> Callable[[int], Tensor]:
+def stepper(case: str, device: torch.device, *, kernels: str = "torch") -> Callable[[int], Tensor]:
     """A function from the number of a step to what the step gives."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model, batch, loss_of = getattr(Cases(), case)()
     model.to(device)
+    for module in model.modules():
+        if isinstance(module, HyenaDNA):
+            module.execution = dataclasses.replace(module.execution, kernels=kernels)
     if case == "by_muon":
         groups = training.parameter_groups(model, dataclasses.replace(TRAIN, optimiser="muon"))
         optimiser: torch.optim.Optimizer = MuonAdamW(groups)
@@ -170,6 +174,13 @@ def test_a_step_reads_nothing_from_its_device(case, monkeypatch):
         outcomes = [run(0), run(1)]
 
     assert all(outcome.device == META and outcome.shape == (2,) for outcome in outcomes)
+
+
+def test_lengths_of_one_transform_share_its_tables():
+    """Made once: rows of every length must not be waited for while their tables are copied."""
+    tables = [dft_triton.plan(n, META).inner.tables for n in (257, 300, 512)]
+
+    assert tables[0] is tables[1] is tables[2]
 
 
 @pytest.mark.parametrize(
@@ -205,9 +216,10 @@ def test_the_values_read_after_a_step_are_finite(case):
 
 
 @pytest.mark.gpu
+@pytest.mark.parametrize("kernels", ["torch", "triton"])
 @pytest.mark.parametrize("case", CASES)
-def test_a_step_on_a_gpu_waits_for_nothing(case):
-    run = stepper(case, torch.device("cuda"))
+def test_a_step_on_a_gpu_waits_for_nothing(case, kernels):
+    run = stepper(case, torch.device("cuda"), kernels=kernels)
     run(0)  # libraries start, tables of a length are made, weights are cast
     before = torch.cuda.get_sync_debug_mode()
     torch.cuda.set_sync_debug_mode("error")
