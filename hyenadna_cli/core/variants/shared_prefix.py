@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -184,6 +185,25 @@ class _RefPass(_Pass):
         self._finish(block, number=number)
 
 
+class _Alleles(NamedTuple):
+    """Alleles that are done together."""
+
+    own: int | slice
+    """Their rows in an ALT pass."""
+    rows: int | Tensor
+    """Their windows in the REF pass."""
+
+
+def _done_together(rows_A: Tensor) -> list[_Alleles]:
+    """All alleles on a GPU, whose launches must not be many and whose numbers are not waited for.
+
+    On a CPU each by itself: its rows stay in the cache, and REF's are not copied.
+    """
+    if rows_A.device.type != "cpu":
+        return [_Alleles(slice(None), rows_A)]
+    return [_Alleles(allele, row) for allele, row in enumerate(rows_A.tolist())]
+
+
 class _AltPass(_Pass):
     """A pass over suffixes, behind the few rows that the short convolution looks back at."""
 
@@ -192,7 +212,7 @@ class _AltPass(_Pass):
     ) -> None:
         super().__init__(model, x_AND)
         self._layers = ref.layers
-        self._rows_A, self._rows = rows_A, rows_A.tolist()
+        self._rows_A, self._alleles = rows_A, _done_together(rows_A)
         self._start = start
         self._kept = slice(start - ref.first, None)
         self._n_before = ref.layers[0].lookback[start].shape[1]
@@ -219,15 +239,14 @@ class _AltPass(_Pass):
         inside = slice(first + n_before, last + n_before)
         gates = [torch.empty_like(self._x_BLD) for _ in part_gates]
 
-        def meet(allele: int) -> None:
-            row = self._rows[allele]
-            known = ref.read[0][row, self._kept][first:last]
-            torch.sub(part.gated[allele, seen], known, out=self._gated_BLD[allele, inside])
+        def meet(some: _Alleles) -> None:
+            known = ref.read[0][some.rows, self._kept][..., first:last, :]
+            torch.sub(part.gated[some.own, seen], known, out=self._gated_BLD[some.own, inside])
             for gate_AND, kept_BSD, part_AND in zip(gates, ref.gates, part_gates, strict=True):
-                gate_AND[allele, n_before:] = kept_BSD[row, self._kept]
-                gate_AND[allele, inside] = part_AND[allele, seen]
+                gate_AND[some.own, n_before:] = kept_BSD[some.rows, self._kept]
+                gate_AND[some.own, inside] = part_AND[some.own, seen]
 
-        self._for_each(meet, range(len(self._rows)))
+        self._for_each(meet, self._alleles)
         self._add_to_ref(block, gates, number=1, is_change=True)
         self._finish(block, number=1)
 
@@ -243,19 +262,20 @@ class _AltPass(_Pass):
             self.filters(block, number=number), ref.read, ref.gave, gates, strict=True
         )  # fmt: skip
         for stage, (filters, read_BSD, gave_BSD, gate_AND) in enumerate(stages):
-            # Each allele by itself: its rows stay in the cache, and REF's are not copied.
             if stage > 0 or not is_change:
                 self._gated_BLD[:, :n_before] = 0
 
-                def subtract(allele: int, read_BSD: Tensor = read_BSD) -> None:
-                    self._gated_BLD[allele, n_before:] -= read_BSD[self._rows[allele], self._kept]
+                def subtract(some: _Alleles, read_BSD: Tensor = read_BSD) -> None:
+                    self._gated_BLD[some.own, n_before:] -= read_BSD[some.rows, self._kept]
 
-                self._for_each(subtract, range(len(self._rows)))
+                self._for_each(subtract, self._alleles)
             self.convolve(block, filters)
 
-            def add(allele: int, gave_BSD: Tensor = gave_BSD, gate_AND: Tensor = gate_AND) -> None:
-                suffix_SD = self._gated_BLD[allele, n_before:]
-                suffix_SD += gave_BSD[self._rows[allele], self._kept]
-                suffix_SD *= gate_AND[allele, n_before:]
+            def add(
+                some: _Alleles, gave_BSD: Tensor = gave_BSD, gate_AND: Tensor = gate_AND
+            ) -> None:
+                suffixes = self._gated_BLD[some.own, n_before:]
+                suffixes += gave_BSD[some.rows, self._kept]
+                suffixes *= gate_AND[some.own, n_before:]
 
-            self._for_each(add, range(len(self._rows)))
+            self._for_each(add, self._alleles)

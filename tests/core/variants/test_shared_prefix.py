@@ -7,7 +7,8 @@ import torch
 
 from hyenadna_cli.core.config import ModelConfig
 from hyenadna_cli.core.model import HyenaDNA
-from hyenadna_cli.core.variants.shared_prefix import SharedPrefix, kept_bytes
+from hyenadna_cli.core.variants import shared_prefix
+from hyenadna_cli.core.variants.shared_prefix import SharedPrefix, _Alleles, kept_bytes
 
 WINDOW = 65
 
@@ -61,6 +62,26 @@ def test_a_few_exchanged_tokens_give_the_same_suffix_for_less(order, start, chan
 
     with torch.inference_mode():
         torch.testing.assert_close(suffix, model.hidden_states(alt_ids)[0][:, start:])
+
+
+@pytest.mark.parametrize("changed", [None, slice(0, 2)], ids=["any", "two tokens"])
+def test_alleles_all_at_once_are_alleles_one_by_one(model, monkeypatch, changed):
+    """As on a GPU."""
+    random = torch.Generator().manual_seed(1)
+    ref_ids = torch.randint(7, 11, (3, WINDOW), generator=random)
+    rows = torch.tensor([2, 0, 0, 1])
+    alt_ids = ref_ids[rows]
+    alt_ids[:, 40:42] = 18 - alt_ids[:, 40:42]
+    shared = SharedPrefix(model, WINDOW)
+    _, states = shared.ref(ref_ids, [20, 40])
+    one_by_one = shared.alt(states, rows, alt_ids[:, 40:], 40, changed=changed)
+
+    monkeypatch.setattr(
+        shared_prefix, "_done_together", lambda rows_A: [_Alleles(slice(None), rows_A)]
+    )
+    at_once = shared.alt(states, rows, alt_ids[:, 40:], 40, changed=changed)
+
+    torch.testing.assert_close(at_once, one_by_one, rtol=0, atol=0)
 
 
 def test_kept_states_are_as_large_as_promised(model):
