@@ -39,11 +39,11 @@ MAX_POSITIONS = 1 << 21
 MAX_ROW_POINTS = 1 << 12
 """Points that one program transforms on the chip."""
 _OUTER_SIZES = {
-    1 << 13: 16, 1 << 14: 32, 1 << 15: 32, 1 << 16: 256, 1 << 17: 256, 1 << 18: 512, 1 << 19: 512,
+    1 << 13: 16, 1 << 14: 32, 1 << 15: 32, 1 << 16: 256, 1 << 17: 256, 1 << 18: 256, 1 << 19: 256,
     1 << 20: 256, 1 << 21: 512,
 }  # fmt: skip
-"""Columns of two levels: splits into factors of 16 and 32. A DFT matrix of 64 is a tensor core's
-operand of so many registers that nothing else fits (docs/gpu-kernels.md)."""
+"""Columns of two levels: splits into factors of 16 as far as rows can take the rest. A larger DFT
+matrix is a tensor core's operand of so many registers that others spill (docs/gpu-kernels.md)."""
 
 
 @dataclass(frozen=True, slots=True)
