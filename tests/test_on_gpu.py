@@ -65,8 +65,9 @@ def test_short_convolution(n_positions, dtype):
 @pytest.mark.parametrize(
     "n_positions", [1, 3, 63, 700, 1_025, 2_048, 4_096, 4_097, 70_000, 1_000_000]
 )
+@pytest.mark.parametrize(("kernels", "least"), [("triton", 2e-5), ("triton-fp16", 1e-2)])
 @DTYPES
-def test_long_convolution(n_positions, dtype):
+def test_long_convolution(n_positions, kernels, least, dtype):
     n_channels = 4
     filter_DL = random(n_channels, n_positions) / n_positions**0.5
     u_DBL, gate_DBL = (random(n_channels, 2, n_positions, seed=n).to(dtype) for n in (1, 2))
@@ -75,11 +76,11 @@ def test_long_convolution(n_positions, dtype):
     for x in inputs:
         x.requires_grad_()
 
-    y = long_conv_gate(*inputs, kernels="triton")
+    y = long_conv_gate(*inputs, kernels=kernels)
     expected = long_conv_gate(*wide, kernels="torch")
 
     assert_near(
-        differentiated([y], inputs), differentiated([expected], wide), max(ROUNDING[dtype], 2e-5)
+        differentiated([y], inputs), differentiated([expected], wide), max(ROUNDING[dtype], least)
     )
 
 
