@@ -9,10 +9,13 @@ import pytest
 import torch
 
 from hyenadna_cli.core.benchmark import worker as worker_module
-from hyenadna_cli.core.benchmark.cases import Case, Variant, Workload
+from hyenadna_cli.core.benchmark.cases import PRESETS, Case, Variant, Workload
 from hyenadna_cli.core.benchmark.measuring import (
     GRADIENT_TOLERANCE,
     TOLERANCE,
+    Benchmark,
+    Floor,
+    Settings,
     expected_bytes,
     relative_difference,
     scaled_seconds,
@@ -138,6 +141,20 @@ def test_longer_inputs_are_expected_to_take_longer_and_more():
     for variant in (ours, attention):
         assert expected_bytes(longer, variant) > expected_bytes(shorter, variant)
         assert expected_bytes(training, variant) > expected_bytes(longer, variant)
+
+
+def test_what_does_not_fit_a_gpu_is_not_begun():
+    (large,) = PRESETS["gpu-8x256-1m"].workloads
+    variant = Variant(implementation="hyenadna", dtype="bf16", kernels="triton")
+    floor = Floor(
+        device="cuda", device_name="Fake 100", matmul_flops={"bf16": 1e12}, copy_bytes=1e10,
+        free_bytes=16_000_000_000,
+    )  # fmt: skip
+
+    (row,) = Benchmark(Settings(device="cuda")).measure(large, [variant], floor=floor)
+
+    assert row.status == "SKIPPED"
+    assert row.note == "needs about 26.7 GB; 16.0 GB are free"
 
 
 def test_operators_are_timed_forward_and_backward():
