@@ -102,12 +102,20 @@ class Subject:
         is_gpu = self.device.type == "cuda"
         return {
             "kernels": self.kernels,
-            "note": "" if self._sdpa is None else f"SDPA backend {self._sdpa.name.lower()}",
+            "note": self._note(),
             "start_bytes": self.peak_bytes(),
             "device": str(self.device),
             "device_name": self.device_name,
             "free_bytes": torch.cuda.mem_get_info(self.device)[0] if is_gpu else None,
         }
+
+    def _note(self) -> str:
+        if self._sdpa is not None:
+            return f"SDPA backend {self._sdpa.name.lower()}"
+        conv: str = self.model.execution.long_conv_kernels(
+            self.work.length, training=self.work.training
+        )
+        return "" if self.kernels in ("-", conv) else f"long convolution by {conv}"
 
     def compile(self) -> None:
         """Pass over little, so that no time or patience goes into compiling: minutes, once."""

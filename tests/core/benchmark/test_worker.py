@@ -21,6 +21,8 @@ from hyenadna_cli.core.benchmark.measuring import (
     scaled_seconds,
 )
 from hyenadna_cli.core.benchmark.worker import Subject, answer
+from hyenadna_cli.core.long_conv_choice import LongConvChoice, Timing
+from hyenadna_cli.core.model import Execution
 
 WORK = Workload(d_model=16, n_layer=2, length=300, batch=2)
 TRAINING = Workload(d_model=16, n_layer=2, length=300, batch=2, training=True)
@@ -67,6 +69,19 @@ def test_another_model_is_told_apart():
     assert difference > 0.1
     assert attention.describe()["note"] == "SDPA backend flash_attention"
     assert attention.describe()["kernels"] == "-"
+
+
+def test_a_row_says_when_its_long_convolution_is_another_one():
+    """As it is with Triton's kernels at lengths where cuFFT was measured to be faster."""
+    ours = subject(WORK, "hyenadna")
+    notes = []
+    for seconds in (0.5, 2.0):
+        timing = Timing("inference", WORK.length, triton=seconds, torch=1.0)
+        ours.kernels = "triton"
+        ours.model.execution = Execution(kernels="triton", long_conv=LongConvChoice((timing,)))
+        notes.append(ours.describe()["note"])
+
+    assert notes == ["", "long convolution by torch"]
 
 
 def test_samples_that_cannot_be_compared_are_infinitely_different():
