@@ -12,8 +12,10 @@ from torch import Tensor
 
 from hyenadna_cli.core import long_conv_choice, runtime
 from hyenadna_cli.core.benchmark import plain_hyena
+from hyenadna_cli.core.blocks import Execution
 from hyenadna_cli.core.config import ModelConfig
-from hyenadna_cli.core.model import Execution, HyenaDNA, ImplicitFilter
+from hyenadna_cli.core.filters import ImplicitFilter
+from hyenadna_cli.core.model import HyenaDNA
 from hyenadna_cli.ops import backend
 from hyenadna_cli.ops.long_conv import long_conv_gate
 from hyenadna_cli.ops.short_conv import short_conv_gate

@@ -15,8 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from hyenadna_cli.core.blocks import MLP, Execution, linear
 from hyenadna_cli.core.config import ModelConfig
-from hyenadna_cli.core.model import MLP, Backbone, Execution, HyenaDNA, linear
+from hyenadna_cli.core.model import Backbone, HyenaDNA
 
 _HEAD_WIDTH = 64
 _ROTATION_BASE = 10_000.0

@@ -36,7 +36,8 @@ from hyenadna_cli.core.checkpoint_config import (
 )
 from hyenadna_cli.core.checkpoint_fit import HEAD, POSITIONS, check_fit
 from hyenadna_cli.core.config import ModelConfig
-from hyenadna_cli.core.model import DecayWindow, HyenaDNA, PositionalFeatures
+from hyenadna_cli.core.filters import DecayWindow, PositionalFeatures
+from hyenadna_cli.core.model import HyenaDNA
 from hyenadna_cli.core.unpickle import TorchCheckpoint, explain_unreadable
 from hyenadna_cli.errors import CheckpointError
 

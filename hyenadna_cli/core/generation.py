@@ -23,9 +23,10 @@ from torch import Tensor
 
 from hyenadna_cli.core import tokenizer
 from hyenadna_cli.core.batching import Done
+from hyenadna_cli.core.blocks import Block, linear
 from hyenadna_cli.core.config import ModelConfig
 from hyenadna_cli.core.journal import NO_JOURNAL, Journal
-from hyenadna_cli.core.model import Block, HyenaDNA, linear
+from hyenadna_cli.core.model import HyenaDNA
 from hyenadna_cli.core.prompts.prefix import Prefix, PrefixLayer, blocks_of, run_prefix
 from hyenadna_cli.ops.online_conv import OnlineConv
 

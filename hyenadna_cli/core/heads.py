@@ -22,9 +22,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hyenadna_cli.core import checkpoint, known_answer
+from hyenadna_cli.core.blocks import Execution
 from hyenadna_cli.core.checkpoint import ModelSource, StoredHead
 from hyenadna_cli.core.config import HeadConfig, HeadPooling
-from hyenadna_cli.core.model import Execution, HyenaDNA
+from hyenadna_cli.core.model import HyenaDNA
 from hyenadna_cli.core.movable import TensorBatch
 from hyenadna_cli.errors import CheckpointError
 

@@ -39,7 +39,8 @@ from hyenadna_cli.ops.long_conv import (
 from hyenadna_cli.ops.short_conv import short_conv_gate_into
 
 if TYPE_CHECKING:
-    from hyenadna_cli.core.model import Block, Execution, HyenaOperator, ImplicitFilter
+    from hyenadna_cli.core.blocks import Block, Execution, HyenaOperator
+    from hyenadna_cli.core.filters import ImplicitFilter
 
 _TILE_ROWS = {"numba": 1_024, "torch": 16_384, "triton": 65_536}
 """Positions of a tile: what a thread takes at a time, or all threads, or a GPU, whose launches must

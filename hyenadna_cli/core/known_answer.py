@@ -26,7 +26,8 @@ import numpy as np
 import torch
 
 from hyenadna_cli.core import atomic, tokenizer
-from hyenadna_cli.core.model import Execution, HyenaDNA
+from hyenadna_cli.core.blocks import Execution
+from hyenadna_cli.core.model import HyenaDNA
 from hyenadna_cli.core.provenance import sha256_of
 from hyenadna_cli.errors import CheckpointError
 

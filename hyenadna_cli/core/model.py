@@ -1,4 +1,4 @@
-"""HyenaDNA, top to bottom: implicit filter, Hyena operator, block, backbone, LM head.
+"""HyenaDNA, from token ids to logits: embedding, blocks, final norm, LM head.
 
 Attribute names are those of the official checkpoints, so that loading is a prefix strip.
 
@@ -6,14 +6,12 @@ Attribute names are those of the official checkpoints, so that loading is a pref
               -> final norm = hidden states -> LM head (tied to the embedding) -> logits
 """
 
-# B batch, L positions (one base each), N = B * L, D d_model, P = (order + 1) * D channels,
-# V padded vocabulary, K short-filter taps, E positional features, F width of the filter MLP
+# B batch, L positions (one base each), D d_model, V padded vocabulary
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
@@ -21,17 +19,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from hyenadna_cli.core.blocks import Block, Execution
 from hyenadna_cli.core.config import ModelConfig
-from hyenadna_cli.core.cost import HIDDEN_BYTES
 from hyenadna_cli.core.derived import Derived
+from hyenadna_cli.core.filters import PositionalFeatures
 from hyenadna_cli.core.graphs import Graphs
 from hyenadna_cli.core.inference import Inference
-from hyenadna_cli.core.long_conv_choice import NOT_MEASURED, LongConvChoice
-from hyenadna_cli.ops.backend import Kernels, is_served, is_triton
-from hyenadna_cli.ops.dense import dense
-from hyenadna_cli.ops.implicit_filter import fused_taps
-from hyenadna_cli.ops.long_conv import long_conv_gate
-from hyenadna_cli.ops.short_conv import short_conv_gate
+from hyenadna_cli.ops.backend import is_triton
 
 _DERIVED_BYTES = 512 << 20
 """Filter spectra are kept between calls up to this size, those of all blocks or none."""
@@ -39,296 +33,6 @@ _DERIVED_SHARE = 8
 """On a GPU: up to one part in so many of its memory, if that is more."""
 
 Result = TypeVar("Result")
-
-_MLP_ROWS = 16_384
-"""Positions the MLP sees at once outside training: nothing of size L x d_inner ever exists."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Execution:
-    """How to compute, as opposed to what: chosen by the runtime, never saved with the weights."""
-
-    kernels: Kernels = "torch"
-    """Implementation of the two operators."""
-    matmul_dtype: torch.dtype | None = None
-    """Precision of the large matrix products; None: that of the weights. All else stays float32."""
-    recompute_blocks: bool = False
-    """Gradient checkpointing: keep only the block boundaries, compute the rest again."""
-    long_conv: LongConvChoice = NOT_MEASURED
-    """What of `triton` convolves a length, where that was measured."""
-
-    def long_conv_kernels(self, n_positions: int, *, training: bool) -> Kernels:
-        """Implementation of the long convolution for sequences of this length."""
-        if not is_triton(self.kernels):
-            return self.kernels
-        chosen = self.long_conv.kernels(n_positions, training=training)
-        return self.kernels if chosen == "triton" else chosen
-
-    def compiles(self, x: Tensor) -> bool:
-        """Whether compiled loops take rows like these."""
-        return self.kernels == "numba" and self.matmul_dtype is None and is_served(x)
-
-
-def linear(x: Tensor, layer: nn.Linear, execution: Execution) -> Tensor:
-    """A layer's matrix product on (..., D), in the precision that was chosen for them."""
-    dtype = execution.matmul_dtype
-    if execution.compiles(x):
-        from hyenadna_cli.ops import trained_rows
-
-        y_NO = trained_rows.linear(x.reshape(-1, x.shape[-1]), layer.weight, layer.bias)
-        return y_NO.view(*x.shape[:-1], -1)
-    if dtype is None:
-        return F.linear(x, layer.weight, layer.bias)
-    return F.linear(x.to(dtype), layer.weight.to(dtype), layer.bias.to(dtype))
-
-
-class PositionalFeatures(nn.Module):
-    """Normalised time and its sines and cosines: `z` (1, l_max, E) and `t` (1, l_max, 1).
-
-    t divides by l_max - 1, the angle by l_max; positions never depend on the length of a call.
-    `same` are features of the same shape, whose memory these then share: at a million positions
-    24 MB a block.
-    """
-
-    z: Tensor
-    t: Tensor
-
-    def __init__(self, config: ModelConfig, *, same: PositionalFeatures | None = None) -> None:
-        super().__init__()
-        if same is not None:
-            self.register_buffer("z", same.z, persistent=False)
-            self.register_buffer("t", same.t, persistent=False)
-            return
-        n_bands = (config.emb_dim - 1) // 2
-        t_L = torch.linspace(0, 1, config.l_max)
-        angle_L = 2 * math.pi * torch.arange(config.l_max, dtype=torch.float32) / config.l_max
-        bands = torch.linspace(1e-4, n_bands - 1, n_bands)
-        phase_LJ = bands[None, :] * angle_L[:, None]
-        # As a complex exponential, which is bit for bit what official checkpoints hold.
-        unit_LJ = torch.polar(torch.ones_like(phase_LJ), -phase_LJ)
-        z_LE = torch.cat([t_L[:, None], unit_LJ.real, unit_LJ.imag], dim=1)
-        self.register_buffer("z", z_LE[None], persistent=False)
-        self.register_buffer("t", t_L[None, :, None], persistent=False)
-
-
-class Sine(nn.Module):
-    """sin(freq * x) with one trainable frequency a channel."""
-
-    def __init__(self, width: int, freq: float) -> None:
-        super().__init__()
-        self.freq = nn.Parameter(torch.full((1, width), freq))
-
-    def forward(self, x_FL: Tensor) -> Tensor:
-        """Channels first, as everything in the filter."""
-        return torch.sin(self.freq.T * x_FL)
-
-
-class DecayWindow(nn.Module):
-    """exp(-t |delta|) + shift: each channel forgets at its own rate."""
-
-    deltas: Tensor
-
-    def __init__(self, d_model: int, shift: float) -> None:
-        super().__init__()
-        # From 30 % to 150 % of the length until the window has fallen to 1 %.
-        slowest, fastest = math.log(1e-2) / 1.5, math.log(1e-2) / 0.3
-        deltas_D = torch.linspace(slowest, fastest, d_model)
-        self.register_buffer("deltas", deltas_D[None, None, :], persistent=False)
-        self.shift = shift
-
-    def forward(self, t_L: Tensor, channels: slice = slice(None)) -> Tensor:
-        """The window (D, L) of some channels at times t in [0, 1]."""
-        rates_D1 = -self.deltas.view(-1, 1)[channels].abs()
-        return torch.exp(rates_D1 * t_L[None, :]).add_(self.shift)
-
-
-class ImplicitFilter(nn.Module):
-    """The long filters as a function of position: a sine MLP under a decaying window.
-
-    Always computed in the precision of its weights: rounding positions to half precision would
-    leave fewer than two thousand distinct ones in a million.
-    """
-
-    def __init__(self, config: ModelConfig, *, positions: PositionalFeatures | None = None) -> None:
-        super().__init__()
-        width, n_filters = config.filter_order, config.order - 1
-        self.bias = nn.Parameter(torch.randn(config.d_model))
-        self.pos_emb = PositionalFeatures(config, same=positions)
-        # Indices as in the official nn.Sequential. Its activations at 1, 3 and 5 are one module;
-        # here it is stored once.
-        layers: dict[str, nn.Module] = {
-            "0": nn.Linear(config.emb_dim, width),
-            "1": Sine(width, config.activation_freq),
-        }
-        for index in range(1, config.num_inner_mlps + 1):
-            layers[str(2 * index)] = nn.Linear(width, width)
-        last = 2 * config.num_inner_mlps + 2
-        layers[str(last)] = nn.Linear(width, config.d_model * n_filters, bias=False)
-        self.implicit_filter = nn.ModuleDict(layers)
-        self.modulation = DecayWindow(config.d_model, config.filter_shift)
-        self.n_hidden = config.num_inner_mlps + 1
-        self.n_filters, self.width = n_filters, width
-
-    def forward(self, n_positions: int, *, kernels: Kernels = "torch") -> tuple[Tensor, ...]:
-        """The first `n_positions` taps of every filter: order - 1 tensors (D, L)."""
-        if is_triton(kernels):
-            return self._fused(n_positions)
-        x_FL = self.pos_emb.z[0, :n_positions].T
-        for index in range(self.n_hidden):
-            layer = self._layer(2 * index)
-            x_FL = torch.addmm(layer.bias[:, None], layer.weight, x_FL)
-            x_FL = self.implicit_filter["1"](x_FL)
-        window_DL = self.modulation(self.pos_emb.t[0, :n_positions, 0])
-        weights = torch.split(self._layer(2 * self.n_hidden).weight, window_DL.shape[0])
-        return tuple((weight_DF @ x_FL) * window_DL for weight_DF in weights)
-
-    def _fused(self, n_positions: int) -> tuple[Tensor, ...]:
-        """The same in one kernel: positions in, taps out."""
-        sine, rates_D = self.implicit_filter["1"], self.modulation.deltas.view(-1).abs()
-        assert isinstance(sine, Sine)
-        layers = [self._layer(2 * index) for index in range(self.n_hidden)]
-        taps_CL = fused_taps(
-            self.pos_emb.z[0, :n_positions],
-            self.pos_emb.t[0, :n_positions, 0],
-            rates_D,
-            self.modulation.shift,
-            sine.freq[0],
-            [(layer.weight, layer.bias) for layer in layers],
-            self._layer(2 * self.n_hidden).weight,
-        )
-        return torch.split(taps_CL, len(rates_D))
-
-    def hidden(self, positions: slice) -> Tensor:
-        """What the last layer reads at some positions, (L, F); not differentiable."""
-        x_LF = self.pos_emb.z[0, positions]
-        for index in range(self.n_hidden):
-            layer = self._layer(2 * index)
-            x_LF = dense(x_LF, layer.weight, layer.bias)
-            x_LF.mul_(self.implicit_filter["1"].freq).sin_()  # type: ignore[arg-type]
-        return x_LF
-
-    def taps(self, hidden_LF: Tensor, number: int, channels: slice) -> Tensor:
-        """The first taps (D, L) of some channels of filter `number`, from `hidden`."""
-        d_model = self.bias.shape[0]
-        rows = slice(number * d_model + channels.start, number * d_model + channels.stop)
-        taps_LD = dense(hidden_LF, self._layer(2 * self.n_hidden).weight[rows], None)
-        window_DL = self.modulation(self.pos_emb.t[0, : len(hidden_LF), 0], channels)
-        return taps_LD.mul_(window_DL.T).T
-
-    def _layer(self, index: int) -> nn.Linear:
-        layer = self.implicit_filter[str(index)]
-        assert isinstance(layer, nn.Linear)
-        return layer
-
-
-class HyenaOperator(nn.Module):
-    """Projections, short convolution, and alternating long convolutions and gates."""
-
-    def __init__(self, config: ModelConfig, *, positions: PositionalFeatures | None = None) -> None:
-        super().__init__()
-        n_channels = (config.order + 1) * config.d_model
-        self.order = config.order
-        self.in_proj = nn.Linear(config.d_model, n_channels)
-        self.out_proj = nn.Linear(config.d_model, config.d_model)
-        # Holds the parameters under their official names; ops.short_conv does the work.
-        self.short_filter = nn.Conv1d(
-            n_channels, n_channels, config.short_filter_order, groups=n_channels
-        )
-        self.filter_fn = ImplicitFilter(config, positions=positions)
-
-    def forward(self, u_BLD: Tensor, execution: Execution) -> Tensor:
-        """Mix along the sequence; position t sees positions up to t."""
-        n_batch, n_positions, d_model = u_BLD.shape
-        proj_PN = self.project(u_BLD.reshape(-1, d_model), execution)
-        v_DBL, gates = short_conv_gate(
-            proj_PN.view(-1, n_batch, n_positions),
-            self.short_filter.weight[:, 0],
-            self.short_filter.bias,  # type: ignore[arg-type]
-            order=self.order,
-            kernels=execution.kernels,
-        )
-        del proj_PN
-        filters = self.filter_fn(n_positions, kernels=execution.kernels)
-        kernels = execution.long_conv_kernels(n_positions, training=torch.is_grad_enabled())
-        for filter_DL, gate_DBL in zip(filters, gates, strict=True):
-            v_DBL = long_conv_gate(v_DBL, filter_DL, self.filter_fn.bias, gate_DBL, kernels=kernels)
-        y_ND = linear(v_DBL.view(d_model, -1).T, self.out_proj, execution)
-        return y_ND.view(n_batch, n_positions, d_model)
-
-    def project(self, u_ND: Tensor, execution: Execution) -> Tensor:
-        """in_proj straight into the layout of the operators, without a transposed copy."""
-        weight_PD, bias_P = self.in_proj.weight, self.in_proj.bias
-        if execution.compiles(u_ND):
-            return linear(u_ND, self.in_proj, execution).T
-        if (dtype := execution.matmul_dtype) is None:
-            return torch.addmm(bias_P[:, None], weight_PD, u_ND.T)
-        proj_PN = torch.addmm(bias_P.to(dtype)[:, None], weight_PD.to(dtype), u_ND.to(dtype).T)
-        return proj_PN.to(weight_PD.dtype)
-
-
-class MLP(nn.Module):
-    """fc2(gelu(fc1(x))), the tanh form of GELU."""
-
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        self.fc1 = nn.Linear(config.d_model, config.d_inner)
-        self.fc2 = nn.Linear(config.d_inner, config.d_model)
-
-    def forward(self, x_BLD: Tensor, execution: Execution) -> Tensor:
-        """Each position by itself."""
-        if execution.compiles(x_BLD):
-            from hyenadna_cli.ops import trained_rows
-
-            mlp_ND = trained_rows.gelu_mlp(
-                x_BLD.reshape(-1, x_BLD.shape[-1]),
-                self.fc1.weight, self.fc1.bias, self.fc2.weight, self.fc2.bias,
-            )  # fmt: skip
-            return mlp_ND.view(x_BLD.shape)
-        flat_ND = x_BLD.reshape(-1, x_BLD.shape[-1])
-        if not torch.is_grad_enabled():
-            blocks = [self._rows(rows_ND, execution) for rows_ND in flat_ND.split(_MLP_ROWS)]
-        elif (n_pieces := self._n_pieces(len(flat_ND), execution)) > 1:
-            # Computed once more, to hold the hidden layer of one piece only.
-            blocks = [
-                checkpoint(
-                    self._rows, rows_ND, execution, use_reentrant=False, preserve_rng_state=False
-                )
-                for rows_ND in flat_ND.chunk(n_pieces)
-            ]
-        else:
-            return self._rows(x_BLD, execution)
-        return torch.cat(blocks).view(x_BLD.shape) if len(blocks) > 1 else blocks[0].view_as(x_BLD)
-
-    def _n_pieces(self, n_rows: int, execution: Execution) -> int:
-        """In which training that recomputes blocks takes its positions."""
-        if not execution.recompute_blocks:
-            return 1
-        dtype = execution.matmul_dtype or self.fc1.weight.dtype
-        return -(-n_rows * self.fc1.out_features * dtype.itemsize // HIDDEN_BYTES)
-
-    def _rows(self, x: Tensor, execution: Execution) -> Tensor:
-        hidden = F.gelu(linear(x, self.fc1, execution), approximate="tanh")
-        return linear(hidden, self.fc2, execution)
-
-
-class Block(nn.Module):
-    """Two pre-norm residual branches: the Hyena operator and the MLP."""
-
-    def __init__(self, config: ModelConfig, *, positions: PositionalFeatures | None = None) -> None:
-        super().__init__()
-        self.mixer = HyenaOperator(config, positions=positions)
-        self.norm1 = nn.LayerNorm(config.d_model, eps=config.layer_norm_epsilon)
-        self.mlp = MLP(config)
-        self.norm2 = nn.LayerNorm(config.d_model, eps=config.layer_norm_epsilon)
-        self.resid_dropout = config.resid_dropout
-
-    def forward(self, residual_BLD: Tensor, execution: Execution) -> Tensor:
-        """The residual stream after this block."""
-        mixed_BLD = self.mixer(self.norm1(residual_BLD), execution)
-        residual_BLD = residual_BLD + F.dropout(mixed_BLD, self.resid_dropout, self.training)
-        del mixed_BLD
-        mlp_BLD = self.mlp(self.norm2(residual_BLD), execution)
-        return residual_BLD + F.dropout(mlp_BLD, self.resid_dropout, self.training)
 
 
 class Embeddings(nn.Module):

@@ -9,9 +9,9 @@ from typing import Literal
 import torch
 
 from hyenadna_cli.core import long_conv_choice
+from hyenadna_cli.core.blocks import Execution
 from hyenadna_cli.core.long_conv_choice import NOT_MEASURED, LongConvChoice
 from hyenadna_cli.core.machine import usable_cpus
-from hyenadna_cli.core.model import Execution
 from hyenadna_cli.errors import UsageError
 from hyenadna_cli.ops import backend
 from hyenadna_cli.ops.backend import Kernels, KernelsRequest

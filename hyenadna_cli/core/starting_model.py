@@ -9,9 +9,10 @@ from pathlib import Path
 import torch
 
 from hyenadna_cli.core import checkpoint, published
+from hyenadna_cli.core.blocks import Block
 from hyenadna_cli.core.checkpoint import ModelSource
 from hyenadna_cli.core.config import ModelConfig
-from hyenadna_cli.core.model import Block, HyenaDNA
+from hyenadna_cli.core.model import HyenaDNA
 from hyenadna_cli.errors import UsageError
 
 

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from hyenadna_cli.core.attention import AttentionModel, default_heads, rotate, rotations
+from hyenadna_cli.core.blocks import Execution
 from hyenadna_cli.core.config import ModelConfig
-from hyenadna_cli.core.model import Execution, HyenaDNA
+from hyenadna_cli.core.model import HyenaDNA
 
 CONFIG = ModelConfig(d_model=16, n_layer=2, d_inner=32, l_max=130, filter_order=8)
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
+from hyenadna_cli.core.blocks import Block, Execution
 from hyenadna_cli.core.config import ModelConfig
 from hyenadna_cli.core.cost import (
     HIDDEN_BYTES,
@@ -18,7 +19,6 @@ from hyenadna_cli.core.cost import (
     saved_bytes,
     training_bytes,
 )
-from hyenadna_cli.core.model import Block, Execution
 
 CONFIG = ModelConfig(d_model=256, n_layer=8, d_inner=1_024, l_max=1_000_000)
 

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from hyenadna_cli.core import graphs as graphs_module
+from hyenadna_cli.core.blocks import Execution
 from hyenadna_cli.core.config import ModelConfig
 from hyenadna_cli.core.derived import Derived
 from hyenadna_cli.core.graphs import MAX_GRAPHS, MAX_TOKENS, Graphs
-from hyenadna_cli.core.model import Execution, HyenaDNA
+from hyenadna_cli.core.model import HyenaDNA
 from hyenadna_cli.core.variants.shared_prefix import SharedPrefix
 
 

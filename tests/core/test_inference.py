@@ -9,8 +9,9 @@ import torch
 
 from hyenadna_cli.core import inference
 from hyenadna_cli.core.benchmark import plain_hyena
+from hyenadna_cli.core.blocks import Execution
 from hyenadna_cli.core.config import ModelConfig
-from hyenadna_cli.core.model import Execution, HyenaDNA
+from hyenadna_cli.core.model import HyenaDNA
 
 CONFIG = ModelConfig(d_model=144, n_layer=2, d_inner=64, l_max=130, filter_order=8)
 KERNELS = ["torch", "numba"]

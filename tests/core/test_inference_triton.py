@@ -9,8 +9,9 @@ import torch
 
 from hyenadna_cli.core import inference
 from hyenadna_cli.core.benchmark import plain_hyena
+from hyenadna_cli.core.blocks import Execution
 from hyenadna_cli.core.config import ModelConfig
-from hyenadna_cli.core.model import Execution, HyenaDNA
+from hyenadna_cli.core.model import HyenaDNA
 
 CONFIG = ModelConfig(d_model=4, n_layer=1, d_inner=8, l_max=1030, filter_order=8)
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from hyenadna_cli.core import checkpoint
+from hyenadna_cli.core.blocks import Execution
 from hyenadna_cli.core.config import ModelConfig
 from hyenadna_cli.core.known_answer import (
     FILE_NAME,
@@ -18,7 +19,7 @@ from hyenadna_cli.core.known_answer import (
     read_known_answer,
     record_known_answer,
 )
-from hyenadna_cli.core.model import Execution, HyenaDNA
+from hyenadna_cli.core.model import HyenaDNA
 from hyenadna_cli.core.provenance import sha256_of
 from hyenadna_cli.errors import CheckpointError
 

@@ -10,9 +10,10 @@ from hyenadna_cli.core.benchmark.cases import Workload
 from hyenadna_cli.core.benchmark.measuring import OperatorRow
 from hyenadna_cli.core.benchmark.operators import OperatorTime
 from hyenadna_cli.core.benchmark.report import long_conv_timings
+from hyenadna_cli.core.blocks import Execution
 from hyenadna_cli.core.config import ModelConfig
 from hyenadna_cli.core.long_conv_choice import LongConvChoice, Timing
-from hyenadna_cli.core.model import Execution, HyenaDNA
+from hyenadna_cli.core.model import HyenaDNA
 from hyenadna_cli.ops import backend, dft_triton, long_conv_triton
 
 GPU = torch.device("cuda")

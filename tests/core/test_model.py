@@ -7,8 +7,9 @@ import dataclasses
 import pytest
 import torch
 
+from hyenadna_cli.core.blocks import MLP, Execution
 from hyenadna_cli.core.config import ModelConfig
-from hyenadna_cli.core.model import MLP, Execution, HyenaDNA
+from hyenadna_cli.core.model import HyenaDNA
 
 CONFIG = ModelConfig(d_model=16, n_layer=3, d_inner=32, l_max=130, filter_order=8)
 
@@ -111,7 +112,7 @@ def test_chunks_of_the_mlp_do_not_show(monkeypatch):
     with torch.no_grad():
         whole = mlp(x, Execution())
 
-        monkeypatch.setattr("hyenadna_cli.core.model._MLP_ROWS", 7)
+        monkeypatch.setattr("hyenadna_cli.core.blocks._MLP_ROWS", 7)
         chunked = mlp(x, Execution())
 
     torch.testing.assert_close(chunked, whole)
@@ -237,7 +238,7 @@ def test_recomputed_blocks_hold_a_piece_of_the_hidden_layer(monkeypatch, dtype):
     whole = gradients(recompute=False)
     assert set(n_rows) == {130}
     monkeypatch.setattr(
-        "hyenadna_cli.core.model.HIDDEN_BYTES", 50 * 32 * (4 if dtype is None else 2)
+        "hyenadna_cli.core.blocks.HIDDEN_BYTES", 50 * 32 * (4 if dtype is None else 2)
     )
     cut = gradients(recompute=True)
     assert max(n_rows) <= 50

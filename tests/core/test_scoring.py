@@ -11,10 +11,11 @@ import torch
 
 from hyenadna_cli.core import tokenizer
 from hyenadna_cli.core.batching import BatchLimits
+from hyenadna_cli.core.blocks import Execution
 from hyenadna_cli.core.config import ModelConfig
 from hyenadna_cli.core.coordinates import Interval
 from hyenadna_cli.core.io.fasta import Genome
-from hyenadna_cli.core.model import Execution, HyenaDNA
+from hyenadna_cli.core.model import HyenaDNA
 from hyenadna_cli.core.scoring import plan_passes, score
 from hyenadna_cli.core.sequence import reverse_complement
 from hyenadna_cli.core.variants.alleles import Centred, Grid, Variant, assess

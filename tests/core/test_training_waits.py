@@ -13,11 +13,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from hyenadna_cli.core import training
 from hyenadna_cli.core.attention import AttentionModel
+from hyenadna_cli.core.blocks import Execution
 from hyenadna_cli.core.config import HeadConfig, ModelConfig, TrainConfig
 from hyenadna_cli.core.distributed import World
 from hyenadna_cli.core.heads import HeadLoss, LabelledBatch, SequenceClassifier
 from hyenadna_cli.core.likelihood import next_base_loss, next_token_loss
-from hyenadna_cli.core.model import Execution, HyenaDNA
+from hyenadna_cli.core.model import HyenaDNA
 from hyenadna_cli.core.muon import MuonAdamW
 from hyenadna_cli.core.prompts.few_shot import FewShotBatch, word_loss
 from hyenadna_cli.core.prompts.soft_prompt import PromptedBackbone, WordClassifier

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from hyenadna_cli.core.blocks import Execution
 from hyenadna_cli.core.config import ModelConfig
-from hyenadna_cli.core.model import Execution, HyenaDNA
+from hyenadna_cli.core.model import HyenaDNA
 from hyenadna_cli.ops import dft_triton, long_conv_passes_triton, long_conv_triton, reference
 
 LENGTHS = (1, 2, 3, 63, 257, 1000, 1025, 4097)

@@ -14,7 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from hyenadna_cli.core.model import Block, HyenaDNA, HyenaOperator, ImplicitFilter, Sine
+from hyenadna_cli.core.blocks import Block, HyenaOperator
+from hyenadna_cli.core.filters import ImplicitFilter, Sine
+from hyenadna_cli.core.model import HyenaDNA
 
 
 def hidden_states(

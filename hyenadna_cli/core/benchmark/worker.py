@@ -39,7 +39,8 @@ from hyenadna_cli.core.benchmark import operators, plain_hyena
 from hyenadna_cli.core.benchmark.cases import Case
 from hyenadna_cli.core.benchmark.operators import best_seconds
 from hyenadna_cli.core.config import ModelConfig
-from hyenadna_cli.core.model import HyenaDNA, ImplicitFilter
+from hyenadna_cli.core.filters import ImplicitFilter
+from hyenadna_cli.core.model import HyenaDNA
 from hyenadna_cli.errors import HyenaDNAError
 from hyenadna_cli.ops.backend import Kernels
 from hyenadna_cli.ops.dense import dense, has_bfloat16_products

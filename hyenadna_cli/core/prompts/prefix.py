@@ -23,8 +23,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hyenadna_cli.core.blocks import Block, HyenaOperator, linear
 from hyenadna_cli.core.inference import Inference
-from hyenadna_cli.core.model import Block, HyenaDNA, HyenaOperator, linear
+from hyenadna_cli.core.model import HyenaDNA
 from hyenadna_cli.ops.long_conv import long_conv_gate
 from hyenadna_cli.ops.online_conv import carry_over
 from hyenadna_cli.ops.short_conv import short_conv_gate

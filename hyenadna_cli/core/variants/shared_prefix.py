@@ -29,9 +29,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from hyenadna_cli.core.blocks import Block
 from hyenadna_cli.core.config import ModelConfig
 from hyenadna_cli.core.inference import Inference
-from hyenadna_cli.core.model import Block, HyenaDNA
+from hyenadna_cli.core.model import HyenaDNA
 from hyenadna_cli.ops.long_conv import Spectra, Taps, long_conv_gate
 
 

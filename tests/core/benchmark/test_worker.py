@@ -21,8 +21,8 @@ from hyenadna_cli.core.benchmark.measuring import (
     scaled_seconds,
 )
 from hyenadna_cli.core.benchmark.worker import Subject, answer
+from hyenadna_cli.core.blocks import Execution
 from hyenadna_cli.core.long_conv_choice import LongConvChoice, Timing
-from hyenadna_cli.core.model import Execution
 
 WORK = Workload(d_model=16, n_layer=2, length=300, batch=2)
 TRAINING = Workload(d_model=16, n_layer=2, length=300, batch=2, training=True)

@@ -9,8 +9,9 @@ import torch
 from torch.testing import assert_close
 
 from hyenadna_cli.core import inference
+from hyenadna_cli.core.blocks import Execution
 from hyenadna_cli.core.config import ModelConfig
-from hyenadna_cli.core.model import Execution, HyenaDNA
+from hyenadna_cli.core.model import HyenaDNA
 from hyenadna_cli.core.prompts.prefix import continue_from, run_prefix
 
 LIMIT = 80
