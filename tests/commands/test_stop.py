@@ -59,8 +59,14 @@ def test_the_echo_of_a_signal_does_not_break_the_clean_stop(start, number):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_later_signal_ends_the_process_at_once(start, number):
-    process = start(600)
+@pytest.mark.parametrize("ignored", [True, False])
+def test_a_later_signal_ends_the_process_at_once(start, number, ignored):
+    """Also where a shell began it in the background, with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN if ignored else signal.default_int_handler)
+    try:
+        process = start(600)
+    finally:
+        signal.signal(signal.SIGINT, before)
     process.send_signal(signal.SIGTERM)
     assert process.stdout.readline() == "stopping\n"
 
