@@ -112,8 +112,9 @@ def test_reading_and_writing_files_never_loads_torch(module):
     assert not loaded_after(f"import hyenadna_cli.core.{module}", module="torch")
 
 
-def test_the_command_line_starts_without_torch():
-    assert not loaded_after("import hyenadna_cli.cli", module="torch")
+@pytest.mark.parametrize("library", ["torch", "numpy", "pysam", "rich"])
+def test_the_command_line_starts_without_what_only_commands_need(library):
+    assert not loaded_after("import hyenadna_cli.cli", module=library)
 
 
 def test_the_package_itself_loads_nothing():

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import numpy as np
 import typer
 
 from hyenadna_cli.commands import _options as opt
@@ -301,6 +300,8 @@ def _tsv(output: str, is_full: bool, *, overwrite: bool) -> Iterator[Write]:
 
 @contextmanager
 def _bedgraph(output: str, *, overwrite: bool) -> Iterator[Write]:
+    import numpy as np
+
     from hyenadna_cli.core.io.sinks import open_sink
 
     is_bgzip = output.endswith(".gz")
