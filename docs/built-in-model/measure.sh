@@ -47,7 +47,11 @@ for step in ${STEPS:-loss context classes probes brca1 clinvar}; do
     for name in $names; do
         case $step in
         loss)
-            perplexity "$name" eight_regions "$here/published_regions.bed" 1000
+            # Their sequences are a file of their own: the genome of the training data has them as N.
+            # shellcheck disable=SC2086
+            [ -e "$out/$name/eight_regions.tsv" ] ||
+                hyenadna perplexity --fasta "$data/hyenadna-small-32k-published-losses/hg38_regions.fasta" \
+                    -m "$(of "$name")" -o "$out/$name/eight_regions.tsv" -q ${OPTIONS:-}
             perplexity "$name" held_out "$out/held_out.bed" 32768 ;;
         context)
             for window in 1024 4096 16384 32768; do
