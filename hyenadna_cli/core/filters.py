@@ -113,22 +113,21 @@ class ImplicitFilter(nn.Module):
         for index in range(self.n_hidden):
             layer = self._layer(2 * index)
             x_FL = torch.addmm(layer.bias[:, None], layer.weight, x_FL)
-            x_FL = self.implicit_filter["1"](x_FL)
+            x_FL = self._sine(x_FL)
         window_DL = self.modulation(self.pos_emb.t[0, :n_positions, 0])
         weights = torch.split(self._layer(2 * self.n_hidden).weight, window_DL.shape[0])
         return tuple((weight_DF @ x_FL) * window_DL for weight_DF in weights)
 
     def _fused(self, n_positions: int) -> tuple[Tensor, ...]:
         """The same in one kernel: positions in, taps out."""
-        sine, rates_D = self.implicit_filter["1"], self.modulation.deltas.view(-1).abs()
-        assert isinstance(sine, Sine)
+        rates_D = self.modulation.deltas.view(-1).abs()
         layers = [self._layer(2 * index) for index in range(self.n_hidden)]
         taps_CL = fused_taps(
             self.pos_emb.z[0, :n_positions],
             self.pos_emb.t[0, :n_positions, 0],
             rates_D,
             self.modulation.shift,
-            sine.freq[0],
+            self._sine.freq[0],
             [(layer.weight, layer.bias) for layer in layers],
             self._layer(2 * self.n_hidden).weight,
         )
@@ -140,7 +139,7 @@ class ImplicitFilter(nn.Module):
         for index in range(self.n_hidden):
             layer = self._layer(2 * index)
             x_LF = dense(x_LF, layer.weight, layer.bias)
-            x_LF.mul_(self.implicit_filter["1"].freq).sin_()  # type: ignore[arg-type]
+            x_LF.mul_(self._sine.freq).sin_()
         return x_LF
 
     def taps(self, hidden_LF: Tensor, number: int, channels: slice) -> Tensor:
@@ -150,6 +149,12 @@ class ImplicitFilter(nn.Module):
         taps_LD = dense(hidden_LF, self._layer(2 * self.n_hidden).weight[rows], None)
         window_DL = self.modulation(self.pos_emb.t[0, : len(hidden_LF), 0], channels)
         return taps_LD.mul_(window_DL.T).T
+
+    @property
+    def _sine(self) -> Sine:
+        sine = self.implicit_filter["1"]
+        assert isinstance(sine, Sine)
+        return sine
 
     def _layer(self, index: int) -> nn.Linear:
         layer = self.implicit_filter[str(index)]

@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import IO, Any, Literal
 
 import cyvcf2
@@ -156,8 +157,13 @@ class VcfWriter:
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(self, *exc_info: object) -> None:
-        self._stack.__exit__(*exc_info)  # type: ignore[arg-type]
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
 
     def write(self, record: VcfRecord, entries: Mapping[str, str]) -> None:
         """Write a record with these INFO entries."""
