@@ -22,7 +22,6 @@ from hyenadna_cli.errors import UsageError
 if TYPE_CHECKING:
     from hyenadna_cli.core.labelled.presets import Preset
     from hyenadna_cli.core.labelled.rows import LabelledData
-    from hyenadna_cli.core.supervised.comparison import Doing
     from hyenadna_cli.core.supervised.comparison_table import ComparisonRow
     from hyenadna_cli.core.supervised.data import DataRequest
     from hyenadna_cli.core.supervised.experiment import Experiment
@@ -228,7 +227,7 @@ def finetune(
             if (note := benchmark.note_on_size(n_rows)) is not None:
                 log.warning("%s", note)
         if dry_run:
-            typer.echo(_plan(experiment))
+            typer.echo(experiment.plan())
             return
         found = _run(experiment, chosen, run_directory)
     if table:
@@ -312,6 +311,7 @@ def _run(
 ) -> list[ComparisonRow]:
     from hyenadna_cli.core import distributed
     from hyenadna_cli.core.supervised import comparison
+    from hyenadna_cli.core.supervised.comparison import Doing
     from hyenadna_cli.core.supervised.comparison_table import read_runs, summary
 
     parts = [directory for _, _, directory in experiment.runs()]
@@ -325,8 +325,8 @@ def _run(
         world.wait()
         steps = comparison.run(experiment, world=world, should_stop=stop)
         last = "nothing yet"
-        for doing in track(steps, total=None, label="finetuning", describe=_describe):
-            last = _describe(doing)
+        for doing in track(steps, total=None, label="finetuning", describe=Doing.describe):
+            last = doing.describe()
             if doing.report.valid_score is not None:
                 log.info("%s", last)
         if not comparison.is_finished(experiment):
@@ -335,26 +335,6 @@ def _run(
     for line in summary(found, experiment.data.task):
         log.info("%s", line)
     return found
-
-
-def _describe(doing: Doing) -> str:
-    report = doing.report
-    text = f"{doing.method} seed {doing.seed}: step {report.step:,} of {doing.max_steps:,}"
-    text += f", loss {report.loss:.4f}"
-    return text if report.valid_score is None else f"{text}, validation {report.valid_score:.4f}"
-
-
-def _plan(experiment: Experiment) -> str:
-    rows = experiment.data.splits["train"]
-    steps = experiment.config.train_config(
-        n_rows=len(rows), max_length=int(rows.lengths.max())
-    ).max_steps
-    lines = [experiment.data.describe(), f"steps: at most {steps:,} a run"]
-    lines += [
-        f"run: {method}, seed {seed} -> {directory}"
-        for method, seed, directory in experiment.runs()
-    ]
-    return "\n".join(lines)
 
 
 def _print_table(rows: list[ComparisonRow], task: Task, preset: Preset | None) -> None:

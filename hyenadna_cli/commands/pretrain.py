@@ -103,7 +103,7 @@ def pretrain(
       hyenadna pretrain --fasta test_data/tiny.fa --valid-contigs chr3 --d-model 16 --n-layer 1
       --max-length 256 --batch-bases 1024 --max-steps 20 -o run
     """
-    from hyenadna_cli.core import distributed, pretraining, provenance
+    from hyenadna_cli.core import distributed, pretraining, provenance, training_regions
     from hyenadna_cli.core.run_directory import read_progress
     from hyenadna_cli.core.starting_model import StartingModel
 
@@ -124,7 +124,7 @@ def pretrain(
         preset=preset,
         start=start,
     )
-    data = pretraining.DataFiles(
+    data = training_regions.DataFiles(
         fasta=tuple(fasta),
         bed=bed,
         exclude_bed=exclude_bed,
@@ -137,7 +137,7 @@ def pretrain(
     try:
         with (
             on_signals(run_directory.max_time) as stop,
-            pretraining.open_regions(
+            training_regions.open_regions(
                 data, sampling=train_config.sampling, cache=kept_regions
             ) as regions,
         ):
@@ -151,7 +151,7 @@ def pretrain(
                 run_directory.claimed(is_main=world.is_main),
             ):
                 if world.is_main:
-                    pretraining.write_regions(regions, regions_file)
+                    training_regions.write_regions(regions, regions_file)
                 world.wait()
                 made_by = provenance.collect(
                     command=None if run_directory.no_version else sys.argv,

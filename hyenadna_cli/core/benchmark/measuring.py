@@ -22,11 +22,16 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hyenadna_cli.core import cost, machine
+from hyenadna_cli.core import machine
 from hyenadna_cli.core.benchmark.cases import Case, Variant, Workload
+from hyenadna_cli.core.benchmark.expectations import (
+    bytes_moved,
+    expected_bytes,
+    matmul_flops,
+    scaled_seconds,
+)
 from hyenadna_cli.core.benchmark.operators import OperatorTime
 from hyenadna_cli.core.benchmark.process import MeasuredProcess, ProcessError
-from hyenadna_cli.core.config import ModelConfig
 from hyenadna_cli.errors import HyenaDNAError
 
 Status = Literal["OK", "SKIPPED", "STOPPED", "FAILED", "EXTRAPOLATED"]
@@ -39,10 +44,6 @@ GRADIENT_TOLERANCE = {"fp32": 1e-3, "bf16": 1e-1}
 _TURN_SECONDS = 0.3
 _CHECKED_WITHOUT_PLAIN = 16_384
 """Tokens compared where the plain formulation takes too long or too much memory for all."""
-_LIBRARY_BYTES = 300_000_000
-
-# Float32 streams of (positions, d_model) that live at once: measured, for deciding what to try.
-_PLAIN_STREAMS, _ATTENTION_STREAMS, _TRAINING_STREAMS_PER_BLOCK = 20, 16, 45
 
 _REFERENCE = Variant(implementation="plain", dtype="fp32")
 
@@ -85,11 +86,8 @@ class Floor:
 
     def seconds(self, work: Workload, dtype: str) -> float:
         """Matrix products at their peak plus the bytes that must move, one after the other."""
-        stages = cost.forward_stages(_config(work), n_windows=work.batch, n_tokens=work.length)
-        matmul = sum(stage.matmul_flops for stage in stages) / self.matmul_flops[dtype]
-        # Backward: products with weights and with inputs, and the forward's again to recompute.
-        passes = 1 if not work.training else 4 if work.recompute else 3
-        return passes * matmul + bytes_moved(work) / self.copy_bytes
+        matmul = matmul_flops(work) / self.matmul_flops[dtype]
+        return matmul + bytes_moved(work) / self.copy_bytes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -319,44 +317,6 @@ class Benchmark:
         )
 
 
-def scaled_seconds(seconds: float, seen: Workload, work: Workload, variant: Variant) -> float:
-    """Time of a pass over `work` if the same model took `seconds` over `seen`.
-
-    Linear in tokens; the attention model's is taken to be quadratic in length.
-    """
-    ratio = work.length / seen.length
-    power = 2 if variant.implementation == "attention" and ratio > 1 else 1
-    return seconds * ratio**power * work.batch / seen.batch
-
-
-def expected_bytes(work: Workload, variant: Variant) -> int:
-    """About how much memory a process needs for a pass: to decide what can be tried."""
-    config = _config(work)
-    stream = 4 * work.length * work.batch * work.d_model
-    if variant.implementation == "hyenadna" and not work.training:
-        return _LIBRARY_BYTES + cost.forward_bytes(
-            config, n_windows=work.batch, n_tokens=work.length, n_layers=1
-        )
-    if variant.implementation == "hyenadna":
-        return _LIBRARY_BYTES + cost.training_bytes(
-            config, n_windows=work.batch, n_tokens=work.length, recompute_blocks=work.recompute,
-            product_bytes=4 if variant.dtype == "fp32" else 2,
-            has_fused_filters=variant.kernels.startswith("triton"),
-        )  # fmt: skip
-    is_attention = variant.implementation == "attention"
-    n_streams = _ATTENTION_STREAMS if is_attention else _PLAIN_STREAMS
-    if work.training:
-        blocks = 1 if work.recompute else work.n_layer
-        n_streams = _TRAINING_STREAMS_PER_BLOCK * blocks + work.n_layer
-    return _LIBRARY_BYTES + n_streams * stream
-
-
-def bytes_moved(work: Workload) -> float:
-    """The fewest bytes a Hyena pass moves; a backward pass about twice those of the forward."""
-    stages = cost.forward_stages(_config(work), n_windows=work.batch, n_tokens=work.length)
-    return (3 if work.training else 1) * sum(stage.n_bytes for stage in stages)
-
-
 def relative_difference(sample: Sample, reference: Sample) -> float:
     """Root mean square of the difference over that of the reference; infinite if not comparable."""
     if sample.shape != reference.shape:
@@ -381,9 +341,3 @@ def _empty(work: Workload, variant: Variant, status: Status, note: str) -> Row:
 def _family(work: Workload, variant: Variant) -> tuple[object, ...]:
     """What times can be scaled within: all but length and batch."""
     return variant, work.d_model, work.n_layer, work.training, work.recompute
-
-
-def _config(work: Workload) -> ModelConfig:
-    return ModelConfig(
-        d_model=work.d_model, n_layer=work.n_layer, d_inner=4 * work.d_model, l_max=work.length
-    )

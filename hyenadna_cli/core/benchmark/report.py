@@ -16,7 +16,8 @@ from typing import Any, Literal
 
 from hyenadna_cli.core import atomic
 from hyenadna_cli.core.benchmark.cases import Implementation, Variant, Workload
-from hyenadna_cli.core.benchmark.measuring import Floor, OperatorRow, Row, bytes_moved
+from hyenadna_cli.core.benchmark.expectations import bytes_moved
+from hyenadna_cli.core.benchmark.measuring import Floor, OperatorRow, Row
 from hyenadna_cli.core.long_conv_choice import Timing, Use
 from hyenadna_cli.core.pictures import new_figure
 

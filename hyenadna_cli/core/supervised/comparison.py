@@ -65,6 +65,15 @@ class Doing:
     report: StepReport
     max_steps: int
 
+    def describe(self) -> str:
+        """One line: method, seed, step, loss, and the validation score where there is one."""
+        report = self.report
+        text = f"{self.method} seed {self.seed}: step {report.step:,} of {self.max_steps:,}"
+        text += f", loss {report.loss:.4f}"
+        if report.valid_score is None:
+            return text
+        return f"{text}, validation {report.valid_score:.4f}"
+
 
 def report_leakage(experiment: Experiment) -> None:
     """Write leakage.json and say what the splits share: results on such rows are too good."""

@@ -60,6 +60,16 @@ class Experiment:
                 found.append((method, seed, place))
         return found
 
+    def plan(self) -> str:
+        """What would be done: data, steps, runs."""
+        rows = self.data.splits["train"]
+        steps = self.config.train_config(
+            n_rows=len(rows), max_length=int(rows.lengths.max())
+        ).max_steps
+        lines = [self.data.describe(), f"steps: at most {steps:,} a run"]
+        lines += [f"run: {method}, seed {seed} -> {place}" for method, seed, place in self.runs()]
+        return "\n".join(lines)
+
 
 def experiment(
     data: LabelledData,

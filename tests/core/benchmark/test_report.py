@@ -6,7 +6,8 @@ import pytest
 
 from hyenadna_cli.core.benchmark import report as benchmark_report
 from hyenadna_cli.core.benchmark.cases import Variant, Workload
-from hyenadna_cli.core.benchmark.measuring import Floor, Row, bytes_moved
+from hyenadna_cli.core.benchmark.expectations import bytes_moved
+from hyenadna_cli.core.benchmark.measuring import Floor, Row
 from hyenadna_cli.errors import OutputError
 
 PLAIN = Variant(implementation="plain", dtype="fp32")

@@ -10,15 +10,14 @@ import torch
 
 from hyenadna_cli.core.benchmark import worker as worker_module
 from hyenadna_cli.core.benchmark.cases import PRESETS, Case, Variant, Workload
+from hyenadna_cli.core.benchmark.expectations import expected_bytes, scaled_seconds
 from hyenadna_cli.core.benchmark.measuring import (
     GRADIENT_TOLERANCE,
     TOLERANCE,
     Benchmark,
     Floor,
     Settings,
-    expected_bytes,
     relative_difference,
-    scaled_seconds,
 )
 from hyenadna_cli.core.benchmark.worker import Subject, answer
 from hyenadna_cli.core.blocks import Execution
