@@ -134,7 +134,10 @@ def finetune(
     ] = None,
     both_strands: Annotated[
         bool | None,
-        typer.Option("--rc-eval/--no-rc-eval", help="Average both strands in the evaluation."),
+        typer.Option(
+            "--rc-eval/--no-rc-eval",
+            help="Average both strands in the evaluation; what follows a base then counts too.",
+        ),
     ] = None,
     max_length: Annotated[
         int | None,
