@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from hyenadna_cli.core import checkpoint
+from hyenadna_cli.core.heads import HeadLoss
 from hyenadna_cli.core.species.manifest import open_genomes, read_manifest
 from hyenadna_cli.core.species.settings import SpeciesConfig, settings
 from hyenadna_cli.core.species.training import (
@@ -60,6 +61,21 @@ def test_a_fitted_head_tells_species_apart_and_the_backbone_is_untouched(
     assert accuracy(model, genomes, 128) > (0.9 if pooling == "mean" else 0.5)
     for name, parameter in model.backbone.named_parameters():
         assert torch.equal(parameter, before[name])
+
+
+def test_training_goes_on_from_what_was_fitted(tiny_model, genomes):
+    model = classifier(tiny_model, genomes.names)
+    windows = TrainingWindows(genomes, seed=0)
+    fit_head(model, windows, lengths=(128,), n_bases=20_000)
+    drawn = [windows.draw(step=0, row=row, length=128) for row in range(8)]
+    batch = stack([(window.sequence(), window.label) for window in drawn])
+
+    fitted, _ = HeadLoss()(model.eval(), batch)
+    model.train()
+    model.backbone.eval()  # what the backbone drops is its own affair
+    at_first, _ = HeadLoss()(model, batch)
+
+    assert torch.equal(at_first, fitted)
 
 
 def test_two_species_need_two_rows_of_weights(tiny_model, genomes):
