@@ -130,7 +130,7 @@ def finetune(
     ] = None,
     reverse_complement: Annotated[
         bool | None,
-        typer.Option("--rc-aug/--no-rc-aug", help="Train on a random strand of each sequence."),
+        typer.Option("--rc-aug/--no-rc-aug", help="Train on random strands: labels hold on both."),
     ] = None,
     both_strands: Annotated[
         bool | None,

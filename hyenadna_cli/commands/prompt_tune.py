@@ -100,7 +100,7 @@ def prompt_tune(
     ] = None,
     reverse_complement: Annotated[
         bool, typer.Option("--rc-aug/--no-rc-aug", help="Tune on a random strand of each sequence.")
-    ] = True,
+    ] = False,
     patience: Annotated[
         int, typer.Option("--patience", min=1, help="Validations without gain that end the run.")
     ] = 4,

@@ -6,5 +6,5 @@ data=$1 directory=$2
 shift 2
 for tokens in 2 32 512 2048; do
     hyenadna prompt-tune --data "$data" --tokens "$tokens" --init random --lr 0.03 --epochs 2 \
-        --no-rc-aug -o "$directory/tokens_$tokens" --resume "$@"
+        -o "$directory/tokens_$tokens" --resume "$@"
 done

@@ -63,7 +63,7 @@ class PromptConfig:
     """Peak learning rate of the prompt."""
     head_learning_rate: float = 1e-3
     """Peak learning rate of a head."""
-    reverse_complement: bool = True
+    reverse_complement: bool = False
     """Read each training example from a random strand."""
     validations: float = 1.0
     """Validations per epoch."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from hyenadna_cli.core.provenance import Provenance
 from hyenadna_cli.core.runtime import Runtime
 from hyenadna_cli.core.supervised.finetuning import FinetuneConfig
 from hyenadna_cli.errors import UsageError
+
+log = logging.getLogger(__name__)
 
 Method = Literal["finetune", "probe", "scratch", "attention", "cnn", "kmer"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -90,6 +93,8 @@ def experiment(
         raise UsageError("there are no rows to judge on: give --test, or --valid-fraction above 0")
     if "valid" not in data.splits and "kmer" in methods:
         raise UsageError("the k-mer baseline needs validation rows; --compare none leaves it out")
+    if config.both_strands and not config.reverse_complement:
+        log.warning("--rc-eval without --rc-aug: the other strand is judged but never learned")
     sources = [
         {"file": Path(source.path).name, "size": source.size, "sha256": source.sha256}
         for source in data.sources

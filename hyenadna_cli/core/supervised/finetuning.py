@@ -76,8 +76,9 @@ class FinetuneConfig:
     class_weights: Literal["none", "balanced"] = "none"
     """`balanced`: every class counts the same in the loss, however rare; multilabel: positives
     weigh as much as negatives, up to 20 times."""
-    reverse_complement: bool = True
-    """Read each training example from a random strand."""
+    reverse_complement: bool = False
+    """Read each training example from a random strand: for labels that hold on either one. Those of
+    promoters or splice sites, stored along the gene, do not."""
     both_strands: bool = False
     """Average the predictions of both strands in the final evaluation."""
     max_length: int | None = None
