@@ -15,7 +15,7 @@ import json
 import logging
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -35,8 +35,8 @@ from hyenadna_cli.core.checkpoint_config import (
     read_settings,
 )
 from hyenadna_cli.core.checkpoint_fit import HEAD, POSITIONS, check_fit
+from hyenadna_cli.core.checkpoint_positions import unusual_positions, use_stored_positions
 from hyenadna_cli.core.config import ModelConfig
-from hyenadna_cli.core.filters import DecayWindow, PositionalFeatures
 from hyenadna_cli.core.model import HyenaDNA
 from hyenadna_cli.core.unpickle import TorchCheckpoint, explain_unreadable
 from hyenadna_cli.errors import CheckpointError
@@ -49,8 +49,6 @@ _NOT_THE_MODEL = re.compile(r"torchmetrics|optimizer|^(decoder|encoder|head|scor
 _WRAPPED = re.compile(r"\.(mixer|mlp)\.layer\.")
 # One sine module stands at every odd index of the original filter MLP, and so in its state dict.
 _SINE = re.compile(r"(.*\.implicit_filter)\.\d*[13579]\.freq")
-_ROUNDING = 1e-6
-"""Stored positions may differ by this from the formula: the last bits of other machines' sines."""
 
 Layout = Literal["hyenadna", "lightning", "hf"]
 
@@ -174,7 +172,7 @@ def load(
         model.untie_lm_head()
     positions = {key: tensors.pop(key) for key in list(tensors) if POSITIONS.fullmatch(key)}
     model.load_state_dict({HEAD: tensors[EMBEDDING]} | tensors)
-    _use_stored_positions(model, positions, stored.path)
+    use_stored_positions(model, positions, stored.path)
     return model, source
 
 
@@ -214,7 +212,7 @@ def save(
     state = model.state_dict()
     if model.is_tied:
         del state[HEAD]
-    state |= _unusual_positions(model)
+    state |= unusual_positions(model)
     config = model.config.to_json()
     if head is not None:
         state |= head.tensors
@@ -320,44 +318,3 @@ def _read(stored: _Stored) -> dict[str, Tensor]:
                 )
         tensors[name] = tensor
     return tensors
-
-
-def _use_stored_positions(model: HyenaDNA, positions: Mapping[str, Tensor], path: Path) -> None:
-    """Compute with the positions a checkpoint was trained and published with, to the last bit.
-
-    Blocks whose positions are equal, as in every published model, share them.
-    """
-    buffers = dict(model.named_buffers(remove_duplicate=False))
-    used: list[Tensor] = []
-    difference = 0.0
-    for name, stored in positions.items():
-        module_name, _, buffer_name = name.rpartition(".")
-        value = stored.to(buffers[name].dtype)
-        same = next((other for other in used if torch.equal(other, value)), None)
-        if same is None:
-            used.append(value)
-        else:
-            value = same
-        difference = max(difference, float((value - buffers[name]).abs().max()))
-        setattr(model.get_submodule(module_name), buffer_name, value)
-    if difference > _ROUNDING:
-        log.warning(
-            "%s: its positional features differ from the published formula by up to %.2g; "
-            "the stored ones are used", path, difference,
-        )  # fmt: skip
-
-
-def _unusual_positions(model: HyenaDNA) -> Iterator[tuple[str, Tensor]]:
-    """The positional buffers that the formula would not give back."""
-    config = model.config
-    of_formula = {
-        "pos_emb.z": (features := PositionalFeatures(config)).z,
-        "pos_emb.t": features.t,
-        "modulation.deltas": DecayWindow(config.d_model, config.filter_shift).deltas,
-    }
-    for name, value in model.named_buffers(remove_duplicate=False):
-        match = POSITIONS.fullmatch(name)
-        if match is not None:
-            formula = of_formula[match[2]].to(value)
-            if float((value - formula).abs().max()) > _ROUNDING:
-                yield name, value.clone()  # safetensors stores no shared memory

@@ -12,7 +12,6 @@ import operator
 
 import llvmlite.binding
 import numba
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -30,7 +29,7 @@ LANES = 16 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 8
 
 _I16, _I32 = ir.IntType(16), ir.IntType(32)
 REGISTER = ir.VectorType(ir.FloatType(), LANES)
-_BITS = ir.VectorType(_I32, LANES)
+BITS = ir.VectorType(_I32, LANES)
 _HALF_BITS = ir.VectorType(_I16, LANES)
 _MASK = ir.VectorType(ir.IntType(1), LANES)
 
@@ -68,17 +67,18 @@ make_attribute_wrapper(Complex, "re", "re")
 make_attribute_wrapper(Complex, "im", "im")
 
 
-def _constant(value: int) -> ir.Constant:
-    return ir.Constant(_BITS, [value] * LANES)
+def constant(value: int) -> ir.Constant:
+    """A whole number in every lane."""
+    return ir.Constant(BITS, [value] * LANES)
 
 
 def _broadcast(builder, scalar):
     undefined = ir.Constant(REGISTER, ir.Undefined)
     first = builder.insert_element(undefined, scalar, ir.Constant(_I32, 0))
-    return builder.shuffle_vector(first, undefined, _constant(0))
+    return builder.shuffle_vector(first, undefined, constant(0))
 
 
-def _call(builder, name, result, arguments, fastmath=()):
+def call(builder, name, result, arguments, fastmath=()):
     """LLVM's function `name` for registers of LANES float32 values."""
     function = cgutils.get_or_insert_function(
         builder.module,
@@ -88,7 +88,8 @@ def _call(builder, name, result, arguments, fastmath=()):
     return builder.call(function, arguments, fastmath=fastmath)
 
 
-def _as_register(context, builder, value, type_):
+def as_register(context, builder, value, type_):
+    """A Real as it is, a scalar in every lane."""
     if isinstance(type_, Real):
         return value
     return _broadcast(builder, context.cast(builder, value, type_, types.float32))
@@ -112,7 +113,7 @@ def _define_operator(function, instruction):
 
     def lower_real(context, builder, signature, arguments):
         a, b = (
-            _as_register(context, builder, *pair)
+            as_register(context, builder, *pair)
             for pair in zip(arguments, signature.args, strict=True)
         )
         # "contract" lets a product and a sum become one fused instruction.
@@ -158,7 +159,7 @@ def splat(_, scalar):
     """One value in all lanes."""
 
     def generate(context, builder, signature, arguments):
-        return _as_register(context, builder, arguments[0], signature.args[0])
+        return as_register(context, builder, arguments[0], signature.args[0])
 
     return REAL(scalar), generate
 
@@ -180,7 +181,7 @@ def total(_, a):
     def generate(_context, builder, _signature, arguments):
         values = [ir.Constant(ir.FloatType(), -0.0), arguments[0]]
         # "reassoc": as a tree instead of lane after lane.
-        return _call(
+        return call(
             builder,
             f"vector.reduce.fadd.v{LANES}f32",
             ir.FloatType(),
@@ -213,17 +214,17 @@ def _pointer(context, builder, array_type, array, index):
 def _widened(builder, value):
     if value.type == REGISTER:
         return value
-    return builder.bitcast(builder.shl(builder.zext(value, _BITS), _constant(16)), REGISTER)
+    return builder.bitcast(builder.shl(builder.zext(value, BITS), constant(16)), REGISTER)
 
 
 def _narrowed(builder, value, array_type):
     """The nearest bfloat16, ties to even, if the array holds them."""
     if array_type.dtype != types.int16:
         return value
-    bits = builder.bitcast(value, _BITS)
-    is_odd = builder.and_(builder.lshr(bits, _constant(16)), _constant(1))
-    rounded = builder.add(bits, builder.add(is_odd, _constant(0x7FFF)))
-    return builder.trunc(builder.lshr(rounded, _constant(16)), _HALF_BITS)
+    bits = builder.bitcast(value, BITS)
+    is_odd = builder.and_(builder.lshr(bits, constant(16)), constant(1))
+    rounded = builder.add(bits, builder.add(is_odd, constant(0x7FFF)))
+    return builder.trunc(builder.lshr(rounded, constant(16)), _HALF_BITS)
 
 
 @intrinsic
@@ -249,10 +250,10 @@ def store(_, array, index, value):
 
 def _first(builder, width):
     """The mask of the first `width` lanes."""
-    undefined = ir.Constant(_BITS, ir.Undefined)
+    undefined = ir.Constant(BITS, ir.Undefined)
     one = builder.insert_element(undefined, builder.trunc(width, _I32), ir.Constant(_I32, 0))
-    widths = builder.shuffle_vector(one, undefined, _constant(0))
-    numbers = ir.Constant(_BITS, list(range(LANES)))
+    widths = builder.shuffle_vector(one, undefined, constant(0))
+    numbers = ir.Constant(BITS, list(range(LANES)))
     return builder.icmp_signed("<", numbers, widths)
 
 
@@ -281,7 +282,7 @@ def _load_masked(_, array, index, width):
         where = _pointer(context, builder, signature.args[0], *arguments[:2])
         size, name, register = _mode(signature.args[0])
         values = [where, ir.Constant(_I32, size), _first(builder, arguments[2]), register(None)]
-        return _widened(builder, _call(builder, f"masked.load.{name}.p0", register, values))
+        return _widened(builder, call(builder, f"masked.load.{name}.p0", register, values))
 
     return REAL(array, types.intp, types.intp), generate
 
@@ -293,7 +294,7 @@ def _store_masked(_, array, index, width, value):
         size, name, _register = _mode(signature.args[0])
         value = _narrowed(builder, arguments[3], signature.args[0])
         values = [value, where, ir.Constant(_I32, size), _first(builder, arguments[2])]
-        _call(builder, f"masked.store.{name}.p0", ir.VoidType(), values)
+        call(builder, f"masked.store.{name}.p0", ir.VoidType(), values)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, types.intp, value), generate
@@ -304,68 +305,3 @@ def _mode(array_type):
     if array_type.dtype == types.int16:
         return 2, f"v{LANES}i16", _HALF_BITS
     return 4, f"v{LANES}f32", REGISTER
-
-
-@intrinsic
-def power_of_two(_, exponent):
-    """2 ** exponent, for whole numbers from -126 to 127."""
-
-    def generate(_context, builder, _signature, arguments):
-        whole = builder.fptosi(arguments[0], _BITS)
-        bits = builder.shl(builder.add(whole, _constant(127)), _constant(23))
-        return builder.bitcast(bits, REGISTER)
-
-    return REAL(exponent), generate
-
-
-@intrinsic
-def nearest(_, a):
-    """The nearest whole number, ties to even."""
-
-    def generate(_context, builder, _signature, arguments):
-        return _call(builder, f"rint.v{LANES}f32", REGISTER, arguments)
-
-    return REAL(a), generate
-
-
-@intrinsic
-def square_root(_, a):
-    """The square root, lane by lane."""
-
-    def generate(_context, builder, _signature, arguments):
-        return _call(builder, f"sqrt.v{LANES}f32", REGISTER, arguments)
-
-    return REAL(a), generate
-
-
-@intrinsic
-def clip(_, a, lowest, highest):
-    """`a` within two scalars; a NaN stays one."""
-
-    def generate(context, builder, signature, arguments):
-        a, lowest, highest = (
-            _as_register(context, builder, *pair)
-            for pair in zip(arguments, signature.args, strict=True)
-        )
-        a = builder.select(builder.fcmp_ordered("<", a, lowest), lowest, a)
-        return builder.select(builder.fcmp_ordered(">", a, highest), highest, a)
-
-    return REAL(a, lowest, highest), generate
-
-
-@numba.njit
-def exp(x):
-    """The exponential, to two units in the last place; x is clipped to what float32 can hold."""
-    # Cody and Waite's range reduction: x = n ln 2 + r with the two parts of ln 2 taken off one by
-    # one; then a polynomial of degree 6 on |r| <= ln 2 / 2.
-    x = clip(x, np.float32(-87.0), np.float32(88.0))
-    n = nearest(x * np.float32(1 / np.log(2)))
-    r = x - n * np.float32(0.693145751953125)
-    r = r - n * np.float32(1.428606765330187e-06)
-    p = r * np.float32(1 / 720) + np.float32(1 / 120)
-    p = p * r + np.float32(1 / 24)
-    p = p * r + np.float32(1 / 6)
-    p = p * r + np.float32(1 / 2)
-    p = p * r + np.float32(1)
-    p = p * r + np.float32(1)
-    return p * power_of_two(n)

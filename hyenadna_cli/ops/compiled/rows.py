@@ -5,11 +5,10 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from hyenadna_cli.ops.compiled.lane_math import clip, exp
 from hyenadna_cli.ops.compiled.lanes import (
     LANES,
-    clip,
     divide,
-    exp,
     load,
     load_some,
     splat,
