@@ -96,7 +96,8 @@ def stage_at(step: int, config: TrainConfig, *, max_length: int) -> tuple[int, i
 
 def learning_rate_at(step: int, config: TrainConfig) -> float:
     """Learning rate of optimiser step `step` (0-based)."""
-    peak, floor, start = config.learning_rate, config.min_learning_rate, 1e-6
+    peak, floor = config.learning_rate, config.min_learning_rate
+    start = min(1e-6, peak)
     if step < config.warmup_steps:
         return start + (peak - start) * step / config.warmup_steps
     if config.lr_schedule == "constant":

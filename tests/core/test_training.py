@@ -178,6 +178,8 @@ def test_the_learning_rate_follows_the_published_formula():
     assert learning_rate_at(10, config) == pytest.approx(at_warmup_end)
     assert learning_rate_at(500, config) == pytest.approx(6e-5 + 0.5 * 5.4e-4)
     assert learning_rate_at(1_000, config) == pytest.approx(6e-5)
+    tiny = dataclasses.replace(config, learning_rate=1e-9, min_learning_rate=0.0)
+    assert learning_rate_at(0, tiny) == 1e-9, "warming up never starts above the peak"
 
 
 def test_the_published_schedule_hardly_falls_within_the_run():
