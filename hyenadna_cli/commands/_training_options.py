@@ -12,6 +12,8 @@ import typer
 
 from hyenadna_cli.commands import _options as opt
 
+METHODS = ("finetune", "probe", "scratch", "attention", "cnn", "kmer")
+
 
 def parse_length_schedule(text: str) -> tuple[tuple[int, int], ...]:
     """`64:2000,128:2000` as (length in bases, steps) stages."""
@@ -22,6 +24,16 @@ def parse_length_schedule(text: str) -> tuple[tuple[int, int], ...]:
             raise typer.BadParameter(f"{stage!r} is not LENGTH:STEPS")
         stages.append((opt.parse_bases(length), int(steps)))
     return tuple(stages)
+
+
+def parse_methods(text: str) -> tuple[str, ...]:
+    """Methods by commas; `none` for none."""
+    if text == "none":
+        return ()
+    methods = tuple(text.split(","))
+    if unknown := [method for method in methods if method not in METHODS]:
+        raise typer.BadParameter(f"{unknown[0]!r} is none of {', '.join(METHODS)}")
+    return methods
 
 
 def parse_freeze(text: str) -> Literal["all", "none"] | int:

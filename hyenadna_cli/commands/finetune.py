@@ -29,18 +29,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_METHODS = ("finetune", "probe", "scratch", "attention", "cnn", "kmer")
-
-
-def parse_methods(text: str) -> tuple[str, ...]:
-    """Methods by commas; `none` for none."""
-    if text == "none":
-        return ()
-    methods = tuple(text.split(","))
-    if unknown := [method for method in methods if method not in _METHODS]:
-        raise typer.BadParameter(f"{unknown[0]!r} is none of {', '.join(_METHODS)}")
-    return methods
-
 
 @with_option_groups
 def finetune(
@@ -88,8 +76,8 @@ def finetune(
     compare: Annotated[
         Any,
         typer.Option(
-            "--compare", parser=parse_methods, metavar="METHOD,...",
-            help=f"Baselines on the same rows: {', '.join(_METHODS)}, or none.",
+            "--compare", parser=tr.parse_methods, metavar="METHOD,...",
+            help=f"Baselines on the same rows: {', '.join(tr.METHODS)}, or none.",
         ),
     ] = "kmer",
     n_seeds: Annotated[
@@ -107,6 +95,14 @@ def finetune(
         typer.Option(
             "--freeze", parser=tr.parse_freeze, metavar="all|none|N",
             help="What of the backbone does not train; N: embedding and first N blocks.",
+        ),
+    ] = None,
+    head_init: Annotated[
+        Literal["random", "probe"] | None,
+        typer.Option(
+            "--head-init",
+            help="Where the head starts; probe: fitted to frozen features, for which a "
+            "--backbone-lr-ratio of 0.15 and --dropout 0 suit.",
         ),
     ] = None,
     epochs: Annotated[float | None, typer.Option("--epochs", help="At most.")] = None,
@@ -185,13 +181,13 @@ def finetune(
     from hyenadna_cli.core.supervised.data import open_data
 
     given: dict[str, Any] = {
-        "pooling": pooling, "freeze": freeze, "epochs": epochs, "batch_size": batch_size,
-        "micro_batch_bases": micro_batch_bases, "learning_rate": learning_rate,
-        "backbone_lr_ratio": backbone_lr_ratio, "weight_decay": weight_decay, "dropout": dropout,
-        "class_weights": class_weights, "reverse_complement": reverse_complement,
-        "both_strands": both_strands, "max_length": max_length,
-        "length_schedule": length_schedule, "recompute_blocks": recompute_blocks,
-        "select": select, "patience": patience, "seed": seed,
+        "pooling": pooling, "freeze": freeze, "head_init": head_init, "epochs": epochs,
+        "batch_size": batch_size, "micro_batch_bases": micro_batch_bases,
+        "learning_rate": learning_rate, "backbone_lr_ratio": backbone_lr_ratio,
+        "weight_decay": weight_decay, "dropout": dropout, "class_weights": class_weights,
+        "reverse_complement": reverse_complement, "both_strands": both_strands,
+        "max_length": max_length, "length_schedule": length_schedule, "select": select,
+        "recompute_blocks": recompute_blocks, "patience": patience, "seed": seed,
     }  # fmt: skip
     benchmark = None if preset is None else presets.find(preset)
     settings = finetuning.settings(

@@ -251,6 +251,19 @@ def test_a_frozen_backbone_does_not_move(hyenadna, tiny_model, tmp_path):
         assert torch.equal(after_one[name], value) == is_frozen, name
 
 
+def test_the_head_starts_as_the_probe(hyenadna, tiny_model, tmp_path):
+    """With steps of almost no size, the result is the probe's; from a random head it is not."""
+    assert run(hyenadna, tiny_model, tmp_path / "probe", "--probe").code == 0
+    for start in ("probe", "random"):
+        more = ("--lr", "1e-12", "--head-init", start)
+        assert run(hyenadna, tiny_model, tmp_path / f"from_{start}", *more).code == 0
+
+    wanted = tensors(tmp_path / "probe")
+    torch.testing.assert_close(tensors(tmp_path / "from_probe"), wanted, rtol=1e-5, atol=1e-7)
+    found = tensors(tmp_path / "from_random")["head.weight"]
+    assert not torch.allclose(found, wanted["head.weight"], rtol=0.1)
+
+
 def test_several_seeds_have_a_mean_and_the_best_is_the_model(hyenadna, tiny_model, tmp_path):
     out = tmp_path / "seeds"
     assert run(hyenadna, tiny_model, out, "--seeds", 2).code == 0
@@ -354,6 +367,18 @@ def test_a_metric_that_the_task_does_not_have_is_refused(hyenadna, tiny_model, t
 
     assert code == 2
     assert "--select spearman: binary has" in err
+
+
+@pytest.mark.parametrize(("options", "is_warned"), [((), True), (("--rc-aug",), False)])
+def test_judging_a_strand_that_is_never_learned_is_remarked(
+    hyenadna, tiny_model, tmp_path, options, is_warned
+):
+    code, _, err = hyenadna(
+        "finetune", "--data", TABLE, "-m", tiny_model, "-o", tmp_path / "out", "--device", "cpu",
+        "--rc-eval", "--dry-run", *options,
+    )  # fmt: skip
+    assert code == 0
+    assert ("the other strand is judged but never learned" in err) == is_warned
 
 
 def test_a_dry_run_says_what_would_be_done(hyenadna, tiny_model, tmp_path):

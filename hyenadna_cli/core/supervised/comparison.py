@@ -28,11 +28,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from hyenadna_cli.core import atomic, heads
-from hyenadna_cli.core.classification import as_scores, predict_rows
+from hyenadna_cli.core.classification import predict_rows
 from hyenadna_cli.core.config import HeadConfig
 from hyenadna_cli.core.distributed import World
 from hyenadna_cli.core.evaluation.files import EVALUATION_FILES, METRICS, write_evaluation
@@ -42,11 +41,12 @@ from hyenadna_cli.core.labelled.rows import LabelledData
 from hyenadna_cli.core.metrics import evaluate
 from hyenadna_cli.core.model import HyenaDNA
 from hyenadna_cli.core.run_directory import Progress, read_progress, restore_best
-from hyenadna_cli.core.supervised import finetuning, probing
+from hyenadna_cli.core.supervised import finetuning
 from hyenadna_cli.core.supervised.comparison_table import COMPARISON, read_runs, write_comparison
 from hyenadna_cli.core.supervised.experiment import Experiment, Method
 from hyenadna_cli.core.supervised.finetuning import NETWORKS, FinetuneConfig, Network
 from hyenadna_cli.core.supervised.kmer_baseline import fit_kmer_baseline
+from hyenadna_cli.core.supervised.probe_head import fit_probe_head, start_from_probe
 from hyenadna_cli.core.training import StepReport
 from hyenadna_cli.errors import UsageError
 
@@ -149,6 +149,9 @@ def _run_network(
     max_steps = config.train_config(
         n_rows=len(data.splits["train"]), max_length=int(data.splits["train"].lengths.max())
     ).max_steps
+    is_new = read_progress(directory).step == 0
+    if network == "finetune" and config.head_init == "probe" and is_new:
+        start_from_probe(classifier, data, select=config.select, world=world)
     about = {"method": network, "data": _digest(data)}
     for report in finetuning.fit(
         network, classifier, data, config,
@@ -174,22 +177,8 @@ def _run_probe(experiment: Experiment, directory: Path) -> None:
         "finetune", _head(experiment), frozen,
         shape=experiment.shape, pretrained=experiment.pretrained, runtime=experiment.runtime,
     ).eval()  # fmt: skip
-    features, targets = probing.features_of(classifier, data.splits["train"])
-    judge = None
-    if "valid" in data.splits:
-        held_out, held_targets = probing.features_of(classifier, data.splits["valid"])
-
-        def judge(probe: probing.LinearProbe) -> float:
-            probing.fold_into_head(classifier, probe)
-            values = classifier.predictions(classifier.scores_of(torch.from_numpy(held_out)))
-            scores = as_scores(data.task, values.detach().double().numpy())
-            return finetuning.judged(
-                data.task, config.select, held_targets, scores, data.label_names
-            )
-
-    probe = probing.fit_probe(data.task, features, targets, n_outputs=data.n_outputs, judge=judge)
+    probe = fit_probe_head(classifier, data, select=config.select)
     log.info("probe: regularisation C = %g", probe.strength)
-    probing.fold_into_head(classifier, probe)
     _finish(
         experiment, "probe", classifier, directory,
         config=config, progress=None, world=World(), seconds=time.monotonic() - started,

@@ -69,6 +69,9 @@ class FinetuneConfig:
     """AdamW's, on matrices."""
     pooling: HeadPooling = "mean"
     """Of the hidden states over the bases."""
+    head_init: Literal["random", "probe"] = "random"
+    """Where the head of a pretrained backbone starts: at random, or as a linear probe of the frozen
+    backbone. The heads of networks from scratch start at random."""
     dropout: float = 0.1
     """On the pooled vector, in training."""
     freeze: Literal["all", "none"] | int = "none"

@@ -98,8 +98,12 @@ def _fit(
         for label in range(n_outputs):
             weight_CD[label], bias_C[label] = _one_label(scaled_ND, targets[:, label], strength)
         return weight_CD, bias_C
-    logistic = _logistic(scaled_ND, targets, strength)
     weight_CD, bias_C = np.zeros((n_outputs, width)), np.full(n_outputs, -30.0)
+    classes = np.unique(targets)
+    if len(classes) == 1:  # nothing to tell apart
+        bias_C[classes] = 30.0
+        return weight_CD, bias_C
+    logistic = _logistic(scaled_ND, targets, strength)
     if len(logistic.classes_) == 2:
         first, second = logistic.classes_
         weight_CD[second], bias_C[[first, second]] = logistic.coef_[0], (0, logistic.intercept_[0])
