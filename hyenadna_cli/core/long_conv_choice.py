@@ -17,6 +17,7 @@ import importlib.metadata
 import json
 import logging
 import math
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,7 +118,8 @@ def record(device: torch.device, timings: Iterable[Timing]) -> None:
 
 def file() -> Path:
     """Where times are kept."""
-    return Path.home() / ".cache" / "hyenadna" / "long-convolution.json"
+    caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(caches) / "hyenadna" / "long-convolution.json"
 
 
 def _stored() -> dict[str, list[dict[str, Any]]]:

@@ -106,6 +106,14 @@ def test_a_cache_that_cannot_be_written_is_a_warning(gpu, caplog, tmp_path):
     assert "are not kept" in caplog.text
 
 
+def test_times_are_kept_where_caches_are_asked_to_be(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    assert long_conv_choice.file().is_relative_to(tmp_path / "home" / ".cache")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
+    assert long_conv_choice.file().is_relative_to(tmp_path / "elsewhere")
+
+
 def test_times_of_operators_say_which_is_faster():
     small, large = (Workload(d_model=16, n_layer=1, length=90, batch=n) for n in (1, 4))
     alone = Workload(d_model=16, n_layer=1, length=500, batch=1)
