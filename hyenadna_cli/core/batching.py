@@ -24,6 +24,7 @@ from torch import Tensor
 
 from hyenadna_cli.core import tokenizer
 from hyenadna_cli.core.coordinates import Strand
+from hyenadna_cli.core.out_of_memory import is_out_of_memory
 from hyenadna_cli.core.records import Record, StrandChoice
 from hyenadna_cli.core.tokenizer import Specials, TokenIds
 from hyenadna_cli.core.windows import Tiling
@@ -34,8 +35,6 @@ log = logging.getLogger(__name__)
 _MAX_TOKENS = {"cpu": 32_768, "cuda": 262_144}
 """Padded tokens of a batch: few on a CPU, where larger working sets leave the cache and run slower;
 enough on a GPU to keep it busy."""
-
-_OUT_OF_MEMORY = ("DefaultCPUAllocator", "not enough memory", "out of memory", "ALLOC_FAILED")
 
 Result = TypeVar("Result")
 Row = TypeVar("Row")
@@ -252,14 +251,7 @@ def _attempt(compute: Callable[[Batch], Result], batch: Batch) -> Result | _OutO
     try:
         return compute(batch)
     except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         # The traceback holds every tensor of the attempt.
         return _OutOfMemory(error.with_traceback(None))
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    # The CPU's allocator and the CUDA libraries have no class of their own for it.
-    return any(words in str(error) for words in _OUT_OF_MEMORY)

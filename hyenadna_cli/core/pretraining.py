@@ -29,7 +29,7 @@ from hyenadna_cli.core.runtime import Runtime
 from hyenadna_cli.core.starting_model import StartingModel
 from hyenadna_cli.core.training import StepReport, train
 from hyenadna_cli.core.training_regions import SPLITS, Regions, Split
-from hyenadna_cli.errors import DeviceMemoryError, InputFileError, UsageError
+from hyenadna_cli.errors import InputFileError, UsageError
 
 log = logging.getLogger(__name__)
 
@@ -168,22 +168,12 @@ def run(
             rows=max(1, config.micro_batch_bases // longest),
         )
     loss_of = next_token_loss if config.targets == "all" else next_base_loss
-    reports = train(
+    yield from train(
         model, windows(regions, config, "train"), loss_of,
         config=config, run_dir=run_dir, max_length=longest, valid_batches=held_out,
         world=world, should_stop=should_stop,
         about={"start": start.source.sha256} if start is not None else {},
     )  # fmt: skip
-    step = 0
-    try:
-        for report in reports:
-            step = report.step
-            yield report
-    except torch.OutOfMemoryError as error:
-        raise DeviceMemoryError(
-            f"out of device memory after step {step}: lower --micro-batch-bases "
-            f"(now {config.micro_batch_bases:,}) or add --checkpoint-blocks"
-        ) from error
     progress = read_progress(run_dir)
     # Not by the steps done here: a run may be killed after its last one.
     if world.is_main and progress.is_done and not (run_dir / "training.json").exists():

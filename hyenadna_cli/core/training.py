@@ -24,7 +24,9 @@ from hyenadna_cli.core.config import TrainConfig
 from hyenadna_cli.core.distributed import World
 from hyenadna_cli.core.movable import BatchT, Movable, moved
 from hyenadna_cli.core.muon import MuonAdamW, is_matrix_of_block
+from hyenadna_cli.core.out_of_memory import is_out_of_memory
 from hyenadna_cli.core.run_directory import Progress, RunState
+from hyenadna_cli.errors import DeviceMemoryError
 
 NO_RATIOS: Mapping[str, float] = MappingProxyType({})
 NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -156,7 +158,7 @@ def train(
     any process. `read_progress` tells whether the run has ended, and `restore_best` loads the
     weights that a `selection` kept. `about` is whatever JSON a resumed run must agree on, such as
     digests of the data. Raises UsageError if the last checkpoint is of other settings,
-    CheckpointError if it does not fit.
+    CheckpointError if it does not fit, DeviceMemoryError if a micro-batch does not.
     """
     world = world or World()
     kind = MuonAdamW if config.optimiser == "muon" else torch.optim.AdamW
@@ -176,11 +178,19 @@ def train(
         learning_rate = learning_rate_at(step, config)
         for group in optimiser.param_groups:
             group["lr"] = learning_rate * group["lr_ratio"]
-        outcome = _step(
-            model, batches, loss_of, optimiser,
-            step=step, length=length, n_rows=n_rows, config=config, world=world,
-        )  # fmt: skip
-        loss, gradient_norm = outcome.tolist()
+        try:
+            outcome = _step(
+                model, batches, loss_of, optimiser,
+                step=step, length=length, n_rows=n_rows, config=config, world=world,
+            )  # fmt: skip
+            loss, gradient_norm = outcome.tolist()
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise DeviceMemoryError(
+                f"out of memory after step {step}, in passes of {config.micro_batch_bases:,} "
+                "bases: smaller ones (micro_batch_bases) or --checkpoint-blocks need less"
+            ) from error
         step += 1
         valid_loss = valid_score = None
         if step == config.max_steps or step % config.valid_every == 0:

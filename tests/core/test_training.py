@@ -23,7 +23,7 @@ from hyenadna_cli.core.training import (
     stage_at,
     train,
 )
-from hyenadna_cli.errors import UsageError
+from hyenadna_cli.errors import DeviceMemoryError, UsageError
 
 MODEL = ModelConfig(d_model=8, n_layer=2, d_inner=16, l_max=34, filter_order=4, embed_dropout=0.2)
 TRAIN = TrainConfig(
@@ -100,6 +100,42 @@ def test_a_killed_run_loses_the_steps_since_the_last_checkpoint_and_no_more(tmp_
     steps = [line.split(",")[0] for line in metrics.read_text().splitlines()[1:]]
     assert steps == [str(step) for step in range(1, 10)]
     assert torch.equal(resumed.lm_head.weight, straight.lm_head.weight)
+
+
+def too_large():
+    torch.empty(1 << 50)
+
+
+def out_of_device_memory():
+    raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+@pytest.mark.parametrize("fail", [out_of_device_memory, too_large])
+def test_a_step_that_does_not_fit_ends_with_advice_and_goes_on_from_a_checkpoint(tmp_path, fail):
+    model, passes = fresh_model(), itertools.count(1)
+
+    def loss_of(model, tokens_BL):
+        if next(passes) == 11:
+            fail()
+        return next_base_loss(model, tokens_BL)
+
+    with pytest.raises(DeviceMemoryError, match="after step 5, in passes of 64 bases") as caught:
+        list(train(
+            model, RepeatedMotif(), loss_of, config=TRAIN, run_dir=tmp_path, max_length=32,
+        ))  # fmt: skip
+
+    assert caught.value.exit_code == 75
+    assert [report.step for report in run(tmp_path)[1]] == [5, 6, 7, 8, 9]
+
+
+def test_other_errors_of_a_step_are_not_taken_for_a_lack_of_memory(tmp_path):
+    def loss_of(model, tokens_BL):
+        raise RuntimeError("shapes differ")
+
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        list(train(
+            fresh_model(), RepeatedMotif(), loss_of, config=TRAIN, run_dir=tmp_path, max_length=32,
+        ))  # fmt: skip
 
 
 def test_resuming_with_other_settings_is_refused_and_names_them(tmp_path):

@@ -41,6 +41,7 @@ from hyenadna_cli.core.benchmark.operators import best_seconds
 from hyenadna_cli.core.config import ModelConfig
 from hyenadna_cli.core.filters import ImplicitFilter
 from hyenadna_cli.core.model import HyenaDNA
+from hyenadna_cli.core.out_of_memory import is_out_of_memory
 from hyenadna_cli.errors import HyenaDNAError
 from hyenadna_cli.ops.backend import Kernels
 from hyenadna_cli.ops.dense import dense, has_bfloat16_products
@@ -297,10 +298,7 @@ def main() -> None:
             reply = {"error": str(error), "is_memory": False}
         except (RuntimeError, MemoryError) as error:
             text = " ".join(str(error).split())[:300]
-            is_memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-                "memory" in text.lower()
-            )
-            reply = {"error": text, "is_memory": is_memory}
+            reply = {"error": text, "is_memory": is_out_of_memory(error)}
         sys.stdout.write(json.dumps(reply) + "\n")
         sys.stdout.flush()
 

@@ -38,7 +38,7 @@ from hyenadna_cli.core.species.windows import (
 )
 from hyenadna_cli.core.supervised.batches import stack
 from hyenadna_cli.core.training import StepReport, train
-from hyenadna_cli.errors import DeviceMemoryError, UsageError
+from hyenadna_cli.errors import UsageError
 
 log = logging.getLogger(__name__)
 
@@ -265,22 +265,12 @@ def run(
         "weights": _weights_as_json(weights),
         "data": digest(genomes),
     }
-    reports = train(
+    yield from train(
         classifier, _DrawnBatches(drawn), HeadLoss(),
         config=config, run_dir=run_dir, max_length=species.length, valid_batches=held_out,
         lr_ratios={"head.": species.head_lr_ratio}, about=about, world=world,
         should_stop=should_stop,
     )  # fmt: skip
-    step = 0
-    try:
-        for report in reports:
-            step = report.step
-            yield report
-    except torch.OutOfMemoryError as error:
-        raise DeviceMemoryError(
-            f"out of device memory after step {step}: lower --micro-batch-bases "
-            f"(now {config.micro_batch_bases:,}) or add --checkpoint-blocks"
-        ) from error
     progress = read_progress(run_dir)
     # Not by the steps done here: a run may be killed after its last one.
     if world.is_main and progress.is_done and not (run_dir / "training.json").exists():

@@ -33,7 +33,7 @@ from hyenadna_cli.core.runtime import Runtime
 from hyenadna_cli.core.supervised.batches import LabelledBatches
 from hyenadna_cli.core.training import Selection, StepReport, train
 from hyenadna_cli.core.windows import Tiling
-from hyenadna_cli.errors import DeviceMemoryError, InputFileError, UsageError
+from hyenadna_cli.errors import InputFileError, UsageError
 
 Network = Literal["finetune", "scratch", "attention", "cnn"]
 NETWORKS: tuple[Network, ...] = get_args(Network)
@@ -265,23 +265,14 @@ def fit(
 
         selection = Selection(score=score, patience=config.patience)
     ratios = {"backbone.": config.backbone_lr_ratio} if network == "finetune" else {}
-    step = 0
-    try:
-        for report in train(
-            classifier,
-            LabelledBatches(rows, seed=config.seed, use_both_strands=config.reverse_complement),
-            HeadLoss(class_weights(data, config.class_weights)),
-            config=train_config, run_dir=run_dir, max_length=longest, selection=selection,
-            lr_ratios=ratios, about={**_decisive(config), **about},
-            world=world, should_stop=should_stop,
-        ):  # fmt: skip
-            step = report.step
-            yield report
-    except torch.OutOfMemoryError as error:
-        raise DeviceMemoryError(
-            f"out of device memory after step {step}: lower --micro-batch-bases "
-            f"(now {config.micro_batch_bases:,}) or add --checkpoint-blocks"
-        ) from error
+    yield from train(
+        classifier,
+        LabelledBatches(rows, seed=config.seed, use_both_strands=config.reverse_complement),
+        HeadLoss(class_weights(data, config.class_weights)),
+        config=train_config, run_dir=run_dir, max_length=longest, selection=selection,
+        lr_ratios=ratios, about={**_decisive(config), **about},
+        world=world, should_stop=should_stop,
+    )  # fmt: skip
 
 
 def _decisive(config: FinetuneConfig) -> dict[str, Any]:
