@@ -35,6 +35,7 @@ class Region:
     interval: Interval
     """Strand "+" where the BED gives none."""
     name: str
+    has_name: bool
     has_strand: bool
     columns: tuple[str, ...]
     """The 7th column and all after it."""
@@ -78,12 +79,14 @@ def _region(columns: list[str], contigs: ContigNames, line: int) -> Region:
     if end > contigs.lengths[contig]:
         raise ValueError(f"end {end:,} is past {contig}, which has {contigs.lengths[contig]:,} bp")
     name, _score, strand = (*columns[3:6], "", "", "")[:3]
+    has_name = name not in ("", ".")
     if strand not in _STRANDS:
         raise ValueError(f"strand {strand!r} is none of + - . (column 6)")
     return Region(
         chrom=chrom,
         interval=Interval(contig, start, end, _STRANDS[strand]),
-        name=f"{chrom}:{start}-{end}" if name in ("", ".") else name,
+        name=name if has_name else f"{chrom}:{start}-{end}",
+        has_name=has_name,
         has_strand=strand in ("+", "-"),
         columns=tuple(columns[6:]),
         line=line,

@@ -4,12 +4,12 @@
 |---|---|
 | one, of class names or of at most 50 different whole numbers | binary or multiclass |
 | one, with a `;` in it | multilabel; `-` alone is a sequence with none of the labels |
-| one, as many letters as bases in every row, or `exon:30,intron:120` | token; `.` is unlabelled |
+| one, in most rows as many letters as bases, or `exon:30,intron:120` | token; `.` is unlabelled |
 | one, of other numbers, some of them fractions | regression; a text among them is an error |
 | several, all 0 and 1 (or true and false) | multilabel |
 | several, of other numbers | regression |
 
-An empty label, NA, NaN or null is an error, never a class.
+An empty label, NA, NaN or null is an error, never a class; so are as many names as rows.
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ _UNLABELLED = "."
 _N_WHOLE_NUMBERS_AS_CLASSES = 50
 _FEWEST_BASES_OF_LETTERS = 12
 """A class name as long as its sequence is no accident from here on."""
+_MANY_ROWS = 10
+"""With so many rows, a class for each is a name that was taken for a class."""
+_MOST_CLASSES_OF_BASES = 127
 _WHOLE_AS_DECIMAL = re.compile(r"-?\d+\.0+", re.ASCII)
 _RUNS = re.compile(r"[^:,;]+:\d+(,[^:,;]+:\d+)*", re.ASCII)
 _FLAGS = {"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0, "false": 0.0, "true": 1.0}
@@ -98,6 +101,12 @@ def infer(
     if found == "regression":
         return Labelling(task=found, label_names=tuple(label_columns))
     names = _label_names(found, train.texts)
+    if task is None and found == "multiclass" and len(names) == len(train.texts) >= _MANY_ROWS:
+        raise InputFileError(
+            path, f"every row has a label of its own ({_some(names)}): is that its class?"
+        )
+    if found == "token" and len(names) > _MOST_CLASSES_OF_BASES:
+        raise InputFileError(path, f"has {len(names)} classes of bases; token takes 127")
     if len(names) < 2 and found != "multilabel":
         raise InputFileError(
             path, f"every training row has the label {next(iter(names), '')!r}; needs two or more"
@@ -110,12 +119,12 @@ def infer(
 
 
 def _task_of(texts: Sequence[str], lengths: Sequence[int]) -> Task:
-    if all(_RUNS.fullmatch(text) for text in texts):
-        return "token"
-    if all(
-        len(text) == n and n >= _FEWEST_BASES_OF_LETTERS
+    # Most rows, not all: a label string that is a letter short must be named, not become a class.
+    n_tokens = sum(
+        _RUNS.fullmatch(text) is not None or len(text) == n >= _FEWEST_BASES_OF_LETTERS
         for text, n in zip(texts, lengths, strict=True)
-    ):
+    )
+    if 2 * n_tokens > len(texts):
         return "token"
     distinct = set(texts)
     if any(";" in text for text in distinct):

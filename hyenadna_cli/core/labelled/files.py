@@ -161,19 +161,29 @@ def _assembled(
 
 
 def _split_of(row: LabelRow, given: Split | None, reading: Reading) -> Split:
-    """The split of the file, of the row, or of its contig; training where none says otherwise."""
-    if given is not None:
-        if row.split not in (None, given):
-            raise row.error(f"is marked {row.split}, in a file given as {given}")
-        return given
-    by_contig = reading.valid_contigs | reading.test_contigs
-    if by_contig:
-        if row.interval is None:
-            raise row.error("has no coordinates, so its split cannot be told by contig")
-        if row.interval.contig in reading.test_contigs:
-            return "test"
-        return "valid" if row.interval.contig in reading.valid_contigs else "train"
-    return row.split or "train"
+    """The split of the file, of the row, or of its contig; training where none says otherwise.
+
+    Contigs take rows from training only: a row that is held out stays where it is.
+    """
+    if given is not None and row.split not in (None, given):
+        raise row.error(f"is marked {row.split}, in a file given as {given}")
+    stated = given or row.split or "train"
+    by_contig = _split_of_contig(row, reading) if stated == "train" or given is None else None
+    if by_contig is None or by_contig == stated:
+        return stated
+    if stated != "train":
+        raise row.error(f"is marked {stated}, but its contig is one of --{by_contig}-contigs")
+    return by_contig
+
+
+def _split_of_contig(row: LabelRow, reading: Reading) -> Split | None:
+    if not (reading.valid_contigs or reading.test_contigs):
+        return None
+    if row.interval is None:
+        raise row.error("has no coordinates, so its split cannot be told by contig")
+    if row.interval.contig in reading.test_contigs:
+        return "test"
+    return "valid" if row.interval.contig in reading.valid_contigs else None
 
 
 def _open(file: LabelFile, reading: Reading, letters: LetterCounts) -> LabelTable:
@@ -216,7 +226,7 @@ def _bed_rows(
         if file.label is not None:
             label = file.label
         elif wanted == _BED_LABEL:
-            label = region.name
+            label = region.name if region.has_name else ""
         else:
             index = int(wanted) - _FIRST_KEPT_BED_COLUMN
             label = region.columns[index] if 0 <= index < len(region.columns) else ""

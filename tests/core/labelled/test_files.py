@@ -225,6 +225,69 @@ def test_splits_by_contig(text_file: FileBuilder) -> None:
     }
 
 
+def split_table(text_file: FileBuilder, *rows: tuple[str, str]) -> Path:
+    """A table of (contig, split) with two classes in turn."""
+    lines = [f"ACGT,{contig},0,4,{n % 2},{split}\n" for n, (contig, split) in enumerate(rows)]
+    return text_file("sequence,chrom,start,end,label,split\n" + "".join(lines), name="s.csv")
+
+
+def test_contigs_take_rows_from_training_and_leave_the_test_set_alone(
+    text_file: FileBuilder,
+) -> None:
+    rows = [("c1", "train"), ("c2", "train"), ("c3", "train"), ("c9", "test"), ("c9", "test")]
+
+    data = read(split_table(text_file, *rows), valid_contigs=frozenset({"c3"}))
+
+    assert {split: len(part) for split, part in data.splits.items()} == {
+        "train": 2, "valid": 1, "test": 2,
+    }  # fmt: skip
+
+
+def test_a_row_of_the_test_set_never_becomes_one_of_another_split(text_file: FileBuilder) -> None:
+    path = split_table(text_file, ("c1", "train"), ("c2", "train"), ("c3", "test"))
+
+    with pytest.raises(InputFileError, match="is marked test, but its contig is one of --valid-"):
+        read(path, valid_contigs=frozenset({"c3"}))
+
+
+def test_contigs_validate_beside_a_test_file(text_file: FileBuilder) -> None:
+    path = text_file(
+        "sequence,chrom,start,end,label\nA,c,0,1,0\nC,c,1,2,1\nG,d,1,2,1\n", name="x.csv"
+    )
+    test = text_file("sequence,chrom,start,end,label\nA,d,5,6,0\n", name="t.csv")
+
+    data = read(path, test=[test], valid_contigs=frozenset({"d"}))
+
+    assert {split: len(part) for split, part in data.splits.items()} == {
+        "train": 2, "valid": 1, "test": 1,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("line", ["c 2 4", "c 2 4 ."])
+def test_a_region_without_a_name_has_no_label(
+    bed_file: FileBuilder, fasta_file: FileBuilder, line: str
+) -> None:
+    with (
+        Genome(fasta_file({"c": "AACCGG"})) as genome,
+        pytest.raises(InputFileError, match="bed:2: the label is missing"),
+    ):
+        read(bed_file("c 0 2 a", line, "c 4 6 b"), genome=genome)
+
+
+def test_a_label_string_that_is_a_letter_short_is_named(text_file: FileBuilder) -> None:
+    rows = [f"{'ACGT' * 4},{'x' * 8}{'o' * (7 if n == 2 else 8)}\n" for n in range(5)]
+
+    with pytest.raises(InputFileError, match="has labels for 15 bases; its sequence has 16"):
+        read(text_file("sequence,label\n" + "".join(rows), name="x.csv"))
+
+
+def test_names_are_not_taken_for_classes(text_file: FileBuilder) -> None:
+    rows = "".join(f"ACGT,peak_{n}\n" for n in range(12))
+
+    with pytest.raises(InputFileError, match="every row has a label of its own \\(peak_0,"):
+        read(text_file("sequence,label\n" + rows, name="x.csv"))
+
+
 def test_a_contig_without_rows_leaves_its_split_empty(text_file: FileBuilder) -> None:
     path = text_file("sequence,chrom,start,end,label\nA,c,0,1,0\nC,c,1,2,1\n", name="x.csv")
 
