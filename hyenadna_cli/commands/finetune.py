@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from hyenadna_cli.core.supervised.comparison_table import ComparisonRow
     from hyenadna_cli.core.supervised.data import DataRequest
     from hyenadna_cli.core.supervised.experiment import Experiment
-    from hyenadna_cli.core.supervised.finetuning import FinetuneConfig
+    from hyenadna_cli.core.supervised.settings import FinetuneConfig
 
 log = logging.getLogger(__name__)
 
@@ -177,7 +177,7 @@ def finetune(
       hyenadna finetune --data test_data/labelled.csv --epochs 1 -o classifier
     """
     from hyenadna_cli.core.labelled import presets
-    from hyenadna_cli.core.supervised import finetuning
+    from hyenadna_cli.core.supervised import settings as supervised
     from hyenadna_cli.core.supervised.data import open_data
 
     given: dict[str, Any] = {
@@ -190,7 +190,7 @@ def finetune(
         "recompute_blocks": recompute_blocks, "patience": patience, "seed": seed,
     }  # fmt: skip
     benchmark = None if preset is None else presets.find(preset)
-    settings = finetuning.settings(
+    settings = supervised.settings(
         tr.given(given),
         defaults={} if benchmark is None else benchmark.settings,
         config_file=config,

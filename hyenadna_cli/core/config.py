@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from hyenadna_cli.core.setting_types import check_types, from_mapping
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelConfig:
@@ -199,6 +201,7 @@ class TrainConfig:
     """Of initial weights, windows, strands and dropout."""
 
     def __post_init__(self) -> None:
+        check_types(self)
         for name in (
             "max_steps", "batch_bases", "micro_batch_bases", "valid_every", "valid_bases",
             "save_every", "keep_last",
@@ -220,11 +223,4 @@ class TrainConfig:
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> TrainConfig:
         """Settings by name; lists become tuples. Raises ValueError on an unknown name."""
-        known = {field.name for field in dataclasses.fields(cls)}
-        if unknown := sorted(values.keys() - known):
-            raise ValueError(f"unknown training settings: {', '.join(unknown)}")
-        return cls(**{key: _as_tuple(value) for key, value in values.items()})
-
-
-def _as_tuple(value: Any) -> Any:
-    return tuple(_as_tuple(item) for item in value) if isinstance(value, list | tuple) else value
+        return from_mapping(cls, values, called="training")

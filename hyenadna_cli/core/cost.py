@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from hyenadna_cli.core.config import ModelConfig
+from hyenadna_cli.core.config import ModelConfig, TrainConfig
 
 _FP32_BYTES = 4
 
@@ -153,6 +153,24 @@ def training_bytes(
     ends = 3 * stream + 3 * _FP32_BYTES * n_positions * config.padded_vocab_size
     kept = stream if recompute_blocks else stream + mixer + mlp
     return (config.n_layer - 1) * kept + stream + ends + max(at_mlp, at_mixer)
+
+
+def describe_training_memory(config: ModelConfig, train: TrainConfig, *, longest: int) -> str:
+    """One line: what a micro-batch of windows of `longest` bases takes, in both precisions."""
+    n_windows = max(1, train.micro_batch_bases // longest)
+    fp32, bf16 = (
+        training_bytes(
+            config, n_windows=n_windows, n_tokens=longest,
+            recompute_blocks=train.recompute_blocks, product_bytes=product_bytes,
+        )
+        for product_bytes in (4, 2)
+    )  # fmt: skip
+    how = "blocks recomputed" if train.recompute_blocks else "blocks kept"
+    return (
+        f"memory: about {fp32 / 1e9:.2f} GB in fp32, {bf16 / 1e9:.2f} GB in bf16, for "
+        f"{n_windows:,} x {longest:,} bases at once, {how}; weights, optimiser and libraries "
+        "come on top"
+    )
 
 
 def saved_bytes(

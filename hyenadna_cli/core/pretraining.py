@@ -18,7 +18,7 @@ import torch
 
 from hyenadna_cli.core import atomic, checkpoint, known_answer
 from hyenadna_cli.core.config import ModelConfig, TrainConfig
-from hyenadna_cli.core.cost import training_bytes
+from hyenadna_cli.core.cost import describe_training_memory
 from hyenadna_cli.core.datasets import GenomeWindows
 from hyenadna_cli.core.distributed import World
 from hyenadna_cli.core.likelihood import next_base_loss, next_token_loss
@@ -112,27 +112,9 @@ def plan(regions: Regions, model_config: ModelConfig, config: TrainConfig) -> st
         f"model: {n_parameters:,} parameters, {model_config}",
         f"steps: {config.max_steps:,} of {config.batch_bases:,} bases",
         *(f"stage: {length:,} bases a window for {steps:,} steps" for length, steps in stages),
-        _memory_plan(model_config, config, longest=max(length for length, _ in stages)),
+        describe_training_memory(model_config, config, longest=max(length for length, _ in stages)),
     ]
     return "\n".join(lines)
-
-
-def _memory_plan(model_config: ModelConfig, config: TrainConfig, *, longest: int) -> str:
-    """What a micro-batch of the longest windows takes, in both precisions."""
-    n_windows = max(1, config.micro_batch_bases // longest)
-    fp32, bf16 = (
-        training_bytes(
-            model_config, n_windows=n_windows, n_tokens=longest,
-            recompute_blocks=config.recompute_blocks, product_bytes=product_bytes,
-        )
-        for product_bytes in (4, 2)
-    )  # fmt: skip
-    how = "blocks recomputed" if config.recompute_blocks else "blocks kept"
-    return (
-        f"memory: about {fp32 / 1e9:.2f} GB in fp32, {bf16 / 1e9:.2f} GB in bf16, for "
-        f"{n_windows:,} x {longest:,} bases at once, {how}; weights, optimiser and libraries "
-        "come on top"
-    )
 
 
 def run(

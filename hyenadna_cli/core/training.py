@@ -237,10 +237,10 @@ def _advance(
     max_steps: int,
     patience: int | None,
 ) -> Progress:
-    """The progress after one more step; a score that is not a number is never the best."""
+    """The progress after one more step; a score that is not a number says nothing."""
     best_step, best_score, n_since = before.best_step, before.best_score, before.n_since_best
-    if score is not None:
-        if not math.isnan(score) and (best_score is None or score > best_score):
+    if score is not None and not math.isnan(score):
+        if score > (-math.inf if best_score is None else best_score):
             best_step, best_score, n_since = step, score, 0
         else:
             n_since += 1

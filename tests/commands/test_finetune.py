@@ -318,6 +318,83 @@ def test_labels_that_teach_nothing_are_refused(hyenadna, tiny_model, tmp_path, r
     assert not (tmp_path / "out").exists()
 
 
+def test_a_target_that_never_differs_is_the_fault_of_the_file(hyenadna, tiny_model, tmp_path):
+    data = write(tmp_path / "data.csv", [f"{s},0.5" for s in sequences(20)])
+
+    code, _, err = run(hyenadna, tiny_model, tmp_path / "out", data=data)
+
+    assert code == 3
+    assert f"{data}: a regression target is the same in every training row" in err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (("--freeze", "99"), "--freeze 99: the model has 2 blocks"),
+        (("--select", "nonsense"), "--select nonsense: binary has"),
+        (("--dropout", "2"), "dropout must be in [0, 1)"),
+        (("--lr", "inf"), "learning_rate must be a finite number"),
+        (("--max-length", "0"), "1 base or more"),
+        (("--valid-fraction", "0"), "there are no rows to judge on"),
+        (("--test", TABLE, "--test-contigs", "chr1"), "--test and --test-contigs both say"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_settings_that_cannot_be_are_refused_before_anything_is_done(
+    hyenadna, tiny_model, tmp_path, options, problem
+):
+    data = write(tmp_path / "d.csv", [f"{s},{i % 2}" for i, s in enumerate(sequences(30))])
+
+    code, _, err = run(hyenadna, tiny_model, tmp_path / "out", "--dry-run", *options, data=data)
+
+    assert code == 2
+    assert problem in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_validation_rows_of_one_class_end_nothing_and_are_remarked(hyenadna, tiny_model, tmp_path):
+    rows = [f"{s},{i % 2}" for i, s in enumerate(sequences(40))]
+    data, test = write(tmp_path / "d.csv", rows[:30]), write(tmp_path / "t.csv", rows[30:])
+    valid = write(tmp_path / "v.csv", [f"{s},1" for s in sequences(5, seed=1)])
+
+    code, _, err = hyenadna(
+        "finetune", "--data", data, "--valid", valid, "--test", test, "-m", tiny_model, "-o",
+        tmp_path / "out", "--compare", "none", "--patience", "1", *FAST[:-1],
+    )  # fmt: skip
+
+    assert code == 0
+    assert "the validation rows have one class" in err
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert (metrics["steps"], metrics["best_step"]) == (6, None)
+
+
+def test_the_smallest_error_chooses_the_weights(hyenadna, tiny_model, tmp_path):
+    data = write(
+        tmp_path / "d.csv", [f"{s},{s.count('G') / 40}" for s in sequences(60)], "sequence,label"
+    )
+
+    assert run(hyenadna, tiny_model, tmp_path / "out", "--select", "rmse", data=data).code == 0
+
+    rows = list(csv.DictReader((tmp_path / "out" / "metrics.csv").read_text().splitlines()))
+    scores = {int(row["step"]): float(row["valid_score"]) for row in rows if row["valid_score"]}
+    assert all(score < 0 for score in scores.values())
+    best = json.loads((tmp_path / "out" / "metrics.json").read_text())["best_step"]
+    assert best == max(scores, key=scores.__getitem__)
+
+
+def test_uracil_is_read_as_thymine_with_a_note(hyenadna, tiny_model, tmp_path):
+    rows = [f"{s.replace('T', 'U')},{i % 2}" for i, s in enumerate(sequences(30))]
+
+    code, _, err = hyenadna(
+        "finetune", "--data", write(tmp_path / "d.csv", rows), "-m", tiny_model, "-o",
+        tmp_path / "out", "--device", "cpu", "--dry-run",
+    )  # fmt: skip
+
+    assert code == 0
+    assert "U were read as T" in err
+
+
 def test_an_empty_split_is_refused(hyenadna, tiny_model, tmp_path):
     test = write(tmp_path / "empty.csv", [], header="name,split,label,sequence")
 
@@ -387,6 +464,7 @@ def test_a_dry_run_says_what_would_be_done(hyenadna, tiny_model, tmp_path):
     assert code == 0
     assert "binary, 2 classes (bulk, island): train 80" in out
     assert out.count("run: finetune") == 2
+    assert "memory: about" in out
     assert not (tmp_path / "out").exists()
 
 

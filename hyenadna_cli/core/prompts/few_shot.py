@@ -37,6 +37,7 @@ from hyenadna_cli.core.prompts.soft_prompt import HERE, Base, PromptedBackbone, 
 from hyenadna_cli.core.prompts.tuning import finish
 from hyenadna_cli.core.provenance import Provenance, sha256_of
 from hyenadna_cli.core.run_directory import read_progress
+from hyenadna_cli.core.setting_types import check_types
 from hyenadna_cli.core.tokenizer import TokenIds
 from hyenadna_cli.core.training import StepReport, train
 
@@ -65,6 +66,7 @@ class FewShotConfig:
     """Of demonstrations, samples, order and dropout."""
 
     def __post_init__(self) -> None:
+        check_types(self)
         for name in ("n_shots", "n_samples"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")

@@ -30,6 +30,7 @@ from hyenadna_cli.core.prompts import soft_prompt as prompts
 from hyenadna_cli.core.prompts.soft_prompt import Base, Prompted, PromptedBackbone, WordClassifier
 from hyenadna_cli.core.provenance import Provenance
 from hyenadna_cli.core.run_directory import read_progress, restore_best
+from hyenadna_cli.core.setting_types import check_types
 from hyenadna_cli.core.supervised.batches import LabelledBatches, stack
 from hyenadna_cli.core.training import Selection, StepReport, train
 from hyenadna_cli.core.training import evaluate as mean_loss
@@ -73,6 +74,7 @@ class PromptConfig:
     """Of the first vectors, the choice of examples, the order and the strands."""
 
     def __post_init__(self) -> None:
+        check_types(self)
         if not 1 <= self.n_tokens <= prompts.MOST_TOKENS:
             raise ValueError(f"a prompt has 1 to {prompts.MOST_TOKENS:,} tokens")
         for name in (

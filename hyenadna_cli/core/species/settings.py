@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 from hyenadna_cli.core import pretraining
 from hyenadna_cli.core.config import ModelConfig, TrainConfig
+from hyenadna_cli.core.setting_types import check_types
 from hyenadna_cli.errors import UsageError
 
 SpeciesPooling = Literal["mean", "last"]
@@ -55,6 +56,7 @@ class SpeciesConfig:
     """At most so many validation windows a species."""
 
     def __post_init__(self) -> None:
+        check_types(self)
         for name, least in (("length", 2), ("valid_windows", 1), ("probe_bases", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")

@@ -44,9 +44,10 @@ from hyenadna_cli.core.run_directory import Progress, read_progress, restore_bes
 from hyenadna_cli.core.supervised import finetuning
 from hyenadna_cli.core.supervised.comparison_table import COMPARISON, read_runs, write_comparison
 from hyenadna_cli.core.supervised.experiment import Experiment, Method
-from hyenadna_cli.core.supervised.finetuning import NETWORKS, FinetuneConfig, Network
+from hyenadna_cli.core.supervised.finetuning import NETWORKS, Network
 from hyenadna_cli.core.supervised.kmer_baseline import fit_kmer_baseline
 from hyenadna_cli.core.supervised.probe_head import fit_probe_head, start_from_probe
+from hyenadna_cli.core.supervised.settings import FinetuneConfig
 from hyenadna_cli.core.training import StepReport
 from hyenadna_cli.errors import UsageError
 
@@ -230,6 +231,8 @@ def _finish(
         batcher=finetuning.batcher_for(classifier, experiment.runtime),
         both_strands=config.both_strands, world=world,
     )  # fmt: skip
+    if not np.isfinite(scores).all():
+        raise UsageError(f"{method}: training diverged, its answers are no numbers; lower --lr")
     if not world.is_main:
         return
     if type(classifier.backbone) is HyenaDNA:

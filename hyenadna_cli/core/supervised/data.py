@@ -58,6 +58,12 @@ def open_data(request: DataRequest) -> Iterator[LabelledData]:
     Raises InputFileError for what is wrong with the files, UsageError for options that do not go
     together.
     """
+    for split, named, files in (
+        ("valid", request.valid_contigs, request.valid),
+        ("test", request.test_contigs, request.test),
+    ):
+        if named and files:
+            raise UsageError(f"--{split} and --{split}-contigs both say which rows those are")
     with ExitStack() as stack:
         genome = contigs = None
         if request.fasta is not None:
@@ -70,8 +76,8 @@ def open_data(request: DataRequest) -> Iterator[LabelledData]:
             contigs=contigs,
             task=request.task,
             label_columns=request.label_columns,
-            valid_contigs=request.valid_contigs,
-            test_contigs=request.test_contigs,
+            valid_contigs=_resolved(request.valid_contigs, contigs),
+            test_contigs=_resolved(request.test_contigs, contigs),
         )
         letters = LetterCounts()
         data = read_labelled(
@@ -79,14 +85,23 @@ def open_data(request: DataRequest) -> Iterator[LabelledData]:
         )
         if letters.n_ambiguous:
             log.info("%s IUPAC ambiguity codes were read as N", f"{letters.n_ambiguous:,}")
+        if letters.n_uracil:
+            log.info("%s U were read as T", f"{letters.n_uracil:,}")
         data = _with_validation(data, request)
         data = _thinned(data, n_train=request.n_train, seed=request.seed)
-        _check_classes(data, request.data[0])
+        _check_targets(data, request.data[0])
         yield data
 
 
+def _resolved(named: frozenset[str], contigs: ContigNames | None) -> frozenset[str]:
+    """Contigs by the names of the FASTA, as rows have them."""
+    if contigs is None:
+        return named
+    return frozenset(contigs.resolve(name) or name for name in named)
+
+
 def _with_validation(data: LabelledData, request: DataRequest) -> LabelledData:
-    if request.valid_fraction == 0 and "test" in data.splits:
+    if request.valid_fraction == 0:
         return data
     try:
         return with_validation(
@@ -104,11 +119,15 @@ def _thinned(data: LabelledData, *, n_train: int | None, seed: int) -> LabelledD
     return dataclasses.replace(data, splits={**data.splits, "train": rows.subset(kept)})
 
 
-def _check_classes(data: LabelledData, path: str) -> None:
-    """Refuse training rows that lost all but one class to the validation rows or the draw."""
+def _check_targets(data: LabelledData, path: str) -> None:
+    """Refuse training rows without a difference to learn; remark validation rows without one."""
+    rows = data.splits["train"]
+    if data.task == "regression" and (np.ptp(rows.flat_targets, axis=0) == 0).any():
+        raise InputFileError(path, "a regression target is the same in every training row")
     if data.task not in ("binary", "multiclass"):
         return
-    rows = data.splits["train"]
+    if "valid" in data.splits and len(np.unique(data.splits["valid"].flat_targets)) < 2:
+        log.warning("the validation rows have one class: they cannot choose among weights")
     found = np.unique(rows.flat_targets)
     if len(found) < 2:
         names = ", ".join(repr(data.label_names[int(index)]) for index in found)

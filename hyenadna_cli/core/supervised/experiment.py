@@ -8,13 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
+import numpy as np
+
+from hyenadna_cli.core.classification import as_scores
 from hyenadna_cli.core.config import ModelConfig
+from hyenadna_cli.core.cost import describe_training_memory
 from hyenadna_cli.core.io.labelled_tables import Split
 from hyenadna_cli.core.labelled.rows import LabelledData
 from hyenadna_cli.core.model import HyenaDNA
 from hyenadna_cli.core.provenance import Provenance
 from hyenadna_cli.core.runtime import Runtime
-from hyenadna_cli.core.supervised.finetuning import FinetuneConfig
+from hyenadna_cli.core.supervised.finetuning import class_weights, judged
+from hyenadna_cli.core.supervised.settings import FinetuneConfig
 from hyenadna_cli.errors import UsageError
 
 log = logging.getLogger(__name__)
@@ -64,14 +69,25 @@ class Experiment:
         return found
 
     def plan(self) -> str:
-        """What would be done: data, steps, runs."""
+        """What would be done: data, steps, memory, runs."""
         rows = self.data.splits["train"]
-        steps = self.config.train_config(
-            n_rows=len(rows), max_length=int(rows.lengths.max())
-        ).max_steps
-        lines = [self.data.describe(), f"steps: at most {steps:,} a run"]
+        longest = int(rows.lengths.max())
+        train = self.config.train_config(n_rows=len(rows), max_length=longest)
+        lines = [
+            self.data.describe(),
+            f"steps: at most {train.max_steps:,} a run",
+            describe_training_memory(self.shape, train, longest=longest),
+        ]
         lines += [f"run: {method}, seed {seed} -> {place}" for method, seed, place in self.runs()]
         return "\n".join(lines)
+
+
+def _check_metric(data: LabelledData, metric: str | None) -> None:
+    """Raise UsageError, before anything is trained, for a metric that the task does not have."""
+    targets = data.splits["valid" if "valid" in data.splits else "test"].flat_targets
+    shape = (len(targets), data.n_outputs)
+    answers = as_scores(data.task, np.full(shape, 1 / data.n_outputs))
+    judged(data.task, metric, targets, answers, data.label_names)
 
 
 def experiment(
@@ -93,6 +109,10 @@ def experiment(
         raise UsageError("there are no rows to judge on: give --test, or --valid-fraction above 0")
     if "valid" not in data.splits and "kmer" in methods:
         raise UsageError("the k-mer baseline needs validation rows; --compare none leaves it out")
+    if isinstance(config.freeze, int) and config.freeze > shape.n_layer:
+        raise UsageError(f"--freeze {config.freeze}: the model has {shape.n_layer} blocks")
+    class_weights(data, config.class_weights)
+    _check_metric(data, config.select)
     if config.both_strands and not config.reverse_complement:
         log.warning("--rc-eval without --rc-aug: the other strand is judged but never learned")
     sources = [

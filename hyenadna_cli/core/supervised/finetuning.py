@@ -1,6 +1,5 @@
 """Fine-tuning: labelled rows and a backbone to a trained classifier, judged on held-out rows.
 
-settings (preset < TOML < options) -> FinetuneConfig -> TrainConfig
 rows -> cut to length, thinned -> LabelledBatches -> training.train -> best by validation
 """
 
@@ -8,9 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -23,7 +20,7 @@ from hyenadna_cli.core import heads
 from hyenadna_cli.core.attention import AttentionModel
 from hyenadna_cli.core.batching import Batcher, BatchLimits
 from hyenadna_cli.core.classification import predict_rows
-from hyenadna_cli.core.config import HeadConfig, HeadPooling, ModelConfig, Task, TrainConfig
+from hyenadna_cli.core.config import HeadConfig, HeadPooling, ModelConfig, Task
 from hyenadna_cli.core.distributed import World
 from hyenadna_cli.core.heads import HeadLoss, SequenceClassifier
 from hyenadna_cli.core.labelled.rows import LabelledData
@@ -31,9 +28,10 @@ from hyenadna_cli.core.metrics import evaluate
 from hyenadna_cli.core.model import HyenaDNA
 from hyenadna_cli.core.runtime import Runtime
 from hyenadna_cli.core.supervised.batches import LabelledBatches
+from hyenadna_cli.core.supervised.settings import FinetuneConfig
 from hyenadna_cli.core.training import Selection, StepReport, train
 from hyenadna_cli.core.windows import Tiling
-from hyenadna_cli.errors import InputFileError, UsageError
+from hyenadna_cli.errors import UsageError
 
 Network = Literal["finetune", "scratch", "attention", "cnn"]
 NETWORKS: tuple[Network, ...] = get_args(Network)
@@ -44,149 +42,19 @@ _SELECT: dict[Task, str] = {
 }  # fmt: skip
 """What chooses the best weights: ranks move less than accuracy on small validation sets."""
 
+_ERRORS = ("rmse", "mae", "brier", "ece")
+"""Metrics of which less is better."""
 _MOST_POSITIVE_WEIGHT = 20.0
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FinetuneConfig:
-    """How to fine-tune; saved in training.json."""
-
-    epochs: float = 10.0
-    """Passes over the training rows, at most."""
-    batch_size: int = 32
-    """Sequences per optimiser step, over all processes."""
-    micro_batch_bases: int = 16_384
-    """Bases per forward and backward pass; gradients accumulate over passes."""
-    learning_rate: float = 2e-3
-    """Peak learning rate of the head, and of networks that start from nothing."""
-    backbone_lr_ratio: float = 0.5
-    """Learning rate of a pretrained backbone relative to the head's."""
-    min_lr_ratio: float = 0.05
-    """Learning rate at the end relative to the peak."""
-    warmup: float = 0.1
-    """Fraction of the steps over which the learning rate rises."""
-    weight_decay: float = 0.1
-    """AdamW's, on matrices."""
-    pooling: HeadPooling = "mean"
-    """Of the hidden states over the bases."""
-    head_init: Literal["random", "probe"] = "random"
-    """Where the head of a pretrained backbone starts: at random, or as a linear probe of the frozen
-    backbone. The heads of networks from scratch start at random."""
-    dropout: float = 0.1
-    """On the pooled vector, in training."""
-    freeze: Literal["all", "none"] | int = "none"
-    """What of the backbone does not train: all, none, or embedding and first blocks."""
-    class_weights: Literal["none", "balanced"] = "none"
-    """`balanced`: every class counts the same in the loss, however rare; multilabel: positives
-    weigh as much as negatives, up to 20 times."""
-    reverse_complement: bool = False
-    """Read each training example from a random strand: for labels that hold on either one. Those of
-    promoters or splice sites, stored along the gene, do not."""
-    both_strands: bool = False
-    """Average the predictions of both strands in the final evaluation."""
-    max_length: int | None = None
-    """Cut longer sequences to this many bases around their middle; None: they are an error."""
-    length_schedule: tuple[tuple[int, int], ...] = ()
-    """Sequence-length warm-up: (length in bases, steps) stages of random crops."""
-    recompute_blocks: bool = False
-    """Gradient checkpointing."""
-    select: str | None = None
-    """Validation metric that chooses the weights; None: AUROC, for regression Spearman."""
-    validations: float = 1.0
-    """Validations per epoch."""
-    patience: int | None = 4
-    """Validations without a better score that end the run; None: never."""
-    seed: int = 0
-    """Of the head's first weights, the order, strands and dropout."""
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "micro_batch_bases", "learning_rate", "validations"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
-        for name in ("backbone_lr_ratio", "weight_decay"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
-        for name in ("warmup", "min_lr_ratio"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be in [0, 1], got {getattr(self, name)}")
-
-    @classmethod
-    def from_mapping(cls, values: Mapping[str, Any]) -> FinetuneConfig:
-        """Settings by name. Raises ValueError on an unknown name or an impossible value."""
-        known = {field.name for field in dataclasses.fields(cls)}
-        if unknown := sorted(values.keys() - known):
-            raise ValueError(f"unknown fine-tuning settings: {', '.join(unknown)}")
-        given = dict(values)
-        if "length_schedule" in given:
-            given["length_schedule"] = tuple(tuple(stage) for stage in given["length_schedule"])
-        try:
-            return cls(**given)
-        except TypeError as error:
-            raise ValueError(str(error)) from error
-
-    def train_config(self, *, n_rows: int, max_length: int) -> TrainConfig:
-        """The settings of the training loop for so many training rows."""
-        steps_per_epoch = math.ceil(n_rows / self.batch_size)
-        max_steps = math.ceil(self.epochs * steps_per_epoch)
-        first_length = self.length_schedule[0][0] if self.length_schedule else max_length
-        return TrainConfig(
-            max_steps=max_steps,
-            batch_bases=self.batch_size * first_length,
-            micro_batch_bases=self.micro_batch_bases,
-            length_schedule=self.length_schedule,
-            keep="sequences",
-            learning_rate=self.learning_rate,
-            min_learning_rate=self.learning_rate * self.min_lr_ratio,
-            warmup_steps=round(self.warmup * max_steps),
-            adam_betas=(0.9, 0.98),
-            weight_decay=self.weight_decay,
-            reverse_complement=self.reverse_complement,
-            recompute_blocks=self.recompute_blocks,
-            valid_every=max(1, round(steps_per_epoch / self.validations)),
-            save_every=max(20, max_steps // 20),
-            keep_last=1,
-            seed=self.seed,
-        )
-
-
-def settings(
-    given: Mapping[str, Any], *, defaults: Mapping[str, Any], config_file: Path | None
-) -> FinetuneConfig:
-    """Merge defaults (a preset's), a TOML file's table [finetune] and options, later ones winning.
-
-    Raises UsageError for a setting that does not exist or makes no sense, InputFileError for a
-    file that is not TOML.
-    """
-    from_file: dict[str, Any] = {}
-    if config_file is not None:
-        try:
-            content = tomllib.loads(config_file.read_text())
-        except OSError as error:
-            raise InputFileError(config_file, error.strerror or str(error)) from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise InputFileError(config_file, f"not TOML: {error}") from error
-        if unknown := sorted(content.keys() - {"finetune"}):
-            raise UsageError(f"{config_file}: unknown tables: {', '.join(unknown)}")
-        from_file = content.get("finetune", {})
-    try:
-        return FinetuneConfig.from_mapping({**defaults, **from_file, **given})
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-
-
 def head_config(data: LabelledData, *, pooling: HeadPooling, dropout: float) -> HeadConfig:
-    """A head for a task; a regression learns targets in standard deviations of the training rows.
-
-    Raises UsageError if a regression target is constant.
-    """
+    """A head for a task; regression targets are learned in standard deviations of training rows."""
     means: tuple[float, ...] = ()
     scales: tuple[float, ...] = ()
     if data.task == "regression":
         targets_NT = np.asarray(data.splits["train"].targets, dtype=np.float64)
         targets_NT = targets_NT.reshape(len(targets_NT), -1)
         means, scales = tuple(targets_NT.mean(0).tolist()), tuple(targets_NT.std(0).tolist())
-        if not all(scales):
-            raise UsageError("a regression target is the same in every training row")
     return HeadConfig(
         task=data.task, label_names=data.label_names, pooling=pooling, dropout=dropout,
         target_means=means, target_scales=scales,
@@ -289,17 +157,18 @@ def judged(
     scores: NDArray[np.float64],
     label_names: Sequence[str],
 ) -> float:
-    """What chooses weights: a metric, by default the task's; NaN for scores that are not finite.
+    """What chooses weights, larger is better: a metric, by default the task's, an error as -error.
 
-    Raises UsageError for a metric that the task does not have.
+    Of scores that are not finite -inf; NaN for targets that leave the metric undefined. Raises
+    UsageError for a metric that the task does not have.
     """
     if not np.isfinite(scores).all():
-        return math.nan
+        return -math.inf
     found = evaluate(task, targets, scores, label_names, n_bootstrap=1).values
     chosen = metric or _SELECT[task]
     if chosen not in found:
         raise UsageError(f"--select {chosen}: {task} has {', '.join(found)}")
-    return found[chosen].value
+    return -found[chosen].value if chosen in _ERRORS else found[chosen].value
 
 
 def batcher_for(classifier: SequenceClassifier, runtime: Runtime) -> Batcher:

@@ -1,0 +1,82 @@
+"""Settings from a file, which may give any name and type, against what a dataclass declares."""
+
+from __future__ import annotations
+
+import functools
+import math
+import numbers
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+
+_WORDS = {int: "a whole number", float: "a finite number", bool: "true or false", str: "a text"}
+
+
+SettingsT = TypeVar("SettingsT")
+
+
+def from_mapping(kind: type[SettingsT], values: Mapping[str, Any], *, called: str) -> SettingsT:
+    """Settings by name; lists, as TOML and JSON have them, become tuples.
+
+    Raises ValueError on an unknown name, as on whatever `kind` refuses.
+    """
+    known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    if unknown := sorted(values.keys() - known):
+        raise ValueError(f"unknown {called} settings: {', '.join(unknown)}")
+    return kind(**{name: _as_tuple(value) for name, value in values.items()})
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(map(_as_tuple, value)) if isinstance(value, list | tuple) else value
+
+
+def check_types(settings: Any) -> None:
+    """Raise ValueError for the first field of a dataclass whose value its annotation excludes.
+
+    Numbers are finite; a whole number will do for a float, true and false for no number.
+    """
+    kind: type = type(settings)
+    hints = _hints(kind)
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        if not _fits(value, hints[field.name]):
+            raise ValueError(f"{field.name} must be {_words(hints[field.name])}, got {value!r}")
+
+
+@functools.cache
+def _hints(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    origin, parts = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return True
+    if origin is Literal:
+        return any(value == part and type(value) is type(part) for part in parts)
+    if origin in (Union, types.UnionType):
+        return any(_fits(value, part) for part in parts)
+    if origin is tuple:
+        if not isinstance(value, tuple):
+            return False
+        each = [parts[0]] * len(value) if parts[1:] == (...,) else list(parts)
+        return len(each) == len(value) and all(map(_fits, value, each))
+    if hint is int:
+        return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if hint is float:
+        is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+        return is_number and math.isfinite(value)
+    return isinstance(value, hint)
+
+
+def _words(hint: Any) -> str:
+    origin, parts = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return ", ".join(map(str, parts[:-1])) + f" or {parts[-1]}" if parts[1:] else str(parts[0])
+    if origin in (Union, types.UnionType):
+        return " or ".join(_words(part) for part in parts if part is not types.NoneType)
+    if origin is tuple:
+        return "a list of " + _words(parts[0]) if parts[1:] == (...,) else "a list"
+    return _WORDS.get(hint, getattr(hint, "__name__", str(hint)))
