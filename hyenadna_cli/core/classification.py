@@ -137,16 +137,20 @@ def against(
 ) -> Metrics:
     """Metrics of predictions that are at hand; records without an answer are left out.
 
+    `targets` of the task `token` are in the reading direction of each record.
+
     Raises ValueError if none has an answer.
     """
     kept = [index for index, row in enumerate(predictions) if row.status == "OK"]
     values = [predictions[index].values for index in kept]
     if head.task == "token":
         truths = [np.asarray(targets[index]) for index in kept]
+        # Labels go along the row, answers along the plus strand.
+        is_minus = [predictions[index].record.strand == "-" for index in kept]
         scores = np.concatenate(
             [
-                value_LC[truth != NOT_LABELLED]
-                for value_LC, truth in zip(values, truths, strict=True)
+                (value_LC[::-1] if minus else value_LC)[truth != NOT_LABELLED]
+                for value_LC, minus, truth in zip(values, is_minus, truths, strict=True)
             ]
         )
         flat = np.concatenate([truth[truth != NOT_LABELLED] for truth in truths])

@@ -134,6 +134,37 @@ def test_predict_compares_with_labels_when_asked(classifier, hyenadna, tmp_path)
     assert again == pytest.approx(before, abs=1e-6)
 
 
+@pytest.mark.parametrize("strand", ["bed", "both"])
+def test_labels_of_bases_are_compared_along_their_strand(
+    hyenadna, tiny_model, tmp_path, fasta_file, strand
+):
+    """What `predict` says of rows on the minus strand is what the evaluation said of them."""
+    fasta = fasta_file({"chr1": "".join(sequences(100, seed=3))})
+    header = "chrom,start,end,strand,label,split"
+    rows = [
+        f'chr1,{60 * n},{60 * n + 60},{"-+"[n % 2]},"intron:{10 + n % 9},exon:{50 - n % 9}",'
+        + ("test" if n % 3 == 0 else "train")
+        for n in range(60)
+    ]
+    data = write(tmp_path / "all.csv", rows, header)
+    test = write(tmp_path / "test.csv", rows[::3], header)
+    both = ("--rc-aug", "--rc-eval") if strand == "both" else ()
+    out = tmp_path / "out"
+    assert run(hyenadna, tiny_model, out, "--fasta", fasta, *both, data=data).code == 0
+
+    code, _, err = hyenadna(
+        "predict", "-m", out, "--data", test, "--fasta", fasta, "--strand", strand, "--device",
+        "cpu", "--metrics", tmp_path / "m.json", "-o", tmp_path / "p.tsv",
+    )  # fmt: skip
+
+    assert code == 0, err
+    found, wanted = (
+        json.loads(path.read_text())["values"]["auroc"]["value"]
+        for path in (tmp_path / "m.json", out / "metrics.json")
+    )
+    assert found == pytest.approx(wanted, abs=1e-6)
+
+
 def test_shards_of_predictions_are_the_rows_of_the_whole(classifier, hyenadna, fasta_file):
     fasta = fasta_file({f"r{i}": "ACGTTGCA" * (2 + i % 9) for i in range(600)}, is_indexed=False)
     asked = ("predict", "-m", classifier, "--fasta", fasta, "--device", "cpu", "-q")
