@@ -21,9 +21,22 @@ from hyenadna_cli.errors import OutputError
 log = logging.getLogger(__name__)
 
 _RUN_FILES = (
-    "last", "metrics.csv", "regions.bed", "training.json", "model.safetensors", "metrics.json",
-    "comparison.tsv",
+    "last", "metrics.csv", "regions.bed", "training.json", "config.json", "model.safetensors",
+    "known_answer.json", "prompt.safetensors", "leakage.json", "predictions.tsv", "confusion.tsv",
+    "calibration.tsv", "evaluation.png", "metrics.json", "comparison.tsv",
 )  # fmt: skip
+"""What a training command writes into its directory; all else there is somebody's own."""
+_RUN_DIRS = {
+    "checkpoints": ("*",),
+    "tensorboard": ("events.out.tfevents.*",),
+    "evaluation": (
+        "accuracy.tsv", "species.tsv", "confusion.tsv", "metrics.json", "manifest.json",
+        "accuracy.png",
+    ),
+}  # fmt: skip
+"""Directories inside it, and what of them is the run's."""
+_PART = re.compile(r"seed\d+|(finetune|probe|scratch|attention|cnn|kmer)(-seed\d+)?")
+"""Run directories of finetune's other methods and seeds."""
 _UNFINISHED = re.compile(r".+\.(tmp|old)\.\d+\..*")
 
 
@@ -31,9 +44,13 @@ def check_run_dir(path: Path, *, force: bool, resume: bool) -> None:
     """Raise OutputError if the run directory holds a run that was not meant to be touched."""
     if path.exists() and not path.is_dir():
         raise OutputError(f"{path} exists and is not a directory")
-    is_used = any((path / name).exists() for name in _RUN_FILES)
-    if is_used and not (force or resume):
-        raise OutputError(f"{path} holds a run; --resume goes on with it, --force starts over")
+    if force or resume:
+        return
+    for name in _RUN_FILES:
+        if (path / name).exists():
+            raise OutputError(
+                f"{path} holds a run ({name}); --resume goes on with it, --force starts over"
+            )
 
 
 @contextmanager
@@ -42,9 +59,9 @@ def claimed_run_dir(
 ) -> Iterator[None]:
     """Make the run directory, and keep other runs out of it until the block ends.
 
-    What killed runs left unfinished is removed; `restart` forgets all of an earlier run. `parts`
-    are run directories inside it. Only the process that `is_main` does any of this. Raises
-    OutputError, also if another run has the directory.
+    What killed runs left unfinished is removed; `restart` forgets all of an earlier run, and
+    nothing else. `parts` are run directories inside it. Only the process that `is_main` does any of
+    this. Raises OutputError, also if another run has the directory.
     """
     if not is_main:
         yield
@@ -56,8 +73,10 @@ def claimed_run_dir(
         raise atomic.output_error(path, error) from error
     try:
         is_locked = _lock(directory, path)
+        if restart:
+            _forget_run(path)
         for part in dict.fromkeys((path, *parts)):
-            _prepare(part, restart=restart, is_ours=is_locked)
+            _prepare(part, is_ours=is_locked)
         yield
     finally:
         os.close(directory)
@@ -78,14 +97,36 @@ def _lock(directory: int, path: Path) -> bool:
     return True
 
 
-def _prepare(path: Path, *, restart: bool, is_ours: bool) -> None:
+def _forget_run(path: Path) -> None:
+    """Of two runs, what only the first one wrote would be taken for the second one's."""
+    try:
+        _forget_files(path)
+        for part in path.iterdir():
+            if _PART.fullmatch(part.name) and part.is_dir():
+                _forget_files(part)
+                _remove_if_empty(part)
+    except OSError as error:
+        raise atomic.output_error(path, error) from error
+
+
+def _forget_files(path: Path) -> None:
+    for name in _RUN_FILES:
+        (path / name).unlink(missing_ok=True)
+    for name, patterns in _RUN_DIRS.items():
+        if (path / name).is_dir():
+            for old in [old for pattern in patterns for old in (path / name).glob(pattern)]:
+                shutil.rmtree(old) if old.is_dir() else old.unlink()
+            _remove_if_empty(path / name)
+
+
+def _remove_if_empty(directory: Path) -> None:
+    if not any(directory.iterdir()):
+        directory.rmdir()
+
+
+def _prepare(path: Path, *, is_ours: bool) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
-        for name in _RUN_FILES if restart else ():
-            (path / name).unlink(missing_ok=True)
-        if restart and (path / "checkpoints").is_dir():
-            # Of two runs, the one that was longer would look like the newer one.
-            shutil.rmtree(path / "checkpoints")
     except OSError as error:
         raise atomic.output_error(path, error) from error
     if is_ours:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,31 @@ def test_a_finished_run_resumes_to_the_same_prompt_and_is_not_overwritten(prompt
     assert prompt_tune(*options, "--resume").code == 0
     assert (tmp_path / "prompt" / "prompt.safetensors").read_bytes() == before
     assert prompt_tune("--tokens", "4", "--resume").code == 2
+
+
+def test_a_prompt_alone_is_replaced_only_when_asked(prompt_tune, tmp_path):
+    assert prompt_tune("--tokens", "2").code == 0
+    for path in (tmp_path / "prompt").iterdir():
+        if path.name != "prompt.safetensors":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    assert prompt_tune("--tokens", "3").code == 6
+    assert prompt_tune("--tokens", "3", "--force").code == 0
+
+
+def test_a_model_trained_in_its_place_leaves_no_prompt_to_answer(
+    prompt_tune, predict, hyenadna, tiny_model, tmp_path
+):
+    assert prompt_tune("--tokens", "2").code == 0
+
+    trained = hyenadna(
+        "finetune", "--data", TABLE, "-m", tiny_model, "-o", tmp_path / "prompt", *FAST,
+        "--max-length", "40", "--compare", "none", "--force",
+    )  # fmt: skip
+
+    assert trained.code == 0, trained.err
+    assert not (tmp_path / "prompt" / "prompt.safetensors").exists()
+    assert predict().code == 0
 
 
 def test_a_dry_run_says_what_would_be_done(prompt_tune, tmp_path):

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from hyenadna_cli.core import known_answer
+from hyenadna_cli.core.evaluation.files import EVALUATION_FILES
+from hyenadna_cli.core.prompts import soft_prompt
 from hyenadna_cli.core.run_lock import check_run_dir, claimed_run_dir
+from hyenadna_cli.core.supervised.comparison_table import COMPARISON
+from hyenadna_cli.core.supervised.experiment import METHODS
 from hyenadna_cli.errors import OutputError
 
 
@@ -45,3 +50,44 @@ def test_what_killed_runs_left_unfinished_is_removed(tmp_path):
 
     assert [path.name for path in checkpoints.iterdir()] == ["step_00000007"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoints", "notes.tmp"]
+
+
+OF_A_RUN = (
+    "last", "metrics.csv", "training.json", "config.json", "model.safetensors", "leakage.json",
+    known_answer.FILE_NAME, soft_prompt.FILE, COMPARISON, *EVALUATION_FILES,
+)  # fmt: skip
+
+
+def files_in(directory):
+    return sorted(
+        str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file()
+    )
+
+
+def test_starting_over_forgets_the_earlier_run_and_nothing_else(tmp_path):
+    parts = ("", "seed0", "finetune-seed1", *METHODS, *(f"{method}-seed10" for method in METHODS))
+    written = [f"{part}/{name}" for part in parts for name in OF_A_RUN]
+    written += ["checkpoints/step_00000004/state.json", "cnn/checkpoints/step_00000001/state.json"]
+    written += ["evaluation/accuracy.tsv", "evaluation/metrics.json"]
+    written += ["tensorboard/events.out.tfevents.17.node.1.0"]
+    mine = ["evaluation/notes.txt", "kmer/notes.txt", "notes.txt", "seeds.tsv", "seed/last"]
+    for name in (*written, *mine):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+
+    with claimed_run_dir(tmp_path, restart=True, parts=[tmp_path / "seed0"]):
+        pass
+
+    assert files_in(tmp_path) == sorted(mine)
+    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {
+        "evaluation", "kmer", "seed", "seed0",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OF_A_RUN)
+def test_any_file_of_a_run_is_replaced_only_when_asked(tmp_path, name):
+    (tmp_path / name).write_text("")
+
+    with pytest.raises(OutputError, match=f"holds a run \\({name}\\)"):
+        check_run_dir(tmp_path, force=False, resume=False)
+    check_run_dir(tmp_path, force=True, resume=False)
