@@ -131,8 +131,8 @@ class RunState:
             return Progress()
         state = json.loads((directory / "state.json").read_text())
         saved = TrainConfig.from_mapping(state["train"])
-        _require_same(saved, self.config)
-        _require_same_about(state["about"], self.about)
+        require_same(_decisive(saved), _decisive(self.config))
+        require_same(state["about"], self.about)
         _restore_weights(self.model, directory)
         self._restore(safetensors.torch.load_file(directory / "optimiser.safetensors"))
         if is_main:
@@ -213,22 +213,20 @@ _MAY_CHANGE = {"save_every", "keep_last", "valid_every", "valid_bases", "recompu
 """Settings that do not alter the weights, and so may differ on resuming."""
 
 
-def _require_same(saved: TrainConfig, now: TrainConfig) -> None:
-    before, after = dataclasses.asdict(saved), dataclasses.asdict(now)
-    changed = [
-        f"{name} was {before[name]}, is {after[name]}"
-        for name in before
-        if name not in _MAY_CHANGE and before[name] != after[name]
-    ]
-    if changed:
-        raise UsageError(f"--resume needs the settings of the first run: {'; '.join(changed)}")
+def _decisive(config: TrainConfig) -> dict[str, Any]:
+    return {
+        name: value for name, value in dataclasses.asdict(config).items() if name not in _MAY_CHANGE
+    }
 
 
-def _require_same_about(saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+def require_same(saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Raises UsageError naming what of settings and data is not that of the first run."""
     changed = [
         f"{name} was {saved.get(name)}, is {now.get(name)}"
         for name in sorted(saved.keys() | now.keys())
         if saved.get(name) != now.get(name)
     ]
     if changed:
-        raise UsageError(f"--resume needs the data of the first run: {'; '.join(changed)}")
+        raise UsageError(
+            f"--resume needs the settings and data of the first run: {'; '.join(changed)}"
+        )

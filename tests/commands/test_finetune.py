@@ -270,6 +270,23 @@ def test_a_run_that_was_stopped_goes_on_to_the_bit(hyenadna, tiny_model, tmp_pat
     ).read_bytes()
 
 
+@pytest.mark.parametrize("stop", [("--max-time", "00:00:00"), ()], ids=["stopped", "finished"])
+def test_a_run_goes_on_with_its_own_model_only(hyenadna, tiny_model, tmp_path, stop):
+    other = tmp_path / "other"
+    model, _ = checkpoint.load(tiny_model)
+    with torch.no_grad():
+        model.backbone.ln_f.weight *= 2
+    checkpoint.save(model, other)
+    out = tmp_path / "run"
+    assert run(hyenadna, tiny_model, out, *stop).code == (143 if stop else 0)
+
+    refused = run(hyenadna, other, out, "--resume")
+
+    assert refused.code == 2
+    assert "the model" in refused.err or "base was" in refused.err
+    assert run(hyenadna, tiny_model, out, "--resume").code == 0
+
+
 def test_a_frozen_backbone_does_not_move(hyenadna, tiny_model, tmp_path):
     assert run(hyenadna, tiny_model, tmp_path / "all", "--freeze", "all").code == 0
     assert run(hyenadna, tiny_model, tmp_path / "one", "--freeze", "1").code == 0

@@ -15,7 +15,7 @@ FAST = ("--device", "cpu", "--threads", "1", "--batch-size", "16", "--epochs", "
 
 @pytest.fixture
 def prompt_tune(hyenadna, tiny_model, tmp_path):
-    def run(*options, data=TABLE, out="prompt"):
+    def run(*options, data=TABLE, out="prompt", model=tiny_model):
         return hyenadna(
             "prompt-tune", "--data", data, "-m", tiny_model, "-o", tmp_path / out, *FAST,
             "--max-length", "40", *options,
@@ -114,6 +114,50 @@ def test_a_prompt_alone_is_replaced_only_when_asked(prompt_tune, tmp_path):
 
     assert prompt_tune("--tokens", "3").code == 6
     assert prompt_tune("--tokens", "3", "--force").code == 0
+
+
+@pytest.fixture
+def other_data(text_file):
+    """The same names, lengths and labels; other bases."""
+    header, *lines = TABLE.read_text().splitlines()
+    at = header.split(",").index("sequence")
+    rows = [line.split(",") for line in lines]
+    for row in rows:
+        row[at] = row[at].translate(str.maketrans("ACGT", "CATG"))
+    return text_file("\n".join([header, *map(",".join, rows)]) + "\n", name="other.csv")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--tokens", "3"), ("--shots", "1"), ("--shots", "1", "--samples", "4")],
+    ids=["tokens", "shots", "samples"],
+)
+def test_a_run_goes_on_with_its_own_data_model_and_settings_only(
+    prompt_tune, tmp_path, other_data, options
+):
+    assert prompt_tune(*options).code == 0
+    prompt = tmp_path / "prompt" / "prompt.safetensors"
+    before = prompt.read_bytes()
+
+    for changed, what in (
+        ({"data": other_data}, "data was"),
+        ({"model": "builtin"}, "base was"),
+        ({"options": ("--seed", "7")}, "settings and data of the first run: seed was 0, is 7"),
+    ):
+        more = changed.pop("options", ())
+        refused = prompt_tune(*options, *more, "--resume", **changed)
+        assert (refused.code, what in refused.err) == (2, True), refused.err
+    assert prompt_tune(*options, "--resume").code == 0
+    assert prompt.read_bytes() == before
+
+
+def test_a_stopped_run_goes_on_with_its_own_data_only(prompt_tune, other_data):
+    assert prompt_tune("--epochs", "3", "--max-time", "00:00:00").code == 143
+
+    refused = prompt_tune("--epochs", "3", "--resume", data=other_data)
+
+    assert (refused.code, "data was" in refused.err) == (2, True), refused.err
+    assert prompt_tune("--epochs", "3", "--resume").code == 0
 
 
 def test_a_model_trained_in_its_place_leaves_no_prompt_to_answer(

@@ -79,6 +79,11 @@ class LabelledRows(Sequence[LabelledSequence]):
         self._sequences = sequences
         self._genome = genome
 
+    @property
+    def genome(self) -> Genome | None:
+        """Where sequences given by coordinates are fetched."""
+        return self._genome
+
     def __len__(self) -> int:
         return len(self.names)
 

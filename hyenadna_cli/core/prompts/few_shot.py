@@ -34,7 +34,7 @@ from hyenadna_cli.core.labelled.rows import LabelledData, LabelledRows
 from hyenadna_cli.core.model import HyenaDNA
 from hyenadna_cli.core.movable import TensorBatch
 from hyenadna_cli.core.prompts.soft_prompt import HERE, Base, PromptedBackbone, WordClassifier
-from hyenadna_cli.core.prompts.tuning import finish
+from hyenadna_cli.core.prompts.tuning import check_finished, finish, made_on
 from hyenadna_cli.core.provenance import Provenance, sha256_of
 from hyenadna_cli.core.run_directory import read_progress
 from hyenadna_cli.core.setting_types import check_types
@@ -234,9 +234,9 @@ def run(
     leaves a checkpoint and no prompt.
     """
     base = Base.of(model, source)
-    yield from tune(
-        model, data, config, run_dir=output, about={"base": base.digest}, should_stop=should_stop
-    )
+    about = made_on(base, data)
+    check_finished(output, dataclasses.asdict(config), about)
+    yield from tune(model, data, config, run_dir=output, about=about, should_stop=should_stop)
     if config.n_samples:
         if not read_progress(output).is_done:
             return
@@ -248,7 +248,7 @@ def run(
         )  # fmt: skip
     finish(
         in_context(model, data, config), base, data, dataclasses.asdict(config),
-        output=output, made_by=made_by,
+        about=about, output=output, made_by=made_by,
     )  # fmt: skip
 
 

@@ -23,13 +23,14 @@ from hyenadna_cli.core.checkpoint import ModelSource
 from hyenadna_cli.core.classification import predict_rows
 from hyenadna_cli.core.config import HeadConfig, HeadPooling, TrainConfig
 from hyenadna_cli.core.heads import HeadLoss, LabelledBatch, SequenceClassifier
+from hyenadna_cli.core.labelled.digest import digest
 from hyenadna_cli.core.labelled.rows import LabelledData, LabelledRows
 from hyenadna_cli.core.metrics import Metrics, evaluate
 from hyenadna_cli.core.model import HyenaDNA
 from hyenadna_cli.core.prompts import soft_prompt as prompts
 from hyenadna_cli.core.prompts.soft_prompt import Base, Prompted, PromptedBackbone, WordClassifier
 from hyenadna_cli.core.provenance import Provenance
-from hyenadna_cli.core.run_directory import read_progress, restore_best
+from hyenadna_cli.core.run_directory import read_progress, require_same, restore_best
 from hyenadna_cli.core.setting_types import check_types
 from hyenadna_cli.core.supervised.batches import LabelledBatches, stack
 from hyenadna_cli.core.training import Selection, StepReport, train
@@ -199,6 +200,20 @@ def judge(
     return found
 
 
+def made_on(base: Base, data: LabelledData) -> dict[str, str]:
+    """Digests of model and data: what a resumed run must agree on beside the settings."""
+    return {"base": base.digest, "data": digest(data)}
+
+
+def check_finished(output: Path, settings: Mapping[str, Any], about: Mapping[str, str]) -> None:
+    """Raises UsageError if `output` holds what was made with other settings, model or data."""
+    path = output / "training.json"
+    if path.exists():
+        record = json.loads(path.read_text())
+        saved = {**record.get("settings", {}), **record.get("made_on", {})}
+        require_same(saved, json.loads(json.dumps({**settings, **about})))
+
+
 def run(
     model: HyenaDNA,
     source: ModelSource,
@@ -214,13 +229,15 @@ def run(
     Stopped early, it leaves a checkpoint and no prompt.
     """
     base = Base.of(model, source)
+    about = made_on(base, data)
+    check_finished(output, dataclasses.asdict(config), about)
     classifier = build(model, data, config)
     yield from fit(
         classifier,
         data,
         config,
         run_dir=output,
-        about={"base": base.digest},
+        about=about,
         should_stop=should_stop,
     )
     if not read_progress(output).is_done:
@@ -228,7 +245,7 @@ def run(
     restore_best(classifier, output)
     finish(
         classifier.eval().requires_grad_(False), base, data, dataclasses.asdict(config),
-        output=output, made_by=made_by,
+        about=about, output=output, made_by=made_by,
     )  # fmt: skip
 
 
@@ -238,16 +255,21 @@ def finish(
     data: LabelledData,
     settings: Mapping[str, Any],
     *,
+    about: Mapping[str, str],
     output: Path,
     made_by: Provenance,
 ) -> None:
-    """Judge a classifier and write its prompt and training.json. Raises OutputError."""
+    """Judge a classifier and write its prompt and training.json. Raises OutputError.
+
+    `about` is what `made_on` gave before anything was tuned.
+    """
     device = next(classifier.parameters()).device
     metrics = judge(classifier, data, device=device, seed=settings["seed"])
     prompts.save(classifier, base, output)
     record = {
         "task": f"prompt, {data.task}",
         "settings": dict(settings),
+        "made_on": dict(about),
         "best_step": read_progress(output).best_step,
         "labels": list(data.label_names),
         "data": {split: {"rows": len(rows)} for split, rows in data.splits.items()},

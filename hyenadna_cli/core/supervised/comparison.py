@@ -17,7 +17,6 @@ comparison.tsv             one row a method, seed and metric, and their means ov
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import logging
 import shutil
@@ -37,7 +36,6 @@ from hyenadna_cli.core.distributed import World
 from hyenadna_cli.core.evaluation.files import EVALUATION_FILES, METRICS, write_evaluation
 from hyenadna_cli.core.heads import SequenceClassifier
 from hyenadna_cli.core.labelled.leakage import leakage
-from hyenadna_cli.core.labelled.rows import LabelledData
 from hyenadna_cli.core.metrics import evaluate
 from hyenadna_cli.core.model import HyenaDNA
 from hyenadna_cli.core.run_directory import Progress, read_progress, restore_best
@@ -115,7 +113,7 @@ def run(
 
 
 def _check_finished(experiment: Experiment, method: Method, seed: int, directory: Path) -> None:
-    """A result that is there already must be of the same data and settings."""
+    """A result that is there already must be of the same data, model and settings."""
     record = json.loads((directory / "training.json").read_text())
     wanted = dataclasses.asdict(dataclasses.replace(experiment.config, seed=seed))
     wanted = json.loads(json.dumps(wanted))
@@ -123,8 +121,9 @@ def _check_finished(experiment: Experiment, method: Method, seed: int, directory
     if method == "kmer":
         decisive = set()
     differing = [name for name in sorted(decisive) if record["settings"][name] != wanted[name]]
-    n_rows = {name: len(part) for name, part in experiment.data.splits.items()}
-    if (record["data"], record["rows"]) != (experiment.facts["data"], n_rows):
+    if method != "kmer" and record.get("base") != experiment.made_by.model_sha256:
+        differing.insert(0, "the model")
+    if record.get("digest") != experiment.facts["digest"]:
         differing.insert(0, "the data")
     if differing:
         raise UsageError(
@@ -153,7 +152,11 @@ def _run_network(
     is_new = read_progress(directory).step == 0
     if network == "finetune" and config.head_init == "probe" and is_new:
         start_from_probe(classifier, data, select=config.select, world=world)
-    about = {"method": network, "data": _digest(data)}
+    about = {
+        "method": network,
+        "data": experiment.facts["digest"],
+        "base": experiment.made_by.model_sha256,
+    }
     for report in finetuning.fit(
         network, classifier, data, config,
         run_dir=directory, runtime=experiment.runtime, about=about, world=world,
@@ -197,15 +200,6 @@ def _run_kmer(experiment: Experiment, directory: Path) -> None:
         seconds=time.monotonic() - started, n_parameters=None, progress=None,
         chosen=baseline.chosen(),
     )  # fmt: skip
-
-
-def _digest(data: LabelledData) -> str:
-    """SHA-256 over the rows of every split and their targets, in order."""
-    digest = hashlib.sha256(repr((data.task, data.label_names)).encode())
-    for split, rows in data.splits.items():
-        digest.update(repr((split, list(rows.names), rows.lengths.tolist())).encode())
-        digest.update(np.ascontiguousarray(rows.flat_targets).tobytes())
-    return digest.hexdigest()
 
 
 def _head(experiment: Experiment) -> HeadConfig:
@@ -277,6 +271,7 @@ def _write(
         "settings": dataclasses.asdict(dataclasses.replace(experiment.config, seed=seed)),
         "rows": {name: len(part) for name, part in data.splits.items()},
         **experiment.facts,
+        "base": experiment.made_by.model_sha256,
         "results": {name: found.value for name, found in metrics.values.items()},
         "seconds": None if experiment.made_by.is_reproducible else round(seconds, 1),
         "made_by": experiment.made_by.as_json(),

@@ -14,6 +14,7 @@ from hyenadna_cli.core.classification import as_scores
 from hyenadna_cli.core.config import ModelConfig
 from hyenadna_cli.core.cost import describe_training_memory
 from hyenadna_cli.core.io.labelled_tables import Split
+from hyenadna_cli.core.labelled.digest import digest
 from hyenadna_cli.core.labelled.rows import LabelledData
 from hyenadna_cli.core.model import HyenaDNA
 from hyenadna_cli.core.provenance import Provenance
@@ -47,7 +48,7 @@ class Experiment:
     output: Path
     made_by: Provenance
     facts: Mapping[str, Any]
-    """Further entries of training.json, such as digests of the data."""
+    """Further entries of training.json: `data`, the files, and `digest`, of all rows."""
 
     @property
     def judged(self) -> Split:
@@ -129,5 +130,5 @@ def experiment(
         runtime=runtime,
         output=output,
         made_by=made_by,
-        facts={"data": sources},
+        facts={"data": sources, "digest": digest(data)},
     )
