@@ -73,16 +73,26 @@ def species(
     table = output.with_suffix(".tsv")
     if output.suffix not in curves.PICTURES:
         raise UsageError(f"-o {output}: use {', '.join(curves.PICTURES)}")
-    for path in (output, table):
-        atomic.check_output(path, overwrite=force)
-    points = []
+    named = []
     for item in tables:
         name, _, path_text = item.rpartition("=")
         if not name:
             raise UsageError(f"{item}: use NAME=TABLE, such as k-mers=report/accuracy.tsv")
-        points += species_curve.read_curve(name, Path(path_text))
+        _check_spares(path_text, output)
+        named.append((name, Path(path_text)))
+    for path in (output, table):
+        atomic.check_output(path, overwrite=force)
+    points = [point for name, path in named for point in species_curve.read_curve(name, path)]
     species_curve.draw(points, output, overwrite=force)
     species_curve.write_table(points, table, overwrite=force)
+
+
+def _check_spares(table: str, output: Path) -> None:
+    """Raises UsageError if the table beside the picture would replace the table it shows."""
+    if output.with_suffix(".tsv").resolve() == Path(table).resolve():
+        raise UsageError(
+            f"-o {output}: the table beside it would replace {table}; use another name"
+        )
 
 
 @app.command()
@@ -123,10 +133,7 @@ def mutagenesis(
     beside = output.with_suffix(".tsv")
     if output.suffix not in PICTURES:
         raise UsageError(f"-o {output}: use {', '.join(PICTURES)}")
-    if beside == Path(table):
-        raise UsageError(
-            f"-o {output}: the table beside it would replace {table}; use another name"
-        )
+    _check_spares(table, output)
     for path in (output, beside):
         atomic.check_output(path, overwrite=force)
     try:

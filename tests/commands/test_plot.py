@@ -103,6 +103,26 @@ def test_what_is_no_table_of_accuracy_is_refused(hyenadna, run, tmp_path):
     assert hyenadna("plot", "species", "x=none.tsv", "-o", picture).code == 3
 
 
+@pytest.mark.parametrize("content", ["", ACCURACY], ids=["empty", "header"])
+def test_a_table_of_accuracy_without_rows_is_refused(hyenadna, text_file, tmp_path, content):
+    path = text_file(content, name="accuracy.tsv")
+
+    code, _, err = hyenadna("plot", "species", f"x={path}", "-o", tmp_path / "by_length.png")
+
+    assert (code, err.count("\n")) == (3, 1)
+    assert "accuracy.tsv: holds no rows" in err
+
+
+def test_a_picture_of_species_never_replaces_their_table(hyenadna, text_file, tmp_path):
+    path = text_file(f"{ACCURACY}512\t10\t0.5\t0.4\t0.6\n", name="accuracy.tsv")
+    before, elsewhere = path.read_text(), tmp_path / "not_here" / ".." / "accuracy.png"
+
+    for picture in (path.with_suffix(".png"), elsewhere):
+        done = hyenadna("plot", "species", f"m={path}", "-o", picture, "--force")
+        assert (done.code, "would replace" in done.err) == (2, True), done.err
+    assert path.read_text() == before
+
+
 @pytest.fixture
 def ism(tmp_path):
     """Mutagenesis of 200 bases: too many to spell; the first 100 are not."""

@@ -30,10 +30,10 @@ class CurvePoint:
 
 
 def read_curve(name: str, table: Path) -> list[CurvePoint]:
-    """The rows of an accuracy.tsv. Raises InputFileError for what is none."""
+    """The rows of an accuracy.tsv. Raises InputFileError for what is none, or holds none."""
     try:
         with table.open(newline="") as handle:
-            return [
+            points = [
                 CurvePoint(
                     name, int(row["length"]), int(row["n_windows"]), float(row["accuracy"]),
                     float(row["accuracy_low"]), float(row["accuracy_high"]),
@@ -44,6 +44,9 @@ def read_curve(name: str, table: Path) -> list[CurvePoint]:
         raise InputFileError(table, error.strerror or str(error)) from error
     except (KeyError, TypeError, ValueError) as error:
         raise InputFileError(table, f"no table of accuracy by length: {error}") from error
+    if not points:
+        raise InputFileError(table, "holds no rows")
+    return points
 
 
 def write_table(points: Sequence[CurvePoint], path: Path, *, overwrite: bool) -> None:
