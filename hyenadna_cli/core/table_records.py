@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hyenadna_cli.core.contigs import ContigNames
 from hyenadna_cli.core.io.fasta import Genome
-from hyenadna_cli.core.io.labelled_tables import LabelRow, LabelTable, read_label_table
+from hyenadna_cli.core.io.labelled_tables import LabelRow, LabelTable, read_label_table, table_lines
 from hyenadna_cli.core.io.streams import STDIN, reads_once
 from hyenadna_cli.core.labelled.columns import Labelling, LabelTexts, targets_of
 from hyenadna_cli.core.records import Record, RecordSource
@@ -72,13 +72,15 @@ class TableSource(RecordSource):
         first, last = (0, None) if selected is None else (selected.start, selected.stop)
         return map(self._record, islice(self._open(self._letters).rows, first, last))
 
-    def _open(self, letters: LetterCounts) -> LabelTable:
-        return read_label_table(self.table, contigs=self._names, letters=letters)
+    def _open(self, letters: LetterCounts, label_columns: Sequence[str] = ()) -> LabelTable:
+        return read_label_table(
+            self.table, contigs=self._names, letters=letters, label_columns=label_columns
+        )
 
     def _check(self, known: Labelling | None) -> None:
         table = self._open(LetterCounts())
-        if known is not None and not table.label_columns:
-            raise InputFileError(self.table, "has no label column to compare predictions with")
+        if known is not None:
+            table = self._open(LetterCounts(), self._columns_of(known, table.label_columns))
         lengths, places, labels = [], [], LabelTexts()
         for row in table.rows:
             lengths.append(_n_bases(row))
@@ -88,6 +90,38 @@ class TableSource(RecordSource):
         self.lengths = np.array(lengths, dtype=np.int64)
         if known is not None:
             self.targets = targets_of(labels, known, lengths=lengths, places=places)
+
+    def _columns_of(self, known: Labelling, usual: Sequence[str]) -> tuple[str, ...]:
+        """Where the labels of a trained model stand; none: in the `usual` column, the only one.
+
+        Several columns, and numbers, have the names that training gave them. Their order is
+        the table's own.
+        """
+        if not usual:
+            raise InputFileError(self.table, "has no label column to compare predictions with")
+        names = known.label_names
+        if known.task == "regression" or (known.task == "multilabel" and len(names) > 1):
+            _, header = next(table_lines(self.table))
+            # y_ marks a label where another column has its bare name.
+            columns = tuple(f"y_{name}" if f"y_{name}" in header else name for name in names)
+            missing = [
+                name for name, column in zip(names, columns, strict=True) if column not in header
+            ]
+            if not missing:
+                return columns
+            is_one_text = len(usual) == 1 and usual[0] not in names
+            if known.task == "regression" or not is_one_text:
+                raise InputFileError(
+                    self.table, f"has no column {missing[0]!r}, which the model predicts", line=1
+                )
+        if len(usual) > 1:
+            raise InputFileError(
+                self.table,
+                f"has {len(usual)} label columns ({', '.join(usual[:4])}); "
+                f"the labels of a {known.task} model stand in one, called label",
+                line=1,
+            )
+        return ()
 
     def _record(self, row: LabelRow) -> Record:
         interval = row.interval

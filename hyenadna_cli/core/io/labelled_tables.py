@@ -119,7 +119,7 @@ def read_label_table(
     columns missing or unclear, wrong number of cells, letters that are no IUPAC code, coordinates
     outside the FASTA, a split that is none.
     """
-    lines = _lines(path)
+    lines = table_lines(path)
     header = next(lines, None)
     if header is None:
         raise InputFileError(path, "is empty: a table of labelled sequences needs a header line")
@@ -130,8 +130,11 @@ def read_label_table(
     return LabelTable(columns.label_names, rows)
 
 
-def _lines(path: Path | str) -> Iterator[tuple[int, list[str]]]:
-    """The line number and the cells of every line that is not blank, the header first."""
+def table_lines(path: Path | str) -> Iterator[tuple[int, list[str]]]:
+    """The line number and the cells of every line that is not blank, the header first.
+
+    Raises InputFileError for what is no table.
+    """
     if Path(path).suffix.lower() == ".parquet":
         yield from _parquet_lines(path)
         return
