@@ -1,10 +1,12 @@
 """Records to predictions: windows -> scores of a head -> one answer a record, or one a base.
 
 A record longer than the window is cut. Its prediction is the mean over windows and strands, each
-window weighted by its bases; for the task `token`, each base is answered by the window in which it
-has most left context, and both strands are averaged base by base, in the order of the plus strand.
+window weighted by its bases other than N; for the task `token`, each base is answered by the window
+in which it has most left context, and both strands are averaged base by base, in the order of the
+plus strand.
 
-Status of a record: OK; EMPTY (no bases: NaN); NONFINITE (the model gave an infinity or NaN).
+Status of a record: OK; EMPTY (no bases: NaN); NO_BASES (nothing but N: NaN); NONFINITE (the model
+gave an infinity or NaN).
 """
 
 # B windows of a batch, L positions (bases), C outputs, R readings of a block, N rows of a split
@@ -19,6 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from hyenadna_cli.core import tokenizer
 from hyenadna_cli.core.batching import Batch, Batcher, Done, Readings
 from hyenadna_cli.core.config import HeadConfig, Task
 from hyenadna_cli.core.distributed import World
@@ -27,7 +30,9 @@ from hyenadna_cli.core.journal import NO_JOURNAL, Journal
 from hyenadna_cli.core.labelled.rows import LabelledRows
 from hyenadna_cli.core.metrics import Metrics, evaluate
 from hyenadna_cli.core.records import Record, StrandChoice, strand_label
+from hyenadna_cli.core.sequence import n_fraction
 from hyenadna_cli.core.shards import blocks
+from hyenadna_cli.core.tokenizer import TokenIds
 
 Array = NDArray[np.float64]
 
@@ -40,14 +45,24 @@ class Prediction:
     strand: str
     """"+", "-" or "both"."""
     n_windows: int
-    values: Array
-    """Probabilities of the classes or labels, or numbers: (C,); task `token`: (bases, C)."""
+    answer: Array
+    """What the model makes of it, also of nothing but N. Probabilities of the classes or labels,
+    or numbers: (C,); task `token`: (bases, C)."""
+
+    @property
+    def values(self) -> Array:
+        """The answer; NaN for a record without a base that the model could go by."""
+        if n_fraction(self.record.sequence) == 1.0:
+            return np.full_like(self.answer, np.nan)
+        return self.answer
 
     @property
     def status(self) -> str:
-        """OK, EMPTY or NONFINITE."""
+        """OK, EMPTY, NO_BASES or NONFINITE."""
         if not self.record.sequence:
             return "EMPTY"
+        if n_fraction(self.record.sequence) == 1.0:
+            return "NO_BASES"
         return "OK" if np.isfinite(self.values).all() else "NONFINITE"
 
 
@@ -109,7 +124,8 @@ def predict_rows(
     mine = rows.subset(world.share(len(rows)))
     records = (Record(row.name, row.name, 0, len(row.sequence), ".", row.sequence) for row in mine)
     done = predict(classifier, records, batcher=batcher, strand="both" if both_strands else "+")
-    values = [row.values for batch in done for row in batch.rows]
+    # A row of nothing but N is judged by what the model answers, as any other.
+    values = [row.answer for batch in done for row in batch.rows]
     if classifier.config.task == "token":
         labelled = [
             value_LC[target_L != NOT_LABELLED]
@@ -161,10 +177,14 @@ def against(
 
 
 class _Means:
-    """One answer a record: the mean over its windows, by bases, and over its strands."""
+    """One answer a record: the mean over its windows, by bases, and over its strands.
+
+    A window of N says nothing about the record, unless there is nothing else.
+    """
 
     def __init__(self, readings: Readings, *, n_outputs: int) -> None:
         self.n_strands = readings.n_strands
+        self._counted = [_is_base(ids) for ids in readings.token_ids]
         self._sums_RC = np.zeros((len(readings.token_ids), n_outputs))
         self._weights_R = np.zeros(len(readings.token_ids))
 
@@ -174,15 +194,23 @@ class _Means:
         return [self._sums_RC, self._weights_R]
 
     def add(self, batch: Batch, values_BC: Array) -> None:
-        lengths_B = batch.windows.lengths
-        np.add.at(self._sums_RC, batch.windows.readings, lengths_B[:, None] * values_BC)
-        np.add.at(self._weights_R, batch.windows.readings, lengths_B)
+        weights_B = np.array(
+            [self._counted[reading][start:end].sum() for reading, start, end, _ in batch.windows]
+        )
+        np.add.at(self._sums_RC, batch.windows.readings, weights_B[:, None] * values_BC)
+        np.add.at(self._weights_R, batch.windows.readings, weights_B)
 
     def values(self, number: int) -> Array:
         mine = slice(number * self.n_strands, (number + 1) * self.n_strands)
         with np.errstate(invalid="ignore"):  # a record without bases is NaN
             means_C: Array = (self._sums_RC[mine] / self._weights_R[mine, None]).mean(0)
         return means_C
+
+
+def _is_base(token_ids: TokenIds) -> NDArray[np.bool_]:
+    """Which positions count: those that are not N, or all where all are N."""
+    is_base: NDArray[np.bool_] = token_ids != tokenizer.N
+    return is_base if is_base.any() else ~is_base
 
 
 class _Bases:

@@ -86,6 +86,16 @@ def test_another_model_refuses_the_prompt_with_exit_4(prompt_tune, predict):
     assert "tuned on" in done.err
 
 
+def test_a_record_of_nothing_but_n_is_not_answered(prompt_tune, predict, fasta_file):
+    fasta = fasta_file({"gap": "N" * 30}, name="gap.fa", is_indexed=False)
+    prompt_tune("--tokens", "3")
+
+    done = predict("--fasta", fasta)
+
+    assert done.code == 0, done.err
+    assert done.out.splitlines()[1].split("\t")[-4:] == [".", "nan", "nan", "NO_BASES"]
+
+
 def test_what_prompt_and_answer_leave_is_the_longest_window(prompt_tune, predict):
     prompt_tune("--tokens", "100")
 

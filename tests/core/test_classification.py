@@ -129,6 +129,36 @@ def test_an_empty_record_is_accounted_for():
     assert np.isnan(rows[0].values).all()
 
 
+def test_windows_of_n_have_no_say():
+    model, sequence = classifier(), "ACGTTGCAGA" * 6
+
+    with_n, half_n, alone, half = values(
+        model, [sequence + "N" * 600, sequence + "ACGTT" + "N" * 55, sequence, "ACGTT" + "N" * 55],
+        window=60,
+    )  # fmt: skip
+
+    np.testing.assert_allclose(with_n, alone, **CLOSE)
+    np.testing.assert_allclose(half_n, (60 * alone + 5 * half) / 65, **CLOSE)
+
+
+@pytest.mark.parametrize("task", ["binary", "token"])
+def test_a_record_of_nothing_but_n_has_no_answer(task):
+    done = predict(classifier(task), [record("nN" * 40), record("NNA")], batcher=batcher())
+    rows = [row for batch in done for row in batch.rows]
+
+    assert [row.status for row in rows] == ["NO_BASES", "OK"]
+    assert np.isnan(rows[0].values).all()
+    assert np.isfinite(rows[1].values).all()
+
+
+def test_a_labelled_row_of_nothing_but_n_is_judged_as_any_other():
+    scores = predict_rows(
+        classifier(), rows_of(["NNNN", "ACGT"], np.array([0, 1])), batcher=batcher()
+    )
+
+    assert np.isfinite(scores).all()
+
+
 def test_an_infinity_has_its_own_status():
     model = classifier()
     model.head.bias.data[0] = torch.inf
