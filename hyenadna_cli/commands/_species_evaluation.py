@@ -27,9 +27,17 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+_SHORTEST = 2
+
+
 def parse_lengths(text: str) -> tuple[int, ...]:
     """`1k,4k,16k` as bases."""
-    return tuple(opt.parse_bases(part) for part in text.split(","))
+    lengths = tuple(opt.parse_bases(part) for part in text.split(","))
+    if min(lengths) < _SHORTEST:
+        raise typer.BadParameter(
+            f"{text!r}: windows have {_SHORTEST} bases or more; commas separate lengths"
+        )
+    return lengths
 
 
 ManifestOption = Annotated[

@@ -160,6 +160,11 @@ def train(
         longest = max([settings.longest, *(lengths or ())])
         if chosen is not None:
             check_longest(chosen, longest)
+        elif settings.model is not None and longest > settings.model.l_max:
+            raise UsageError(
+                f"windows of {longest:,} bases: the model from scratch reads at most "
+                f"{settings.model.l_max:,} tokens; l_max in the table [model] of --config sets it"
+            )
         job = _Job(
             genomes=genomes,
             settings=settings,
@@ -172,6 +177,7 @@ def train(
             strand=strand,
             no_version=run_directory.no_version,
         )
+        job.check()
         if dry_run:
             job.print_plan()
         else:
@@ -179,7 +185,7 @@ def train(
 
 
 class _Job:
-    """A training run, everything about it checked."""
+    """A training run, its options checked; `check` looks at the genomes."""
 
     def __init__(
         self,
@@ -200,6 +206,12 @@ class _Job:
         self.chosen, self.runtime, self.output = chosen, runtime, output
         self.lengths, self.test_windows, self.strand = lengths, test_windows, strand
         self.no_version = no_version
+
+    def check(self) -> None:
+        """Raises InputFileError and UsageError for what could not be done to the end."""
+        from hyenadna_cli.core.species import training as species_training
+
+        species_training.check(self.genomes, self.settings, self.weights, measured=self.lengths)
 
     def print_plan(self) -> None:
         """`--dry-run`."""

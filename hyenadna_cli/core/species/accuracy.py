@@ -6,12 +6,13 @@ fixed windows -> probabilities -> metrics of each length -> tables
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from hyenadna_cli.core import metrics
 from hyenadna_cli.core.batching import Batcher, BatchLimits
@@ -21,9 +22,8 @@ from hyenadna_cli.core.io.tsv import TsvWriter
 from hyenadna_cli.core.metrics import Metrics
 from hyenadna_cli.core.records import Record, StrandChoice
 from hyenadna_cli.core.species.manifest import SpeciesGenomes, Split
-from hyenadna_cli.core.species.windows import SpeciesWindow, fixed_windows
+from hyenadna_cli.core.species.windows import SpeciesWindow, check_lengths, fixed_windows
 from hyenadna_cli.core.windows import Tiling
-from hyenadna_cli.errors import InputFileError
 
 ACCURACY_COLUMNS = (
     "length", "n_windows", "n_species", "accuracy", "accuracy_low", "accuracy_high",
@@ -64,11 +64,14 @@ def accuracy_by_length(
     split: Split = "test",
     strand: StrandChoice = "+",
     seed: int = 0,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[AtLength]:
     """Classify at most `max_windows` windows a species of each length (bases).
 
-    Raises InputFileError if there is no window of a length at all.
+    Ends early once `should_stop` says so. Raises InputFileError, before anything is classified, if
+    there is no window of a length at all.
     """
+    check_lengths(genomes, split, lengths)
     for length in lengths:
         windows = fixed_windows(genomes, split, length=length, max_windows=max_windows)
         labels: list[int] = []
@@ -78,11 +81,11 @@ def accuracy_by_length(
             device=device,
         )
         batches = predict(classifier, _records(windows, labels), batcher=batcher, strand=strand)
-        probabilities = [row.values for done in batches for row in done.rows]
-        if not probabilities:
-            raise InputFileError(
-                genomes.manifest, f"no {split}_contigs hold {length:,} bases without a run of N"
-            )
+        probabilities: list[NDArray[np.float64]] = []
+        for done in batches:
+            if should_stop():
+                return
+            probabilities += [row.values for row in done.rows]
         found = metrics.evaluate(
             "multiclass", np.array(labels), np.stack(probabilities), genomes.names, seed=seed
         )

@@ -78,6 +78,11 @@ class Settings:
     """The shape of a backbone that starts from random weights; None for a pretrained one."""
 
     @property
+    def lengths(self) -> list[int]:
+        """Bases of the training windows, the shortest first."""
+        return sorted({length for length, _ in self.train.length_schedule}) or [self.species.length]
+
+    @property
     def longest(self) -> int:
         """Bases of the longest window in training."""
         stages = [length for length, _ in self.train.length_schedule]

@@ -34,6 +34,7 @@ from hyenadna_cli.core.species.windows import (
     SamplingWeights,
     SpeciesWindow,
     TrainingWindows,
+    check_lengths,
     fixed_windows,
 )
 from hyenadna_cli.core.supervised.batches import stack
@@ -202,6 +203,26 @@ def gc_matched_weights(
     weights_N = np.minimum(wanted_R[ranges_N] / counts_CR[labels_N, ranges_N], _MAX_WEIGHT)
     matched_N: NDArray[np.float64] = weights_N / weights_N.mean()
     return matched_N
+
+
+def check(
+    genomes: SpeciesGenomes,
+    settings: Settings,
+    weights: SamplingWeights,
+    *,
+    measured: Sequence[int],
+) -> None:
+    """Refuse what would fail only after hours: windows that no contig, or no weight, gives.
+
+    `measured` are lengths (bases) to measure on the test contigs. Raises InputFileError and
+    UsageError.
+    """
+    for split in SPLITS:
+        genomes.runs(split)
+    drawn = TrainingWindows(genomes, seed=settings.train.seed, weights=weights)
+    for length in settings.lengths:
+        drawn.prepare(length)
+    check_lengths(genomes, "test", measured)
 
 
 def plan(genomes: SpeciesGenomes, settings: Settings, *, n_parameters: int) -> str:

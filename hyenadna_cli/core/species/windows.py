@@ -5,7 +5,7 @@ species (by weight) -> contig (by weight) -> stretch free of long N runs -> wind
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -108,6 +108,8 @@ class TrainingWindows:
 
     A species is drawn, then one of its contigs, then a window of it. Windows are as long as asked
     wherever the species has a stretch of that length; one that has none gives its stretches whole.
+    `prepare` and `draw` raise UsageError if all weights of the species, or of the contigs of one
+    that have such stretches, are 0.
     """
 
     def __init__(
@@ -119,7 +121,6 @@ class TrainingWindows:
         use_both_strands: bool = True,
         split: Split = "train",
     ) -> None:
-        """Raises UsageError if all weights of the species, or of a species' contigs, are 0."""
         self.genomes = genomes
         self.seed = seed
         self.weights = weights or SamplingWeights()
@@ -129,7 +130,7 @@ class TrainingWindows:
 
     def draw(self, *, step: int, row: int, length: int) -> SpeciesWindow:
         """Row `row` of optimiser step `step`: a window of at most `length` bases."""
-        drawn = self._of_length(length)
+        drawn = self.prepare(length)
         random = np.random.Generator(np.random.Philox(key=self.seed, counter=[0, 2, step, row]))
         label = int(np.searchsorted(drawn.species, random.random(), "right"))
         contig = int(np.searchsorted(drawn.contigs[label], random.random(), "right"))
@@ -137,14 +138,15 @@ class TrainingWindows:
         is_reversed = self.use_both_strands and random.random() < 0.5
         return SpeciesWindow(label, Span(span.genome, window), "-" if is_reversed else "+")
 
-    def _of_length(self, length: int) -> _Drawn:
+    def prepare(self, length: int) -> _Drawn:
+        """What windows of `length` bases are drawn from; found once."""
         if length not in self._drawn:
-            by_species = [_long_enough(c, length) for c in self.genomes.runs(self.split)]
-            self._drawn[length] = self._prepare(by_species)
+            self._drawn[length] = self._prepare(length)
         return self._drawn[length]
 
-    def _prepare(self, by_species: list[list[ContigRuns]]) -> _Drawn:
+    def _prepare(self, length: int) -> _Drawn:
         names = self.genomes.names
+        by_species = [_long_enough(c, length) for c in self.genomes.runs(self.split)]
         bases = [sum(contig.n_bases for contig in contigs) for contigs in by_species]
         chosen = self.weights.species
         if isinstance(chosen, str):
@@ -163,7 +165,8 @@ class TrainingWindows:
             for of_one in by_species
         ]  # fmt: skip
         cumulated = [
-            _cumulated(w, f"the contigs of {n}") for n, w in zip(names, contigs, strict=True)
+            _cumulated(w, f"the contigs of {n} for windows of {length:,} bases")
+            for n, w in zip(names, contigs, strict=True)
         ]
         return _Drawn(_cumulated(species, "the species"), cumulated, windows)
 
@@ -194,6 +197,20 @@ def _cumulated(weights: list[float], whose: str) -> NDArray[np.float64]:
         raise UsageError(f"all weights of {whose} are 0")
     shares /= shares[-1]
     return shares
+
+
+def check_lengths(genomes: SpeciesGenomes, split: Split, lengths: Iterable[int]) -> None:
+    """Raises InputFileError if there is a length (bases) that no contig of a split holds."""
+    stretches = [
+        run.length for contigs in genomes.runs(split) for contig in contigs for run in contig.runs
+    ]
+    for length in lengths:
+        if length > max(stretches):
+            raise InputFileError(
+                genomes.manifest,
+                f"no {split}_contigs hold {length:,} bases without a run of N; the longest stretch "
+                f"has {max(stretches):,}",
+            )
 
 
 def fixed_windows(
