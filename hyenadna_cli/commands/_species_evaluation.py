@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -154,19 +154,23 @@ def measure(
     overwrite: bool,
     runtime: Runtime,
     made_by: Provenance,
-) -> None:
+    should_stop: Callable[[], bool] = lambda: False,
+) -> bool:
+    """Write accuracy by length into `output`; False, and nothing, if `should_stop` says so."""
     import json
 
     from hyenadna_cli.core.species import accuracy as species_accuracy
     from hyenadna_cli.core.species import curve as species_curve
 
-    results = []
+    results, asked = [], sorted(set(lengths))
     for result in species_accuracy.accuracy_by_length(
-        classifier, genomes, lengths=sorted(set(lengths)), max_windows=test_windows,
-        device=runtime.device, split=split, strand=strand,
+        classifier, genomes, lengths=asked, max_windows=test_windows,
+        device=runtime.device, split=split, strand=strand, should_stop=should_stop,
     ):  # fmt: skip
         log.info("%s", result)
         results.append(result)
+    if len(results) < len(asked):
+        return False
     with atomic.replace_dir_on_success(output, overwrite=overwrite, marker=_REPORT) as scratch:
         species_accuracy.write_report(results, scratch)
         text = json.dumps(made_by.as_json(), indent=2)
@@ -176,6 +180,7 @@ def measure(
             species_curve.draw(points, scratch / "accuracy.png", overwrite=False)
         except UsageError as error:
             log.warning("no accuracy.png: %s", error)
+    return True
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from hyenadna_cli.commands._species_evaluation import (
     measure,
     opened_genomes,
 )
-from hyenadna_cli.commands._stop import on_signals
+from hyenadna_cli.commands._stop import StopRequest, on_signals
 from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -257,15 +257,18 @@ class _Job:
                 if report.valid_loss is not None:
                     log.info("%s", _describe(report))
             if stop() and not read_progress(self.output).is_done:
-                raise stop.error(f"checkpoint at step {last:,}; --resume goes on from there")
-            if self.lengths and world.is_main:
-                self._measure(classifier, made_by)
+                where = f"checkpoint at step {last:,}" if last else "before the first step"
+                raise stop.error(f"{where}; --resume goes on from there")
+            if self.lengths and world.is_main and not self._measure(classifier, made_by, stop):
+                raise stop.error("trained, not yet measured; --resume goes on from there")
 
-    def _measure(self, classifier: SequenceClassifier, made_by: Provenance) -> None:
-        measure(
+    def _measure(
+        self, classifier: SequenceClassifier, made_by: Provenance, stop: StopRequest
+    ) -> bool:
+        return measure(
             classifier.eval(), self.genomes, self.lengths, self.output / "evaluation",
             split="test", test_windows=self.test_windows, strand=self.strand, overwrite=True,
-            runtime=self.runtime, made_by=made_by,
+            runtime=self.runtime, made_by=made_by, should_stop=stop,
         )  # fmt: skip
 
     def _backbone(self) -> HyenaDNA:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import json
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -51,6 +54,19 @@ def train(hyenadna, manifest, tiny_model, tmp_path):
         return done, target
 
     return run
+
+
+def terminate_after(patched, name):
+    """Let the function `name` end with a SIGTERM to this process."""
+    module, _, function = name.rpartition(".")
+    original = getattr(importlib.import_module(module), function)
+
+    def call(*arguments, **named):
+        result = original(*arguments, **named)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return result
+
+    patched.setattr(name, call)
 
 
 def weights_of(run):
@@ -107,20 +123,83 @@ def test_a_run_killed_after_its_last_step_is_finished_by_resume(train, monkeypat
 
 
 @pytest.mark.parametrize("options", [(), ("--freeze", "all"), ("--pool", "last")], ids=str)
-def test_stopping_and_resuming_gives_the_weights_of_never_stopping(train, options):
+def test_stopping_and_resuming_gives_the_weights_of_never_stopping(train, monkeypatch, options):
     """Law: resume, also across the warm-up's stages and with a head that was fitted first."""
     done, straight = train(*options, name="straight")
     assert done.code == 0, done.err
 
-    stopped, run = train(*options, "--max-time", "00:00:00")
-    assert stopped.code == 143
-    assert "checkpoint at step 1" in stopped.err
+    for done_before, where in ((None, "before the first step"), ("fit_head", "at step 1;")):
+        with monkeypatch.context() as patched:
+            if done_before is not None:
+                terminate_after(patched, f"hyenadna_cli.core.species.training.{done_before}")
+            limit = ("--max-time", "00:00:00") if done_before is None else ()
+            stopped, run = train(*options, *limit, "--resume")
+        assert stopped.code == 143, stopped.err
+        assert where in stopped.err
     resumed, _ = train(*options, "--resume")
 
     assert resumed.code == 0, resumed.err
     expected = weights_of(straight)
     for name, value in weights_of(run).items():
         np.testing.assert_array_equal(value, expected[name])
+
+
+def test_a_run_stopped_while_it_measures_measures_on_resume(train, monkeypatch):
+    options = ("--lengths", "16,64", "--test-windows", 20)
+    with monkeypatch.context() as patched:
+        terminate_after(patched, "hyenadna_cli.core.species.accuracy.check_lengths")
+        stopped, run = train(*options)
+
+    assert (stopped.code, "not yet measured" in stopped.err) == (143, True), stopped.err
+    assert (run / "model.safetensors").exists()
+    assert not (run / "evaluation").exists()
+    resumed, _ = train(*options, "--resume")
+    assert resumed.code == 0, resumed.err
+    assert len(table(run / "evaluation" / "accuracy.tsv")) == 2
+
+
+def test_contigs_that_could_not_be_used_are_refused_before_anything_starts(
+    train, fasta_file, text_file, contigs
+):
+    """Of species x's training contigs only a holds 64 bases, and it weighs nothing."""
+    fasta_file(contigs["fly"], name="fly.fa")
+    fasta_file(contigs["yeast"] | {"s": "ACGT" * 10, "gap": "N" * 90}, name="x.fa")
+    weights = text_file("x\ta\t0\n", name="weights.tsv")
+    for train_contigs, test, options, code, problem in (
+        ("a", "gap", (), 3, "its test_contigs hold no bases, only N"),
+        ("a,s", "c", ("--contig-weights", weights), 2, "of x for windows of 64 bases are 0"),
+    ):
+        manifest = text_file(
+            f"x\tx.fa\t{train_contigs}\tb\t{test}\nfly\tfly.fa\ta\tb\tc\n", name="x.tsv"
+        )
+        for more in ((), ("--dry-run",)):
+            done, run = train(*options, "--manifest", manifest, *more)
+
+            assert (done.code, problem in done.err) == (code, True), done.err
+            assert not run.exists()
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_lengths_that_no_test_contig_holds_are_refused_before_anything_starts(
+    train, trained, hyenadna, fasta_file, text_file, contigs, tmp_path, command
+):
+    for species, records in contigs.items():
+        fasta_file(records | {"c": records["c"][:100]}, name=f"{species}.fa")
+    lines = [f"{species}\t{species}.fa\ta\tb\tc\n" for species in contigs]
+    short = text_file("".join(lines), name="short.tsv")
+    if command == "train":
+        done, out = train("--manifest", short, "--lengths", "16,128")
+    else:
+        out = tmp_path / "report"
+        done = hyenadna(
+            "classify-species", "evaluate", "-m", trained, "--manifest", short, "-o", out,
+            "--lengths", "16,128", "--device", "cpu",
+        )  # fmt: skip
+
+    assert done.code == 3, done.err
+    assert "no test_contigs hold 128 bases" in done.err
+    assert "accuracy" not in done.err
+    assert not out.exists()
 
 
 def test_a_frozen_backbone_stays_as_it_was(train, tiny_model):
@@ -290,6 +369,9 @@ def test_the_paper_manifest_is_printed(hyenadna):
         (("--contig-weights", "no.tsv"), 3, "no.tsv"),
         (("--length", "1k"), 4, "windows of 1,000 bases"),
         (("--lengths", "1k"), 4, "windows of 1,000 bases"),
+        (("--lengths", "0"), 2, "2 bases or more"),
+        (("--lengths", "1,000"), 2, "commas separate lengths"),
+        (("--from-scratch", "--lengths", "64,67"), 2, "from scratch reads at most 66"),
         (("--length", "48"), 2, "--length-schedule reaches 64"),
         (("--preset", "best"), 2, "the only preset is paper"),
         (("--d-model", "8"), 2, "go with --from-scratch"),

@@ -125,20 +125,27 @@ def fit_head(
     lengths: Sequence[int],
     n_bases: int,
     match_gc: bool = True,
-) -> None:
+    should_stop: Callable[[], bool] = lambda: False,
+) -> bool:
     """Set the head to a logistic regression on pooled states of training windows.
 
     The lengths (bases) share `n_bases`. With mean pooling each stretch of 1,024 bases of a window
     is an example by itself: a window's scores are the mean of those of its stretches, and stretches
     deep in a long window are read as they will be. The states of different species differ by a
     fraction of their own spread, so that a head which starts from nothing would need most of a
-    short run to find them.
+    short run to find them. False, with the head as it was, once `should_stop` says so.
     """
-    parts = [_features(classifier, windows, length, n_bases // len(lengths)) for length in lengths]
+    parts = []
+    for length in lengths:
+        share = n_bases // len(lengths)
+        part = _features(classifier, windows, length, share, should_stop=should_stop)
+        if part is None:
+            return False
+        parts.append(part)
     features_ND, labels_N, gc_N = (np.concatenate(column) for column in zip(*parts, strict=True))
     found = np.unique(labels_N)
     if len(found) < 2:
-        return
+        return True
     weights_N = gc_matched_weights(labels_N, gc_N) if match_gc else np.ones(len(gc_N))
     scaler = StandardScaler()
     scaled_ND = scaler.fit_transform(features_ND, sample_weight=weights_N)
@@ -153,12 +160,21 @@ def fit_head(
     head = classifier.head
     head.weight[found] = torch.from_numpy(weight_CD).to(head.weight)
     head.bias[found] = torch.from_numpy(bias_C).to(head.bias)
+    return True
 
 
 def _features(
-    classifier: SequenceClassifier, windows: TrainingWindows, length: int, n_bases: int
-) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
-    """Pooled states (N, D), labels and GC fractions (N,) of windows that no training step draws."""
+    classifier: SequenceClassifier,
+    windows: TrainingWindows,
+    length: int,
+    n_bases: int,
+    *,
+    should_stop: Callable[[], bool],
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]] | None:
+    """Pooled states (N, D), labels and GC fractions (N,) of windows that no training step draws.
+
+    None once `should_stop` says so.
+    """
     backbone = classifier.backbone
     assert isinstance(backbone, HyenaDNA)
     backbone.eval()
@@ -172,6 +188,8 @@ def _features(
     n_rows = 0
     rows_at_once = max(1, _PROBE_BATCH // length)
     for start in range(0, n_windows, rows_at_once):
+        if should_stop():
+            return None
         rows = range(start, min(start + rows_at_once, n_windows))
         drawn = [windows.draw(step=_PROBE_STEP, row=row, length=length) for row in rows]
         batch = _stacked(drawn).to(device)
@@ -254,8 +272,9 @@ def run(
 ) -> Iterator[StepReport]:
     """Train, and write the model into `run_dir` once the last step is done.
 
-    `base` is the identity of the model that the backbone was. Yields one report a step. Raises
-    DeviceMemoryError if a micro-batch does not fit the device.
+    `base` is the identity of the model that the backbone was. Yields one report a step; none if
+    `should_stop` says so while the head is fitted. Raises DeviceMemoryError if a micro-batch does
+    not fit the device.
     """
     species, config = settings.species, settings.train
     backbone = classifier.backbone
@@ -274,11 +293,12 @@ def run(
         genomes, seed=config.seed, weights=weights, use_both_strands=config.reverse_complement
     )
     if species.probe_bases and not (run_dir / "last").exists():
-        stages = sorted({length for length, _ in config.length_schedule}) or [species.length]
-        fit_head(
-            classifier, drawn, lengths=stages, n_bases=species.probe_bases,
-            match_gc=species.match_gc,
+        is_fitted = fit_head(
+            classifier, drawn, lengths=settings.lengths, n_bases=species.probe_bases,
+            match_gc=species.match_gc, should_stop=should_stop,
         )  # fmt: skip
+        if world.sum(float(not is_fitted), runtime.device) > 0:
+            return
         log.info("head fitted to %s bases, backbone as it is", f"{species.probe_bases:,}")
     about: dict[str, Any] = {
         "base": dict(base),

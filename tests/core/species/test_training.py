@@ -63,6 +63,21 @@ def test_a_fitted_head_tells_species_apart_and_the_backbone_is_untouched(
         assert torch.equal(parameter, before[name])
 
 
+def test_a_fit_that_is_stopped_leaves_the_head_as_it_was(tiny_model, genomes):
+    model = classifier(tiny_model, genomes.names)
+    before, asked = model.head.weight.clone(), []
+
+    def should_stop():
+        asked.append(None)
+        return len(asked) == 3
+
+    windows = TrainingWindows(genomes, seed=0)
+    assert not fit_head(model, windows, lengths=(32, 128), n_bases=60_000, should_stop=should_stop)
+
+    assert torch.equal(model.head.weight, before)
+    assert fit_head(model, windows, lengths=(128,), n_bases=5_000)
+
+
 def test_training_goes_on_from_what_was_fitted(tiny_model, genomes):
     model = classifier(tiny_model, genomes.names)
     windows = TrainingWindows(genomes, seed=0)
