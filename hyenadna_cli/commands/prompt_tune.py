@@ -34,7 +34,8 @@ log = logging.getLogger(__name__)
 
 def parse_words(text: str) -> dict[str, str]:
     """`CLASS=WORD,...`."""
-    words = dict(part.partition("=")[::2] for part in text.split(","))
+    pairs = (part.partition("=")[::2] for part in text.split(","))
+    words = {name.strip(): word.strip() for name, word in pairs}
     if not all(words.values()) or len(words) < len(text.split(",")):
         raise typer.BadParameter(f"{text!r} is not CLASS=WORD,CLASS=WORD,...")
     return {name: word.upper() for name, word in words.items()}
@@ -53,12 +54,14 @@ def prompt_tune(
     ] = None,
     model: opt.ModelOption = "builtin",
     tokens: Annotated[
-        int, typer.Option("--tokens", help="Soft prompt tokens, 1 to 32,768.")
-    ] = 32,
+        int | None, typer.Option("--tokens", help="Soft prompt tokens, 1 to 32,768; default 32.")
+    ] = None,
     init: Annotated[
-        Literal["vocabulary", "random"],
-        typer.Option("--init", help="First vectors: embeddings of random bases, or noise."),
-    ] = "vocabulary",
+        Literal["vocabulary", "random"] | None,
+        typer.Option(
+            "--init", help="First vectors: embeddings of random bases (default), or noise."
+        ),
+    ] = None,
     label_words: Annotated[
         Any,
         typer.Option(
@@ -87,7 +90,9 @@ def prompt_tune(
         int,
         typer.Option("--samples", min=0, help="With --shots: tune all weights on so many samples."),
     ] = 0,
-    epochs: Annotated[float, typer.Option("--epochs", help="At most.")] = 10.0,
+    epochs: Annotated[
+        float | None, typer.Option("--epochs", help="At most; default 10.")
+    ] = None,
     batch_size: Annotated[
         int | None,
         typer.Option(
@@ -99,11 +104,15 @@ def prompt_tune(
         typer.Option("--lr", help="Peak learning rate: 1e-2, with --shots 1e-4 unless given."),
     ] = None,
     reverse_complement: Annotated[
-        bool, typer.Option("--rc-aug/--no-rc-aug", help="Tune on a random strand of each sequence.")
-    ] = False,
+        bool | None,
+        typer.Option("--rc-aug/--no-rc-aug", help="Tune on a random strand of each sequence."),
+    ] = None,
     patience: Annotated[
-        int, typer.Option("--patience", min=1, help="Validations without gain that end the run.")
-    ] = 4,
+        int | None,
+        typer.Option(
+            "--patience", min=1, help="Validations without gain that end the run; default 4."
+        ),
+    ] = None,
     max_length: Annotated[
         int | None,
         typer.Option(
@@ -136,8 +145,15 @@ def prompt_tune(
 
     if shots is None and samples:
         raise UsageError("--samples goes with --shots; soft prompts have --examples")
-    if shots is not None and (head or examples is not None):
-        raise UsageError("--shots answers with words after demonstrations: no --head, --examples")
+    of_prompts = tr.given({
+        "--tokens": tokens, "--init": init, "--head": head or None, "--examples": examples,
+        "--epochs": epochs, "--rc-aug": reverse_complement, "--patience": patience,
+    })  # fmt: skip
+    if shots is not None and of_prompts:
+        raise UsageError(
+            f"--shots answers with words after demonstrations: no {', '.join(of_prompts)}"
+        )
+    steps = tr.given({"batch_size": batch_size, "learning_rate": learning_rate})
     request = files.request(data, label_columns=(label_column,) if label_column else ())
     run_directory.check()
     with exit_code_when_out_of_memory(compute.oom_exit_code), open_data(request) as rows:
@@ -146,16 +162,17 @@ def prompt_tune(
         try:
             config: PromptConfig | FewShotConfig
             if shots is None:
+                chosen_settings = tr.given({
+                    "n_tokens": tokens, "init": init, "n_examples": examples, "epochs": epochs,
+                    "reverse_complement": reverse_complement, "patience": patience,
+                })  # fmt: skip
                 config = PromptConfig(
-                    n_tokens=tokens, init=init, words=words, pooling=pooling, n_examples=examples,
-                    epochs=epochs, batch_size=batch_size or 32, learning_rate=learning_rate or 1e-2,
-                    reverse_complement=reverse_complement, patience=patience, seed=seed,
-                )  # fmt: skip
+                    words=words, pooling=pooling, seed=seed, **chosen_settings, **steps
+                )
             else:
                 config = FewShotConfig(
-                    n_shots=shots, n_samples=samples, words=words, batch_size=batch_size or 2,
-                    learning_rate=learning_rate or 1e-4, seed=seed,
-                )  # fmt: skip
+                    n_shots=shots, n_samples=samples, words=words, seed=seed, **steps
+                )
         except ValueError as error:
             raise UsageError(str(error)) from error
         checked = _checked(rows, config, chosen, max_length)

@@ -10,7 +10,7 @@ import pytest
 import safetensors.torch
 
 TABLE = Path(__file__).parent.parent.parent / "test_data" / "labelled.csv"
-FAST = ("--device", "cpu", "--threads", "1", "--batch-size", "16", "--epochs", "1")
+FAST = ("--device", "cpu", "--threads", "1", "--batch-size", "16")
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def record(directory):
 
 
 def test_a_prompt_is_a_small_file_that_predict_reads(prompt_tune, predict, tmp_path):
-    tuned = prompt_tune("--tokens", "5", "--label-words", "island=G,bulk=T")
+    tuned = prompt_tune("--tokens", "5", "--label-words", "island=G, bulk = T")
     found = predict()
 
     assert tuned.code == 0, tuned.err
@@ -177,7 +177,7 @@ def test_a_model_trained_in_its_place_leaves_no_prompt_to_answer(
 
     trained = hyenadna(
         "finetune", "--data", TABLE, "-m", tiny_model, "-o", tmp_path / "prompt", *FAST,
-        "--max-length", "40", "--compare", "none", "--force",
+        "--epochs", "1", "--max-length", "40", "--compare", "none", "--force",
     )  # fmt: skip
 
     assert trained.code == 0, trained.err
@@ -207,8 +207,13 @@ def test_a_dry_run_says_what_would_be_done(prompt_tune, tmp_path):
         (("--label-words", "bulk=A,isle=C"), 2, "bulk, island"),
         (("--label-words", "bulk"), 2, "CLASS=WORD"),
         (("--label-words", "bulk=A,island=C", "--head"), 2, "no --label-words"),
+        (("--lr", "0"), 2, "learning_rate must be positive"),
+        (("--shots", "2", "--samples", "2", "--lr", "0"), 2, "learning_rate must be positive"),
         (("--samples", "2"), 2, "--shots"),
-        (("--shots", "2", "--head"), 2, "--head"),
+        (("--shots", "2", "--head"), 2, "no --head"),
+        (("--shots", "2", "--tokens", "8", "--rc-aug"), 2, "no --tokens, --rc-aug"),
+        (("--shots", "2", "--epochs", "3", "--patience", "1"), 2, "no --epochs, --patience"),
+        (("--shots", "2", "--init", "random"), 2, "no --init"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )

@@ -51,7 +51,8 @@ class FewShotConfig:
     n_shots: int
     """Demonstrations of each class."""
     n_samples: int = 0
-    """Samples to tune all weights on, once each; 0: no tuning."""
+    """Samples to tune all weights on, once each but for those that fill up the last step; 0: no
+    tuning."""
     words: tuple[str, ...]
     """What stands for each class."""
     batch_size: int = 2
