@@ -54,6 +54,12 @@ LengthsOption = Annotated[
         help="Measure accuracy with windows of each length, on held-out contigs.",
     ),
 ]  # fmt: skip
+RenameContigsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--rename-chrs", help="Two columns: contig name in the manifest, name in the FASTA."
+    ),
+]
 MaxNRunOption = Annotated[
     int, typer.Option("--max-n-run", min=0, help="No window holds a longer run of N (bases).")
 ]
@@ -84,6 +90,7 @@ def evaluate(
     test_windows: TestWindowsOption = 100,
     strand: TestStrandOption = "+",
     contig_map: opt.ContigMapOption = "exact",
+    rename_chrs: RenameContigsOption = None,
     max_n_run: MaxNRunOption = 10,
     compute: ComputeRequest,
     force: opt.ForceOption = False,
@@ -105,8 +112,10 @@ def evaluate(
     check_longest(chosen, max(lengths))
     with exit_code_when_out_of_memory(compute.oom_exit_code):
         classifier = load_classifier(chosen)
-        names = ",".join(classifier.config.label_names)
-        with opened_genomes(manifest, names, contig_map=contig_map, max_n_run=max_n_run) as genomes:
+        with opened_genomes(
+            manifest, classifier.config.label_names, contig_map=contig_map,
+            rename_chrs=rename_chrs, max_n_run=max_n_run,
+        ) as genomes:  # fmt: skip
             measure(
                 classifier, genomes, lengths, output,
                 split=split, test_windows=test_windows, strand=strand, overwrite=force,
@@ -185,13 +194,19 @@ def measure(
 
 @contextmanager
 def opened_genomes(
-    manifest: Path, species: str, *, contig_map: Literal["exact", "auto"], max_n_run: int
+    manifest: Path,
+    species: tuple[str, ...],
+    *,
+    contig_map: Literal["exact", "auto"],
+    rename_chrs: Path | None,
+    max_n_run: int,
 ) -> Iterator[SpeciesGenomes]:
     from hyenadna_cli.core.species.manifest import open_genomes, read_manifest
 
-    selected = tuple(filter(None, (name.strip() for name in species.split(","))))
-    found = read_manifest(manifest, selected=selected)
-    with open_genomes(manifest, found, contig_map=contig_map, max_n_run=max_n_run) as genomes:
+    found = read_manifest(manifest, selected=species)
+    with open_genomes(
+        manifest, found, contig_map=contig_map, rename_chrs=rename_chrs, max_n_run=max_n_run
+    ) as genomes:
         yield genomes
 
 

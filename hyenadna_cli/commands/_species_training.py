@@ -19,6 +19,7 @@ from hyenadna_cli.commands._species_evaluation import (
     LengthsOption,
     ManifestOption,
     MaxNRunOption,
+    RenameContigsOption,
     TestStrandOption,
     TestWindowsOption,
     check_longest,
@@ -74,6 +75,7 @@ def train(
         ),
     ] = "bases",
     contig_map: opt.ContigMapOption = "exact",
+    rename_chrs: RenameContigsOption = None,
     max_n_run: MaxNRunOption = 10,
     model: opt.ModelOption = "builtin",
     from_scratch: Annotated[
@@ -151,11 +153,15 @@ def train(
         config_file=config,
         preset=preset,
     )  # fmt: skip
+    selected = tuple(filter(None, (name.strip() for name in species.split(","))))
     run_directory.check()
     with (
         exit_code_when_out_of_memory(compute.oom_exit_code),
-        opened_genomes(manifest, species, contig_map=contig_map, max_n_run=max_n_run) as genomes,
-    ):
+        opened_genomes(
+            manifest, selected, contig_map=contig_map, rename_chrs=rename_chrs,
+            max_n_run=max_n_run,
+        ) as genomes,
+    ):  # fmt: skip
         chosen = None if from_scratch else request.choose(compute, training=True)
         longest = max([settings.longest, *(lengths or ())])
         if chosen is not None:

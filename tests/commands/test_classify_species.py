@@ -267,6 +267,27 @@ def test_evaluate_measures_a_finished_model(hyenadna, trained, manifest, tmp_pat
     assert evaluate("--force", "--lengths", "200", "--max-n-run", 0).code == 0
 
 
+def test_a_species_may_have_a_comma_and_its_contigs_other_names(
+    train, hyenadna, manifest, text_file, tmp_path
+):
+    renamed = text_file(
+        manifest.read_text().replace("yeast\t", "yeast, budding\t").replace("\ta\t", "\tI\t"),
+        name="comma.tsv",
+    )
+    options = ("--manifest", renamed, "--rename-chrs", text_file("I a\n", name="names.txt"))
+
+    done, run = train(*options)
+    assert done.code == 0, done.err
+    done = hyenadna(
+        "classify-species", "evaluate", "-m", run, *options, "--lengths", "64",
+        "-o", tmp_path / "report", "--device", "cpu",
+    )  # fmt: skip
+
+    assert done.code == 0, done.err
+    species = [row["species"] for row in table(tmp_path / "report" / "species.tsv")]
+    assert species == ["yeast, budding", "fly"]
+
+
 @pytest.fixture
 def calls(hyenadna, trained, fasta_file, contigs):
     """`calls(*options)`: predict on a few records with a trained model."""
@@ -367,6 +388,7 @@ def test_the_paper_manifest_is_printed(hyenadna):
         (("--species", "fly"), 3, "two species"),
         (("--species-weights", "yeti=1"), 2, "'yeti' is neither"),
         (("--contig-weights", "no.tsv"), 3, "no.tsv"),
+        (("--contig-map", "auto", "--rename-chrs", "x.txt"), 2, "exclude each other"),
         (("--length", "1k"), 4, "windows of 1,000 bases"),
         (("--lengths", "1k"), 4, "windows of 1,000 bases"),
         (("--lengths", "0"), 2, "2 bases or more"),

@@ -78,6 +78,8 @@ def read_manifest(path: Path, *, selected: Sequence[str] = ()) -> tuple[Species,
 
 def _rows(text: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
     for number, line in enumerate(text, start=1):
+        if number == 1:
+            line = line.removeprefix("\ufeff")  # as spreadsheets begin their text
         if line.strip() and not line.startswith("#"):
             yield number, [cell.strip() for cell in line.rstrip("\r\n").split("\t")]
 
@@ -196,20 +198,22 @@ def open_genomes(
     species: tuple[Species, ...],
     *,
     contig_map: Literal["exact", "auto"] = "exact",
+    rename_chrs: Path | None = None,
     max_n_run: int = MAX_N_RUN,
 ) -> Iterator[SpeciesGenomes]:
     """Open every genome and find every listed contig in it.
 
     Raises InputFileError for a genome that cannot be read or lacks a listed contig, and for a
-    contig of one file that is listed twice, be it under two names or for two species.
+    contig of one file that is listed twice, be it under two names or for two species; UsageError if
+    both `contig_map` and `rename_chrs` are given.
     """
     with ExitStack() as stack:
         genomes: dict[str, Genome] = {}
         names: dict[str, dict[str, str]] = {}
         owners: dict[tuple[Path, str], str] = {}
         for one in species:
-            genome = genomes[one.name] = stack.enter_context(Genome(one.fasta))
-            known = ContigNames.choose(genome.lengths, contig_map)
+            genome = genomes[one.name] = stack.enter_context(_opened(manifest, one))
+            known = ContigNames.choose(genome.lengths, contig_map, rename_chrs)
             names[one.name] = {}
             for split, contig in _listed(one):
                 name = known.resolve(contig)
@@ -228,6 +232,14 @@ def open_genomes(
                 owners[key] = where
                 names[one.name][contig] = name
         yield SpeciesGenomes(manifest, species, genomes, names, max_n_run)
+
+
+def _opened(manifest: Path, species: Species) -> Genome:
+    try:
+        return Genome(species.fasta)
+    except InputFileError as error:
+        problem = f"species {species.name!r}: {error}"
+        raise InputFileError(manifest, problem, line=species.line) from error
 
 
 def _listed(species: Species) -> Iterator[tuple[Split, str]]:

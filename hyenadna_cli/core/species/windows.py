@@ -50,13 +50,16 @@ def parse_species_weights(text: str, names: tuple[str, ...]) -> Rule | dict[str,
 
 
 def read_contig_weights(path: Path, genomes: SpeciesGenomes) -> dict[tuple[str, str], float]:
-    """A file of three columns: species, contig, weight. Raises InputFileError naming the line."""
+    """A file of three columns: species, contig, weight, between tabs or, without one, blanks.
+
+    Raises InputFileError naming the line.
+    """
     known = {(one.name, contig) for one in genomes.species for contig in one.contigs["train"]}
     weights: dict[tuple[str, str], float] = {}
     with open_text(path) as text:
         for number, line in enumerate(text, start=1):
-            cells = line.split()
-            if not cells or cells[0].startswith("#"):
+            cells = [cell.strip() for cell in line.split("\t" if "\t" in line else None)]
+            if not line.strip() or cells[0].startswith("#"):
                 continue
             if len(cells) != 3 or (cells[0], cells[1]) not in known:
                 problem = "needs a species, one of its train_contigs and a weight"

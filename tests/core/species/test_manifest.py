@@ -88,6 +88,21 @@ def test_contig_names_with_and_without_chr_can_mean_the_same(manifest):
         open_all(path)
 
 
+def test_contig_names_can_be_renamed(manifest, text_file):
+    path = manifest(HEADER, HUMAN, "mouse\tmouse.fa\tone\ttwo\tthree")
+    names = text_file("one chr1\ntwo\tchr2\nthree\tchr3\n", name="names.txt")
+
+    train, _, _ = open_all(path, rename_chrs=names)
+
+    assert (train[1][0].contig, train[1][0].runs[0].contig) == ("one", "chr1")
+
+
+def test_a_byte_order_mark_is_no_part_of_the_header(manifest):
+    human, mouse = read_manifest(manifest("\ufeff" + HEADER, HUMAN, MOUSE))
+
+    assert (human.name, mouse.name) == ("human", "mouse")
+
+
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
@@ -99,7 +114,7 @@ def test_contig_names_with_and_without_chr_can_mean_the_same(manifest):
         ("unclassified\tmouse.fa\tchr1\tchr2\tchr3", "is no species with a FASTA"),
         ("mouse\t\tchr1\tchr2\tchr3", "is no species with a FASTA"),
         ("mouse\tmouse.fa\tchr9\tchr2\tchr3", "train_contigs: contig 'chr9' is not in the FASTA"),
-        ("mouse\tno.fa\tchr1\tchr2\tchr3", "no.fa"),
+        ("mouse\tno.fa\tchr1\tchr2\tchr3", ":3: species 'mouse': .*no.fa"),
         ("mouse\tmouse.fa\tchrN\tchr2\tchr3", "its train_contigs hold no bases, only N"),
         ("mouse\thuman.fa\tchr4\tchr2\tchr3", "'chr4' of .*human.fa is listed for .*'human'"),
         ("# nothing else", "needs two species or more"),

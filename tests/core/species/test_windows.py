@@ -9,6 +9,7 @@ from hyenadna_cli.core.species.manifest import open_genomes, read_manifest
 from hyenadna_cli.core.species.windows import (
     SamplingWeights,
     TrainingWindows,
+    check_lengths,
     fixed_windows,
     parse_species_weights,
     read_contig_weights,
@@ -126,6 +127,32 @@ def test_weights_are_read_and_checked(genomes, text_file):
     for line, problem in (("a v 1", ":1: needs a species"), ("a c1 x", ":1: the weight: 'x'")):
         with pytest.raises(InputFileError, match=problem):
             read_contig_weights(text_file(line, name="bad.tsv"), genomes)
+
+
+def test_a_species_name_with_blanks_can_have_weights(genomes, text_file):
+    lines = [f"{name}\t{name[-1]}.fa\tc1,c2\tv\tt\n" for name in ("Aus a", "Bus b")]
+    manifest = text_file("".join(lines), name="blanks.tsv")
+    weights = text_file("Aus a\tc1\t2\n\nBus b\tc2 \t0\n", name="weights.tsv")
+
+    with open_genomes(manifest, read_manifest(manifest)) as opened:
+        assert read_contig_weights(weights, opened) == {("Aus a", "c1"): 2.0, ("Bus b", "c2"): 0.0}
+
+
+def test_lengths_that_no_contig_holds_are_refused(genomes):
+    check_lengths(genomes, "train", (2, 150))
+    with pytest.raises(InputFileError, match=r"hold 151 bases .* the longest stretch has 150"):
+        check_lengths(genomes, "train", (2, 151))
+
+
+def test_the_only_contig_of_a_length_needs_a_weight(genomes):
+    """Species a has stretches of 150 bases in c1 only."""
+    windows = TrainingWindows(
+        genomes, seed=0, weights=SamplingWeights(contigs={("a", "c1"): 0.0, ("a", "c2"): 1.0})
+    )
+
+    windows.prepare(20)
+    with pytest.raises(UsageError, match="the contigs of a for windows of 150 bases are 0"):
+        windows.prepare(150)
 
 
 def test_weights_that_are_all_zero_are_refused(genomes):
