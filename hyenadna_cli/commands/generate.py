@@ -88,9 +88,10 @@ def generate(
     """Sample DNA from a model: from nothing, or as a continuation of prompts.
 
     Writes FASTA, the sequences of a prompt one after the other: generated_1, generated_2 ..., or
-    the name of the prompt's record and _1, _2 ... A sequence depends on --seed and its number, not
-    on which others are sampled with it. Without a prompt the first base is drawn with equal
-    probabilities: before it there is nothing that the model could go by.
+    the name of the prompt's record and _1, _2 ..., with -1, -2 ... behind one that repeats. A
+    sequence depends on --seed and its number, not on which others are sampled with it. Without a
+    prompt the first base is drawn with equal probabilities, whatever --temperature, --top-k and
+    --top-p are: before it there is nothing that the model could go by.
 
       hyenadna generate --length 200 --sequences 3 --prompt TATAAA --include-prompt --seed 1
     """
@@ -194,8 +195,12 @@ class _Work:
             account.close(destination, made_by, model=model, letters=self.prompts.letters)
 
     def _writer(self, sink: Sink, account: Account) -> Callable[[Generated], None]:
+        from hyenadna_cli.core.io.unique_names import UniqueNames
+
+        names = UniqueNames()
+
         def write(row: Generated) -> None:
-            name = f"{self.prompts.names[row.prompt]}_{row.number + 1}"
+            name = names.unique(f"{self.prompts.names[row.prompt]}_{row.number + 1}")
             front = self.prompts.sequences[row.prompt] if self.include_prompt else ""
             sequence = front + row.sequence
             lines = [sequence[i : i + _LINE] for i in range(0, len(sequence), _LINE)]

@@ -12,6 +12,7 @@ can move a base only where a draw falls within rounding of the border between tw
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -34,6 +35,7 @@ _REPORT_STEPS = 64
 """Bases between two reports of progress."""
 _BATCH_BYTES = {"cpu": 1 << 30, "cuda": 8 << 30}
 """States of the sequences generated together."""
+_COLDEST = torch.finfo(torch.float64).tiny
 _MOST_TOGETHER = 128
 """More sequences than this gain nothing on a CPU."""
 
@@ -167,7 +169,9 @@ def sample(logits_BV: Tensor, draws_B: Tensor, sampling: Sampling) -> Tensor:
     logits_BA = logits_BV[:, allowed_A].double()
     if sampling.temperature == 0:
         return allowed_A[logits_BA.argmax(dim=-1)]
-    p_BA = torch.softmax(logits_BA / sampling.temperature, dim=-1)
+    # The largest is 0 whatever divides it, and no divisor is too small for its reciprocal.
+    logits_BA = logits_BA - logits_BA.amax(dim=-1, keepdim=True)
+    p_BA = torch.softmax(logits_BA / max(sampling.temperature, _COLDEST), dim=-1)
     if sampling.top_k is not None or sampling.top_p < 1:
         sorted_BA, order_BA = p_BA.sort(dim=-1, descending=True, stable=True)
         if sampling.top_k is not None:
@@ -194,8 +198,9 @@ def generate(
     """Sample `n_sequences` continuations of `length` bases of every prompt, in order.
 
     What is sampled together is a block of the journal. Before the first base of an empty prompt
-    the model has nothing to go by: that base is drawn with equal probabilities. Raises ValueError
-    if a prompt and its continuation are longer than the model reads.
+    the model has nothing to go by: that base is drawn with equal probabilities, whatever the
+    temperature and the truncation. Raises ValueError if a prompt and its continuation are longer
+    than the model reads.
     """
     device = next(model.parameters()).device
     n_together = batch_size or sequences_together(model.config, device, length=length)
@@ -250,14 +255,18 @@ def _continue(
     """Fill `ids_BL` from left to right; yields how many positions are new, now and then."""
     n_sequences, length = ids_BL.shape
     decoder = Decoder(model, n_sequences=n_sequences, n_positions=length, prefix=prefix)
+    of_position = sampling
     if prefix is None:
         logits_BV = torch.zeros(n_sequences, model.config.padded_vocab_size, device=ids_BL.device)
+        # Among equals, the most likely would be those that come first in the vocabulary.
+        of_position = dataclasses.replace(sampling, temperature=1.0, top_k=None, top_p=1.0)
     else:
         with torch.inference_mode():
             logits_BV = model.logits(prefix.last_BD).expand(n_sequences, -1)
     n_reported = 0
     for position in range(length):
-        ids_BL[:, position] = sample(logits_BV, draws_BL[:, position], sampling)
+        ids_BL[:, position] = sample(logits_BV, draws_BL[:, position], of_position)
+        of_position = sampling
         n_done = position + 1
         if n_done < length:
             logits_BV = decoder.step(ids_BL[:, position])

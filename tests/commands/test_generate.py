@@ -52,6 +52,15 @@ def test_prompts_are_continued_in_order_and_written_when_asked_for(generate, fas
     assert whole["empty_1"] == bare["empty_1"]
 
 
+def test_a_name_that_repeats_gets_a_number(generate, tmp_path, text_file):
+    prompts = text_file(">p\nACGT\n>q\nGG\n>p\nTTTT\n", name="prompts.fa")
+
+    done = generate("--length", "5", "--sequences", "2", "--fasta", prompts)
+
+    names = [line[1:] for line in done.out.splitlines() if line.startswith(">")]
+    assert names == ["p_1", "p_2", "q_1", "q_2", "p_1-1", "p_2-1"]
+
+
 def test_a_prompt_on_the_command_line_is_one_in_a_file(generate, fasta_file, monkeypatch):
     fasta = fasta_file({"generated": "ACGTTA"}, is_indexed=False)
     options = ("--length", "30", "--seed", "3")

@@ -150,6 +150,22 @@ def test_draws_follow_the_probabilities_and_the_choices_about_them():
     assert shares(temperature=0.5) == pytest.approx([0.685, 0.247, 0.062, 0.007], abs=0.002)
 
 
+@pytest.mark.parametrize("temperature", [1e-30, 1e-310, 5e-324])
+def test_the_coldest_draw_is_the_most_likely_base(temperature):
+    """Also where the logits over the temperature are infinite."""
+    assert shares(temperature=temperature) == [1, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "choice", [{"temperature": 0}, {"top_k": 1}, {"top_p": 0.1}, {"temperature": 9.0}], ids=str
+)
+def test_the_first_base_of_all_is_any_whatever_the_choices(model, choice):
+    firsts = [row.sequence for row in run(model, length=1, n_sequences=40, **choice)]
+
+    assert firsts == [row.sequence for row in run(model, length=1, n_sequences=40)]
+    assert set(firsts) == set("ACGT")
+
+
 @pytest.mark.parametrize(
     "wrong",
     [{"temperature": -1}, {"temperature": float("nan")}, {"top_k": 0}, {"top_p": 0}, {"top_p": 1.1},
