@@ -8,8 +8,9 @@
 | regression | (n,) or (n, T) | pearson spearman r2 rmse mae; of T targets the mean |
 
 Chromatin targets also have auroc_median_TF, _DHS and _HM. Never averages of batches. Intervals are
-percentile bootstrap over rows, or over whole sequences where the rows are their bases. The AUROC of
-a label with only one class is undefined and left out of means and medians.
+percentile bootstrap over rows, or over whole sequences where the rows are their bases, inside the
+metric's range; replicates in which a metric is undefined are left out. The AUROC of a label with
+only one class is undefined and left out of means and medians.
 """
 
 # N rows, C classes, T targets, U units, R replicates
@@ -34,6 +35,14 @@ from hyenadna_cli.core.labelled.rows import Task
 _MOST_UNITS = 2_000
 _MOST_UNITS_OF_MANY_LABELS = 500
 _MANY_LABELS = 50
+_RANGES = {
+    "mcc": (-1.0, 1.0),
+    "pearson": (-1.0, 1.0),
+    "spearman": (-1.0, 1.0),
+    "r2": (-math.inf, 1.0),
+    "rmse": (0.0, math.inf),
+    "mae": (0.0, math.inf),
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,6 +117,7 @@ def evaluate(
     )
     measured = {"regression": _regression, "multilabel": _multilabel}.get(task, _classes)
     values, rest = measured(truth, found, names, resampler)
+    values = {name: value.within(*range_of(name, task)) for name, value in values.items()}
     return Metrics(
         task=task,
         label_names=names,
@@ -119,6 +129,13 @@ def evaluate(
         calibration=rest.calibration,
         per_label=rest.per_label,
     )
+
+
+def range_of(metric: str, task: Task) -> tuple[float, float]:
+    """The least and the most that a metric can be."""
+    if metric == "brier" and task in ("multiclass", "token"):
+        return (0.0, 2.0)  # a sum over classes
+    return _RANGES.get(metric, (0.0, 1.0))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -170,7 +187,7 @@ def _multilabel(
     drawn_R2 = resampler.replicates(resampler.sum_rows(sums_N2))
     values["f1_micro"] = bootstrap.estimate(
         sums_N2[:, 0].sum() / max(sums_N2[:, 1].sum(), 1.0),
-        drawn_R2[:, 0] / np.maximum(drawn_R2[:, 1], 1.0),
+        bootstrap.ratio(drawn_R2[:, 0], drawn_R2[:, 1]),
     )
     squares_N = ((scores - is_label_NT) ** 2).mean(axis=1)
     values["brier"] = bootstrap.mean_estimate(squares_N, resampler)

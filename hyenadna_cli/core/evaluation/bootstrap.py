@@ -79,19 +79,24 @@ class Estimate:
         """`0.873 (0.861-0.885)`."""
         return f"{self.value:.3f} ({self.low:.3f}-{self.high:.3f})"
 
+    def within(self, least: float, most: float) -> Estimate:
+        """The same with its interval cut at the ends of what the metric can be."""
+        return Estimate(self.value, max(self.low, least), min(self.high, most))
+
 
 def estimate(value: float, replicates_R: Floats) -> Estimate:
     """A value between the 2.5 % and 97.5 % points of those replicates that are defined.
 
-    The points are moved so that the replicates' mean is the value: drawing rows twice raises
-    average precision and calibration error, and binned scores shift ranks a little.
+    The points are moved so that the replicates' median is the value: drawing rows twice raises
+    average precision and calibration error, and binned scores shift ranks a little. The median
+    lies between the points whatever the shape, and a few wild replicates do not move it.
     """
     value = float(value)
     defined = replicates_R[np.isfinite(replicates_R)]
     if len(defined) == 0 or not np.isfinite(value):
         return Estimate(value, float("nan"), float("nan"))
-    low, high = np.quantile(defined, [0.025, 0.975]) + (value - defined.mean())
-    return Estimate(value, float(low), float(high))
+    low, median, high = np.quantile(defined, [0.025, 0.5, 0.975])
+    return Estimate(value, float(value - (median - low)), float(value + (high - median)))
 
 
 def mean_estimate(values_N: Floats, resampler: Resampler) -> Estimate:
@@ -112,22 +117,22 @@ def auroc(positives_RS: Floats, negatives_RS: Floats) -> Floats:
     below_RS = np.cumsum(negatives_RS, axis=1) - negatives_RS / 2
     won_R = (positives_RS * below_RS).sum(axis=1)
     pairs_R = positives_RS.sum(axis=1) * negatives_RS.sum(axis=1)
-    return _ratio(won_R, pairs_R)
+    return ratio(won_R, pairs_R)
 
 
 def average_precision(positives_RS: Floats, negatives_RS: Floats) -> Floats:
     """Average precision of every replicate: precision x recall gained, over all thresholds."""
     hits_RS = np.cumsum(positives_RS[:, ::-1], axis=1)
     called_RS = hits_RS + np.cumsum(negatives_RS[:, ::-1], axis=1)
-    precision_RS = _ratio(hits_RS, called_RS, otherwise=0)
+    precision_RS = ratio(hits_RS, called_RS, otherwise=0)
     gained_R = (precision_RS * positives_RS[:, ::-1]).sum(axis=1)
-    return _ratio(gained_R, positives_RS.sum(axis=1))
+    return ratio(gained_R, positives_RS.sum(axis=1))
 
 
 def accuracy(confusion_RCC: Floats) -> Floats:
     """The share on the diagonal of confusion counts (truth, prediction)."""
     agreed_R: Floats = np.trace(confusion_RCC, axis1=1, axis2=2)
-    return _ratio(agreed_R, confusion_RCC.sum(axis=(1, 2)))
+    return ratio(agreed_R, confusion_RCC.sum(axis=(1, 2)))
 
 
 def balanced_accuracy(confusion_RCC: Floats) -> Floats:
@@ -137,40 +142,51 @@ def balanced_accuracy(confusion_RCC: Floats) -> Floats:
 
 
 def f1_of_classes(confusion_RCC: Floats) -> Floats:
-    """F1 (R, C) of each class; 0 for a class never met and never predicted."""
+    """F1 (R, C) of each class; NaN for a class never met and never predicted."""
     hits_RC = np.diagonal(confusion_RCC, axis1=1, axis2=2)
     total_RC = confusion_RCC.sum(axis=1) + confusion_RCC.sum(axis=2)
-    return _ratio(2 * hits_RC, total_RC, otherwise=0)
+    return ratio(2 * hits_RC, total_RC)
 
 
 def mcc(confusion_RCC: Floats) -> Floats:
-    """Matthews correlation of any number of classes (Gorodkin's R_K); 0 where it is undefined."""
+    """Matthews correlation of any number of classes (Gorodkin's R_K).
+
+    NaN where all rows are of one class, which nobody could tell from others; 0 where they are not,
+    but all are predicted alike.
+    """
     truth_RC, predicted_RC = confusion_RCC.sum(axis=2), confusion_RCC.sum(axis=1)
     n_R = truth_RC.sum(axis=1)
     agreed_R = np.trace(confusion_RCC, axis1=1, axis2=2) * n_R - (truth_RC * predicted_RC).sum(1)
-    spread_R = (n_R**2 - (truth_RC**2).sum(1)) * (n_R**2 - (predicted_RC**2).sum(1))
-    return _ratio(agreed_R, np.sqrt(spread_R), otherwise=0)
+    truth_spread_R = n_R**2 - (truth_RC**2).sum(1)
+    spread_R = truth_spread_R * (n_R**2 - (predicted_RC**2).sum(1))
+    found_R = ratio(agreed_R, np.sqrt(spread_R), otherwise=0)
+    return np.where(truth_spread_R > 0, found_R, np.nan)
 
 
 def pearson(sums_RK: Floats) -> Floats:
     """Correlation from the sums of 1, x, y, x x, y y, x y."""
     n, x, y, xx, yy, xy = sums_RK.T
-    spread = (n * xx - x * x) * (n * yy - y * y)
-    return _ratio(n * xy - x * y, np.sqrt(np.maximum(spread, 0)))
+    return ratio(n * xy - x * y, np.sqrt(_spread(n, x, xx) * _spread(n, y, yy)))
 
 
 def r_squared(sums_RK: Floats) -> Floats:
     """1 - residual / total squares from the sums of 1, x, y, x x, y y, x y; y is the truth."""
     n, _x, y, xx, yy, xy = sums_RK.T
-    return 1 - _ratio(xx - 2 * xy + yy, yy - y * y / n)
+    return 1 - ratio(n * (xx - 2 * xy + yy), _spread(n, y, yy))
+
+
+def _spread(n_R: Floats, sums_R: Floats, squares_R: Floats) -> Floats:
+    """Of n rows: n squares - sum squared, and 0 where rounding is all that one row n times left."""
+    spread_R = n_R * squares_R - sums_R**2
+    return np.where(spread_R > 1e-12 * n_R * squares_R, spread_R, 0.0)
 
 
 def _recalls(confusion_RCC: Floats) -> Floats:
     hits_RC = np.diagonal(confusion_RCC, axis1=1, axis2=2)
-    return _ratio(hits_RC, confusion_RCC.sum(axis=2))
+    return ratio(hits_RC, confusion_RCC.sum(axis=2))
 
 
-def _ratio(numerator: Floats, denominator: Floats, *, otherwise: float = np.nan) -> Floats:
+def ratio(numerator: Floats, denominator: Floats, *, otherwise: float = np.nan) -> Floats:
     """`otherwise` where there is nothing to divide by."""
     shape = np.broadcast_shapes(numerator.shape, denominator.shape)
     start = np.full(shape, otherwise, dtype=np.float64)

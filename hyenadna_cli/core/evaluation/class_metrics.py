@@ -92,6 +92,8 @@ def _of_confusion(
     counts_UK = resampler.count(truth_N * n_classes + predicted_N, n_classes**2)
     drawn_RCC = resampler.replicates(counts_UK).reshape(-1, n_classes, n_classes)
     drawn_f1_RC = bootstrap.f1_of_classes(drawn_RCC)
+    # A class that not even the whole set has, nor a prediction, counts 0 in the value too.
+    drawn_f1_RC[:, confusion_CC.sum(axis=0) + confusion_CC.sum(axis=1) == 0] = 0
     # All rows of one class and so predicted: scikit-learn says 0 too, with a warning.
     is_one = confusion_CC.diagonal().max() == len(truth_N)
     mcc = 0.0 if is_one else sk.matthews_corrcoef(truth_N, predicted_N)
@@ -105,7 +107,7 @@ def _of_confusion(
     }
     if n_classes == 2:
         values["f1"] = bootstrap.estimate(f1_C[1], drawn_f1_RC[:, 1])
-    values["f1_macro"] = bootstrap.estimate(f1_C.mean(), drawn_f1_RC.mean(axis=1))
+    values["f1_macro"] = bootstrap.estimate(f1_C.mean(), np.nanmean(drawn_f1_RC, axis=1))
     return values
 
 

@@ -12,8 +12,10 @@ import numpy as np
 from scipy import stats
 
 from hyenadna_cli.core.config import Task
+from hyenadna_cli.core.evaluation.bootstrap import Estimate
 from hyenadna_cli.core.evaluation.files import METRICS
 from hyenadna_cli.core.io.tsv import TsvWriter
+from hyenadna_cli.core.metrics import range_of
 
 SHOWN: dict[Task, tuple[str, ...]] = {
     "binary": ("accuracy", "mcc", "auroc"),
@@ -43,11 +45,17 @@ class ComparisonRow:
 
 
 def read_runs(runs: Iterable[tuple[str, int, Path]]) -> list[ComparisonRow]:
-    """What every run found, with bootstrap intervals; then means over seeds with t intervals."""
+    """What every run found, with bootstrap intervals; then means over seeds with t intervals.
+
+    t intervals are cut at the ends of what a metric can be: those of two seeds are 9 times as wide
+    as the seeds are apart.
+    """
     rows: list[ComparisonRow] = []
+    ranges: dict[str, tuple[float, float]] = {}
     for method, seed, directory in runs:
         content = json.loads((directory / METRICS).read_text())
         for metric, found in content["values"].items():
+            ranges[metric] = range_of(metric, content["task"])
             value, low, high = (
                 np.nan if found[key] is None else found[key] for key in ("value", "low", "high")
             )
@@ -56,10 +64,12 @@ def read_runs(runs: Iterable[tuple[str, int, Path]]) -> list[ComparisonRow]:
                     method, str(seed), content["split"], content["n"], metric, value, low, high
                 )
             )
-    return [*rows, *_means(rows)]
+    return [*rows, *_means(rows, ranges)]
 
 
-def _means(rows: Iterable[ComparisonRow]) -> Iterator[ComparisonRow]:
+def _means(
+    rows: Iterable[ComparisonRow], ranges: Mapping[str, tuple[float, float]]
+) -> Iterator[ComparisonRow]:
     grouped: dict[tuple[str, str], list[ComparisonRow]] = {}
     for row in rows:
         grouped.setdefault((row.method, row.metric), []).append(row)
@@ -68,9 +78,10 @@ def _means(rows: Iterable[ComparisonRow]) -> Iterator[ComparisonRow]:
             values = np.array([row.value for row in mine])
             half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
             mean = float(values.mean())
+            found = Estimate(mean, mean - half, mean + half).within(*ranges[metric])
             first = mine[0]
             yield ComparisonRow(
-                method, "mean", first.split, first.n, metric, mean, mean - half, mean + half
+                method, "mean", first.split, first.n, metric, mean, found.low, found.high
             )
 
 
