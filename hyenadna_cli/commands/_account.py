@@ -120,8 +120,8 @@ class Destination:
         with open_journal(self.path, identity, resume=self.resume, overwrite=self.force) as journal:
             yield journal
 
-    def is_done(self, made_by: Provenance) -> bool:
-        """Whether `--resume` finds the finished output of a run like this one.
+    def is_done(self, made_by: Provenance, *, beside: Path | None = None) -> bool:
+        """Whether `--resume` finds the finished output of a run like this one, and `beside`.
 
         Raises OutputError if there is an output, but of another run, and no `--force`.
         """
@@ -131,6 +131,9 @@ class Destination:
         if not self.resume or self.is_stream or not self.path.exists():
             return False
         difference = manifest_difference(self.path, made_by, shard=self.shard)
+        if difference is None and beside is not None and not beside.exists():
+            log.info("%s is complete already; %s is missing", self.output, beside)
+            return False
         if difference is None:
             log.info("%s is complete already; nothing to do", self.output)
             journal_path(self.path).unlink(missing_ok=True)

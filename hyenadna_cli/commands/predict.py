@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from hyenadna_cli.core.prompts.soft_prompt import Prompted, StoredPrompt
     from hyenadna_cli.core.provenance import Setting
     from hyenadna_cli.core.records import RecordSource, StrandChoice
+
+log = logging.getLogger(__name__)
 
 _TEXT = (".tsv", ".txt", ".tsv.gz", ".txt.gz", ".tsv.bgz", ".txt.bgz")
 
@@ -108,6 +111,8 @@ def predict(
         raise UsageError("--strand bed needs --bed or --data; use +, - or both")
     chosen_strand = strand or ("+" if data is None and bed is None else "bed")
     destination.check()
+    if metrics is not None:
+        atomic.check_output(metrics, overwrite=destination.force or destination.resume)
     windowing = Windowing(window, stride, "none", opt.parse_batch_size(batch_size))
     with exit_code_when_out_of_memory(compute.oom_exit_code):
         prompt = _read_prompt(model, base)
@@ -205,7 +210,7 @@ def _run(
     if prompt is not None:
         settings["prompt_sha256"] = prompt.sha256
     made_by = destination.made_by(chosen, source, settings)
-    if destination.is_done(made_by) and (metrics is None or metrics.exists()):
+    if destination.is_done(made_by, beside=metrics):
         return
     config, account = classifier.config, Account(command="predict")
     kept: list[Prediction] = []
@@ -214,7 +219,8 @@ def _run(
         batches = predict(
             classifier, source.read(selected), batcher=batcher, strand=strand, journal=journal
         )
-        overwrite = destination.force or journal.is_resumed
+        # What --resume finds here is of this run: `is_done` has refused all else.
+        overwrite = destination.force or destination.resume
         with TsvWriter(destination.output, columns=columns, overwrite=overwrite) as table:
             write = _writer(table, account, config, kept=None if metrics is None else kept)
             write_rows(
@@ -296,4 +302,6 @@ def _write_metrics(
     assert isinstance(source, TableSource)
     assert source.targets is not None
     found = against(rows, source.targets, config)
+    if found.n == 0:
+        log.warning("%s has no metrics: no row has both a label and an answer", path)
     atomic.write_text(path, json.dumps(found.as_json(), indent=2) + "\n")

@@ -153,14 +153,18 @@ def against(
 ) -> Metrics:
     """Metrics of predictions that are at hand; records without an answer are left out.
 
-    `targets` of the task `token` are in the reading direction of each record.
-
-    Raises ValueError if none has an answer.
+    `targets` of the task `token` are in the reading direction of each record. Where nothing is left
+    to judge, not even a labelled base, there are no values, and `n` is 0.
     """
     kept = [index for index, row in enumerate(predictions) if row.status == "OK"]
     values = [predictions[index].values for index in kept]
-    if head.task == "token":
-        truths = [np.asarray(targets[index]) for index in kept]
+    truths = [np.asarray(targets[index]) for index in kept]
+    is_token = head.task == "token"
+    if not any(not is_token or (truth != NOT_LABELLED).any() for truth in truths):
+        return Metrics(
+            task=head.task, label_names=head.label_names, n=0, n_bootstrap=0, seed=0, values={}
+        )
+    if is_token:
         # Labels go along the row, answers along the plus strand.
         is_minus = [predictions[index].record.strand == "-" for index in kept]
         scores = np.concatenate(
@@ -172,8 +176,8 @@ def against(
         flat = np.concatenate([truth[truth != NOT_LABELLED] for truth in truths])
         groups = np.repeat(np.arange(len(kept)), [(t != NOT_LABELLED).sum() for t in truths])
         return evaluate("token", flat, scores, head.label_names, groups=groups)
-    scores = as_scores(head.task, np.stack(values) if values else np.empty((0, head.n_outputs)))
-    return evaluate(head.task, np.asarray(targets)[kept], scores, head.label_names)
+    scores = as_scores(head.task, np.stack(values))
+    return evaluate(head.task, np.stack(truths), scores, head.label_names)
 
 
 class _Means:
