@@ -156,6 +156,8 @@ def _source_opener(
         )
     if bed is not None:
         raise UsageError("--bed and --data exclude each other")
+    if fasta is None and (contig_map != "exact" or rename_chrs is not None):
+        raise UsageError("--contig-map and --rename-chrs are about the contigs of --fasta")
 
     def table(config: HeadConfig) -> RecordSource:
         from hyenadna_cli.core.labelled.columns import Labelling

@@ -92,3 +92,11 @@ def test_nothing_to_judge_has_metrics_of_no_rows(run, tmp_path, task, rows):
     assert "no row has both a label and an answer" in done.err
     content = json.loads((tmp_path / "m.json").read_text())
     assert (content["n"], content["values"]) == (0, {})
+
+
+@pytest.mark.parametrize("option", [("--rename-chrs", "nofile"), ("--contig-map", "auto")])
+def test_contig_names_without_a_genome_are_a_mistake(run, option):
+    done = run(*option)
+
+    assert done.code == 2
+    assert "about the contigs of --fasta" in done.err
