@@ -255,8 +255,10 @@ def _probe_embeddings(
     run_directory: tr.RunDirectory,
 ) -> None:
     from hyenadna_cli.core import provenance
-    from hyenadna_cli.core.supervised.embedded_probe import probe_embeddings
+    from hyenadna_cli.core.supervised import embedded_probe
 
+    data = embedded_probe.read_embedded(embeddings, labels, task=task)
+    log.info("%s", data.describe())
     made_by = provenance.collect(
         command=None if run_directory.no_version else ["hyenadna", *sys.argv[1:]],
         settings={},
@@ -266,10 +268,9 @@ def _probe_embeddings(
         reproducible=run_directory.no_version,
     )
     with run_directory.claimed():
-        metrics = probe_embeddings(
-            embeddings, labels, task=task, select=settings.select, output=run_directory.output,
-            made_by=made_by,
-        )  # fmt: skip
+        metrics = embedded_probe.probe_embeddings(
+            data, select=settings.select, output=run_directory.output, made_by=made_by
+        )
     main = metrics.values[metrics.main]
     log.info("probe on %s test rows: %s %s", f"{metrics.n:,}", metrics.main, main)
 

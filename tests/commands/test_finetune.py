@@ -578,45 +578,6 @@ def test_a_preset_reads_a_local_copy_and_prints_the_published_row(hyenadna, tiny
     assert (rows["probe"]["metric"], rows["probe"]["n"]) == ("accuracy", "20")
 
 
-class TestProbeOnEmbeddings:
-    @pytest.fixture
-    def embedded(self, hyenadna, tiny_model, tmp_path):
-        records = [line.split(",") for line in TABLE.read_text().splitlines()[1:]]
-        fasta = tmp_path / "all.fa"
-        fasta.write_text("".join(f">{r[0]}\n{r[3]}\n" for r in records))
-        hyenadna("embed", "--fasta", fasta, "-m", tiny_model, "-o", tmp_path / "e.h5ad", "-q")
-        labels = write(
-            tmp_path / "labels.csv", [f"{r[0]},{r[2]},{r[1]}" for r in records], "name,label,split"
-        )
-        return tmp_path / "e.h5ad", labels
-
-    def test_agrees_with_the_probe_on_the_model(self, embedded, hyenadna, tiny_model, tmp_path):
-        vectors, labels = embedded
-
-        stored = hyenadna(
-            "finetune", "--probe", "--embeddings", vectors, "--data", labels, "-o", tmp_path / "s"
-        )
-        direct = run(hyenadna, tiny_model, tmp_path / "d", "--probe")
-
-        assert (stored.code, direct.code) == (0, 0), stored.err
-        values = [
-            json.loads((tmp_path / name / "metrics.json").read_text())["values"]["auroc"]["value"]
-            for name in ("s", "d")
-        ]
-        assert values[0] == pytest.approx(values[1], abs=1e-3)
-
-    def test_needs_a_vector_for_every_label(self, embedded, hyenadna, tmp_path):
-        vectors, labels = embedded
-        labels.write_text(labels.read_text() + "nobody,bulk,test\n")
-
-        code, _, err = hyenadna(
-            "finetune", "--probe", "--embeddings", vectors, "--data", labels, "-o", tmp_path / "s"
-        )
-
-        assert code == 3
-        assert "'nobody' is not in e.h5ad" in err
-
-
 @pytest.mark.slow
 def test_two_processes_train_as_one(hyenadna, tmp_path):
     """Data parallelism: the processes share each step's batch and each evaluation."""

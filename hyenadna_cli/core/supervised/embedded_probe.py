@@ -6,7 +6,6 @@ embeddings (.h5, .h5ad) --names--> features  \
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,8 +18,7 @@ from hyenadna_cli.core import atomic
 from hyenadna_cli.core.config import Task
 from hyenadna_cli.core.evaluation.files import write_evaluation
 from hyenadna_cli.core.io.embeddings_reading import read_embeddings
-from hyenadna_cli.core.io.labelled_tables import SPLIT_NAMES, LabelRow, Split
-from hyenadna_cli.core.io.streams import open_text
+from hyenadna_cli.core.io.labelled_tables import LabelRow, Split, checked_split, table_lines
 from hyenadna_cli.core.labelled.columns import Labelling, LabelTexts, infer, targets_of
 from hyenadna_cli.core.labelled.rows import LabelledRows
 from hyenadna_cli.core.metrics import Metrics, evaluate
@@ -40,24 +38,71 @@ class EmbeddedSplit:
     features_ND: NDArray[np.float32]
 
 
+@dataclass(frozen=True, slots=True)
+class EmbeddedData:
+    """What a probe learns from and is judged on: the splits train and test, perhaps valid."""
+
+    labelling: Labelling
+    splits: dict[Split, EmbeddedSplit]
+
+    def describe(self) -> str:
+        """One line: `binary (bulk, island), 128 features: train 80 rows; test 40 rows`."""
+        sizes = [f"{split} {len(part.rows):,} rows" for split, part in self.splits.items()]
+        width = self.splits["train"].features_ND.shape[1]
+        names = self.labelling.label_names
+        listed = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
+        return f"{self.labelling.task} ({listed}), {width:,} features: {'; '.join(sizes)}"
+
+
+def read_embedded(embeddings: Path, labels: Path, *, task: Task | None) -> EmbeddedData:
+    """Labelled vectors by split.
+
+    Raises InputFileError for a table without the columns name, label and split, names without a
+    vector of finite numbers, a train or test split that is empty, and labels that do not fit.
+    """
+    found = read_embeddings(embeddings)
+    place_of = {name: index for index, name in enumerate(found.names)}
+    marked: dict[Split, list[LabelRow]] = {}
+    for split, row in _label_rows(labels):
+        if row.name not in place_of:
+            raise row.error(f"{row.name!r} is not in {embeddings.name}")
+        if not np.isfinite(found.X[place_of[row.name]]).all():
+            raise row.error(
+                f"{row.name!r} has no vector of finite numbers in {embeddings.name}, as records "
+                "that are EMPTY; leave it out"
+            )
+        marked.setdefault(split, []).append(row)
+    needed: tuple[Split, ...] = ("train", "test")
+    for split in needed:
+        if split not in marked:
+            raise InputFileError(labels, f"no row is marked {split}: the {split} split is empty")
+    train = _label_texts(marked["train"])
+    labelling = infer(
+        train, lengths=[0] * len(train.texts), label_columns=("label",), task=task, path=str(labels)
+    )
+    splits: dict[Split, EmbeddedSplit] = {}
+    for split, mine in marked.items():
+        names = [row.name for row in mine]
+        targets = targets_of(
+            _label_texts(mine), labelling, lengths=[0] * len(mine),
+            places=[(row.path, row.line) for row in mine],
+        )  # fmt: skip
+        labelled = LabelledRows(
+            names=names, sequences=[""] * len(mine), intervals=[None] * len(mine), targets=targets
+        )
+        splits[split] = EmbeddedSplit(labelled, found.X[[place_of[name] for name in names]])
+    return EmbeddedData(labelling, splits)
+
+
 def probe_embeddings(
-    embeddings: Path,
-    labels: Path,
-    *,
-    task: Task | None,
-    select: str | None,
-    output: Path,
-    made_by: Provenance,
+    data: EmbeddedData, *, select: str | None, output: Path, made_by: Provenance
 ) -> Metrics:
     """Fit on the training rows, choose on the validation rows if there are any, judge on the test.
 
-    Writes the evaluation and training.json into `output`. Raises InputFileError for a table without
-    the columns name, label and split, names that the embeddings lack, or a split that is missing.
+    Writes the evaluation and training.json into `output`. Raises UsageError for a `select` that the
+    task does not have, and OutputError.
     """
-    labelling, splits = _read(embeddings, labels, task)
-    for split in ("train", "test"):
-        if split not in splits:
-            raise InputFileError(labels, f"no row is marked {split}: the {split} split is empty")
+    labelling, splits = data.labelling, data.splits
     train, test = splits["train"], splits["test"]
     n_outputs = len(labelling.label_names)
 
@@ -94,36 +139,6 @@ def probe_embeddings(
     return metrics
 
 
-def _read(
-    embeddings: Path, labels: Path, task: Task | None
-) -> tuple[Labelling, dict[Split, EmbeddedSplit]]:
-    found = read_embeddings(embeddings)
-    place_of = {name: index for index, name in enumerate(found.names)}
-    rows = list(_label_rows(labels))
-    texts: dict[Split, list[LabelRow]] = {}
-    for row in rows:
-        if row.name not in place_of:
-            raise row.error(f"{row.name!r} is not in {embeddings.name}")
-        if row.split is not None:
-            texts.setdefault(row.split, []).append(row)
-    train = _label_texts(texts.get("train", []))
-    labelling = infer(
-        train, lengths=[0] * len(train.texts), label_columns=("label",), task=task, path=str(labels)
-    )
-    splits: dict[Split, EmbeddedSplit] = {}
-    for split, mine in texts.items():
-        names = [row.name for row in mine]
-        targets = targets_of(
-            _label_texts(mine), labelling, lengths=[0] * len(mine),
-            places=[(row.path, row.line) for row in mine],
-        )  # fmt: skip
-        labelled = LabelledRows(
-            names=names, sequences=[""] * len(mine), intervals=[None] * len(mine), targets=targets
-        )
-        splits[split] = EmbeddedSplit(labelled, found.X[[place_of[name] for name in names]])
-    return labelling, splits
-
-
 def _label_texts(rows: list[LabelRow]) -> LabelTexts:
     texts = LabelTexts()
     for row in rows:
@@ -131,24 +146,19 @@ def _label_texts(rows: list[LabelRow]) -> LabelTexts:
     return texts
 
 
-def _label_rows(path: Path) -> Iterator[LabelRow]:
-    with open_text(path) as text:
-        first = next(text, "")
-        delimiter = "\t" if "\t" in first else ","
-        header = [cell.strip().lower() for cell in first.split(delimiter)]
-        if missing := [name for name in _COLUMNS if name not in header]:
-            raise InputFileError(
-                path, f"has no column {missing[0]!r}; needs {', '.join(_COLUMNS)}", line=1
-            )
-        name, label, split = (header.index(column) for column in _COLUMNS)
-        for line, cells in enumerate(csv.reader(text, delimiter=delimiter), start=2):
-            if len(cells) != len(header):
-                raise InputFileError(path, f"has {len(cells)} cells, not {len(header)}", line=line)
-            known = SPLIT_NAMES.get(cells[split].strip().lower())
-            if known is None:
-                raise InputFileError(
-                    path, f"split {cells[split]!r} is none of train, valid, test", line=line
-                )
-            yield LabelRow(
-                str(path), line, cells[name].strip(), None, None, (cells[label].strip(),), known
-            )
+def _label_rows(path: Path) -> Iterator[tuple[Split, LabelRow]]:
+    lines = table_lines(path)
+    header = [cell.lower() for cell in next(lines, (1, []))[1]]
+    if missing := [name for name in _COLUMNS if name not in header]:
+        raise InputFileError(
+            path, f"has no column {missing[0]!r}; needs {', '.join(_COLUMNS)}", line=1
+        )
+    name, label, split = (header.index(column) for column in _COLUMNS)
+    for line, cells in lines:
+        if len(cells) != len(header):
+            raise InputFileError(path, f"has {len(cells)} cells, not {len(header)}", line=line)
+        try:
+            marked = checked_split(cells[split])
+        except ValueError as error:
+            raise InputFileError(path, str(error), line=line) from None
+        yield marked, LabelRow(str(path), line, cells[name], None, None, (cells[label],), marked)
