@@ -200,7 +200,20 @@ def finetune(
     if embeddings is not None:
         if not probe or data is None or len(data) != 1 or benchmark is not None:
             raise UsageError("--embeddings goes with --probe and one table of labels as --data")
-        _probe_embeddings(embeddings, Path(data[0]), task, settings, run_directory=run_directory)
+        without_meaning = {
+            "--compare": compare not in ((), ("kmer",)), "--seeds": n_seeds > 1, "--table": table,
+            "--valid": files.valid, "--test": files.test, "--fasta": files.fasta,
+            "--valid-contigs": files.valid_contigs, "--test-contigs": files.test_contigs,
+            "--label-columns": label_columns, "--max-train-rows": n_train,
+        }  # fmt: skip
+        if given_too := [option for option, value in without_meaning.items() if value]:
+            raise UsageError(
+                f"{given_too[0]} means nothing with --embeddings: the table's columns name, label "
+                "and split say it all"
+            )
+        _probe_embeddings(
+            embeddings, Path(data[0]), task, settings, run_directory=run_directory, dry_run=dry_run
+        )
         return
     if benchmark is not None:
         data = [
@@ -253,12 +266,16 @@ def _probe_embeddings(
     settings: FinetuneConfig,
     *,
     run_directory: tr.RunDirectory,
+    dry_run: bool,
 ) -> None:
     from hyenadna_cli.core import provenance
     from hyenadna_cli.core.supervised import embedded_probe
 
     data = embedded_probe.read_embedded(embeddings, labels, task=task)
     log.info("%s", data.describe())
+    if dry_run:
+        typer.echo(f"{data.describe()}\nrun: probe -> {run_directory.output}")
+        return
     made_by = provenance.collect(
         command=None if run_directory.no_version else ["hyenadna", *sys.argv[1:]],
         settings={},

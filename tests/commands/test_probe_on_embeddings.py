@@ -100,10 +100,18 @@ def test_a_vector_that_is_not_finite_is_refused_by_the_name_of_its_row(probe, ve
 def test_labels_are_read_like_any_other_table(probe, labels, tmp_path, retold):
     labels.write_bytes(retold(labels.read_text()).encode())
 
-    done = probe()
+    done = probe("--dry-run")
 
     assert done.code == 0, done.err
-    assert "(bulk, island), 16 features: train 80 rows; valid 20 rows; test 40 rows" in done.err
+    assert "(bulk, island), 16 features: train 80 rows; valid 20 rows; test 40 rows" in done.out
+
+
+def test_a_dry_run_checks_the_inputs_and_writes_nothing(probe, labels, tmp_path):
+    assert probe("--dry-run").code == 0
+    assert not (tmp_path / "s").exists()
+
+    labels.write_text(labels.read_text() + "nobody,bulk,test\n")
+    assert probe("--dry-run").code == 3
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
@@ -114,3 +122,16 @@ def test_a_split_without_rows_is_named(probe, labels, split):
 
     assert done.code == 3
     assert f"no row is marked {split}: the {split} split is empty" in done.err
+
+
+@pytest.mark.parametrize(
+    "option",
+    [("--compare", "cnn"), ("--seeds", "3"), ("--table",), ("--test", "x"), ("--valid", "x")],
+    ids=lambda option: option[0],
+)
+def test_options_without_meaning_are_refused(probe, tmp_path, option):
+    done = probe(*option)
+
+    assert done.code == 2
+    assert f"{option[0]} means nothing with --embeddings" in done.err
+    assert not (tmp_path / "s").exists()
