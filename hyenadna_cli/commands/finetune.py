@@ -285,6 +285,7 @@ def _probe_embeddings(
         reproducible=run_directory.no_version,
     )
     with run_directory.claimed():
+        embedded_probe.report_shared_names(data, run_directory.output)
         metrics = embedded_probe.probe_embeddings(
             data, select=settings.select, output=run_directory.output, made_by=made_by
         )

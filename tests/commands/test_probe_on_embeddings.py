@@ -61,6 +61,7 @@ def test_agrees_with_the_probe_on_the_model(probe, hyenadna, tiny_model, tmp_pat
         for name in ("s", "d")
     ]
     assert values[0] == pytest.approx(values[1], abs=1e-3)
+    assert not json.loads((tmp_path / "s" / "leakage.json").read_text())["is_leaking"]
 
 
 def test_needs_a_vector_for_every_label(probe, labels):
@@ -122,6 +123,20 @@ def test_a_split_without_rows_is_named(probe, labels, split):
 
     assert done.code == 3
     assert f"no row is marked {split}: the {split} split is empty" in done.err
+
+
+def test_names_in_two_splits_are_reported(probe, labels, tmp_path):
+    names = [line.split(",")[0] for line in labels.read_text().splitlines() if "train" in line]
+    labels.write_text(labels.read_text() + f"{names[0]},bulk,test\n{names[1]},bulk,test\n")
+
+    done = probe()
+
+    assert done.code == 0, done.err
+    assert "test against train, of 42 rows: 2 have a name that stands in both" in done.err
+    report = json.loads((tmp_path / "s" / "leakage.json").read_text())
+    assert report["is_leaking"]
+    shared = {(pair["judging"], pair["other"]): pair["examples"] for pair in report["pairs"]}
+    assert shared == {("test", "valid"): [], ("test", "train"): names[:2], ("valid", "train"): []}
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,17 @@ r"""A linear probe on an embeddings file and a table of labels: no model, no seq
 
 embeddings (.h5, .h5ad) --names--> features  \
     labels (name, label, split) ---> targets ----+-> LinearProbe -> metrics, predictions
+
+Without sequences, the report on leakage can only tell the names that stand in two splits.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +31,10 @@ from hyenadna_cli.core.supervised.finetuning import judged
 from hyenadna_cli.core.supervised.probing import LinearProbe, fit_probe
 from hyenadna_cli.errors import InputFileError
 
+log = logging.getLogger(__name__)
+
 _COLUMNS = ("name", "label", "split")
+_N_EXAMPLES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +59,18 @@ class EmbeddedData:
         names = self.labelling.label_names
         listed = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
         return f"{self.labelling.task} ({listed}), {width:,} features: {'; '.join(sizes)}"
+
+
+@dataclass(frozen=True, slots=True)
+class _SharedNames:
+    """Rows of one split whose names stand in another one too."""
+
+    judging: Split
+    other: Split
+    n_rows: int
+    """Of the judging split."""
+    n_shared: int
+    examples: tuple[str, ...]
 
 
 def read_embedded(embeddings: Path, labels: Path, *, task: Task | None) -> EmbeddedData:
@@ -92,6 +111,23 @@ def read_embedded(embeddings: Path, labels: Path, *, task: Task | None) -> Embed
         )
         splits[split] = EmbeddedSplit(labelled, found.X[[place_of[name] for name in names]])
     return EmbeddedData(labelling, splits)
+
+
+def report_shared_names(data: EmbeddedData, output: Path) -> None:
+    """Write leakage.json, and warn of names that stand in two splits. Raises OutputError."""
+    pairs = list(_shared_names(data))
+    content = {
+        "is_leaking": any(pair.n_shared for pair in pairs),
+        "pairs": [asdict(pair) for pair in pairs],
+    }
+    atomic.write_text(output / "leakage.json", json.dumps(content, indent=2) + "\n")
+    for pair in pairs:
+        if pair.n_shared:
+            log.warning(
+                "%s against %s, of %s rows: %s have a name that stands in both, e.g. %s",
+                pair.judging, pair.other, f"{pair.n_rows:,}", f"{pair.n_shared:,}",
+                pair.examples[0],
+            )  # fmt: skip
 
 
 def probe_embeddings(
@@ -137,6 +173,14 @@ def probe_embeddings(
     facts = {"method": "probe", "split": "test", "strength": probe.strength}
     write_evaluation(output, test.rows, scores, metrics, facts=facts)
     return metrics
+
+
+def _shared_names(data: EmbeddedData) -> Iterator[_SharedNames]:
+    order: tuple[Split, ...] = ("test", "valid", "train")
+    for judging, other in combinations([split for split in order if split in data.splits], 2):
+        names, known = data.splits[judging].rows.names, set(data.splits[other].rows.names)
+        shared = [name for name in names if name in known]
+        yield _SharedNames(judging, other, len(names), len(shared), tuple(shared[:_N_EXAMPLES]))
 
 
 def _label_texts(rows: list[LabelRow]) -> LabelTexts:
