@@ -12,6 +12,7 @@ import typer
 from hyenadna_cli.commands import _options as opt
 from hyenadna_cli.commands import _training_options as tr
 from hyenadna_cli.commands._account import exit_code_when_out_of_memory
+from hyenadna_cli.commands._embedded_probe import probe_embeddings
 from hyenadna_cli.commands._labelled_options import LabelledFiles, Task
 from hyenadna_cli.commands._loading import ChosenModel, ComputeRequest, ModelRequest
 from hyenadna_cli.commands._option_groups import with_option_groups
@@ -211,7 +212,7 @@ def finetune(
                 f"{given_too[0]} means nothing with --embeddings: the table's columns name, label "
                 "and split say it all"
             )
-        _probe_embeddings(
+        probe_embeddings(
             embeddings, Path(data[0]), task, settings, run_directory=run_directory, dry_run=dry_run
         )
         return
@@ -257,40 +258,6 @@ def _preset_data(
     if len(given) > 1:
         raise UsageError("with --preset, --data is the one directory that holds its files")
     return presets.local_data(preset, Path(given[0]))
-
-
-def _probe_embeddings(
-    embeddings: Path,
-    labels: Path,
-    task: Task | None,
-    settings: FinetuneConfig,
-    *,
-    run_directory: tr.RunDirectory,
-    dry_run: bool,
-) -> None:
-    from hyenadna_cli.core import provenance
-    from hyenadna_cli.core.supervised import embedded_probe
-
-    data = embedded_probe.read_embedded(embeddings, labels, task=task)
-    log.info("%s", data.describe())
-    if dry_run:
-        typer.echo(f"{data.describe()}\nrun: probe -> {run_directory.output}")
-        return
-    made_by = provenance.collect(
-        command=None if run_directory.no_version else ["hyenadna", *sys.argv[1:]],
-        settings={},
-        inputs=[embeddings, labels],
-        model=None,
-        device=None,
-        reproducible=run_directory.no_version,
-    )
-    with run_directory.claimed():
-        embedded_probe.report_shared_names(data, run_directory.output)
-        metrics = embedded_probe.probe_embeddings(
-            data, select=settings.select, output=run_directory.output, made_by=made_by
-        )
-    main = metrics.values[metrics.main]
-    log.info("probe on %s test rows: %s %s", f"{metrics.n:,}", metrics.main, main)
 
 
 def _experiment(
