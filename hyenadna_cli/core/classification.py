@@ -32,7 +32,6 @@ from hyenadna_cli.core.metrics import Metrics, evaluate
 from hyenadna_cli.core.records import Record, StrandChoice, strand_label
 from hyenadna_cli.core.sequence import n_fraction
 from hyenadna_cli.core.shards import blocks
-from hyenadna_cli.core.tokenizer import TokenIds
 
 Array = NDArray[np.float64]
 
@@ -188,7 +187,8 @@ class _Means:
 
     def __init__(self, readings: Readings, *, n_outputs: int) -> None:
         self.n_strands = readings.n_strands
-        self._counted = [_is_base(ids) for ids in readings.token_ids]
+        self._token_ids = readings.token_ids
+        self._has_base = [bool((ids != tokenizer.N).any()) for ids in readings.token_ids]
         self._sums_RC = np.zeros((len(readings.token_ids), n_outputs))
         self._weights_R = np.zeros(len(readings.token_ids))
 
@@ -199,22 +199,22 @@ class _Means:
 
     def add(self, batch: Batch, values_BC: Array) -> None:
         weights_B = np.array(
-            [self._counted[reading][start:end].sum() for reading, start, end, _ in batch.windows]
+            [self._weight(reading, start, end) for reading, start, end, _ in batch.windows]
         )
         np.add.at(self._sums_RC, batch.windows.readings, weights_B[:, None] * values_BC)
         np.add.at(self._weights_R, batch.windows.readings, weights_B)
+
+    def _weight(self, reading: int, start: int, end: int) -> int:
+        """Of a window: its bases, or its positions where the whole reading has no base."""
+        if not self._has_base[reading]:
+            return end - start
+        return int(np.count_nonzero(self._token_ids[reading][start:end] != tokenizer.N))
 
     def values(self, number: int) -> Array:
         mine = slice(number * self.n_strands, (number + 1) * self.n_strands)
         with np.errstate(invalid="ignore"):  # a record without bases is NaN
             means_C: Array = (self._sums_RC[mine] / self._weights_R[mine, None]).mean(0)
         return means_C
-
-
-def _is_base(token_ids: TokenIds) -> NDArray[np.bool_]:
-    """Which positions count: those that are not N, or all where all are N."""
-    is_base: NDArray[np.bool_] = token_ids != tokenizer.N
-    return is_base if is_base.any() else ~is_base
 
 
 class _Bases:
