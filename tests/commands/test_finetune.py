@@ -276,6 +276,7 @@ def test_a_run_goes_on_with_its_own_model_only(hyenadna, tiny_model, tmp_path, s
     model, _ = checkpoint.load(tiny_model)
     with torch.no_grad():
         model.backbone.ln_f.weight *= 2
+    other.mkdir()
     checkpoint.save(model, other)
     out = tmp_path / "run"
     assert run(hyenadna, tiny_model, out, *stop).code == (143 if stop else 0)

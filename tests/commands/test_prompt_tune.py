@@ -17,8 +17,8 @@ FAST = ("--device", "cpu", "--threads", "1", "--batch-size", "16")
 def prompt_tune(hyenadna, tiny_model, tmp_path):
     def run(*options, data=TABLE, out="prompt", model=tiny_model):
         return hyenadna(
-            "prompt-tune", "--data", data, "-m", tiny_model, "-o", tmp_path / out, *FAST,
-            "--max-length", "40", *options,
+            "prompt-tune", "--data", data, "-m", model, "-o", tmp_path / out, *FAST,
+            "--max-length", "40", *(() if "--shots" in options else ("--epochs", "1")), *options,
         )  # fmt: skip
 
     return run
@@ -116,16 +116,6 @@ def test_a_finished_run_resumes_to_the_same_prompt_and_is_not_overwritten(prompt
     assert prompt_tune("--tokens", "4", "--resume").code == 2
 
 
-def test_a_prompt_alone_is_replaced_only_when_asked(prompt_tune, tmp_path):
-    assert prompt_tune("--tokens", "2").code == 0
-    for path in (tmp_path / "prompt").iterdir():
-        if path.name != "prompt.safetensors":
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-    assert prompt_tune("--tokens", "3").code == 6
-    assert prompt_tune("--tokens", "3", "--force").code == 0
-
-
 @pytest.fixture
 def other_data(text_file):
     """The same names, lengths and labels; other bases."""
@@ -168,6 +158,16 @@ def test_a_stopped_run_goes_on_with_its_own_data_only(prompt_tune, other_data):
 
     assert (refused.code, "data was" in refused.err) == (2, True), refused.err
     assert prompt_tune("--epochs", "3", "--resume").code == 0
+
+
+def test_a_prompt_alone_is_replaced_only_when_asked(prompt_tune, tmp_path):
+    assert prompt_tune("--tokens", "2").code == 0
+    for path in (tmp_path / "prompt").iterdir():
+        if path.name != "prompt.safetensors":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    assert prompt_tune("--tokens", "3").code == 6
+    assert prompt_tune("--tokens", "3", "--force").code == 0
 
 
 def test_a_model_trained_in_its_place_leaves_no_prompt_to_answer(
