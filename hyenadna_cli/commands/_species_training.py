@@ -262,7 +262,8 @@ class _Job:
                 last = report.step
                 if report.valid_loss is not None:
                     log.info("%s", _describe(report))
-            if stop() and not read_progress(self.output).is_done:
+            # Of several processes, not all need have got the signal.
+            if not read_progress(self.output).is_done:
                 where = f"checkpoint at step {last:,}" if last else "before the first step"
                 raise stop.error(f"{where}; --resume goes on from there")
             if self.lengths and world.is_main and not self._measure(classifier, made_by, stop):
