@@ -323,8 +323,13 @@ def _summary(output: Path) -> Iterator[str]:
     metrics = json.loads((output / "training.json").read_text())["metrics"]
     for split, found in metrics.items():
         values = ", ".join(
-            f"{name} {value['value']:.3f} ({value['low']:.3f}-{value['high']:.3f})"
+            f"{name} {value['value']:.3f}" + _interval(value)
             for name, value in found["values"].items()
             if name in ("accuracy", "mcc", "auroc") and value["value"] is not None
         )
         yield f"{split}, {found['n']:,} rows: {values}"
+
+
+def _interval(value: dict[str, float | None]) -> str:
+    """Nothing where rows of one class leave the interval undefined."""
+    return "" if value["low"] is None else f" ({value['low']:.3f}-{value['high']:.3f})"
