@@ -223,8 +223,12 @@ class _Job:
         """`--dry-run`."""
         from hyenadna_cli.core.species import training as species_training
 
-        n_parameters = sum(parameter.numel() for parameter in self._backbone().parameters())
-        typer.echo(species_training.plan(self.genomes, self.settings, n_parameters=n_parameters))
+        backbone = self._backbone()
+        plan = species_training.plan(
+            self.genomes, self.settings, shape=backbone.config,
+            n_parameters=sum(parameter.numel() for parameter in backbone.parameters()),
+        )  # fmt: skip
+        typer.echo(plan)
 
     def run(self, run_directory: tr.RunDirectory) -> None:
         """Train, then measure."""

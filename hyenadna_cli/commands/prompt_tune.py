@@ -178,7 +178,7 @@ def prompt_tune(
         checked = _checked(rows, config, chosen, max_length)
         log.info("%s", checked.describe())
         if dry_run:
-            _print_plan(checked, config)
+            _print_plan(checked, config, chosen)
             return
         inputs = [source.path for source in checked.sources]
         made_by = provenance.collect(
@@ -257,18 +257,36 @@ def _train_config(data: LabelledData, config: PromptConfig | FewShotConfig) -> T
     return config.train_config(longest=longest)
 
 
+def _is_tuned(config: PromptConfig | FewShotConfig) -> bool:
+    from hyenadna_cli.core.prompts.tuning import PromptConfig
+
+    return isinstance(config, PromptConfig) or config.n_samples > 0
+
+
 def _n_steps(data: LabelledData, config: PromptConfig | FewShotConfig) -> int:
+    return _train_config(data, config).max_steps if _is_tuned(config) else 0
+
+
+def _print_plan(
+    data: LabelledData, config: PromptConfig | FewShotConfig, chosen: ChosenModel
+) -> None:
+    from hyenadna_cli.core.cost import describe_training_memory
     from hyenadna_cli.core.prompts.few_shot import FewShotConfig
 
-    if isinstance(config, FewShotConfig) and not config.n_samples:
-        return 0
-    return _train_config(data, config).max_steps
-
-
-def _print_plan(data: LabelledData, config: PromptConfig | FewShotConfig) -> None:
-    for split, rows in data.splits.items():
-        typer.echo(f"{split}_rows\t{len(rows)}")
+    for split, n_rows in data.split_sizes.items():
+        typer.echo(f"{split}_rows\t{n_rows}")
     typer.echo(f"steps\t{_n_steps(data, config)}")
+    if _is_tuned(config):
+        longest = int(data.splits["train"].lengths.max())
+        n_prompt = 0
+        if isinstance(config, FewShotConfig):
+            longest = config.n_tokens(longest)
+        else:
+            n_prompt = config.n_tokens
+        memory = describe_training_memory(
+            chosen.config, _train_config(data, config), longest=longest, n_prompt=n_prompt
+        )
+        typer.echo(memory)
     if config.words:
         words = zip(data.label_names, config.words, strict=True)
         typer.echo(f"words\t{','.join(f'{name}={word}' for name, word in words)}")

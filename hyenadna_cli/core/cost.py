@@ -155,21 +155,31 @@ def training_bytes(
     return (config.n_layer - 1) * kept + stream + ends + max(at_mlp, at_mixer)
 
 
-def describe_training_memory(config: ModelConfig, train: TrainConfig, *, longest: int) -> str:
-    """One line: what a micro-batch of windows of `longest` bases takes, in both precisions."""
-    n_windows = max(1, train.micro_batch_bases // longest)
+def describe_training_memory(
+    config: ModelConfig, train: TrainConfig, *, longest: int, n_prompt: int = 0
+) -> str:
+    """One line: what a micro-batch of windows of `longest` bases takes, in both precisions.
+
+    `n_prompt` soft tokens before them are run once for the micro-batch.
+    """
+    n_windows = max(1, min(train.micro_batch_bases, train.batch_bases) // longest)
+    passes = [(n_windows, longest)] + ([(1, n_prompt)] if n_prompt else [])
     fp32, bf16 = (
-        training_bytes(
-            config, n_windows=n_windows, n_tokens=longest,
-            recompute_blocks=train.recompute_blocks, product_bytes=product_bytes,
+        sum(
+            training_bytes(
+                config, n_windows=n_rows, n_tokens=n_tokens,
+                recompute_blocks=train.recompute_blocks, product_bytes=product_bytes,
+            )
+            for n_rows, n_tokens in passes
         )
         for product_bytes in (4, 2)
     )  # fmt: skip
+    behind = f" behind {n_prompt:,} prompt tokens" if n_prompt else ""
     how = "blocks recomputed" if train.recompute_blocks else "blocks kept"
     return (
         f"memory: about {fp32 / 1e9:.2f} GB in fp32, {bf16 / 1e9:.2f} GB in bf16, for "
-        f"{n_windows:,} x {longest:,} bases at once, {how}; weights, optimiser and libraries "
-        "come on top"
+        f"{n_windows:,} x {longest:,} bases at once{behind}, {how}; weights, optimiser and "
+        "libraries come on top"
     )
 
 

@@ -369,6 +369,7 @@ def test_dry_runs_print_plans(calls, train):
     done, run = train("--dry-run")
     assert "stage: 32 bases a window for 4 steps" in done.out
     assert "species: yeast, fly" in done.out
+    assert "for 4 x 64 bases at once" in done.out
     assert not run.exists()
 
 

@@ -190,6 +190,9 @@ def test_a_dry_run_says_what_would_be_done(prompt_tune, tmp_path):
 
     assert "train_rows\t80\n" in done.out
     assert "words\tbulk=A,island=C\n" in done.out
+    assert "behind 32 prompt tokens" in done.out
+    assert "memory" in prompt_tune("--dry-run", "--shots", "1", "--samples", "2").out
+    assert "memory" not in prompt_tune("--dry-run", "--shots", "1").out  # nothing is trained
     assert not (tmp_path / "prompt").exists()
 
 

@@ -217,6 +217,11 @@ class LabelledData:
         """Numbers a model puts out a sequence (token: a base); binary: 2, as for any classes."""
         return len(self.label_names)
 
+    @property
+    def split_sizes(self) -> dict[str, int]:
+        """Rows of each split."""
+        return {split: len(rows) for split, rows in self.splits.items()}
+
     def describe(self) -> str:
         """One line: task, labels, rows and lengths of each split."""
         parts = []

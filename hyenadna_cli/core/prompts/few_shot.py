@@ -79,9 +79,13 @@ class FewShotConfig:
         """Tokens of demonstrations with sequences of up to `longest` bases."""
         return self.n_shots * len(self.words) * (longest + len(self.words[0]) + 2)
 
+    def n_tokens(self, longest: int) -> int:
+        """Tokens of a whole sample of such sequences: demonstrations, sequence, word."""
+        return self.n_context(longest) + longest + 1 + len(self.words[0])
+
     def train_config(self, *, longest: int) -> TrainConfig:
         """The settings of the training loop for sequences of up to `longest` bases."""
-        n_tokens = self.n_context(longest) + longest + 1 + len(self.words[0])
+        n_tokens = self.n_tokens(longest)
         max_steps = max(1, math.ceil(self.n_samples / self.batch_size))
         return TrainConfig(
             max_steps=max_steps,

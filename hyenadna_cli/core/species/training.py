@@ -18,6 +18,7 @@ import torch
 
 from hyenadna_cli.core import atomic, heads
 from hyenadna_cli.core.config import HeadConfig, ModelConfig
+from hyenadna_cli.core.cost import describe_training_memory
 from hyenadna_cli.core.distributed import World
 from hyenadna_cli.core.heads import HeadLoss, LabelledBatch, SequenceClassifier
 from hyenadna_cli.core.model import HyenaDNA
@@ -124,8 +125,10 @@ def check(
     check_lengths(genomes, "test", measured)
 
 
-def plan(genomes: SpeciesGenomes, settings: Settings, *, n_parameters: int) -> str:
-    """What a run would do: data, model size, stages."""
+def plan(
+    genomes: SpeciesGenomes, settings: Settings, *, shape: ModelConfig, n_parameters: int
+) -> str:
+    """What a run would do: data, size of the backbone, stages, memory."""
     species, config = settings.species, settings.train
     stages = config.length_schedule or ((species.length, config.max_steps),)
     lines = [
@@ -134,6 +137,7 @@ def plan(genomes: SpeciesGenomes, settings: Settings, *, n_parameters: int) -> s
         f"model: {n_parameters:,} parameters, {species.pooling} pooling",
         f"steps: {config.max_steps:,} of {config.batch_bases:,} bases",
         *(f"stage: {length:,} bases a window for {steps:,} steps" for length, steps in stages),
+        describe_training_memory(shape, config, longest=settings.longest),
     ]
     return "\n".join(lines)
 
