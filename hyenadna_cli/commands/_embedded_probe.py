@@ -11,6 +11,7 @@ import typer
 
 from hyenadna_cli.commands import _training_options as tr
 from hyenadna_cli.commands._labelled_options import Task
+from hyenadna_cli.commands._training_account import TrainingAccount
 
 if TYPE_CHECKING:
     from hyenadna_cli.core.supervised.settings import FinetuneConfig
@@ -31,6 +32,7 @@ def probe_embeddings(
     from hyenadna_cli.core import provenance
     from hyenadna_cli.core.supervised import embedded_probe
 
+    account = TrainingAccount(command="finetune")
     data = embedded_probe.read_embedded(embeddings, labels, task=task)
     log.info("%s", data.describe())
     if dry_run:
@@ -49,5 +51,10 @@ def probe_embeddings(
         metrics = embedded_probe.probe_embeddings(
             data, select=settings.select, output=run_directory.output, made_by=made_by
         )
+        account.close(
+            run_directory, made_by,
+            split_sizes={split: len(part.rows) for split, part in data.splits.items()},
+            device=None, model=None,
+        )  # fmt: skip
     main = metrics.values[metrics.main]
     log.info("probe on %s test rows: %s %s", f"{metrics.n:,}", metrics.main, main)

@@ -28,6 +28,7 @@ from hyenadna_cli.commands._species_evaluation import (
     opened_genomes,
 )
 from hyenadna_cli.commands._stop import StopRequest, on_signals
+from hyenadna_cli.commands._training_account import TrainingAccount
 from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -237,6 +238,7 @@ class _Job:
         from hyenadna_cli.core.species import training as species_training
 
         settings = self.settings
+        account = TrainingAccount(command="classify-species train")
         for split in ("train", "valid"):
             log.info("%s", self.genomes.describe(split))
         with (
@@ -264,6 +266,7 @@ class _Job:
             )
             for report in shown:
                 last = report.step
+                account.add(report)
                 if report.valid_loss is not None:
                     log.info("%s", _describe(report))
             # Of several processes, not all need have got the signal.
@@ -272,6 +275,12 @@ class _Job:
                 raise stop.error(f"{where}; --resume goes on from there")
             if self.lengths and world.is_main and not self._measure(classifier, made_by, stop):
                 raise stop.error("trained, not yet measured; --resume goes on from there")
+            if world.is_main:
+                account.close(
+                    run_directory, made_by, split_sizes=self.genomes.split_sizes,
+                    device=self.runtime.device_name,
+                    model=self.chosen.identity() if self.chosen else None,
+                )  # fmt: skip
 
     def _measure(
         self, classifier: SequenceClassifier, made_by: Provenance, stop: StopRequest

@@ -84,12 +84,15 @@ class RunDirectory:
     """Seconds, or None."""
     force: opt.ForceOption = False
     resume: opt.ResumeOption = False
+    stats: opt.StatsOption = None
     no_version: opt.NoVersionOption = False
 
     def check(self) -> None:
-        """Refuse a directory that this run may not write. Raises OutputError."""
-        from hyenadna_cli.core import run_lock
+        """Refuse a directory, or --stats, that this run may not write. Raises OutputError."""
+        from hyenadna_cli.core import atomic, run_lock
 
+        if self.stats is not None:
+            atomic.check_output(self.stats, overwrite=True)
         run_lock.check_run_dir(self.output, force=self.force, resume=self.resume)
 
     def claimed(

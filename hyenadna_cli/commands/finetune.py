@@ -18,6 +18,7 @@ from hyenadna_cli.commands._loading import ChosenModel, ComputeRequest, ModelReq
 from hyenadna_cli.commands._option_groups import with_option_groups
 from hyenadna_cli.commands._progress import track
 from hyenadna_cli.commands._stop import on_signals
+from hyenadna_cli.commands._training_account import TrainingAccount
 from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -236,7 +237,7 @@ def finetune(
         )  # fmt: skip
         log.info("%s", experiment.data.describe())
         if benchmark is not None:
-            n_rows = sum(len(part) for part in rows.splits.values())
+            n_rows = sum(rows.split_sizes.values())
             if (note := benchmark.note_on_size(n_rows)) is not None:
                 log.warning("%s", note)
         if dry_run:
@@ -299,6 +300,7 @@ def _run(
     from hyenadna_cli.core.supervised.comparison import Doing
     from hyenadna_cli.core.supervised.comparison_table import read_runs, summary
 
+    account = TrainingAccount(command="finetune")
     parts = [directory for _, _, directory in experiment.runs()]
     with (
         on_signals(run_directory.max_time) as stop,
@@ -312,10 +314,16 @@ def _run(
         last = "nothing yet"
         for doing in track(steps, total=None, label="finetuning", describe=Doing.describe):
             last = doing.describe()
+            account.add(doing.report)
             if doing.report.valid_score is not None:
                 log.info("%s", last)
         if not comparison.is_finished(experiment):
             raise stop.error(f"{last}; --resume goes on from there")
+        if world.is_main:
+            account.close(
+                run_directory, experiment.made_by, split_sizes=experiment.data.split_sizes,
+                device=chosen.run.device_name, model=chosen.identity(),
+            )  # fmt: skip
     found = read_runs(experiment.runs())
     for line in summary(found, experiment.data.task):
         log.info("%s", line)

@@ -18,6 +18,7 @@ from hyenadna_cli.commands._loading import ComputeRequest
 from hyenadna_cli.commands._option_groups import with_option_groups
 from hyenadna_cli.commands._progress import track
 from hyenadna_cli.commands._stop import on_signals
+from hyenadna_cli.commands._training_account import TrainingAccount
 from hyenadna_cli.errors import DeviceMemoryError, UsageError
 
 if TYPE_CHECKING:
@@ -144,6 +145,7 @@ def pretrain(
             if dry_run:
                 typer.echo(pretraining.plan(regions, model_config, train_config))
                 return
+            account = TrainingAccount(command="pretrain")
             run = compute.resolve(training=True)
             log.info("%s", regions.describe())
             with (
@@ -181,12 +183,19 @@ def pretrain(
                     last = 0
                     for report in shown:
                         last = report.step
+                        account.add(report)
                         if log_step and world.is_main:
                             log_step(report)
                         if report.valid_loss is not None:
                             log.info("%s", _describe(report))
-            if stop() and not read_progress(output).is_done:
-                raise stop.error(f"checkpoint at step {last:,}; --resume goes on from there")
+                if stop() and not read_progress(output).is_done:
+                    raise stop.error(f"checkpoint at step {last:,}; --resume goes on from there")
+                if world.is_main:
+                    account.close(
+                        run_directory, made_by,
+                        split_sizes={str(split): regions.n_bases(split) for split in regions.spans},
+                        device=run.device_name, model=start.source.identity() if start else None,
+                    )  # fmt: skip
     except DeviceMemoryError as error:
         error.exit_code = compute.oom_exit_code
         raise

@@ -19,6 +19,7 @@ from hyenadna_cli.commands._loading import ChosenModel, ComputeRequest, ModelReq
 from hyenadna_cli.commands._option_groups import with_option_groups
 from hyenadna_cli.commands._progress import track
 from hyenadna_cli.commands._stop import on_signals
+from hyenadna_cli.commands._training_account import TrainingAccount
 from hyenadna_cli.errors import InputFileError, UsageError
 
 if TYPE_CHECKING:
@@ -190,7 +191,12 @@ def prompt_tune(
             reproducible=run_directory.no_version,
         )
         with run_directory.claimed():
-            _run(checked, config, chosen, output, made_by, max_time=run_directory.max_time)
+            account = TrainingAccount(command="prompt-tune")
+            _run(checked, config, chosen, run_directory, made_by, account)
+            account.close(
+                run_directory, made_by, split_sizes=checked.split_sizes,
+                device=chosen.run.device_name, model=chosen.identity(),
+            )  # fmt: skip
 
 
 def _words(given: dict[str, str] | None, data: LabelledData, *, is_needed: bool) -> tuple[str, ...]:
@@ -296,17 +302,16 @@ def _run(
     data: LabelledData,
     config: PromptConfig | FewShotConfig,
     chosen: ChosenModel,
-    output: Path,
+    run_directory: tr.RunDirectory,
     made_by: Provenance,
-    *,
-    max_time: float | None,
+    account: TrainingAccount,
 ) -> None:
     from hyenadna_cli.core.prompts import few_shot
     from hyenadna_cli.core.prompts import tuning as prompt_tuning
     from hyenadna_cli.core.prompts.tuning import PromptConfig
 
-    model = chosen.load()
-    with on_signals(max_time) as stop:
+    model, output = chosen.load(), run_directory.output
+    with on_signals(run_directory.max_time) as stop:
         if isinstance(config, PromptConfig):
             reports = prompt_tuning.run(
                 model, chosen.source, data, config, output=output, made_by=made_by,
@@ -321,6 +326,7 @@ def _run(
         last = 0
         for report in shown:
             last = report.step
+            account.add(report)
             if report.valid_score is not None:
                 log.info("%s", _describe(report))
     if not (output / "training.json").exists():

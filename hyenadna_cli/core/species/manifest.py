@@ -183,6 +183,14 @@ class SpeciesGenomes:
             )
         return tuple(found)
 
+    @property
+    def split_sizes(self) -> dict[str, int]:
+        """Bases of each split, all species together."""
+        return {
+            split: sum(contig.n_bases for contigs in self.runs(split) for contig in contigs)
+            for split in SPLITS
+        }
+
     def describe(self, split: Split) -> str:
         """One line: species and bases of a split."""
         bases = [sum(contig.n_bases for contig in contigs) for contigs in self.runs(split)]
