@@ -9,7 +9,8 @@ import json
 import pytest
 
 TINY = ("--lengths", "40,80", "--d-model", "16", "--n-layer", "1", "--repeats", "1",
-        "--threads", "1", "--device", "cpu", "--dtype", "fp32")  # fmt: skip
+        "--threads", "1", "--device", "cpu", "--dtype", "fp32",
+        "--max-seconds", "600")  # fmt: skip
 
 
 @pytest.mark.slow

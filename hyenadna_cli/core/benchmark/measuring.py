@@ -42,6 +42,8 @@ GRADIENT_TOLERANCE = {"fp32": 1e-3, "bf16": 1e-1}
 """The same of all gradients together."""
 
 _TURN_SECONDS = 0.3
+_PATIENCE = 600.0
+"""Seconds, at least, for what --max-seconds is not about: comparisons, operators alone."""
 _CHECKED_WITHOUT_PLAIN = 16_384
 """Tokens compared where the plain formulation takes too long or too much memory for all."""
 
@@ -239,7 +241,7 @@ class Benchmark:
         elif hyenas:
             hyenas = [each for each in hyenas if each.variant.implementation == "hyenadna"]
             length = min(work.length, _CHECKED_WITHOUT_PLAIN)
-            patience = max(600.0, self._settings.max_seconds)
+            patience = max(_PATIENCE, self._settings.max_seconds)
             with MeasuredProcess() as process:
                 process.prepare(self._case(work, _REFERENCE))
                 reference, _ = _sample(process, length, folder, timeout=patience)
@@ -277,8 +279,9 @@ class Benchmark:
         for each in measured:
             if each.variant.implementation != "hyenadna":
                 continue
-            limit = max(60.0, self._settings.max_seconds)
-            reply = each.process.ask({"do": "operators"}, timeout=limit)
+            # May compile first, and time passes for each part: not what --max-seconds is about.
+            patience = max(_PATIENCE, self._settings.max_seconds)
+            reply = each.process.ask({"do": "operators"}, timeout=patience)
             self.operator_rows += [
                 OperatorRow(work, each.kernels, OperatorTime(**found))
                 for found in reply["operators"]
