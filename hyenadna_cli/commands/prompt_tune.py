@@ -23,7 +23,6 @@ from hyenadna_cli.commands._training_account import TrainingAccount
 from hyenadna_cli.errors import InputFileError, UsageError
 
 if TYPE_CHECKING:
-    from hyenadna_cli.core.config import TrainConfig
     from hyenadna_cli.core.labelled.rows import LabelledData
     from hyenadna_cli.core.prompts.few_shot import FewShotConfig
     from hyenadna_cli.core.prompts.tuning import PromptConfig
@@ -141,6 +140,7 @@ def prompt_tune(
     """
     from hyenadna_cli.core import provenance
     from hyenadna_cli.core.prompts.few_shot import FewShotConfig
+    from hyenadna_cli.core.prompts.plan import plan
     from hyenadna_cli.core.prompts.tuning import PromptConfig
     from hyenadna_cli.core.supervised.data import open_data
 
@@ -179,7 +179,7 @@ def prompt_tune(
         checked = _checked(rows, config, chosen, max_length)
         log.info("%s", checked.describe())
         if dry_run:
-            _print_plan(checked, config, chosen)
+            typer.echo(plan(checked, config, chosen.config))
             return
         inputs = [source.path for source in checked.sources]
         made_by = provenance.collect(
@@ -253,51 +253,6 @@ def _checked(
     return data
 
 
-def _train_config(data: LabelledData, config: PromptConfig | FewShotConfig) -> TrainConfig:
-    from hyenadna_cli.core.prompts.tuning import PromptConfig
-
-    rows = data.splits["train"]
-    longest = int(rows.lengths.max())
-    if isinstance(config, PromptConfig):
-        return config.train_config(n_rows=len(rows), longest=longest)
-    return config.train_config(longest=longest)
-
-
-def _is_tuned(config: PromptConfig | FewShotConfig) -> bool:
-    from hyenadna_cli.core.prompts.tuning import PromptConfig
-
-    return isinstance(config, PromptConfig) or config.n_samples > 0
-
-
-def _n_steps(data: LabelledData, config: PromptConfig | FewShotConfig) -> int:
-    return _train_config(data, config).max_steps if _is_tuned(config) else 0
-
-
-def _print_plan(
-    data: LabelledData, config: PromptConfig | FewShotConfig, chosen: ChosenModel
-) -> None:
-    from hyenadna_cli.core.cost import describe_training_memory
-    from hyenadna_cli.core.prompts.few_shot import FewShotConfig
-
-    for split, n_rows in data.split_sizes.items():
-        typer.echo(f"{split}_rows\t{n_rows}")
-    typer.echo(f"steps\t{_n_steps(data, config)}")
-    if _is_tuned(config):
-        longest = int(data.splits["train"].lengths.max())
-        n_prompt = 0
-        if isinstance(config, FewShotConfig):
-            longest = config.n_tokens(longest)
-        else:
-            n_prompt = config.n_tokens
-        memory = describe_training_memory(
-            chosen.config, _train_config(data, config), longest=longest, n_prompt=n_prompt
-        )
-        typer.echo(memory)
-    if config.words:
-        words = zip(data.label_names, config.words, strict=True)
-        typer.echo(f"words\t{','.join(f'{name}={word}' for name, word in words)}")
-
-
 def _run(
     data: LabelledData,
     config: PromptConfig | FewShotConfig,
@@ -308,6 +263,7 @@ def _run(
 ) -> None:
     from hyenadna_cli.core.prompts import few_shot
     from hyenadna_cli.core.prompts import tuning as prompt_tuning
+    from hyenadna_cli.core.prompts.plan import n_steps
     from hyenadna_cli.core.prompts.tuning import PromptConfig
 
     model, output = chosen.load(), run_directory.output
@@ -322,7 +278,7 @@ def _run(
                 model, chosen.source, data, config, output=output, made_by=made_by,
                 should_stop=stop,
             )  # fmt: skip
-        shown = track(reports, total=_n_steps(data, config), label="tuning", describe=_describe)
+        shown = track(reports, total=n_steps(data, config), label="tuning", describe=_describe)
         last = 0
         for report in shown:
             last = report.step
