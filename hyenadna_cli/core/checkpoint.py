@@ -43,6 +43,9 @@ from hyenadna_cli.errors import CheckpointError
 
 log = logging.getLogger(__name__)
 
+PROMPT = "prompt.safetensors"
+"""What a directory holds that is no model but a prompt for one (core.prompts)."""
+
 _PREFIXES = ("model.", "hyena.", "module.")
 _NOT_THE_MODEL = re.compile(r"torchmetrics|optimizer|^(decoder|encoder|head|score)\.")
 # Gradient checkpointing wraps the mixer and the MLP in the original training code.
@@ -259,9 +262,17 @@ def _weights_file(path: Path) -> Path:
     for name in published.WEIGHTS:
         if (path / name).is_file():
             return path / name
+    raise CheckpointError(f"{path}: holds neither {' nor '.join(published.WEIGHTS)}{_hint(path)}")
+
+
+def _hint(path: Path) -> str:
+    """What to do with a directory that holds no model."""
+    if (path / PROMPT).exists():
+        return "; its prompt is for `hyenadna predict`"
+    if (path / "last").exists():
+        return "; its training is not finished: the same command with --resume goes on"
     others = sorted(file.name for file in path.iterdir() if file.suffix in (".ckpt", ".pt", ".bin"))
-    hint = f"; to use {others[0]}, convert it: `hyenadna models convert`" if others else ""
-    raise CheckpointError(f"{path}: holds neither {' nor '.join(published.WEIGHTS)}{hint}")
+    return f"; to use {others[0]}, convert it: `hyenadna models convert`" if others else ""
 
 
 def _source(stored: _Stored, name: str | None, revision: str | None) -> ModelSource:

@@ -514,6 +514,12 @@ def test_a_missing_directory_and_one_without_weights_are_told_apart(tmp_path):
     (tmp_path / "last.ckpt").write_bytes(b"")
     with pytest.raises(CheckpointError, match=r"to use last\.ckpt, convert it"):
         checkpoint.load(tmp_path)
+    (tmp_path / "last").write_text("")
+    with pytest.raises(CheckpointError, match=r"not finished: the same command with --resume"):
+        checkpoint.load(tmp_path)
+    (tmp_path / "prompt.safetensors").write_bytes(b"")
+    with pytest.raises(CheckpointError, match=r"its prompt is for `hyenadna predict`"):
+        checkpoint.load(tmp_path)
 
 
 def test_a_weights_file_can_be_loaded_on_its_own(model, tmp_path):

@@ -33,7 +33,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from hyenadna_cli.core import atomic, tokenizer
-from hyenadna_cli.core.checkpoint import ModelSource
+from hyenadna_cli.core.checkpoint import PROMPT, ModelSource
 from hyenadna_cli.core.config import HeadConfig
 from hyenadna_cli.core.heads import SequenceClassifier, backbone_digest
 from hyenadna_cli.core.model import HyenaDNA
@@ -42,7 +42,6 @@ from hyenadna_cli.core.provenance import sha256_of
 from hyenadna_cli.core.published import BUILTIN
 from hyenadna_cli.errors import CheckpointError, UsageError
 
-FILE = "prompt.safetensors"
 HERE = "."
 """Name of a base model that lies in the prompt directory itself."""
 FORMAT_VERSION = 1
@@ -251,7 +250,7 @@ def save(classifier: Prompted, base: Base, directory: Path) -> None:
         {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
         metadata={"prompt": json.dumps(description)},
     )
-    with atomic.replace_on_success(directory / FILE, overwrite=True) as scratch:
+    with atomic.replace_on_success(directory / PROMPT, overwrite=True) as scratch:
         scratch.write_bytes(data)
 
 
@@ -260,7 +259,7 @@ def read(directory: Path) -> StoredPrompt | None:
 
     Raises CheckpointError for a file that is damaged or from a later version.
     """
-    path = directory / FILE
+    path = directory / PROMPT
     if not path.is_file():
         return None
     try:

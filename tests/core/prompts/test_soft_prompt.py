@@ -178,6 +178,6 @@ def test_another_model_refuses_the_prompt(loaded, tmp_path):
 
 def test_a_directory_without_a_prompt_has_none_and_a_damaged_one_is_refused(tmp_path, tiny_model):
     assert prompts.read(tiny_model) is None
-    (tmp_path / prompts.FILE).write_bytes(b"not safetensors")
+    (tmp_path / "prompt.safetensors").write_bytes(b"not safetensors")
     with pytest.raises(CheckpointError, match="not a prompt file"):
         prompts.read(tmp_path)
