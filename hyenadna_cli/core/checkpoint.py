@@ -269,7 +269,7 @@ def _hint(path: Path) -> str:
     """What to do with a directory that holds no model."""
     if (path / PROMPT).exists():
         return "; its prompt is for `hyenadna predict`"
-    if (path / "last").exists():
+    if (path / "last").exists() and not (path / "training.json").exists():
         return "; its training is not finished: the same command with --resume goes on"
     others = sorted(file.name for file in path.iterdir() if file.suffix in (".ckpt", ".pt", ".bin"))
     return f"; to use {others[0]}, convert it: `hyenadna models convert`" if others else ""

@@ -517,6 +517,9 @@ def test_a_missing_directory_and_one_without_weights_are_told_apart(tmp_path):
     (tmp_path / "last").write_text("")
     with pytest.raises(CheckpointError, match=r"not finished: the same command with --resume"):
         checkpoint.load(tmp_path)
+    (tmp_path / "training.json").write_text("{}")  # of a baseline that is no HyenaDNA
+    with pytest.raises(CheckpointError, match=r"to use last\.ckpt, convert it"):
+        checkpoint.load(tmp_path)
     (tmp_path / "prompt.safetensors").write_bytes(b"")
     with pytest.raises(CheckpointError, match=r"its prompt is for `hyenadna predict`"):
         checkpoint.load(tmp_path)
