@@ -220,6 +220,12 @@ class TrainConfig:
                 f"length_schedule needs lengths >= 2 and steps >= 1: {self.length_schedule}"
             )
 
+    def sequences_per_step(self, length: int, *, max_length: int) -> int:
+        """Of `length` bases, over all processes; `max_length` is the length without a schedule."""
+        first_length = self.length_schedule[0][0] if self.length_schedule else max_length
+        per_sequence = length if self.keep == "bases" else first_length
+        return max(1, self.batch_bases // per_sequence)
+
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> TrainConfig:
         """Settings by name; lists become tuples. Raises ValueError on an unknown name."""

@@ -162,7 +162,10 @@ def describe_training_memory(
 
     `n_prompt` soft tokens before them are run once for the micro-batch.
     """
-    n_windows = max(1, min(train.micro_batch_bases, train.batch_bases) // longest)
+    n_windows = min(
+        max(1, train.micro_batch_bases // longest),
+        train.sequences_per_step(longest, max_length=longest),
+    )
     passes = [(n_windows, longest)] + ([(1, n_prompt)] if n_prompt else [])
     fp32, bf16 = (
         sum(

@@ -91,9 +91,7 @@ def stage_at(step: int, config: TrainConfig, *, max_length: int) -> tuple[int, i
         passed += stage_steps
         if step < passed:
             break
-    first_length = config.length_schedule[0][0] if config.length_schedule else max_length
-    per_sequence = length if config.keep == "bases" else first_length
-    return length, max(1, config.batch_bases // per_sequence)
+    return length, config.sequences_per_step(length, max_length=max_length)
 
 
 def learning_rate_at(step: int, config: TrainConfig) -> float:

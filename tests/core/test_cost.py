@@ -10,10 +10,11 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
 from hyenadna_cli.core.blocks import Block, Execution
-from hyenadna_cli.core.config import ModelConfig
+from hyenadna_cli.core.config import ModelConfig, TrainConfig
 from hyenadna_cli.core.cost import (
     HIDDEN_BYTES,
     attention_matmul_flops,
+    describe_training_memory,
     forward_bytes,
     forward_stages,
     saved_bytes,
@@ -129,6 +130,24 @@ def test_recomputed_blocks_keep_their_inputs_only():
     stream = 4 * 160_000 * 256
     assert planned(8, recompute_blocks=True) - planned(7, recompute_blocks=True) == stream
     assert planned(8, recompute_blocks=False) > 4 * planned(8, recompute_blocks=True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "n_windows"),
+    [
+        ({"micro_batch_bases": 400, "batch_bases": 1_000}, 4),
+        ({"micro_batch_bases": 400, "batch_bases": 200}, 2),
+        ({"micro_batch_bases": 400, "batch_bases": 50}, 1),
+        # A step keeps its sequences as they grow: 8 of 25 bases are 8 of 100 at the end.
+        ({"micro_batch_bases": 800, "batch_bases": 200, "keep": "sequences",
+          "length_schedule": ((25, 5), (100, 5))}, 8),
+    ],
+    ids=["micro-batch", "step", "one-sequence", "kept-sequences"],
+)  # fmt: skip
+def test_memory_is_told_for_the_windows_that_are_trained_at_once(settings, n_windows):
+    told = describe_training_memory(CONFIG, TrainConfig(**settings), longest=100)
+
+    assert f"for {n_windows} x 100 bases at once" in told
 
 
 @pytest.mark.parametrize(("d_model", "n_layer", "limit"), [(128, 2, 17e9), (256, 8, 33e9)])
