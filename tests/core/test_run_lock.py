@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hyenadna_cli.core import known_answer
+from hyenadna_cli.core import checkpoint, known_answer
 from hyenadna_cli.core.evaluation.files import EVALUATION_FILES
-from hyenadna_cli.core.prompts import soft_prompt
 from hyenadna_cli.core.run_lock import check_run_dir, claimed_run_dir
 from hyenadna_cli.core.supervised.comparison_table import COMPARISON
 from hyenadna_cli.core.supervised.experiment import METHODS
@@ -54,7 +53,7 @@ def test_what_killed_runs_left_unfinished_is_removed(tmp_path):
 
 OF_A_RUN = (
     "last", "metrics.csv", "training.json", "config.json", "model.safetensors", "leakage.json",
-    known_answer.FILE_NAME, soft_prompt.FILE, COMPARISON, *EVALUATION_FILES,
+    known_answer.FILE_NAME, checkpoint.PROMPT, COMPARISON, *EVALUATION_FILES,
 )  # fmt: skip
 
 
