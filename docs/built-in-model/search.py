@@ -7,7 +7,6 @@ something. A trial that is there already is not run again.
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 import subprocess
@@ -15,6 +14,8 @@ import sys
 import tomllib
 from pathlib import Path
 from typing import Any
+
+from measured import nats_per_base
 
 HERE = Path(__file__).parent
 N_STRETCHES = 8
@@ -43,16 +44,6 @@ def write_stretches(regions: Path, bed: Path) -> None:
     bed.write_text(
         "".join(f"{name}\t{start}\t{start + STRETCH}\n" for name, start in starts[:N_STRETCHES])
     )
-
-
-def nats_per_base(table: Path) -> float:
-    """All bases of a table of `hyenadna perplexity` alike."""
-    with table.open(newline="") as lines:
-        rows = list(
-            csv.DictReader((line for line in lines if not line.startswith("##")), delimiter="\t")
-        )
-    bases = sum(int(row["n_bases"]) for row in rows)
-    return -sum(float(row["log_likelihood"]) for row in rows) / bases
 
 
 def run(*arguments: str | Path) -> None:
@@ -84,7 +75,7 @@ def main() -> None:
                 "perplexity", "--fasta", genome, "--bed", bed, "-m", trial, "--window", "1024",
                 "--threads", "1", "-o", table,
             )  # fmt: skip
-        print(f"| {name} | {nats_per_base(table):.4f} |", flush=True)
+        print(f"| {name} | {nats_per_base(table)} |", flush=True)
 
 
 if __name__ == "__main__":
