@@ -1,4 +1,4 @@
-"""`hyenadna models`: what there is, getting it, converting it, checking it."""
+"""`hyenadna models`: what there is, getting it, converting and averaging it, checking it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ import typer
 
 from hyenadna_cli.commands import _options as opt
 from hyenadna_cli.commands._table import Cell, print_table
-from hyenadna_cli.errors import CheckpointError
+from hyenadna_cli.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
     from hyenadna_cli.core.config import ModelConfig
+    from hyenadna_cli.core.model import HyenaDNA
     from hyenadna_cli.core.published import Location, PublishedModel
 
 log = logging.getLogger(__name__)
 
-app = typer.Typer(help="List, download, convert and check models.", no_args_is_help=True)
+app = typer.Typer(help="List, download, convert, average and check models.", no_args_is_help=True)
 
 _TOLD_LENGTHS = (1_000, 32_000, 160_000, 450_000)
 
@@ -31,6 +32,11 @@ ModelArgument = Annotated[
         help="builtin, a published name (hyenadna models list), a Hugging Face id, or a directory.",
     ),
 ]  # fmt: skip
+OutputOption = Annotated[Path, typer.Option("-o", "--output", help="Model directory to write.")]
+StoreOption = Annotated[
+    Literal["fp32", "bf16"],
+    typer.Option("--store", help="Precision of the matrices in the file; bf16 halves it."),
+]
 
 
 @app.command("list")
@@ -131,12 +137,9 @@ def convert(
             help="A model in any layout, or a weights file (.ckpt, .safetensors) on its own.",
         ),
     ],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Model directory to write.")],
+    output: OutputOption,
     filter_shift: opt.FilterShiftOption = None,
-    store: Annotated[
-        Literal["fp32", "bf16"],
-        typer.Option("--store", help="Precision of the matrices in the file; bf16 halves it."),
-    ] = "fp32",
+    store: StoreOption = "fp32",
     force: opt.ForceOption = False,
     revision: opt.RevisionOption = None,
     offline: opt.OfflineOption = False,
@@ -152,9 +155,7 @@ def convert(
 
       hyenadna models convert weights.ckpt -o my-model
     """
-    import torch
-
-    from hyenadna_cli.core import atomic, checkpoint, known_answer, published
+    from hyenadna_cli.core import atomic, checkpoint, published
 
     atomic.check_output_dir(output, overwrite=force)
     if Path(source).is_file():
@@ -167,15 +168,40 @@ def convert(
             revision=location.revision,
             filter_shift=filter_shift,
         )
-    with atomic.replace_dir_on_success(output, overwrite=force) as scratch:
-        if store == "bf16":
-            checkpoint.save(model, scratch, matrix_dtype=torch.bfloat16)
-            model, _ = checkpoint.load(scratch)
-        else:
-            checkpoint.save(model, scratch)
-        known_answer.record_known_answer(model, scratch)
-    log.info("%s: %d layers, width %d, reads up to %d tokens", output, model.config.n_layer,
-             model.config.d_model, model.config.l_max)  # fmt: skip
+    _write(model, output, store=store, overwrite=force)
+
+
+@app.command()
+def average(
+    sources: Annotated[
+        list[Path],
+        typer.Argument(metavar="DIR...", help="Models of one shape, at least two."),
+    ],
+    output: OutputOption,
+    store: StoreOption = "fp32",
+    force: opt.ForceOption = False,
+    verbose: opt.VerboseOption = 0,
+    quiet: opt.QuietOption = False,
+) -> None:
+    """Average the weights of several trainings into one model of the same size.
+
+    For trainings that started from the same weights, with other seeds or settings: their mean is
+    often better than each of them. Of trainings from random weights it is worthless. Judge the
+    result with hyenadna perplexity. Writes a directory as convert does.
+
+      hyenadna models average seed-1 seed-2 -o both
+    """
+    from hyenadna_cli.core import atomic, averaging, checkpoint
+
+    atomic.check_output_dir(output, overwrite=force)
+    if len(sources) < 2:
+        raise UsageError("an average takes two models or more")
+    models = {}
+    for directory in sources:
+        models[str(directory)], _ = checkpoint.load(directory)
+        if checkpoint.read_head(directory) is not None:
+            raise CheckpointError(f"{directory}: has a head; only plain models are averaged")
+    _write(averaging.average(models), output, store=store, overwrite=force)
 
 
 @app.command()
@@ -207,6 +233,24 @@ def verify(
     )
     if failed := [check.name for check in checks if check.result == "failed"]:
         raise CheckpointError(f"{location.directory}: failed: {', '.join(failed)}")
+
+
+def _write(
+    model: HyenaDNA, output: Path, *, store: Literal["fp32", "bf16"], overwrite: bool
+) -> None:
+    import torch
+
+    from hyenadna_cli.core import atomic, checkpoint, known_answer
+
+    with atomic.replace_dir_on_success(output, overwrite=overwrite) as scratch:
+        if store == "bf16":
+            checkpoint.save(model, scratch, matrix_dtype=torch.bfloat16)
+            model, _ = checkpoint.load(scratch)
+        else:
+            checkpoint.save(model, scratch)
+        known_answer.record_known_answer(model, scratch)
+    log.info("%s: %d layers, width %d, reads up to %d tokens", output, model.config.n_layer,
+             model.config.d_model, model.config.l_max)  # fmt: skip
 
 
 def _registry_facts(model: PublishedModel) -> dict[str, Cell]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import huggingface_hub
@@ -16,7 +17,7 @@ from hyenadna_cli.core.config import ModelConfig
 from hyenadna_cli.core.known_answer import record_known_answer
 from hyenadna_cli.core.model import HyenaDNA
 from hyenadna_cli.core.provenance import sha256_of
-from hyenadna_cli.errors import CheckpointError, OutputError
+from hyenadna_cli.errors import CheckpointError, OutputError, UsageError
 
 TINY = ModelConfig(d_model=8, n_layer=2, d_inner=32, l_max=34, filter_order=16)
 TOKENS = torch.tensor([[7, 8, 9, 10, 11, 7, 7, 9, 8, 10, 1]])
@@ -218,6 +219,68 @@ def test_convert_keeps_an_existing_output_unless_told(run, builtin, tmp_path):
     run("convert", builtin, "-o", output, "--force", "--filter-shift", "0")
 
     assert checkpoint.read_config(output).filter_shift == 0.0
+
+
+def saved(model, directory):
+    directory.mkdir()
+    checkpoint.save(model, directory)
+    return directory
+
+
+def test_the_average_is_the_mean_of_every_weight(run, tmp_path):
+    made = []
+    for seed in (1, 2, 3):
+        torch.manual_seed(seed)
+        made.append(HyenaDNA(TINY).eval())
+    directories = [saved(model, tmp_path / f"seed-{i}") for i, model in enumerate(made)]
+
+    run("average", *directories, "-o", tmp_path / "mean")
+
+    mean, _ = checkpoint.load(tmp_path / "mean")
+    assert mean.is_tied
+    each = [dict(model.named_parameters()) for model in made]
+    for name, parameter in mean.named_parameters():
+        expected = sum(parameters[name].double() for parameters in each) / 3
+        torch.testing.assert_close(parameter, expected.float(), rtol=0, atol=0, msg=name)
+    assert {row["result"] for row in rows(run("verify", tmp_path / "mean"))} == {"ok"}
+
+
+def test_the_average_of_equal_models_is_that_model(run, model, builtin, tmp_path):
+    run("average", builtin, builtin, "-o", tmp_path / "mean", "--store", "bf16")
+    run("convert", builtin, "-o", tmp_path / "stored", "--store", "bf16")
+
+    assert sha256_of(tmp_path / "mean" / "model.safetensors") == sha256_of(
+        tmp_path / "stored" / "model.safetensors"
+    )
+
+
+def test_only_models_of_one_shape_have_an_average(run, builtin, tmp_path):
+    other = HyenaDNA(dataclasses.replace(TINY, filter_shift=0.0))
+    untied = HyenaDNA(TINY)
+    untied.untie_lm_head()
+    with torch.no_grad():
+        untied.lm_head.weight.add_(1)
+
+    with pytest.raises(CheckpointError, match=r'other: .*"filter_shift": 0.0, not .*0.05'):
+        run("average", builtin, saved(other, tmp_path / "other"), "-o", tmp_path / "out")
+    with pytest.raises(CheckpointError, match=r"untied: .*one has an LM head of its own"):
+        run("average", builtin, saved(untied, tmp_path / "untied"), "-o", tmp_path / "out")
+
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_with_a_head_is_not_averaged(run, model, builtin, tmp_path):
+    (tmp_path / "tuned").mkdir()
+    head = checkpoint.StoredHead({"kind": "labels"}, {"head.weight": torch.ones(2, 8)})
+    checkpoint.save(model, tmp_path / "tuned", head=head)
+
+    with pytest.raises(CheckpointError, match="has a head"):
+        run("average", builtin, tmp_path / "tuned", "-o", tmp_path / "out")
+
+
+def test_one_model_is_no_average(run, builtin, tmp_path):
+    with pytest.raises(UsageError, match="two models or more"):
+        run("average", builtin, "-o", tmp_path / "out")
 
 
 def test_a_refused_pickle_leaves_no_output(run, tmp_path):
