@@ -84,21 +84,27 @@ def draw(curve: Sequence[CurvePoint], path: Path, *, overwrite: bool) -> None:
     figure = new_figure(7, 4.2)
     axes = figure.add_subplot()
     axes.plot(
-        [p.bases_seen for p in curve], [p.loss for p in curve], color="#8aa4c8", label="training"
-    )
-    held_out = [(p.bases_seen, p.valid_loss) for p in curve if p.valid_loss is not None]
+        [p.bases_seen / 1e6 for p in curve], [p.loss for p in curve], color="#8aa4c8",
+        label="training",
+    )  # fmt: skip
+    held_out = [(p.bases_seen / 1e6, p.valid_loss) for p in curve if p.valid_loss is not None]
     axes.plot(
         [seen for seen, _ in held_out], [loss for _, loss in held_out], "o-",
         color="#b03a2e", markersize=4, label="held out",
     )  # fmt: skip
-    for before, after in itertools.pairwise(curve):
-        if after.length != before.length:
-            axes.axvline(before.bases_seen, color="0.8", linewidth=0.8, zorder=0)
-            axes.annotate(
-                f"{after.length:,}", (before.bases_seen, 1), xycoords=("data", "axes fraction"),
-                xytext=(2, -10), textcoords="offset points", fontsize=7, color="0.4",
-            )  # fmt: skip
-    axes.set_xlabel("bases seen (grey lines: a longer window begins, in bases)")
+    stages = [(0.0, curve[0].length)] + [
+        (before.bases_seen / 1e6, after.length)
+        for before, after in itertools.pairwise(curve)
+        if after.length != before.length
+    ]
+    for begin, length in stages:
+        axes.axvline(begin, color="0.8", linewidth=0.8, zorder=0)
+        # Upright, so that many short stages do not write over each other.
+        axes.annotate(
+            f"{length:,}", (begin, 1), xycoords=("data", "axes fraction"), xytext=(1, -3),
+            textcoords="offset points", fontsize=7, color="0.4", rotation=90, va="top",
+        )  # fmt: skip
+    axes.set_xlabel("million bases seen (grey: from here on, windows of as many bases)")
     axes.set_ylabel("loss (nats per base)")
     axes.legend(frameon=False)
     with atomic.replace_on_success(path, overwrite=overwrite) as scratch:
