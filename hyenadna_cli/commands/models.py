@@ -185,9 +185,9 @@ def average(
 ) -> None:
     """Average the weights of several trainings into one model of the same size.
 
-    For trainings that started from the same weights, with other seeds or settings: their mean is
-    often better than each of them. Of trainings from random weights it is worthless. Judge the
-    result with hyenadna perplexity. Writes a directory as convert does.
+    For trainings that started from the same weights and stayed close: their mean can be better than
+    each of them, which hyenadna perplexity tells. Of trainings from random weights it is worthless.
+    Writes a directory as convert does.
 
       hyenadna models average seed-1 seed-2 -o both
     """

@@ -1,7 +1,7 @@
 """The mean of several models' weights: one model of the same size, at no cost when it is used.
 
-Runs that started from the same weights stay close enough for their mean to be better than each
-(Wortsman et al. 2022, arXiv:2203.05482); models trained apart from random weights do not.
+Models fine-tuned from the same weights can stay close enough for their mean to be better than each
+(Wortsman et al. 2022, arXiv:2203.05482); models trained apart from random weights never do.
 """
 
 from __future__ import annotations
