@@ -64,11 +64,12 @@ def merge(
         found, output, made_by, overwrite=force, is_indexed=write_index, is_virtual=virtual
     )
     with contextlib.ExitStack() as stack:
+        # Before there is a file: a signal while the journal is made would leave it there.
+        stop = stack.enter_context(on_signals())
         if not atomic.is_stream(output):
             # Nothing is kept in it: it locks the output, and removes what killed runs left of it.
             identity = {"command": "merge", "shards": len(found.files)}
             stack.enter_context(journal.open_journal(path, identity, resume=False, overwrite=force))
-        stop = stack.enter_context(on_signals())
         for _ in track(pieces, total=found.n_bytes, label="merging", size_of=float):
             if stop():
                 pieces.close()

@@ -17,7 +17,7 @@ import numpy as np
 import pysam
 import pytest
 
-from hyenadna_cli.core import shards
+from hyenadna_cli.core import journal, shards
 from hyenadna_cli.core.io.embeddings_reading import read_embeddings, read_tokens
 
 MODEL = ("--device", "cpu", "--threads", "1", "--no-version", "-q")
@@ -274,6 +274,24 @@ def test_a_thousand_shards_merge_and_a_signal_leaves_nothing(sharded, tmp_path):
     assert len(read_embeddings(output).names) == 25 * 1_000
 
 
+def test_a_signal_while_the_journal_is_made_leaves_nothing(
+    sharded, hyenadna, tmp_path, monkeypatch
+):
+    parts = sharded(2, "perplexity", ".tsv")
+    output = tmp_path / "out" / "all.tsv"
+    output.parent.mkdir()
+
+    def signalled(path):
+        assert journal.journal_path(path).exists()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(journal, "remove_scratch", signalled)
+    done = hyenadna("merge", *parts, "-o", output)
+
+    assert done.code == 143, done.err
+    assert list(output.parent.iterdir()) == []
+
+
 def test_what_a_killed_merge_left_is_removed_and_two_at_once_are_refused(
     sharded, hyenadna, tmp_path
 ):
@@ -281,8 +299,8 @@ def test_what_a_killed_merge_left_is_removed_and_two_at_once_are_refused(
     output = tmp_path / "out" / "all.tsv"
     output.parent.mkdir()
     (output.parent / "all.tsv.tmp.123.node").write_text("half")
-    journal = output.parent / "all.tsv.journal"
-    with journal.open("w") as file:
+    lock = output.parent / "all.tsv.journal"
+    with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         done = hyenadna("merge", *shards, "-o", output)
         assert done.code == 6
