@@ -16,13 +16,14 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from hyenadna_cli._version import __version__
+
 if TYPE_CHECKING:
     from hyenadna_cli.core.coordinates import Interval
     from hyenadna_cli.core.io.fasta import Genome
     from hyenadna_cli.core.library import embed, load_model, score_variants
     from hyenadna_cli.core.variants.alleles import Variant
 
-__version__ = "0.1.0"
 __all__ = ["Genome", "Interval", "Variant", "__version__", "embed", "load_model", "score_variants"]
 
 _MODULES = {

@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from hyenadna_cli import __version__
+from hyenadna_cli._version import __version__
 from hyenadna_cli.commands import (
     benchmark,
     classify_species,

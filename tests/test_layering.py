@@ -14,13 +14,14 @@ import hyenadna_cli
 PACKAGE = Path(hyenadna_cli.__file__).parent
 
 MAY_IMPORT = {
-    "cli": {"commands", "errors"},
+    "cli": {"_version", "commands", "errors"},
     "__main__": {"cli"},
     "commands": {"commands", "core", "errors"},
-    "core": {"core", "ops", "errors"},
+    "core": {"_version", "core", "ops", "errors"},
     "ops": {"ops", "errors"},
     "errors": set(),
-    "__init__": {"core", "errors"},
+    "_version": set(),
+    "__init__": {"_version", "core", "errors"},
 }
 SEQUENCE_SIDE = {"coordinates", "sequence", "contigs", "intervals", "windows", "variants.alleles",
                  "variants.source", "labelled", "io"}  # fmt: skip

@@ -16,7 +16,7 @@ from typing import Literal
 import huggingface_hub.constants
 import torch
 
-from hyenadna_cli import __version__
+from hyenadna_cli._version import __version__
 from hyenadna_cli.core import checkpoint, known_answer, machine, published, runtime, verification
 from hyenadna_cli.core.runtime import DtypeRequest, Runtime
 from hyenadna_cli.errors import CheckpointError, UsageError

@@ -25,7 +25,7 @@ from typing import Any, Literal, get_args
 
 import torch
 
-from hyenadna_cli import __version__
+from hyenadna_cli._version import __version__
 from hyenadna_cli.core import atomic
 from hyenadna_cli.errors import OutputError
 from hyenadna_cli.ops.backend import Kernels

@@ -34,7 +34,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hyenadna_cli import __version__
+from hyenadna_cli._version import __version__
 from hyenadna_cli.core.atomic import write_text
 from hyenadna_cli.errors import InputFileError, OutputError, UsageError
 
