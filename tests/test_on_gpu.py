@@ -16,7 +16,7 @@ from hyenadna_cli.core.blocks import Execution
 from hyenadna_cli.core.config import ModelConfig
 from hyenadna_cli.core.filters import ImplicitFilter
 from hyenadna_cli.core.model import HyenaDNA
-from hyenadna_cli.ops import backend
+from hyenadna_cli.ops import choice
 from hyenadna_cli.ops.long_conv import long_conv_gate
 from hyenadna_cli.ops.short_conv import short_conv_gate
 
@@ -153,7 +153,7 @@ def test_gradients_of_a_model_are_those_of_the_portable_path(length, recompute):
 def test_the_kernels_pass_their_check_and_doctor_says_so(hyenadna, monkeypatch, tmp_path):
     monkeypatch.setattr(long_conv_choice, "file", lambda: tmp_path / "times.json")
 
-    assert backend.triton_problem(DEVICE) is None
+    assert choice.triton_problem(DEVICE) is None
     done = hyenadna("doctor", "--device", "cuda", "--kernels", "triton")
 
     assert done.code == 0, done.err

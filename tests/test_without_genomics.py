@@ -61,7 +61,7 @@ def test_model_operators_training_and_benchmark_import(bare):
             for path in paths
             if path.stem != "__init__"
         ]
-    assert "hyenadna_cli.ops.long_conv_triton" in names
+    assert "hyenadna_cli.ops.gpu.long_conv" in names
     assert "hyenadna_cli.core.benchmark.worker" in names
 
     done = bare("-c", "\n".join(f"import {name}" for name in names))

@@ -19,7 +19,7 @@ from hyenadna_cli.core.config import ModelConfig
 from hyenadna_cli.core.cost import HIDDEN_BYTES
 from hyenadna_cli.core.filters import ImplicitFilter, PositionalFeatures
 from hyenadna_cli.core.long_conv_choice import NOT_MEASURED, LongConvChoice
-from hyenadna_cli.ops.backend import Kernels, is_served, is_triton
+from hyenadna_cli.ops.choice import Kernels, is_served, is_triton
 from hyenadna_cli.ops.long_conv import long_conv_gate
 from hyenadna_cli.ops.short_conv import short_conv_gate
 
@@ -56,9 +56,9 @@ def linear(x: Tensor, layer: nn.Linear, execution: Execution) -> Tensor:
     """A layer's matrix product on (..., D), in the precision that was chosen for them."""
     dtype = execution.matmul_dtype
     if execution.compiles(x):
-        from hyenadna_cli.ops import trained_rows
+        from hyenadna_cli.ops import dense_training
 
-        y_NO = trained_rows.linear(x.reshape(-1, x.shape[-1]), layer.weight, layer.bias)
+        y_NO = dense_training.linear(x.reshape(-1, x.shape[-1]), layer.weight, layer.bias)
         return y_NO.view(*x.shape[:-1], -1)
     if dtype is None:
         return F.linear(x, layer.weight, layer.bias)
@@ -121,9 +121,9 @@ class MLP(nn.Module):
     def forward(self, x_BLD: Tensor, execution: Execution) -> Tensor:
         """Each position by itself."""
         if execution.compiles(x_BLD):
-            from hyenadna_cli.ops import trained_rows
+            from hyenadna_cli.ops import dense_training
 
-            mlp_ND = trained_rows.gelu_mlp(
+            mlp_ND = dense_training.gelu_mlp(
                 x_BLD.reshape(-1, x_BLD.shape[-1]),
                 self.fc1.weight, self.fc1.bias, self.fc2.weight, self.fc2.bias,
             )  # fmt: skip

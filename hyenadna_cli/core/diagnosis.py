@@ -20,7 +20,7 @@ from hyenadna_cli._version import __version__
 from hyenadna_cli.core import checkpoint, known_answer, machine, published, runtime, verification
 from hyenadna_cli.core.runtime import DtypeRequest, Runtime
 from hyenadna_cli.errors import CheckpointError, UsageError
-from hyenadna_cli.ops.backend import KernelsRequest
+from hyenadna_cli.ops.choice import KernelsRequest
 
 Result = Literal["ok", "missing", "failed"]
 

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from hyenadna_cli.core.derived import Derived
 from hyenadna_cli.ops import rows, workers
-from hyenadna_cli.ops.backend import Kernels, is_served, is_triton
+from hyenadna_cli.ops.choice import Kernels, is_served, is_triton
 from hyenadna_cli.ops.dense import dense
 from hyenadna_cli.ops.huge_pages import empty_huge
 from hyenadna_cli.ops.long_conv import (

@@ -22,7 +22,7 @@ from hyenadna_cli.core.sequence import clean
 from hyenadna_cli.core.variants.alleles import Centred, Grid, Variant, assess
 from hyenadna_cli.core.variants.blocks import AlleleScore, Score, ScoreSettings
 from hyenadna_cli.core.windows import Tiling
-from hyenadna_cli.ops.backend import KernelsRequest
+from hyenadna_cli.ops.choice import KernelsRequest
 
 
 def load_model(

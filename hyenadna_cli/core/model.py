@@ -25,7 +25,7 @@ from hyenadna_cli.core.derived import Derived
 from hyenadna_cli.core.filters import PositionalFeatures
 from hyenadna_cli.core.graphs import Graphs
 from hyenadna_cli.core.inference import Inference
-from hyenadna_cli.ops.backend import is_triton
+from hyenadna_cli.ops.choice import is_triton
 
 _DERIVED_BYTES = 512 << 20
 """Filter spectra are kept between calls up to this size, those of all blocks or none."""

@@ -13,8 +13,8 @@ from hyenadna_cli.core.blocks import Execution
 from hyenadna_cli.core.long_conv_choice import NOT_MEASURED, LongConvChoice
 from hyenadna_cli.core.machine import usable_cpus
 from hyenadna_cli.errors import UsageError
-from hyenadna_cli.ops import backend
-from hyenadna_cli.ops.backend import Kernels, KernelsRequest
+from hyenadna_cli.ops import choice
+from hyenadna_cli.ops.choice import Kernels, KernelsRequest
 from hyenadna_cli.ops.dense import has_bfloat16_products
 
 log = logging.getLogger(__name__)
@@ -81,7 +81,7 @@ def resolve(
     chosen_dtype, why_dtype = _resolve_dtype(dtype, chosen_device, training=training)
     if kernels == "triton-fp16" and chosen_dtype == torch.float32:
         raise UsageError("--kernels triton-fp16: rounds its transforms, so ask for --dtype bf16")
-    chosen_kernels, why_kernels = backend.resolve(kernels, chosen_device)
+    chosen_kernels, why_kernels = choice.resolve(kernels, chosen_device)
     n_threads = threads or usable_cpus()
     torch.set_num_threads(n_threads)
     reasons: tuple[str, ...] = (

@@ -1,4 +1,4 @@
-"""Taps of implicit filters in one go, differentiable, for the kernels that can: see `_triton`."""
+"""Taps of implicit filters in one go, differentiable, where kernels can: `gpu.implicit_filter`."""
 
 # L positions, E features, F width of the MLP, C = filters * D channels
 
@@ -47,24 +47,24 @@ class _FusedTaps(torch.autograd.Function):
         last_CF: Tensor,
         *parameters: Tensor,
     ) -> Tensor:
-        from hyenadna_cli.ops import implicit_filter_triton
+        from hyenadna_cli.ops.gpu import implicit_filter as on_gpu
 
         weights, biases = parameters[::2], parameters[1::2]
-        network = implicit_filter_triton.Network(
+        network = on_gpu.Network(
             z_LE.contiguous(), t_L.contiguous(), rates_D.contiguous(), freq_F.contiguous(),
             weights[0].contiguous(),
             torch.stack(weights[1:]), torch.stack(biases), last_CF.contiguous(),
         )  # fmt: skip
         ctx.save_for_backward(*network)
         ctx.shift = shift  # type: ignore[attr-defined]
-        return implicit_filter_triton.forward(network, shift)
+        return on_gpu.forward(network, shift)
 
     @staticmethod
     def backward(ctx: FunctionCtx, d_taps_CL: Tensor) -> tuple[Tensor | None, ...]:
-        from hyenadna_cli.ops import implicit_filter_triton
+        from hyenadna_cli.ops.gpu import implicit_filter as on_gpu
 
-        network = implicit_filter_triton.Network(*ctx.saved_tensors)  # type: ignore[attr-defined]
-        d_freq_F, d_last_CF, d_weights, d_biases_HF = implicit_filter_triton.backward(
+        network = on_gpu.Network(*ctx.saved_tensors)  # type: ignore[attr-defined]
+        d_freq_F, d_last_CF, d_weights, d_biases_HF = on_gpu.backward(
             d_taps_CL.contiguous(),
             network,
             ctx.shift,  # type: ignore[attr-defined]

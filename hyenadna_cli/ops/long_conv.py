@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
-from hyenadna_cli.ops.backend import Kernels, Triton, is_served, is_triton
 from hyenadna_cli.ops.channels_last import to_channels_last
+from hyenadna_cli.ops.choice import Kernels, Triton, is_served, is_triton
 
 _BLOCK_BYTES = 8 << 20
 """Channels are transformed in blocks of about this size, so that a block stays in the CPU's cache
@@ -44,9 +44,9 @@ class Spectra:
         """Those of some channels; from and to a multiple of 16, or the end."""
         n_channels = min(channels.stop, self.n_channels) - channels.start
         if self.kernels == "numba":
-            from hyenadna_cli.ops import long_conv_numba
+            from hyenadna_cli.ops.cpu import long_conv as on_cpu
 
-            data = self.data[long_conv_numba.numbers_of(channels, self.n_positions)]
+            data = self.data[on_cpu.numbers_of(channels, self.n_positions)]
         else:
             data = self.data[channels]
         return Spectra(data, n_channels, self.n_positions, self.kernels)
@@ -90,14 +90,14 @@ def filter_spectra(filter_DL: Tensor, *, kernels: Kernels) -> Spectra:
     """Transform filters once, for convolutions of as many positions as they have taps."""
     n_channels, n_positions = filter_DL.shape
     if kernels == "numba" and is_served(filter_DL):
-        from hyenadna_cli.ops import long_conv_numba
+        from hyenadna_cli.ops.cpu import long_conv as on_cpu
 
-        data = long_conv_numba.filter_spectra(filter_DL[:, None])
+        data = on_cpu.filter_spectra(filter_DL[:, None])
         return Spectra(data, n_channels, n_positions, "numba")
     if is_triton(kernels):
-        from hyenadna_cli.ops import long_conv_triton
+        from hyenadna_cli.ops.gpu import long_conv as on_gpu
 
-        data = long_conv_triton.spectrum(filter_DL, precision=_PRECISIONS[kernels])
+        data = on_gpu.spectrum(filter_DL, precision=_PRECISIONS[kernels])
         return Spectra(data, n_channels, n_positions, kernels)
     data = torch.fft.rfft(_fp32_or_wider(filter_DL), n=fft_size(2 * n_positions - 1))
     return Spectra(data, n_channels, n_positions, "torch")
@@ -142,7 +142,7 @@ def _forward(
     in_place: bool,
 ) -> Tensor:
     if kernels == "numba" and is_served(u_DBL, skip_D):
-        from hyenadna_cli.ops import long_conv_numba
+        from hyenadna_cli.ops.cpu import long_conv as on_cpu
 
         y_DBL = to_channels_last(u_DBL)
         gate_DBL = None if gate_DBL is None else to_channels_last(gate_DBL)
@@ -150,7 +150,7 @@ def _forward(
             filters = _taps_of(filters)
         source = filters.data if isinstance(filters, Spectra) else filters
         result = y_DBL if in_place else torch.empty_like(y_DBL)
-        long_conv_numba.convolve(y_DBL, source, skip_D, gate_DBL, result)
+        on_cpu.convolve(y_DBL, source, skip_D, gate_DBL, result)
         return u_DBL.copy_(result) if in_place and result is not u_DBL else result
     if is_triton(kernels):
         return _forward_triton(u_DBL, filters, skip_D, gate_DBL, kernels=kernels, in_place=in_place)
@@ -166,7 +166,7 @@ def _forward_triton(
     kernels: Triton,
     in_place: bool,
 ) -> Tensor:
-    from hyenadna_cli.ops import long_conv_triton
+    from hyenadna_cli.ops.gpu import long_conv as on_gpu
 
     precision = _PRECISIONS[kernels]
 
@@ -174,12 +174,12 @@ def _forward_triton(
         if isinstance(filters, Spectra):
             return filters.of(rows).data
         taps = filters[rows] if isinstance(filters, Tensor) else filters(rows)
-        return long_conv_triton.spectrum(taps, precision=precision)
+        return on_gpu.spectrum(taps, precision=precision)
 
     rows_DBL = u_DBL.contiguous()
     gate_DBL = torch.ones_like(rows_DBL) if gate_DBL is None else gate_DBL.contiguous()
     y_DBL = rows_DBL if in_place else torch.empty_like(rows_DBL)
-    long_conv_triton.convolve(rows_DBL, planes_of, skip_D, gate_DBL, y_DBL, precision=precision)
+    on_gpu.convolve(rows_DBL, planes_of, skip_D, gate_DBL, y_DBL, precision=precision)
     return u_DBL.copy_(y_DBL) if in_place and rows_DBL is not u_DBL else y_DBL
 
 
@@ -259,18 +259,18 @@ class _LongConvGate(torch.autograd.Function):
     def backward(ctx: FunctionCtx, d_y_DBL: Tensor) -> tuple[Tensor | None, ...]:
         u_DBL, filter_DL, skip_D, gate_DBL = ctx.saved_tensors  # type: ignore[attr-defined]
         if ctx.kernels == "numba" and is_served(u_DBL, skip_D):  # type: ignore[attr-defined]
-            from hyenadna_cli.ops import long_conv_numba
+            from hyenadna_cli.ops.cpu import long_conv as on_cpu
 
             gate_DBL = None if gate_DBL is None else to_channels_last(gate_DBL)
             u_DBL, d_y_DBL = to_channels_last(u_DBL), to_channels_last(d_y_DBL)
-            found = long_conv_numba.gradients(u_DBL, filter_DL, skip_D, gate_DBL, d_y_DBL)
+            found = on_cpu.gradients(u_DBL, filter_DL, skip_D, gate_DBL, d_y_DBL)
             return (*found, None)
         kernels: Kernels = ctx.kernels  # type: ignore[attr-defined]
         if is_triton(kernels) and gate_DBL is not None:
-            from hyenadna_cli.ops import long_conv_triton
+            from hyenadna_cli.ops.gpu import long_conv as on_gpu
 
             d_y_DBL, u_DBL = d_y_DBL.contiguous(), u_DBL.contiguous()
-            found = long_conv_triton.backward(
+            found = on_gpu.backward(
                 d_y_DBL, u_DBL, filter_DL, skip_D, gate_DBL.contiguous(),
                 precision=_PRECISIONS[kernels],
             )  # fmt: skip

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hyenadna_cli.ops.backend import Kernels, is_served
+from hyenadna_cli.ops.choice import Kernels, is_served
 
 
 def norm(
@@ -24,7 +24,7 @@ def norm(
     """Layer norm of contiguous rows, in `dtype` (None: that of the rows)."""
     dtype = dtype or x_ND.dtype
     if kernels == "numba" and is_served(x_ND, weight_D, bias_D):
-        from hyenadna_cli.ops.compiled import rows as loops
+        from hyenadna_cli.ops.cpu import rows as loops
 
         out_ND = x_ND if in_place else torch.empty_like(x_ND, dtype=dtype)
         loops.norm(
@@ -38,7 +38,7 @@ def norm(
 def add_(x_ND: Tensor, delta_ND: Tensor, *, kernels: Kernels) -> None:
     """Add delta to x, for contiguous rows; delta may be less precise."""
     if kernels == "numba" and is_served(x_ND):
-        from hyenadna_cli.ops.compiled import rows as loops
+        from hyenadna_cli.ops.cpu import rows as loops
 
         loops.add(_flat(x_ND), _flat(delta_ND))
     else:
@@ -48,7 +48,7 @@ def add_(x_ND: Tensor, delta_ND: Tensor, *, kernels: Kernels) -> None:
 def gelu_(x_ND: Tensor, *, kernels: Kernels) -> None:
     """The tanh form of GELU, of contiguous rows."""
     if kernels == "numba" and x_ND.dtype != torch.float64 and x_ND.device.type == "cpu":
-        from hyenadna_cli.ops.compiled import rows as loops
+        from hyenadna_cli.ops.cpu import rows as loops
 
         loops.gelu(_flat(x_ND))
     else:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from hyenadna_cli.ops.backend import Kernels, Triton, is_triton
+from hyenadna_cli.ops.choice import Kernels, Triton, is_triton
 
 _TOLERANCE = {"triton": 1e-3, "triton-fp16": 1e-2}
 """Of the largest entry: far from rounding, and from what a wrong kernel gives."""
@@ -15,14 +15,14 @@ _TOLERANCE = {"triton": 1e-3, "triton-fp16": 1e-2}
 
 def convolves() -> bool:
     """Whether a small convolution comes out right in the compiled loops."""
-    from hyenadna_cli.ops import long_conv_numba
+    from hyenadna_cli.ops.cpu import long_conv as on_cpu
 
     n_channels, n_positions = 3, 5
     u_DBL = torch.arange(15.0).view(1, n_positions, n_channels).permute(2, 0, 1) - 7
     filter_DL = torch.arange(15.0).view(n_channels, n_positions) % 4
     out_DBL = torch.empty_like(u_DBL)
-    spectra = long_conv_numba.filter_spectra(filter_DL[:, None])
-    long_conv_numba.convolve(u_DBL, spectra, None, None, out_DBL)
+    spectra = on_cpu.filter_spectra(filter_DL[:, None])
+    on_cpu.convolve(u_DBL, spectra, None, None, out_DBL)
     expected_DBL = torch.zeros_like(u_DBL)
     for t in range(n_positions):
         for s in range(t + 1):

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
-from hyenadna_cli.ops.backend import Kernels, is_served, is_triton
 from hyenadna_cli.ops.channels_last import to_channels_last
+from hyenadna_cli.ops.choice import Kernels, is_served, is_triton
 
 
 def short_conv_gate(
@@ -60,19 +60,19 @@ def short_conv_gate_into(
 
     Outputs (D, B, S) with S < L are the last S positions: what precedes them is looked back at.
     Runs in the calling thread where the kernels are compiled. Triton wants contiguous projections
-    and what `short_conv_triton.gate_part` says of outputs.
+    and what `gpu.short_conv.gate_part` says of outputs.
     """
     order, n_outputs = len(outputs), outputs[0].shape[-1]
     first = proj_PBL.shape[-1] - n_outputs
     if kernels == "numba" and is_served(*outputs, taps_PK, bias_P):
-        from hyenadna_cli.ops import short_conv_numba
+        from hyenadna_cli.ops.cpu import short_conv as on_cpu
 
-        short_conv_numba.gate_part(proj_PBL, taps_PK, bias_P, first, outputs)
+        on_cpu.gate_part(proj_PBL, taps_PK, bias_P, first, outputs)
         return
     if is_triton(kernels):
-        from hyenadna_cli.ops import short_conv_triton
+        from hyenadna_cli.ops.gpu import short_conv as on_gpu
 
-        short_conv_triton.gate_part(proj_PBL, taps_PK, bias_P, first, outputs)
+        on_gpu.gate_part(proj_PBL, taps_PK, bias_P, first, outputs)
         return
     proj_PBL = proj_PBL.to(taps_PK.dtype)
     conv_PBL = _causal_conv(proj_PBL, taps_PK, bias_P)[..., first:]
@@ -111,13 +111,13 @@ class _ShortConvGate(torch.autograd.Function):
         ctx.order, ctx.kernels = order, kernels  # type: ignore[attr-defined]
         n_blocks = order + 1
         if kernels == "numba" and is_served(proj_PBL, taps_PK, bias_P):
-            from hyenadna_cli.ops import short_conv_numba
+            from hyenadna_cli.ops.cpu import short_conv as on_cpu
 
-            return short_conv_numba.gated(to_channels_last(proj_PBL), taps_PK, bias_P, order)
+            return on_cpu.gated(to_channels_last(proj_PBL), taps_PK, bias_P, order)
         if is_triton(kernels):
-            from hyenadna_cli.ops import short_conv_triton
+            from hyenadna_cli.ops.gpu import short_conv as on_gpu
 
-            return short_conv_triton.forward(proj_PBL.contiguous(), taps_PK, bias_P, order=order)
+            return on_gpu.forward(proj_PBL.contiguous(), taps_PK, bias_P, order=order)
         width = proj_PBL.shape[0] // n_blocks
 
         def block(index: int) -> Tensor:
@@ -134,19 +134,17 @@ class _ShortConvGate(torch.autograd.Function):
         proj_PBL, taps_PK, bias_P = ctx.saved_tensors  # type: ignore[attr-defined]
         order: int = ctx.order  # type: ignore[attr-defined]
         if ctx.kernels == "numba" and is_served(proj_PBL, taps_PK, bias_P):  # type: ignore[attr-defined]
-            from hyenadna_cli.ops import short_conv_numba
+            from hyenadna_cli.ops.cpu import short_conv as on_cpu
 
             d_outputs = [to_channels_last(d) for d in (d_gated_DBL, *d_gates)]
             # Rows without gaps, so that their gradients can have the same steps.
             proj_BLP = proj_PBL.permute(1, 2, 0).contiguous()
-            found = short_conv_numba.gradients(
-                proj_BLP.permute(2, 0, 1), taps_PK, bias_P, d_outputs
-            )
+            found = on_cpu.gradients(proj_BLP.permute(2, 0, 1), taps_PK, bias_P, d_outputs)
             return (*found, None, None)
         if is_triton(ctx.kernels):  # type: ignore[attr-defined]
-            from hyenadna_cli.ops import short_conv_triton
+            from hyenadna_cli.ops.gpu import short_conv as on_gpu
 
-            found = short_conv_triton.backward(
+            found = on_gpu.backward(
                 [d.contiguous() for d in (d_gated_DBL, *d_gates)],
                 proj_PBL.contiguous(), taps_PK, bias_P, order=order,
             )  # fmt: skip

@@ -14,7 +14,9 @@ from hyenadna_cli.core.blocks import Execution
 from hyenadna_cli.core.config import ModelConfig
 from hyenadna_cli.core.long_conv_choice import LongConvChoice, Timing
 from hyenadna_cli.core.model import HyenaDNA
-from hyenadna_cli.ops import backend, dft_triton, long_conv_triton
+from hyenadna_cli.ops import choice as backend
+from hyenadna_cli.ops.gpu import dft
+from hyenadna_cli.ops.gpu import long_conv as on_gpu
 
 GPU = torch.device("cuda")
 MEASURED = (
@@ -56,10 +58,10 @@ def test_the_nearest_is_meant_as_a_ratio():
 
 
 def test_what_triton_cannot_transform_goes_to_cufft():
-    assert long_conv_choice.MAX_POSITIONS == dft_triton.MAX_POSITIONS
+    assert long_conv_choice.MAX_POSITIONS == dft.MAX_POSITIONS
     for choice in (LongConvChoice(), LongConvChoice(MEASURED)):
-        assert choice.kernels(dft_triton.MAX_POSITIONS, training=True) == "triton"
-        assert choice.kernels(dft_triton.MAX_POSITIONS + 1, training=True) == "torch"
+        assert choice.kernels(dft.MAX_POSITIONS, training=True) == "triton"
+        assert choice.kernels(dft.MAX_POSITIONS + 1, training=True) == "torch"
 
 
 def test_the_choice_is_a_line_that_says_what_is_not_measured():
@@ -165,7 +167,7 @@ def test_a_length_that_goes_to_cufft_never_comes_to_triton(monkeypatch, training
         model.execution = Execution(kernels="triton")
         expected = model.hidden_states(ids)[0]
         for name in ("convolve", "spectrum", "backward"):
-            monkeypatch.setattr(long_conv_triton, name, None)
+            monkeypatch.setattr(on_gpu, name, None)
         model.execution = Execution(kernels="triton", long_conv=choice)
         found = model.hidden_states(ids)[0]
         if training:
@@ -177,5 +179,5 @@ def test_a_length_that_goes_to_cufft_never_comes_to_triton(monkeypatch, training
 def test_half_precision_is_taken_at_its_word_as_far_as_its_kernels_reach():
     asked = Execution(kernels="triton-fp16")
 
-    assert asked.long_conv_kernels(dft_triton.MAX_POSITIONS, training=True) == "triton-fp16"
-    assert asked.long_conv_kernels(dft_triton.MAX_POSITIONS + 1, training=True) == "torch"
+    assert asked.long_conv_kernels(dft.MAX_POSITIONS, training=True) == "triton-fp16"
+    assert asked.long_conv_kernels(dft.MAX_POSITIONS + 1, training=True) == "torch"

@@ -7,7 +7,7 @@ import torch
 
 from hyenadna_cli.core import runtime
 from hyenadna_cli.errors import UsageError
-from hyenadna_cli.ops import backend
+from hyenadna_cli.ops import choice
 
 
 def test_the_cpu_serves_in_float32_and_says_why():
@@ -45,10 +45,10 @@ def test_rounded_transforms_are_refused_where_float32_was_asked_for():
 
 @pytest.fixture
 def without_numba(monkeypatch):
-    backend.numba_problem.cache_clear()
+    choice.numba_problem.cache_clear()
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     yield
-    backend.numba_problem.cache_clear()
+    choice.numba_problem.cache_clear()
 
 
 def test_without_numba_the_portable_path_serves_and_says_why(without_numba):
@@ -66,11 +66,11 @@ def test_numba_by_name_is_refused_where_it_is_missing(without_numba):
 def test_loops_that_fail_their_check_are_not_used(monkeypatch):
     from hyenadna_cli.ops import self_check
 
-    backend.numba_problem.cache_clear()
+    choice.numba_problem.cache_clear()
     monkeypatch.setattr(self_check, "convolves", lambda: False)
 
-    kernels, reason = backend.resolve("auto", torch.device("cpu"))
+    kernels, reason = choice.resolve("auto", torch.device("cpu"))
 
-    backend.numba_problem.cache_clear()
+    choice.numba_problem.cache_clear()
     assert kernels == "torch"
     assert "known-answer check" in reason

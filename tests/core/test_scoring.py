@@ -20,7 +20,7 @@ from hyenadna_cli.core.scoring import plan_passes, score
 from hyenadna_cli.core.sequence import reverse_complement
 from hyenadna_cli.core.variants.alleles import Centred, Grid, Variant, assess
 from hyenadna_cli.core.variants.blocks import SCORES, ScoreSettings
-from hyenadna_cli.ops.backend import numba_problem
+from hyenadna_cli.ops.choice import numba_problem
 
 N_BASES = 1_500
 AUTO = BatchLimits(max_tokens=4_096)

@@ -22,7 +22,7 @@ from hyenadna_cli.core.model import HyenaDNA
 from hyenadna_cli.core.muon import MuonAdamW
 from hyenadna_cli.core.prompts.few_shot import FewShotBatch, word_loss
 from hyenadna_cli.core.prompts.soft_prompt import PromptedBackbone, WordClassifier
-from hyenadna_cli.ops import dft_triton
+from hyenadna_cli.ops.gpu import dft
 
 MODEL = ModelConfig(d_model=8, n_layer=2, d_inner=16, l_max=70, filter_order=4, embed_dropout=0.2)
 TRAIN = TrainConfig(max_steps=4, batch_bases=128, micro_batch_bases=64, warmup_steps=2)
@@ -179,7 +179,7 @@ def test_a_step_reads_nothing_from_its_device(case, monkeypatch):
 
 def test_lengths_of_one_transform_share_its_tables():
     """Made once: rows of every length must not be waited for while their tables are copied."""
-    tables = [dft_triton.plan(n, META).inner.tables for n in (257, 300, 512)]
+    tables = [dft.plan(n, META).inner.tables for n in (257, 300, 512)]
 
     assert tables[0] is tables[1] is tables[2]
 

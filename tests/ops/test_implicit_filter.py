@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hyenadna_cli.core.config import ModelConfig
 from hyenadna_cli.core.filters import ImplicitFilter
-from hyenadna_cli.ops import implicit_filter_triton
+from hyenadna_cli.ops.gpu import implicit_filter as on_gpu
 
 CONFIG = ModelConfig(d_model=5, n_layer=1, d_inner=8, l_max=5000, filter_order=12, order=3)
 
@@ -46,7 +46,7 @@ def test_values_and_gradients_are_those_of_the_layers_in_float64(
     if n_positions > 100:
         # Programs take the interpreter a time of their own, whatever they compute.
         for name in ("FORWARD", "BACKWARD"):
-            monkeypatch.setattr(implicit_filter_triton, name, implicit_filter_triton.Tile(512, 4))
+            monkeypatch.setattr(on_gpu, name, on_gpu.Tile(512, 4))
     filter_fn = filter_of()
     expected, gradients = taps_and_gradients(
         copy.deepcopy(filter_fn).double(), n_positions, "torch"
@@ -86,8 +86,8 @@ def test_any_number_of_hidden_layers(n_inner: int) -> None:
 def test_tiles_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     filter_fn = filter_of(dataclasses.replace(CONFIG, d_model=9))
     _, many = taps_and_gradients(filter_fn, 70, "triton")
-    monkeypatch.setattr(implicit_filter_triton, "MAX_PROGRAMS", 2)
-    monkeypatch.setattr(implicit_filter_triton, "CHANNELS", 16)
+    monkeypatch.setattr(on_gpu, "MAX_PROGRAMS", 2)
+    monkeypatch.setattr(on_gpu, "CHANNELS", 16)
 
     _, few = taps_and_gradients(filter_fn, 70, "triton")
 

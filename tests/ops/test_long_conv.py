@@ -107,10 +107,10 @@ def test_without_a_gate_is_with_a_gate_of_ones(kernels):
 
 @pytest.mark.parametrize("shared", [False, True])
 def test_long_compiled_transforms_are_right_alone_and_shared_by_threads(monkeypatch, shared):
-    from hyenadna_cli.ops import long_conv_numba
+    from hyenadna_cli.ops.cpu import long_conv as on_cpu
 
     if shared:
-        monkeypatch.setattr(long_conv_numba, "_SHARED_POINTS", 1)
+        monkeypatch.setattr(on_cpu, "_SHARED_POINTS", 1)
     tensors = [t.detach() for t in inputs(4097, n_channels=20, n_batch=2, dtype=torch.float32)]
     exact = long_conv_gate(*(t.double() for t in tensors), kernels="torch")
 

@@ -32,12 +32,12 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from hyenadna_cli.ops import (
-    dft_triton,
-    implicit_filter_triton,
-    long_conv_passes_triton,
-    long_conv_triton,
-    short_conv_triton,
+from hyenadna_cli.ops.gpu import (
+    dft,
+    implicit_filter,
+    long_conv,
+    long_conv_passes,
+    short_conv,
 )
 
 COLUMNS = (
@@ -65,7 +65,7 @@ class Configuration:
     @property
     def name(self) -> str:
         """Of the operator and its kernel."""
-        module = self.kernel.fn.__module__.rpartition(".")[2].removesuffix("_triton")
+        module = self.kernel.fn.__module__.rpartition(".")[2]
         return f"{module}.{self.kernel.fn.__name__.removesuffix('_kernel')}"
 
     @property
@@ -92,19 +92,19 @@ def configurations(precision: str) -> Iterator[Configuration]:
     """Every kernel at every size that `plan` chooses; only long convolutions know fp16."""
     if precision != "fp16":
         for n_taps in (3, 7):
-            sizes = {"ORDER": 2, "K": n_taps, "POSITIONS": short_conv_triton.POSITIONS}
-            yield Configuration(short_conv_triton.forward_kernel, sizes, 4)
-            yield Configuration(short_conv_triton.backward_kernel, sizes, 4)
+            sizes = {"ORDER": 2, "K": n_taps, "POSITIONS": short_conv.POSITIONS}
+            yield Configuration(short_conv.forward_kernel, sizes, 4)
+            yield Configuration(short_conv.backward_kernel, sizes, 4)
         yield from _implicit_filter(precision)
     for exponent in range(8, 22):
-        yield from _long_conv(dft_triton.plan(1 << exponent, torch.device("cpu")), precision)
+        yield from _long_conv(dft.plan(1 << exponent, torch.device("cpu")), precision)
 
 
 def _implicit_filter(precision: str) -> Iterator[Configuration]:
     """The network of every published model: 5 features, width 64, 3 hidden layers."""
-    kernels = implicit_filter_triton
+    kernels = implicit_filter
 
-    def constants(tile: implicit_filter_triton.Tile, **more: int) -> dict[str, Any]:
+    def constants(tile: implicit_filter.Tile, **more: int) -> dict[str, Any]:
         return {**kernels.sizes(5, 64, 3, tile), "PRECISION": precision, **more}
 
     forward, backward = kernels.FORWARD, kernels.BACKWARD
@@ -115,14 +115,14 @@ def _implicit_filter(precision: str) -> Iterator[Configuration]:
         yield Configuration(kernels.hidden_gradient_kernel, flags, backward.n_warps)
 
 
-def _long_conv(how: dft_triton.Plan, precision: str) -> Iterator[Configuration]:
-    def constants(transform: dft_triton.Transform, **flags: object) -> dict[str, Any]:
+def _long_conv(how: dft.Plan, precision: str) -> Iterator[Configuration]:
+    def constants(transform: dft.Transform, **flags: object) -> dict[str, Any]:
         sizes = transform.arguments()
         del sizes["tables_ptr"]
         return {**sizes, "PRECISION": precision, **flags}
 
-    rows, passes = long_conv_triton, long_conv_passes_triton
-    n_warps = dft_triton.row_warps(how.inner)
+    rows, passes = long_conv, long_conv_passes
+    n_warps = dft.row_warps(how.inner)
     if how.outer is None:
         for has_factor in (False, True):
             flags = constants(how.inner, HAS_FACTOR=has_factor)

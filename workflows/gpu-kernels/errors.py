@@ -19,7 +19,7 @@ os.environ["TRITON_INTERPRET"] = "1"  # before Triton is imported
 import torch
 from torch import Tensor
 
-from hyenadna_cli.ops import long_conv_triton
+from hyenadna_cli.ops.gpu import long_conv
 
 COLUMNS = ("precision", "length", "values", "d_input", "d_filter", "d_skip", "d_gate")
 
@@ -45,8 +45,8 @@ def errors(n_positions: int, precision: str, *, n_channels: int, n_batch: int) -
     y = gate * (conv + skip[:, None, None] * u)
     expected = [y.detach(), *torch.autograd.grad(y, wide, d_y.double())]
     found = [
-        long_conv_triton.forward(*inputs, precision=precision),
-        *long_conv_triton.backward(d_y, *inputs, precision=precision),
+        long_conv.forward(*inputs, precision=precision),
+        *long_conv.backward(d_y, *inputs, precision=precision),
     ]
     return [float((f.double() - e).norm() / e.norm()) for f, e in zip(found, expected, strict=True)]
 

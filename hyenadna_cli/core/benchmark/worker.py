@@ -43,7 +43,7 @@ from hyenadna_cli.core.filters import ImplicitFilter
 from hyenadna_cli.core.model import HyenaDNA
 from hyenadna_cli.core.out_of_memory import is_out_of_memory
 from hyenadna_cli.errors import HyenaDNAError
-from hyenadna_cli.ops.backend import Kernels
+from hyenadna_cli.ops.choice import Kernels
 from hyenadna_cli.ops.dense import dense, has_bfloat16_products
 
 _SAMPLED_POSITIONS = 256

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from hyenadna_cli.ops.compiled.fft import POINT, dft8, forward, inverse, load_points, store_points
-from hyenadna_cli.ops.compiled.lanes import LANES, load_some, splat, store_some
-from hyenadna_cli.ops.compiled.right_angle import (
+from hyenadna_cli.ops.cpu.fft import POINT, dft8, forward, inverse, load_points, store_points
+from hyenadna_cli.ops.cpu.lanes import LANES, load_some, splat, store_some
+from hyenadna_cli.ops.cpu.right_angle import (
     Signal,
     columns_forward,
     columns_inverse,

@@ -1,4 +1,4 @@
-"""The short convolution on CPU threads: work for the loops of `compiled.short_conv`."""
+"""The short convolution on CPU threads: work for the loops of `short_conv_loops`."""
 
 # P = (order + 1) * D channels, B batch, L positions, K taps
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hyenadna_cli.ops import workers
 from hyenadna_cli.ops.channels_last import empty_channels_last, flat
-from hyenadna_cli.ops.compiled.short_conv import short_conv, short_conv_gradients
+from hyenadna_cli.ops.cpu.short_conv_loops import short_conv, short_conv_gradients
 
 _CHANNELS = 64
 """Channels whose gradients are one task: whole cache lines of a row, and enough tasks."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from hyenadna_cli.ops.compiled.lanes import LANES, load, load_some, splat, store, store_some
+from hyenadna_cli.ops.cpu.lanes import LANES, load, load_some, splat, store, store_some
 
 
 @numba.njit

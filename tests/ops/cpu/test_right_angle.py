@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 pytest.importorskip("numba")
 
-from hyenadna_cli.ops.compiled.fft import frequencies, good_size
-from hyenadna_cli.ops.compiled.right_angle import plan
+from hyenadna_cli.ops.cpu.fft import frequencies, good_size
+from hyenadna_cli.ops.cpu.right_angle import plan
 
 
 @given(st.integers(1, 3_000_000))

@@ -6,15 +6,7 @@ import numba
 import numpy as np
 from numba.extending import intrinsic
 
-from hyenadna_cli.ops.compiled.lanes import (
-    BITS,
-    LANES,
-    REAL,
-    REGISTER,
-    as_register,
-    call,
-    constant,
-)
+from hyenadna_cli.ops.cpu.lanes import BITS, LANES, REAL, REGISTER, as_register, call, constant
 
 
 @intrinsic

@@ -9,7 +9,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from hyenadna_cli.ops.compiled.lanes import (
+from hyenadna_cli.ops.cpu.lanes import (
     LANES,
     REGISTER,
     load_lanes,

@@ -27,7 +27,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from hyenadna_cli.ops.compiled.fft import (
+from hyenadna_cli.ops.cpu.fft import (
     POINT,
     Transform,
     dft8,
@@ -40,15 +40,7 @@ from hyenadna_cli.ops.compiled.fft import (
     times,
     transform,
 )
-from hyenadna_cli.ops.compiled.lanes import (
-    LANES,
-    load,
-    load_some,
-    pair,
-    splat,
-    store,
-    store_some,
-)
+from hyenadna_cli.ops.cpu.lanes import LANES, load, load_some, pair, splat, store, store_some
 
 _ROW_POINTS = 2_048
 """Up to this many points are one row: 256 KB with 16 lanes, which a core's cache holds."""

@@ -20,7 +20,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from hyenadna_cli.ops.compiled.lanes import COMPLEX, LANES, load_lanes, pair, store_lanes
+from hyenadna_cli.ops.cpu.lanes import COMPLEX, LANES, load_lanes, pair, store_lanes
 
 POINT = 2 * LANES
 """Numbers in a point of the buffer."""

@@ -9,7 +9,9 @@ from torch import Tensor
 from hyenadna_cli.core.blocks import Execution
 from hyenadna_cli.core.config import ModelConfig
 from hyenadna_cli.core.model import HyenaDNA
-from hyenadna_cli.ops import dft_triton, long_conv_passes_triton, long_conv_triton, reference
+from hyenadna_cli.ops import reference
+from hyenadna_cli.ops.gpu import dft, long_conv_passes
+from hyenadna_cli.ops.gpu import long_conv as on_gpu
 
 LENGTHS = (1, 2, 3, 63, 257, 1000, 1025, 4097)
 
@@ -40,42 +42,42 @@ def test_values_and_gradients_are_those_of_the_definition(n_positions: int) -> N
     inputs = _case(n_positions, n_channels=n_channels)
     d_y = torch.randn(inputs[0].shape, generator=torch.Generator().manual_seed(1))
     y, gradients = _expected(inputs, d_y)
-    assert _error(long_conv_triton.forward(*inputs), y) < 1e-6
-    for found, wanted in zip(long_conv_triton.backward(d_y, *inputs), gradients, strict=True):
+    assert _error(on_gpu.forward(*inputs), y) < 1e-6
+    for found, wanted in zip(on_gpu.backward(d_y, *inputs), gradients, strict=True):
         assert _error(found, wanted) < 2e-6
 
 
 def test_both_levels_may_have_two_factors_or_three(monkeypatch: pytest.MonkeyPatch) -> None:
     """As transforms of a million points have, here with rows that are shorter."""
-    small = dft_triton.plan(40_000, torch.device("cpu"), max_row_points=256)
+    small = dft.plan(40_000, torch.device("cpu"), max_row_points=256)
     assert small.outer is not None
     assert (small.outer.factors, small.inner.factors) == ((16, 16), (16, 16, 1))
-    monkeypatch.setattr(long_conv_triton, "plan", lambda n, device: small)
+    monkeypatch.setattr(on_gpu, "plan", lambda n, device: small)
     u, kernel, skip, gate = inputs = _case(40_000, n_channels=1, n_batch=1)
     spectra = torch.fft.rfft(u.double(), n=80_000) * torch.fft.rfft(kernel.double(), n=80_000)
     conv = torch.fft.irfft(spectra, n=80_000)[..., :40_000]
-    assert _error(long_conv_triton.forward(*inputs), gate * (conv + skip * u)) < 1e-6
+    assert _error(on_gpu.forward(*inputs), gate * (conv + skip * u)) < 1e-6
 
 
 def test_channels_in_groups_are_those_of_one_launch(monkeypatch: pytest.MonkeyPatch) -> None:
     inputs = _case(4100, n_channels=2, n_batch=1)
-    together = long_conv_triton.forward(*inputs)
-    monkeypatch.setattr(long_conv_triton, "_CACHED_BYTES", 1)
-    torch.testing.assert_close(long_conv_triton.forward(*inputs), together, rtol=0, atol=0)
+    together = on_gpu.forward(*inputs)
+    monkeypatch.setattr(on_gpu, "_CACHED_BYTES", 1)
+    torch.testing.assert_close(on_gpu.forward(*inputs), together, rtol=0, atol=0)
 
 
 def test_a_filter_may_be_a_longer_one_cut_short() -> None:
     u, _, skip, gate = _case(300)
     longer = torch.randn(2, 900, generator=torch.Generator().manual_seed(2))
     cut = longer[:, :300]
-    found = long_conv_triton.forward(u, longer, skip, gate)
-    torch.testing.assert_close(found, long_conv_triton.forward(u, cut.contiguous(), skip, gate))
+    found = on_gpu.forward(u, longer, skip, gate)
+    torch.testing.assert_close(found, on_gpu.forward(u, cut.contiguous(), skip, gate))
 
 
 def test_bfloat16_goes_in_and_out_and_float32_between() -> None:
     u, kernel, skip, gate = _case(1000)
     u, gate = u.bfloat16(), gate.bfloat16()
-    y = long_conv_triton.forward(u, kernel, skip, gate)
+    y = on_gpu.forward(u, kernel, skip, gate)
     assert y.dtype == torch.bfloat16
     # The interpreter cuts where a GPU rounds.
     assert _error(y, reference.long_conv_gate(u, kernel, skip, gate)) < 2**-7
@@ -89,8 +91,8 @@ def test_half_precision_keeps_the_error_that_is_stated(n_positions: int) -> None
     d_y = torch.randn(inputs[0].shape, generator=torch.Generator().manual_seed(1))
     y, gradients = _expected(inputs, d_y)
     found = [
-        long_conv_triton.forward(*inputs, precision="fp16"),
-        *long_conv_triton.backward(d_y, *inputs, precision="fp16"),
+        on_gpu.forward(*inputs, precision="fp16"),
+        *on_gpu.backward(d_y, *inputs, precision="fp16"),
     ]
     errors = [
         float((f.double() - wanted).norm() / wanted.norm())
@@ -104,11 +106,11 @@ def test_half_precision_keeps_the_error_that_is_stated(n_positions: int) -> None
 def test_half_precision_has_the_range_of_float32(scale: float) -> None:
     """Rows far louder or quieter than fp16's range are rounded as others, and disturb none."""
     u, kernel, skip, gate = _case(300)
-    plain = long_conv_triton.forward(u, kernel, skip, gate, precision="fp16")
+    plain = on_gpu.forward(u, kernel, skip, gate, precision="fp16")
     scales = torch.tensor([1.0, scale])[:, None, None]
-    found = long_conv_triton.forward(u * scales, kernel, skip, gate, precision="fp16")
+    found = on_gpu.forward(u * scales, kernel, skip, gate, precision="fp16")
     torch.testing.assert_close(found / scales, plain, rtol=0, atol=0)
-    silent = long_conv_triton.forward(torch.zeros_like(u), kernel, skip, gate, precision="fp16")
+    silent = on_gpu.forward(torch.zeros_like(u), kernel, skip, gate, precision="fp16")
     assert torch.count_nonzero(silent) == 0
 
 
@@ -116,7 +118,7 @@ def test_half_precision_has_the_range_of_float32(scale: float) -> None:
 def test_half_precision_does_not_hide_what_is_not_a_number() -> None:
     u, kernel, skip, gate = _case(300)
     u[0, 0, 7] = float("nan")
-    y = long_conv_triton.forward(u, kernel, skip, gate, precision="fp16")
+    y = on_gpu.forward(u, kernel, skip, gate, precision="fp16")
     assert y[0, 0, 7:].isnan().all()
     assert y[1].isfinite().all()
 
@@ -125,28 +127,28 @@ def test_half_precision_does_not_hide_what_is_not_a_number() -> None:
 @pytest.mark.parametrize(("precision", "bound"), [("tf32x3", 2e-6), ("ieee", 2e-6), ("fp16", 5e-3)])
 @pytest.mark.parametrize("n_positions", [700, 5000, 70_000])
 def test_precisions_keep_their_promise(
-    precision: dft_triton.Precision, bound: float, n_positions: int
+    precision: dft.Precision, bound: float, n_positions: int
 ) -> None:
     inputs = tuple(tensor.cuda() for tensor in _case(n_positions))
     u, kernel, skip, gate = (tensor.double() for tensor in inputs)
     spectra = torch.fft.rfft(kernel, n=2 * n_positions)[:, None]
     conv = torch.fft.irfft(torch.fft.rfft(u, n=2 * n_positions) * spectra, n=2 * n_positions)
     expected = gate * (conv[..., :n_positions] + skip[:, None, None] * u)
-    assert _error(long_conv_triton.forward(*inputs, precision=precision), expected) < bound
+    assert _error(on_gpu.forward(*inputs, precision=precision), expected) < bound
 
 
 def test_every_length_has_factors_that_tensor_cores_take() -> None:
     for exponent in range(8, 22):
-        how = dft_triton.plan(1 << exponent, torch.device("cpu"))
+        how = dft.plan(1 << exponent, torch.device("cpu"))
         for transform in filter(None, (how.outer, how.inner)):
             # The last of a row may be less: its matrix is widened.
             sizes = transform.factors if transform is how.outer else transform.factors[:2]
             assert all(size in (1, 16, 32) for size in sizes)
         assert how.inner.size * (how.outer.size if how.outer else 1) == how.n_points
-        columns = how.outer and long_conv_passes_triton.n_columns(how.outer)
+        columns = how.outer and long_conv_passes.n_columns(how.outer)
         assert not columns or how.inner.size % columns == 0
     with pytest.raises(ValueError, match="the kernels take"):
-        dft_triton.plan((1 << 21) + 1, torch.device("cpu"))
+        dft.plan((1 << 21) + 1, torch.device("cpu"))
 
 
 def test_a_model_trains_on_them_as_on_the_portable_path() -> None:

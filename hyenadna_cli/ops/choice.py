@@ -53,10 +53,10 @@ def numba_problem() -> str | None:
     try:
         from numba.core.errors import NumbaError
 
-        from hyenadna_cli.ops import compiled, self_check
+        from hyenadna_cli.ops import cpu, self_check
     except ImportError as error:
         return f"numba cannot be imported ({error})"
-    if not compiled.is_kept():
+    if not cpu.is_kept():
         log.info("compiling loops for this CPU, once: half a minute or more")
     try:
         is_right = self_check.convolves()

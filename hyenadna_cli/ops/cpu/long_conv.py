@@ -1,4 +1,4 @@
-"""The long convolution on CPU threads: work and buffers for the loops of `compiled.right_angle`.
+"""The long convolution on CPU threads: work and buffers for the loops of `right_angle`.
 
 Short transforms are whole tasks, each in buffers of its thread. Long ones, whose buffers would not
 fit in caches anyway, are done one by one, all threads on the columns or rows of the same.
@@ -18,11 +18,11 @@ from torch import Tensor
 
 from hyenadna_cli.ops import workers
 from hyenadna_cli.ops.channels_last import flat, to_channels_last
-from hyenadna_cli.ops.compiled import right_angle as loops
-from hyenadna_cli.ops.compiled.fft import POINT
-from hyenadna_cli.ops.compiled.lanes import LANES
-from hyenadna_cli.ops.compiled.right_angle import Plan, Signal
-from hyenadna_cli.ops.compiled.right_angle_adjoint import adjoint
+from hyenadna_cli.ops.cpu import right_angle as loops
+from hyenadna_cli.ops.cpu.fft import POINT
+from hyenadna_cli.ops.cpu.lanes import LANES
+from hyenadna_cli.ops.cpu.right_angle import Plan, Signal
+from hyenadna_cli.ops.cpu.right_angle_adjoint import adjoint
 from hyenadna_cli.ops.huge_pages import empty_huge
 
 _SHARED_POINTS = 1 << 18

@@ -17,7 +17,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from hyenadna_cli.ops.dft_triton import (
+from hyenadna_cli.ops.gpu.dft import (
     Precision,
     Transform,
     complex_dot,

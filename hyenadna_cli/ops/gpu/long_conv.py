@@ -1,7 +1,7 @@
 """Triton kernels of the long causal convolution with its skip and last gate.
 
 N <= 4,096 transform points: one kernel from inputs to gated output, a row stays on the chip.
-N >  4,096: three passes over N complex values a row (`long_conv_passes_triton`), for as many rows
+N >  4,096: three passes over N complex values a row (`long_conv_passes`), for as many rows
 at once as the second-level cache holds.
 
 The backward pass computes spectra again, so nothing but the inputs is kept between the passes. It
@@ -21,8 +21,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from hyenadna_cli.ops import long_conv_passes_triton as passes
-from hyenadna_cli.ops.dft_triton import (
+from hyenadna_cli.ops.gpu import long_conv_passes as passes
+from hyenadna_cli.ops.gpu.dft import (
     Plan,
     Precision,
     Transform,

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 pytest.importorskip("numba")
 
-from hyenadna_cli.ops import trained_rows
+from hyenadna_cli.ops import dense_training
 
 
 def tensors(*shapes: tuple[int, ...]) -> list[torch.Tensor]:
@@ -33,7 +33,7 @@ def test_a_linear_layer(n_rows, sizes):
     inputs = tensors((n_rows, n_inputs), (n_outputs, n_inputs), (n_outputs,))
     exact = [tensor.detach().double().requires_grad_() for tensor in inputs]
 
-    compare(trained_rows.linear(*inputs), F.linear(*exact), inputs, exact)
+    compare(dense_training.linear(*inputs), F.linear(*exact), inputs, exact)
 
 
 @pytest.mark.parametrize("n_rows", [1, 129, 1300])
@@ -45,7 +45,7 @@ def test_the_mlp(n_rows, sizes):
     x, fc1, bias1, fc2, bias2 = exact
     expected = F.linear(F.gelu(F.linear(x, fc1, bias1), approximate="tanh"), fc2, bias2)
 
-    compare(trained_rows.gelu_mlp(*inputs), expected, inputs, exact)
+    compare(dense_training.gelu_mlp(*inputs), expected, inputs, exact)
 
 
 def test_threads_hardly_show():
@@ -55,7 +55,7 @@ def test_threads_hardly_show():
     try:
         for n in (1, 2):
             torch.set_num_threads(n)
-            y = trained_rows.gelu_mlp(*inputs)
+            y = dense_training.gelu_mlp(*inputs)
             results.append([y, *torch.autograd.grad(y.square().sum(), inputs)])
     finally:
         torch.set_num_threads(n_threads)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from hyenadna_cli.ops.compiled.lane_math import clip, exp
-from hyenadna_cli.ops.compiled.lanes import (
+from hyenadna_cli.ops.cpu.lane_math import clip, exp
+from hyenadna_cli.ops.cpu.lanes import (
     LANES,
     divide,
     load,

@@ -19,7 +19,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from hyenadna_cli.ops.dft_triton import Precision, dot
+from hyenadna_cli.ops.gpu.dft import Precision, dot
 
 CHANNELS = 32
 """Taps of a tile are those of so many filters."""

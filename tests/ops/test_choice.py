@@ -7,7 +7,8 @@ import torch
 from triton.runtime.errors import OutOfResources
 
 from hyenadna_cli.errors import UsageError
-from hyenadna_cli.ops import backend, long_conv_triton, self_check
+from hyenadna_cli.ops import choice, self_check
+from hyenadna_cli.ops.gpu import long_conv as on_gpu
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
@@ -18,21 +19,21 @@ def gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "Fake 100")
     monkeypatch.setattr(self_check, "triton_is_right", lambda _, **__: True)
-    backend.triton_problem.cache_clear()
+    choice.triton_problem.cache_clear()
     yield monkeypatch
-    backend.triton_problem.cache_clear()
+    choice.triton_problem.cache_clear()
 
 
 def refusal() -> str:
     with pytest.raises(UsageError, match="--kernels triton: ") as caught:
-        backend.resolve("triton", GPU)
+        choice.resolve("triton", GPU)
     return str(caught.value)
 
 
 def test_triton_runs_where_it_is_asked_for_and_only_there(gpu):
-    assert backend.resolve("triton", GPU)[0] == "triton"
+    assert choice.resolve("triton", GPU)[0] == "triton"
 
-    kernels, why = backend.resolve("auto", GPU)
+    kernels, why = choice.resolve("auto", GPU)
 
     assert kernels == "torch"
     assert "have not been measured" in why
@@ -68,9 +69,9 @@ def test_a_wrong_answer_is_said_and_found_once(gpu):
 def test_half_precision_has_a_check_of_its_own(gpu):
     gpu.setattr(self_check, "triton_is_right", lambda _, *, kernels: kernels == "triton")
 
-    assert backend.resolve("triton", GPU)[0] == "triton"
+    assert choice.resolve("triton", GPU)[0] == "triton"
     with pytest.raises(UsageError, match="--kernels triton-fp16: its kernels fail a known-answer"):
-        backend.resolve("triton-fp16", GPU)
+        choice.resolve("triton-fp16", GPU)
 
 
 @pytest.mark.parametrize("kernels", ["triton", "triton-fp16"])
@@ -80,10 +81,8 @@ def test_the_kernels_give_the_known_answer(kernels):
 
 @pytest.mark.parametrize(("kernels", "factor"), [("triton", 1.01), ("triton-fp16", 1.05)])
 def test_a_kernel_that_is_a_little_wrong_does_not(monkeypatch, kernels, factor):
-    right = long_conv_triton.spectrum
+    right = on_gpu.spectrum
 
-    monkeypatch.setattr(
-        long_conv_triton, "spectrum", lambda taps, **options: factor * right(taps, **options)
-    )
+    monkeypatch.setattr(on_gpu, "spectrum", lambda taps, **options: factor * right(taps, **options))
 
     assert not self_check.triton_is_right(CPU, kernels=kernels, lengths=[40])

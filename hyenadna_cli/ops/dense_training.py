@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
 from hyenadna_cli.ops import rows, workers
-from hyenadna_cli.ops.compiled import rows as loops
-from hyenadna_cli.ops.compiled.outer import add_outer, add_rows
+from hyenadna_cli.ops.cpu import rows as loops
+from hyenadna_cli.ops.cpu.outer import add_outer, add_rows
 from hyenadna_cli.ops.dense import dense
 
 _TILE = 512
