@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from hyenadna_cli._version import __version__
 
 if TYPE_CHECKING:
-    from hyenadna_cli.core.coordinates import Interval
+    from hyenadna_cli.core.dna.coordinates import Interval
     from hyenadna_cli.core.io.fasta import Genome
     from hyenadna_cli.core.library import embed, load_model, score_variants
     from hyenadna_cli.core.variants.alleles import Variant
@@ -28,7 +28,7 @@ __all__ = ["Genome", "Interval", "Variant", "__version__", "embed", "load_model"
 
 _MODULES = {
     "Genome": "hyenadna_cli.core.io.fasta",
-    "Interval": "hyenadna_cli.core.coordinates",
+    "Interval": "hyenadna_cli.core.dna.coordinates",
     "Variant": "hyenadna_cli.core.variants.alleles",
     "embed": "hyenadna_cli.core.library",
     "load_model": "hyenadna_cli.core.library",

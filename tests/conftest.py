@@ -127,9 +127,9 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model directory: 16 wide, 2 blocks, l_max 258; random weights in which context matters."""
     import torch
 
-    from hyenadna_cli.core import checkpoint
     from hyenadna_cli.core.config import ModelConfig
-    from hyenadna_cli.core.model import HyenaDNA
+    from hyenadna_cli.core.model.checkpoints import checkpoint
+    from hyenadna_cli.core.model.hyenadna import HyenaDNA
 
     directory = tmp_path_factory.mktemp("models") / "tiny_model"
     directory.mkdir()

@@ -76,9 +76,9 @@ def test_a_full_standard_output_is_an_output_error():
 
 
 def test_an_internal_error_is_one_line_and_exit_1(hyenadna, monkeypatch):
-    from hyenadna_cli.core import published
+    from hyenadna_cli.core.model.checkpoints import catalogue
 
-    monkeypatch.setattr(published, "PUBLISHED", None)
+    monkeypatch.setattr(catalogue, "PUBLISHED", None)
 
     code, _, err = hyenadna("models", "list")
 

@@ -10,12 +10,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from hyenadna_cli.core import long_conv_choice, runtime
-from hyenadna_cli.core.benchmark import plain_hyena
-from hyenadna_cli.core.blocks import Execution
 from hyenadna_cli.core.config import ModelConfig
-from hyenadna_cli.core.filters import ImplicitFilter
-from hyenadna_cli.core.model import HyenaDNA
+from hyenadna_cli.core.machine import runtime
+from hyenadna_cli.core.machine.benchmark import plain_hyena
+from hyenadna_cli.core.model import long_conv_choice
+from hyenadna_cli.core.model.blocks import Execution
+from hyenadna_cli.core.model.filters import ImplicitFilter
+from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.ops import choice
 from hyenadna_cli.ops.long_conv import long_conv_gate
 from hyenadna_cli.ops.short_conv import short_conv_gate

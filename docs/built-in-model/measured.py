@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hyenadna_cli.core.evaluation.bootstrap import resampler
+from hyenadna_cli.core.tasks.metrics.bootstrap import resampler
 
 LOSSES = ("eight_regions", "held_out", *(f"context_{n}" for n in (1024, 4096, 16384, 32768)))
 

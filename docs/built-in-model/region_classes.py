@@ -23,8 +23,8 @@ import pysam
 import torch
 
 import hyenadna_cli
-from hyenadna_cli.core import tokenizer
-from hyenadna_cli.core.likelihood import observed_log_probs
+from hyenadna_cli.core.dna import tokenizer
+from hyenadna_cli.core.model.likelihood import observed_log_probs
 
 WINDOW = 32_768
 WORD = 16

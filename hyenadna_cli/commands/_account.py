@@ -19,16 +19,16 @@ from hyenadna_cli.commands import _options as opt
 from hyenadna_cli.commands._ledger import Ledger
 from hyenadna_cli.commands._progress import track
 from hyenadna_cli.commands._stop import on_signals
-from hyenadna_cli.core import atomic
+from hyenadna_cli.core.outputs import atomic
 from hyenadna_cli.errors import DeviceMemoryError, OutputError, UsageError
 
 if TYPE_CHECKING:
     from hyenadna_cli.commands._loading import ChosenModel
-    from hyenadna_cli.core.batching import Batcher, Done
-    from hyenadna_cli.core.journal import Journal
-    from hyenadna_cli.core.plan import RunPlan
-    from hyenadna_cli.core.provenance import Provenance, Setting
-    from hyenadna_cli.core.records import RecordSource, StrandChoice
+    from hyenadna_cli.core.inference.batching import Batcher, Done
+    from hyenadna_cli.core.inference.run_plan import RunPlan
+    from hyenadna_cli.core.io.records import RecordSource, StrandChoice
+    from hyenadna_cli.core.outputs.journal import Journal
+    from hyenadna_cli.core.outputs.provenance import Provenance, Setting
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class Destination:
     def check(self) -> None:
         """Refuse what cannot be, before any work: OutputError, or UsageError for a bad --shard."""
         if self.shard is not None:
-            from hyenadna_cli.core.shards import Shard
+            from hyenadna_cli.core.outputs.shards import Shard
 
             Shard.parse(self.shard)
         if not self.is_stream:
@@ -74,7 +74,7 @@ class Destination:
 
     def select(self, source: RecordSource) -> range | None:
         """The records of this shard; None for all. Raises UsageError for a shard of a stream."""
-        from hyenadna_cli.core.shards import Shard, shard_range
+        from hyenadna_cli.core.outputs.shards import Shard, shard_range
 
         if self.shard is None:
             return None
@@ -87,7 +87,7 @@ class Destination:
         self, model: ChosenModel, source: RecordSource, settings: Mapping[str, Setting]
     ) -> Provenance:
         """The provenance of this run's output."""
-        from hyenadna_cli.core import provenance
+        from hyenadna_cli.core.outputs import provenance
 
         return provenance.collect(
             command=["hyenadna", *sys.argv[1:]],
@@ -104,8 +104,8 @@ class Destination:
 
         Raises OutputError if another run writes this output, and as `open_journal` does.
         """
-        from hyenadna_cli.core.journal import NO_JOURNAL, open_journal
-        from hyenadna_cli.core.provenance import library_versions
+        from hyenadna_cli.core.outputs.journal import NO_JOURNAL, open_journal
+        from hyenadna_cli.core.outputs.provenance import library_versions
 
         if self.is_stream or any(file.size is None for file in made_by.inputs):
             yield NO_JOURNAL
@@ -125,8 +125,8 @@ class Destination:
 
         Raises OutputError if there is an output, but of another run, and no `--force`.
         """
-        from hyenadna_cli.core.journal import journal_path
-        from hyenadna_cli.core.provenance import manifest_difference
+        from hyenadna_cli.core.outputs.journal import journal_path
+        from hyenadna_cli.core.outputs.provenance import manifest_difference
 
         if not self.resume or self.is_stream or not self.path.exists():
             return False
@@ -234,7 +234,7 @@ def print_plan_of_records(
     strand: StrandChoice,
 ) -> None:
     """`--dry-run` of a command that reads each record along one strand or both."""
-    from hyenadna_cli.core.plan import plan_run
+    from hyenadna_cli.core.inference.run_plan import plan_run
 
     lengths = source.measured_lengths(selected)
     n_strands = 2 if strand == "both" else 1

@@ -12,9 +12,9 @@ from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from hyenadna_cli.commands._loading import ChosenModel
-    from hyenadna_cli.core.provenance import Setting
+    from hyenadna_cli.core.outputs.provenance import Setting
     from hyenadna_cli.core.variants.alleles import Layout
-    from hyenadna_cli.core.variants.blocks import Score, ScoreSettings
+    from hyenadna_cli.core.variants.chunks import Score, ScoreSettings
 
 log = logging.getLogger(__name__)
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from hyenadna_cli.core.atomic import check_output, is_stream
+from hyenadna_cli.core.outputs.atomic import check_output, is_stream
 from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from hyenadna_cli.core.coordinates import Strand
+    from hyenadna_cli.core.dna.coordinates import Strand
     from hyenadna_cli.core.io.vcf import VcfRecord
-    from hyenadna_cli.core.provenance import Provenance
-    from hyenadna_cli.core.variants.blocks import AlleleScore, Score, ScoreSettings
+    from hyenadna_cli.core.outputs.provenance import Provenance
+    from hyenadna_cli.core.variants.chunks import AlleleScore, Score, ScoreSettings
     from hyenadna_cli.core.variants.source import VariantSource
 
     Write = Callable[[VcfRecord, list[str], list[AlleleScore]], None]

@@ -14,7 +14,7 @@ from hyenadna_cli.commands._labelled_options import Task
 from hyenadna_cli.commands._training_account import TrainingAccount
 
 if TYPE_CHECKING:
-    from hyenadna_cli.core.supervised.settings import FinetuneConfig
+    from hyenadna_cli.core.tasks.finetuning.settings import FinetuneConfig
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +29,8 @@ def probe_embeddings(
     dry_run: bool,
 ) -> None:
     """Fit, judge and write a probe, or print what would be done."""
-    from hyenadna_cli.core import provenance
-    from hyenadna_cli.core.supervised import embedded_probe
+    from hyenadna_cli.core.outputs import provenance
+    from hyenadna_cli.core.tasks.finetuning import embedded_probe
 
     account = TrainingAccount(command="finetune")
     data = embedded_probe.read_embedded(embeddings, labels, task=task)

@@ -11,8 +11,8 @@ import typer
 from hyenadna_cli.commands import _options as opt
 
 if TYPE_CHECKING:
-    from hyenadna_cli.core.labelled.validation import GroupBy
-    from hyenadna_cli.core.supervised.data import DataRequest
+    from hyenadna_cli.core.tasks.finetuning.data import DataRequest
+    from hyenadna_cli.core.tasks.labelled.validation import GroupBy
 
 Task = Literal["binary", "multiclass", "multilabel", "regression", "token"]
 
@@ -65,7 +65,7 @@ class LabelledFiles:
         n_train: int | None = None,
     ) -> DataRequest:
         """What to read, `data` in place of --data."""
-        from hyenadna_cli.core.supervised.data import DataRequest
+        from hyenadna_cli.core.tasks.finetuning.data import DataRequest
 
         return DataRequest(
             data=tuple(data),

@@ -14,8 +14,8 @@ from hyenadna_cli.errors import SkippedRecordsError
 if TYPE_CHECKING:
     from hyenadna_cli.commands._account import Destination
     from hyenadna_cli.commands._loading import ChosenModel
-    from hyenadna_cli.core.provenance import Provenance
-    from hyenadna_cli.core.sequence import LetterCounts
+    from hyenadna_cli.core.dna.sequence import LetterCounts
+    from hyenadna_cli.core.outputs.provenance import Provenance
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class Ledger(ABC):
 
         `letters` were replaced in what was read. Raises SkippedRecordsError with `--strict`.
         """
-        from hyenadna_cli.core import provenance
+        from hyenadna_cli.core.outputs import provenance
 
         seconds = time.monotonic() - self.started
         if not destination.is_stream:

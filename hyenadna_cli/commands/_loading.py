@@ -9,13 +9,13 @@ from hyenadna_cli.commands import _options as opt
 from hyenadna_cli.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
-    from hyenadna_cli.core.batching import Batcher
-    from hyenadna_cli.core.checkpoint import ModelSource
     from hyenadna_cli.core.config import ModelConfig
-    from hyenadna_cli.core.model import HyenaDNA
-    from hyenadna_cli.core.records import StrandChoice
-    from hyenadna_cli.core.runtime import Runtime
-    from hyenadna_cli.core.windows import Tiling
+    from hyenadna_cli.core.dna.tiling import Tiling
+    from hyenadna_cli.core.inference.batching import Batcher
+    from hyenadna_cli.core.io.records import StrandChoice
+    from hyenadna_cli.core.machine.runtime import Runtime
+    from hyenadna_cli.core.model.checkpoints.checkpoint import ModelSource
+    from hyenadna_cli.core.model.hyenadna import HyenaDNA
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,7 +33,7 @@ class ComputeRequest:
 
         Raises UsageError.
         """
-        from hyenadna_cli.core import runtime
+        from hyenadna_cli.core.machine import runtime
 
         return runtime.resolve(
             device=self.device, dtype=self.dtype, kernels=self.kernels, threads=self.threads,
@@ -56,10 +56,10 @@ class ModelRequest:
 
         Raises CheckpointError and UsageError. No weights are loaded.
         """
-        from hyenadna_cli.core import checkpoint, published
+        from hyenadna_cli.core.model.checkpoints import catalogue, checkpoint
 
         run = compute.resolve(training=training)
-        found = published.locate(
+        found = catalogue.locate(
             self.model, revision=self.revision, offline=self.offline, cache_dir=self.cache_dir
         )
         config, source, _ = checkpoint.inspect(
@@ -80,7 +80,7 @@ class ChosenModel:
 
     def load(self) -> HyenaDNA:
         """The model on its device, ready for inference."""
-        from hyenadna_cli.core import checkpoint
+        from hyenadna_cli.core.model.checkpoints import checkpoint
 
         model, _ = checkpoint.load(self.source, filter_shift=self.filter_shift)
         model.execution = self.run.execution()
@@ -99,8 +99,8 @@ class ChosenModel:
         `n_reserved` tokens of a prompt and its answer stand around each window. Raises
         CheckpointError if `window` (bases), these and the special tokens are more than `l_max`.
         """
-        from hyenadna_cli.core.batching import N_SPECIALS
-        from hyenadna_cli.core.windows import Tiling
+        from hyenadna_cli.core.dna.tiling import Tiling
+        from hyenadna_cli.core.inference.batching import N_SPECIALS
 
         n_around = N_SPECIALS[specials] + n_reserved
         limit = self.config.l_max - n_around
@@ -144,7 +144,7 @@ class Windowing:
         self, model: ChosenModel, *, keep_order: bool = False, n_reserved: int = 0
     ) -> Batcher:
         """Windows and batches that the model and its device can take, `n_reserved` tokens apart."""
-        from hyenadna_cli.core.batching import Batcher, BatchLimits
+        from hyenadna_cli.core.inference.batching import Batcher, BatchLimits
 
         return Batcher(
             tiling=model.tiling(

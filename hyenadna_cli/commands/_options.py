@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from hyenadna_cli.core import atomic
+from hyenadna_cli.core.outputs import atomic
 
 DtypeRequest = Literal["auto", "fp32", "bf16"]
 KernelsRequest = Literal["auto", "torch", "numba", "triton", "triton-fp16"]
@@ -56,7 +56,7 @@ def _resolve_shard(text: str | None) -> str | None:
     """`auto` as `i/N`; anything else as it is."""
     if text != "auto":
         return text
-    from hyenadna_cli.core.shards import Shard
+    from hyenadna_cli.core.outputs.shards import Shard
 
     return str(Shard.of_array_task(os.environ))
 

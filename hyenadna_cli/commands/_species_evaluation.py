@@ -15,14 +15,14 @@ from hyenadna_cli.commands import _options as opt
 from hyenadna_cli.commands._account import exit_code_when_out_of_memory
 from hyenadna_cli.commands._loading import ChosenModel, ComputeRequest, ModelRequest
 from hyenadna_cli.commands._option_groups import with_option_groups
-from hyenadna_cli.core import atomic
+from hyenadna_cli.core.outputs import atomic
 from hyenadna_cli.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
-    from hyenadna_cli.core.heads import SequenceClassifier
-    from hyenadna_cli.core.provenance import Provenance
-    from hyenadna_cli.core.runtime import Runtime
-    from hyenadna_cli.core.species.manifest import SpeciesGenomes
+    from hyenadna_cli.core.machine.runtime import Runtime
+    from hyenadna_cli.core.model.classifier import SequenceClassifier
+    from hyenadna_cli.core.outputs.provenance import Provenance
+    from hyenadna_cli.core.tasks.species.manifest import SpeciesGenomes
 
 log = logging.getLogger(__name__)
 
@@ -131,7 +131,7 @@ def evaluate(
 
 def load_classifier(chosen: ChosenModel) -> SequenceClassifier:
     """The classifier on its device. Raises CheckpointError if it does not tell classes apart."""
-    from hyenadna_cli.core import heads
+    from hyenadna_cli.core.model import classifier as heads
 
     directory = chosen.source.directory
     classifier, _ = heads.load(chosen.source)
@@ -146,7 +146,7 @@ def load_classifier(chosen: ChosenModel) -> SequenceClassifier:
 
 def prediction_window(chosen: ChosenModel) -> int:
     """Bases: the longest window of training, or what the model reads if it does not say."""
-    from hyenadna_cli.core.species.training import trained_length
+    from hyenadna_cli.core.tasks.species.training import trained_length
 
     return min(trained_length(chosen.source.directory) or chosen.config.l_max, chosen.config.l_max)
 
@@ -168,8 +168,8 @@ def measure(
     """Write accuracy by length into `output`; False, and nothing, if `should_stop` says so."""
     import json
 
-    from hyenadna_cli.core.species import accuracy as species_accuracy
-    from hyenadna_cli.core.species import curve as species_curve
+    from hyenadna_cli.core.tasks.species import accuracy as species_accuracy
+    from hyenadna_cli.core.tasks.species import curve as species_curve
 
     results, asked = [], sorted(set(lengths))
     for result in species_accuracy.accuracy_by_length(
@@ -201,7 +201,7 @@ def opened_genomes(
     rename_chrs: Path | None,
     max_n_run: int,
 ) -> Iterator[SpeciesGenomes]:
-    from hyenadna_cli.core.species.manifest import open_genomes, read_manifest
+    from hyenadna_cli.core.tasks.species.manifest import open_genomes, read_manifest
 
     found = read_manifest(manifest, selected=species)
     with open_genomes(
@@ -226,7 +226,7 @@ def collect_provenance(
     *,
     no_version: bool,
 ) -> Provenance:
-    from hyenadna_cli.core import provenance
+    from hyenadna_cli.core.outputs import provenance
 
     return provenance.collect(
         command=["hyenadna", *sys.argv[1:]],

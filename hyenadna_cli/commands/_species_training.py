@@ -32,14 +32,14 @@ from hyenadna_cli.commands._training_account import TrainingAccount
 from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from hyenadna_cli.core.heads import SequenceClassifier
-    from hyenadna_cli.core.model import HyenaDNA
-    from hyenadna_cli.core.provenance import Provenance
-    from hyenadna_cli.core.runtime import Runtime
-    from hyenadna_cli.core.species.manifest import SpeciesGenomes
-    from hyenadna_cli.core.species.settings import Settings
-    from hyenadna_cli.core.species.windows import SamplingWeights
-    from hyenadna_cli.core.training import StepReport
+    from hyenadna_cli.core.machine.runtime import Runtime
+    from hyenadna_cli.core.model.classifier import SequenceClassifier
+    from hyenadna_cli.core.model.hyenadna import HyenaDNA
+    from hyenadna_cli.core.outputs.provenance import Provenance
+    from hyenadna_cli.core.tasks.species.manifest import SpeciesGenomes
+    from hyenadna_cli.core.tasks.species.settings import Settings
+    from hyenadna_cli.core.tasks.species.windows import SamplingWeights
+    from hyenadna_cli.core.training.loop import StepReport
 
 log = logging.getLogger(__name__)
 
@@ -138,7 +138,7 @@ def train(
       hyenadna classify-species train --manifest species.tsv --length 32k --length-schedule
       1k:1500,8k:300,32k:200 --max-steps 2000 --lengths 1k,4k,16k,32k -o run
     """
-    from hyenadna_cli.core.species import settings as species_settings
+    from hyenadna_cli.core.tasks.species import settings as species_settings
 
     given_model = {"d_model": d_model, "n_layer": n_layer}
     if not from_scratch and any(value is not None for value in given_model.values()):
@@ -216,13 +216,13 @@ class _Job:
 
     def check(self) -> None:
         """Raises InputFileError and UsageError for what could not be done to the end."""
-        from hyenadna_cli.core.species import training as species_training
+        from hyenadna_cli.core.tasks.species import training as species_training
 
         species_training.check(self.genomes, self.settings, self.weights, measured=self.lengths)
 
     def print_plan(self) -> None:
         """`--dry-run`."""
-        from hyenadna_cli.core.species import training as species_training
+        from hyenadna_cli.core.tasks.species import training as species_training
 
         backbone = self._backbone()
         plan = species_training.plan(
@@ -233,9 +233,9 @@ class _Job:
 
     def run(self, run_directory: tr.RunDirectory) -> None:
         """Train, then measure."""
-        from hyenadna_cli.core import distributed
-        from hyenadna_cli.core.run_directory import read_progress
-        from hyenadna_cli.core.species import training as species_training
+        from hyenadna_cli.core.tasks.species import training as species_training
+        from hyenadna_cli.core.training import distributed
+        from hyenadna_cli.core.training.run_directory import read_progress
 
         settings = self.settings
         account = TrainingAccount(command="classify-species train")
@@ -294,14 +294,14 @@ class _Job:
     def _backbone(self) -> HyenaDNA:
         if self.chosen is not None:
             return self.chosen.load()
-        from hyenadna_cli.core.species.training import random_backbone
+        from hyenadna_cli.core.tasks.species.training import random_backbone
 
         assert self.settings.model is not None
         return random_backbone(self.settings.model, seed=self.settings.train.seed)
 
 
 def _weights(species: str, contigs: str, genomes: SpeciesGenomes) -> SamplingWeights:
-    from hyenadna_cli.core.species.windows import (
+    from hyenadna_cli.core.tasks.species.windows import (
         SamplingWeights,
         parse_species_weights,
         read_contig_weights,

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from hyenadna_cli.core import atomic
+from hyenadna_cli.core.outputs import atomic
 
 _SCHEMA = 1
 _MULTIQC = "_mqc.json"

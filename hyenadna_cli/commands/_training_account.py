@@ -11,8 +11,8 @@ from hyenadna_cli.commands._stats import write_stats
 
 if TYPE_CHECKING:
     from hyenadna_cli.commands._training_options import RunDirectory
-    from hyenadna_cli.core.provenance import Provenance
-    from hyenadna_cli.core.training import StepReport
+    from hyenadna_cli.core.outputs.provenance import Provenance
+    from hyenadna_cli.core.training.loop import StepReport
 
 
 @dataclass(kw_only=True, slots=True)

@@ -89,19 +89,19 @@ class RunDirectory:
 
     def check(self) -> None:
         """Refuse a directory, or --stats, that this run may not write. Raises OutputError."""
-        from hyenadna_cli.core import atomic, run_lock
+        from hyenadna_cli.core.outputs import atomic, locks
 
         if self.stats is not None:
             atomic.check_output(self.stats, overwrite=True)
-        run_lock.check_run_dir(self.output, force=self.force, resume=self.resume)
+        locks.check_run_dir(self.output, force=self.force, resume=self.resume)
 
     def claimed(
         self, *, parts: Sequence[Path] = (), is_main: bool = True
     ) -> AbstractContextManager[None]:
         """The directory, made and kept from other runs; see `run_lock.claimed_run_dir`."""
-        from hyenadna_cli.core import run_lock
+        from hyenadna_cli.core.outputs import locks
 
-        return run_lock.claimed_run_dir(
+        return locks.claimed_run_dir(
             self.output, restart=self.restart, parts=parts, is_main=is_main
         )
 

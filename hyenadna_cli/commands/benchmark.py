@@ -13,12 +13,18 @@ import typer
 
 from hyenadna_cli.commands import _options as opt
 from hyenadna_cli.commands._table import align
-from hyenadna_cli.core.benchmark.cases import PRESETS, Dtype, Implementation, Variant, Workload
+from hyenadna_cli.core.machine.benchmark.cases import (
+    PRESETS,
+    Dtype,
+    Implementation,
+    Variant,
+    Workload,
+)
 from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from hyenadna_cli.core.benchmark.measuring import Floor, Row, Settings
-    from hyenadna_cli.core.benchmark.report import Cell
+    from hyenadna_cli.core.machine.benchmark.measuring import Floor, Row, Settings
+    from hyenadna_cli.core.machine.benchmark.report import Cell
 
 log = logging.getLogger(__name__)
 
@@ -115,9 +121,11 @@ def benchmark(
     """
     import torch
 
-    from hyenadna_cli.core import atomic, long_conv_choice, machine
-    from hyenadna_cli.core.benchmark import report as benchmark_report
-    from hyenadna_cli.core.benchmark.measuring import Benchmark, Settings
+    from hyenadna_cli.core.machine import hardware
+    from hyenadna_cli.core.machine.benchmark import report as benchmark_report
+    from hyenadna_cli.core.machine.benchmark.measuring import Benchmark, Settings
+    from hyenadna_cli.core.model import long_conv_choice
+    from hyenadna_cli.core.outputs import atomic
 
     plan = _plan(
         case or [], lengths=lengths, d_model=d_model, n_layer=n_layer, batch=batch,
@@ -138,7 +146,7 @@ def benchmark(
         max_minutes=max_minutes,
         with_operators=operators is not None,
     )
-    busy = machine.busy_share()
+    busy = hardware.busy_share()
     if busy is not None and busy > _BUSY:
         log.warning(
             "other programs use %.0f %% of this machine: times will be too long", 100 * busy
@@ -266,9 +274,9 @@ def _write(
     """The table: for people at a terminal, else as TSV, with a manifest beside a file."""
     from collections import Counter
 
-    from hyenadna_cli.core import atomic, provenance
-    from hyenadna_cli.core.benchmark.report import COLUMNS
     from hyenadna_cli.core.io.tsv import TsvWriter
+    from hyenadna_cli.core.machine.benchmark.report import COLUMNS
+    from hyenadna_cli.core.outputs import atomic, provenance
 
     is_shown = output == "-" and sys.stdout.isatty()
     if is_shown or (output != "-" and sys.stderr.isatty()):
@@ -302,8 +310,8 @@ def _write(
 
 
 def _write_operators(path: Path, cells: list[tuple[Cell, ...]], *, force: bool) -> None:
-    from hyenadna_cli.core.benchmark.report import OPERATOR_COLUMNS
     from hyenadna_cli.core.io.tsv import TsvWriter
+    from hyenadna_cli.core.machine.benchmark.report import OPERATOR_COLUMNS
 
     with TsvWriter(str(path), columns=OPERATOR_COLUMNS, overwrite=force) as writer:
         for row in cells:

@@ -25,12 +25,12 @@ from hyenadna_cli.commands._loading import (
     choose_strand,
 )
 from hyenadna_cli.commands._option_groups import with_option_groups
-from hyenadna_cli.core.atomic import is_stream
+from hyenadna_cli.core.outputs.atomic import is_stream
 from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from hyenadna_cli.core.batching import Batcher
-    from hyenadna_cli.core.records import RecordSource, StrandChoice
+    from hyenadna_cli.core.inference.batching import Batcher
+    from hyenadna_cli.core.io.records import RecordSource, StrandChoice
 
 _TEXT = (".tsv", ".txt", ".tsv.gz", ".txt.gz", ".tsv.bgz", ".txt.bgz")
 
@@ -59,7 +59,7 @@ def manifest(
 
       hyenadna classify-species manifest --paper
     """
-    from hyenadna_cli.core.species import manifest as species
+    from hyenadna_cli.core.tasks.species import manifest as species
 
     typer.echo(species.paper_manifest() if paper else "\t".join(species.COLUMNS) + "\n", nl=False)
 
@@ -110,7 +110,7 @@ def predict(
 
       hyenadna classify-species predict -m run --fasta contigs.fa --min-prob 0.8 -o calls.tsv
     """
-    from hyenadna_cli.core.records import RecordSource
+    from hyenadna_cli.core.io.records import RecordSource
 
     chosen_strand = choose_strand(strand, bed=bed)
     if not (output.endswith(_TEXT) or is_stream(output)):
@@ -147,7 +147,7 @@ def _run(
     min_prob: float,
 ) -> None:
     from hyenadna_cli.core.io.tsv import TsvWriter
-    from hyenadna_cli.core.species import calls as species_calls
+    from hyenadna_cli.core.tasks.species import calls as species_calls
 
     settings = {"strand": strand, "min_prob": min_prob, **batching_settings(batcher)}
     made_by = destination.made_by(model, source, settings)

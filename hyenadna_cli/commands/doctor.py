@@ -30,7 +30,7 @@ def doctor(
 
       hyenadna doctor
     """
-    from hyenadna_cli.core.diagnosis import Requests, examine
+    from hyenadna_cli.core.machine.doctor import Requests, examine
 
     requests = Requests(
         device=device, dtype=dtype, kernels=kernels, threads=threads, cache_dir=cache_dir

@@ -28,18 +28,18 @@ from hyenadna_cli.commands._loading import (
     choose_strand,
 )
 from hyenadna_cli.commands._option_groups import with_option_groups
-from hyenadna_cli.core.atomic import is_stream
-from hyenadna_cli.core.pooling import POOLINGS, Pooled, Pooling, Tokens
+from hyenadna_cli.core.inference.pooling import POOLINGS, Pooled, Pooling, Tokens
+from hyenadna_cli.core.outputs.atomic import is_stream
 from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from hyenadna_cli.core.batching import Batcher
+    from hyenadna_cli.core.inference.batching import Batcher
+    from hyenadna_cli.core.inference.token_embedding import TokenRows
     from hyenadna_cli.core.io.embeddings_h5 import EmbeddingRow
+    from hyenadna_cli.core.io.records import RecordSource, StrandChoice
     from hyenadna_cli.core.io.tsv import Cell
-    from hyenadna_cli.core.journal import Journal
-    from hyenadna_cli.core.provenance import Provenance
-    from hyenadna_cli.core.records import RecordSource, StrandChoice
-    from hyenadna_cli.core.token_embedding import TokenRows
+    from hyenadna_cli.core.outputs.journal import Journal
+    from hyenadna_cli.core.outputs.provenance import Provenance
 
 log = logging.getLogger(__name__)
 
@@ -113,7 +113,7 @@ def embed(
 
       hyenadna embed --fasta test_data/tiny.fa --bed test_data/regions.bed -o regions.h5ad
     """
-    from hyenadna_cli.core.records import RecordSource
+    from hyenadna_cli.core.io.records import RecordSource
 
     wanted = _wanted(
         pool=pool, layers=layers, bin_size=bin_size, out_dtype=out_dtype, exclude_n=exclude_n,
@@ -151,7 +151,7 @@ class _Job:
 
     def print_plan(self) -> None:
         """--dry-run."""
-        from hyenadna_cli.core.plan import plan_run
+        from hyenadna_cli.core.inference.run_plan import plan_run
 
         wanted, config = self.wanted, self.model.config
         lengths = self.source.measured_lengths(self.selected)
@@ -184,7 +184,7 @@ class _Job:
     def _write_pooled(
         self, pooled: Pooled, made_by: Provenance, account: Account, journal: Journal
     ) -> None:
-        from hyenadna_cli.core.embedding import embed
+        from hyenadna_cli.core.inference.embedding import embed
 
         batches = embed(
             self.model.load(), self.source.read(self.selected), pooled, batcher=self.batcher,
@@ -226,8 +226,8 @@ class _Job:
     def _write_tokens(
         self, tokens: Tokens, made_by: Provenance, account: Account, journal: Journal
     ) -> None:
+        from hyenadna_cli.core.inference.token_embedding import embed_tokens
         from hyenadna_cli.core.io.embeddings_h5 import TokenWriter
-        from hyenadna_cli.core.token_embedding import embed_tokens
 
         self._warn_if_large(tokens)
         batches = embed_tokens(

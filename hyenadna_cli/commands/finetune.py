@@ -22,12 +22,12 @@ from hyenadna_cli.commands._training_account import TrainingAccount
 from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from hyenadna_cli.core.labelled.presets import Preset
-    from hyenadna_cli.core.labelled.rows import LabelledData
-    from hyenadna_cli.core.supervised.comparison_table import ComparisonRow
-    from hyenadna_cli.core.supervised.data import DataRequest
-    from hyenadna_cli.core.supervised.experiment import Experiment
-    from hyenadna_cli.core.supervised.settings import FinetuneConfig
+    from hyenadna_cli.core.tasks.finetuning.comparison_table import ComparisonRow
+    from hyenadna_cli.core.tasks.finetuning.data import DataRequest
+    from hyenadna_cli.core.tasks.finetuning.experiment import Experiment
+    from hyenadna_cli.core.tasks.finetuning.settings import FinetuneConfig
+    from hyenadna_cli.core.tasks.labelled.presets import Preset
+    from hyenadna_cli.core.tasks.labelled.rows import LabelledData
 
 log = logging.getLogger(__name__)
 
@@ -178,9 +178,9 @@ def finetune(
 
       hyenadna finetune --data test_data/labelled.csv --epochs 1 -o classifier
     """
-    from hyenadna_cli.core.labelled import presets
-    from hyenadna_cli.core.supervised import settings as supervised
-    from hyenadna_cli.core.supervised.data import open_data
+    from hyenadna_cli.core.tasks.finetuning import settings as supervised
+    from hyenadna_cli.core.tasks.finetuning.data import open_data
+    from hyenadna_cli.core.tasks.labelled import presets
 
     given: dict[str, Any] = {
         "pooling": pooling, "freeze": freeze, "head_init": head_init, "epochs": epochs,
@@ -252,7 +252,7 @@ def _preset_data(
     preset: Preset, given: list[str] | None, *, cache_dir: Path | None, offline: bool
 ) -> str:
     """Where the rows of a benchmark are: a local copy, or the hub's."""
-    from hyenadna_cli.core.labelled import presets
+    from hyenadna_cli.core.tasks.labelled import presets
 
     if not given:
         return presets.download(preset, cache_dir=cache_dir, offline=offline)
@@ -271,9 +271,9 @@ def _experiment(
     n_seeds: int,
     run_directory: tr.RunDirectory,
 ) -> Experiment:
-    from hyenadna_cli.core import provenance
-    from hyenadna_cli.core.supervised.data import check_lengths
-    from hyenadna_cli.core.supervised.experiment import experiment
+    from hyenadna_cli.core.outputs import provenance
+    from hyenadna_cli.core.tasks.finetuning.data import check_lengths
+    from hyenadna_cli.core.tasks.finetuning.experiment import experiment
 
     checked = check_lengths(rows, l_max=chosen.config.l_max, max_length=settings.max_length)
     inputs = [source.path for source in rows.sources]
@@ -295,10 +295,10 @@ def _experiment(
 def _run(
     experiment: Experiment, chosen: ChosenModel, run_directory: tr.RunDirectory
 ) -> list[ComparisonRow]:
-    from hyenadna_cli.core import distributed
-    from hyenadna_cli.core.supervised import comparison
-    from hyenadna_cli.core.supervised.comparison import Doing
-    from hyenadna_cli.core.supervised.comparison_table import read_runs, summary
+    from hyenadna_cli.core.tasks.finetuning import comparison
+    from hyenadna_cli.core.tasks.finetuning.comparison import Doing
+    from hyenadna_cli.core.tasks.finetuning.comparison_table import read_runs, summary
+    from hyenadna_cli.core.training import distributed
 
     account = TrainingAccount(command="finetune")
     parts = [directory for _, _, directory in experiment.runs()]
@@ -331,7 +331,7 @@ def _run(
 
 
 def _print_table(rows: list[ComparisonRow], task: Task, preset: Preset | None) -> None:
-    from hyenadna_cli.core.supervised.comparison_table import SHOWN, table
+    from hyenadna_cli.core.tasks.finetuning.comparison_table import SHOWN, table
 
     published = {} if preset is None else preset.published
     metrics = SHOWN[task] if preset is None else tuple(published) or (preset.metric,)

@@ -18,14 +18,14 @@ from hyenadna_cli.commands._account import (
 )
 from hyenadna_cli.commands._loading import ChosenModel, ComputeRequest, ModelRequest
 from hyenadna_cli.commands._option_groups import with_option_groups
-from hyenadna_cli.core.atomic import is_stream
+from hyenadna_cli.core.outputs.atomic import is_stream
 from hyenadna_cli.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
-    from hyenadna_cli.core.generation import Generated, Sampling
-    from hyenadna_cli.core.io.sinks import Sink
-    from hyenadna_cli.core.provenance import Provenance
-    from hyenadna_cli.core.sequence import LetterCounts
+    from hyenadna_cli.core.dna.sequence import LetterCounts
+    from hyenadna_cli.core.inference.generation import Generated, Sampling
+    from hyenadna_cli.core.outputs.provenance import Provenance
+    from hyenadna_cli.core.outputs.sinks import Sink
 
 _FASTA = (".fa", ".fasta", ".fna", ".fa.gz", ".fasta.gz", ".fna.gz")
 _LINE = 60
@@ -138,7 +138,7 @@ class _Work:
     include_prompt: bool
 
     def print_plan(self, model: ChosenModel) -> None:
-        from hyenadna_cli.core.generation import decoder_bytes, sequences_together
+        from hyenadna_cli.core.inference.generation import decoder_bytes, sequences_together
 
         n_together = self.batch_size or sequences_together(
             model.config, model.run.device, length=self.length
@@ -158,7 +158,7 @@ class _Work:
     def made_by(
         self, destination: Destination, model: ChosenModel, inputs: list[str]
     ) -> Provenance:
-        from hyenadna_cli.core import provenance
+        from hyenadna_cli.core.outputs import provenance
 
         prompt = self.prompts.sequences[0] if not inputs else None
         return provenance.collect(
@@ -175,8 +175,8 @@ class _Work:
         )  # fmt: skip
 
     def run(self, destination: Destination, model: ChosenModel, made_by: Provenance) -> None:
-        from hyenadna_cli.core.generation import generate as generate_sequences
-        from hyenadna_cli.core.io.sinks import open_sink
+        from hyenadna_cli.core.inference.generation import generate as generate_sequences
+        from hyenadna_cli.core.outputs.sinks import open_sink
 
         account = Account(command="generate")
         is_bgzip = destination.output.endswith(".gz")
@@ -213,7 +213,7 @@ class _Work:
 def _sampling(
     temperature: float, top_k: int | None, top_p: float, seed: int, allow_n: bool
 ) -> Sampling:
-    from hyenadna_cli.core.generation import Sampling
+    from hyenadna_cli.core.inference.generation import Sampling
 
     try:
         return Sampling(
@@ -224,8 +224,8 @@ def _sampling(
 
 
 def _read_prompts(prompt: str | None, fasta: str | None) -> _Prompts:
-    from hyenadna_cli.core.records import RecordSource
-    from hyenadna_cli.core.sequence import LetterCounts, LetterError, clean
+    from hyenadna_cli.core.dna.sequence import LetterCounts, LetterError, clean
+    from hyenadna_cli.core.io.records import RecordSource
 
     if fasta is not None:
         with RecordSource(fasta) as source:

@@ -15,7 +15,7 @@ from hyenadna_cli.commands import _options as opt
 from hyenadna_cli.commands._progress import track
 from hyenadna_cli.commands._stats import write_stats
 from hyenadna_cli.commands._stop import on_signals
-from hyenadna_cli.core import atomic
+from hyenadna_cli.core.outputs import atomic
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,8 @@ def merge(
 
       hyenadna merge shards/*.vcf.gz -o scored.vcf.gz -W
     """
-    from hyenadna_cli.core import journal, merging, provenance
+    from hyenadna_cli.core.io import merging
+    from hyenadna_cli.core.outputs import journal, provenance
 
     started = time.monotonic()
     path = Path(output)

@@ -15,8 +15,8 @@ from hyenadna_cli.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
     from hyenadna_cli.core.config import ModelConfig
-    from hyenadna_cli.core.model import HyenaDNA
-    from hyenadna_cli.core.published import Location, PublishedModel
+    from hyenadna_cli.core.model.checkpoints.catalogue import Location, PublishedModel
+    from hyenadna_cli.core.model.hyenadna import HyenaDNA
 
 log = logging.getLogger(__name__)
 
@@ -54,21 +54,21 @@ def list_models(
 
       hyenadna models list
     """
-    from hyenadna_cli.core import checkpoint, published
+    from hyenadna_cli.core.model.checkpoints import catalogue, checkpoint
 
     columns = ("name", "local", "d_model", "n_layer", "l_max", "parameters", "megabytes",
                "licence", "repository")  # fmt: skip
     rows: list[tuple[Cell, ...]] = []
-    if (published.BUILTIN_DIRECTORY / "config.json").is_file():
-        config, _, n_parameters = checkpoint.inspect(published.BUILTIN_DIRECTORY)
-        megabytes = _megabytes((published.BUILTIN_DIRECTORY / "model.safetensors").stat().st_size)
-        rows.append((published.BUILTIN, "yes", config.d_model, config.n_layer, config.l_max,
-                     n_parameters, megabytes, published.LICENCE, None))  # fmt: skip
-    for model in published.PUBLISHED.values():
-        is_cached = published.cached_weights(model, cache_dir=cache_dir) is not None
+    if (catalogue.BUILTIN_DIRECTORY / "config.json").is_file():
+        config, _, n_parameters = checkpoint.inspect(catalogue.BUILTIN_DIRECTORY)
+        megabytes = _megabytes((catalogue.BUILTIN_DIRECTORY / "model.safetensors").stat().st_size)
+        rows.append((catalogue.BUILTIN, "yes", config.d_model, config.n_layer, config.l_max,
+                     n_parameters, megabytes, catalogue.LICENCE, None))  # fmt: skip
+    for model in catalogue.PUBLISHED.values():
+        is_cached = catalogue.cached_weights(model, cache_dir=cache_dir) is not None
         rows.append((model.name, "yes" if is_cached else "no", model.d_model, model.n_layer,
                      model.l_max, model.n_parameters, _megabytes(model.n_bytes),
-                     published.LICENCE, model.repo_id))  # fmt: skip
+                     catalogue.LICENCE, model.repo_id))  # fmt: skip
     print_table(columns, rows, as_json=as_json)
 
 
@@ -89,17 +89,17 @@ def info(
 
       hyenadna models info small-32k
     """
-    from hyenadna_cli.core import published
+    from hyenadna_cli.core.model.checkpoints import catalogue
 
-    registered = published.find(model) if revision is None else None
+    registered = catalogue.find(model) if revision is None else None
     facts: dict[str, Cell] = {"name": model}
     if registered is not None:
         facts |= _registry_facts(registered)
-        if published.cached_weights(registered, cache_dir=cache_dir) is None:
+        if catalogue.cached_weights(registered, cache_dir=cache_dir) is None:
             facts["local"] = "no"
             _print_facts(facts, as_json=as_json)
             return
-    location = published.locate(model, revision=revision, offline=True, cache_dir=cache_dir)
+    location = catalogue.locate(model, revision=revision, offline=True, cache_dir=cache_dir)
     _print_facts(facts | _file_facts(location), as_json=as_json)
 
 
@@ -119,11 +119,11 @@ def download(
 
       hyenadna models download tiny-1k
     """
-    from hyenadna_cli.core import checkpoint, published
+    from hyenadna_cli.core.model.checkpoints import catalogue, checkpoint
 
-    location = published.locate(model, revision=revision, offline=offline, cache_dir=cache_dir)
+    location = catalogue.locate(model, revision=revision, offline=offline, cache_dir=cache_dir)
     checkpoint.inspect(location.directory, name=location.name, revision=location.revision)
-    if published.expected_sha256(location.name, location.revision) is None:
+    if catalogue.expected_sha256(location.name, location.revision) is None:
         log.info("%s: no hash is published for this revision, so none was checked", location.name)
     typer.echo(location.directory)
 
@@ -155,13 +155,14 @@ def convert(
 
       hyenadna models convert weights.ckpt -o my-model
     """
-    from hyenadna_cli.core import atomic, checkpoint, published
+    from hyenadna_cli.core.model.checkpoints import catalogue, checkpoint
+    from hyenadna_cli.core.outputs import atomic
 
     atomic.check_output_dir(output, overwrite=force)
     if Path(source).is_file():
         model, _ = checkpoint.load(Path(source), filter_shift=filter_shift)
     else:
-        location = published.locate(source, revision=revision, offline=offline, cache_dir=cache_dir)
+        location = catalogue.locate(source, revision=revision, offline=offline, cache_dir=cache_dir)
         model, _ = checkpoint.load(
             location.directory,
             name=location.name,
@@ -191,7 +192,8 @@ def average(
 
       hyenadna models average seed-1 seed-2 -o both
     """
-    from hyenadna_cli.core import atomic, averaging, checkpoint
+    from hyenadna_cli.core.model.checkpoints import averaging, checkpoint
+    from hyenadna_cli.core.outputs import atomic
 
     atomic.check_output_dir(output, overwrite=force)
     if len(sources) < 2:
@@ -222,9 +224,9 @@ def verify(
 
       hyenadna models verify builtin
     """
-    from hyenadna_cli.core import published, verification
+    from hyenadna_cli.core.model.checkpoints import catalogue, verification
 
-    location = published.locate(model, revision=revision, offline=offline, cache_dir=cache_dir)
+    location = catalogue.locate(model, revision=revision, offline=offline, cache_dir=cache_dir)
     checks = verification.verify(location.directory, name=location.name, revision=location.revision)
     print_table(
         ("check", "result", "detail"),
@@ -240,7 +242,8 @@ def _write(
 ) -> None:
     import torch
 
-    from hyenadna_cli.core import atomic, checkpoint, known_answer
+    from hyenadna_cli.core.model.checkpoints import checkpoint, known_answer
+    from hyenadna_cli.core.outputs import atomic
 
     with atomic.replace_dir_on_success(output, overwrite=overwrite) as scratch:
         if store == "bf16":
@@ -254,15 +257,15 @@ def _write(
 
 
 def _registry_facts(model: PublishedModel) -> dict[str, Cell]:
-    from hyenadna_cli.core import published
+    from hyenadna_cli.core.model.checkpoints import catalogue
 
     return {
         "name": model.name,
         "repository": model.repo_id,
         "revision": model.revision,
         "published_sha256": model.sha256 or "not known",
-        "licence": published.LICENCE,
-        "trained_on": published.TRAINED_ON,
+        "licence": catalogue.LICENCE,
+        "trained_on": catalogue.TRAINED_ON,
         "suggested_gpus": model.gpus or "not stated by the authors",
         "megabytes": _megabytes(model.n_bytes),
         "d_model": model.d_model,
@@ -276,7 +279,7 @@ def _registry_facts(model: PublishedModel) -> dict[str, Cell]:
 def _file_facts(location: Location) -> dict[str, Cell]:
     import dataclasses
 
-    from hyenadna_cli.core import checkpoint
+    from hyenadna_cli.core.model.checkpoints import checkpoint
 
     config, source, n_parameters = checkpoint.inspect(
         location.directory, name=location.name, revision=location.revision
@@ -298,7 +301,7 @@ def _memory_facts(config: ModelConfig) -> dict[str, Cell]:
 
     In training, blocks are recomputed (--checkpoint-blocks).
     """
-    from hyenadna_cli.core.cost import forward_bytes, training_bytes
+    from hyenadna_cli.core.model.cost import forward_bytes, training_bytes
 
     lengths = [length for length in _TOLD_LENGTHS if length < config.l_max]
     facts: dict[str, Cell] = {}

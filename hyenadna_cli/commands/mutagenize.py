@@ -25,15 +25,15 @@ from hyenadna_cli.commands._allele_options import (
 from hyenadna_cli.commands._alleles import AlleleAccount
 from hyenadna_cli.commands._loading import ChosenModel, ComputeRequest, ModelRequest
 from hyenadna_cli.commands._option_groups import with_option_groups
-from hyenadna_cli.core.atomic import is_stream
+from hyenadna_cli.core.outputs.atomic import is_stream
 from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from hyenadna_cli.core.batching import BatchLimits, Done
-    from hyenadna_cli.core.coordinates import Interval
+    from hyenadna_cli.core.dna.coordinates import Interval
+    from hyenadna_cli.core.inference.batching import BatchLimits, Done
     from hyenadna_cli.core.io.fasta import Genome
-    from hyenadna_cli.core.provenance import Provenance
-    from hyenadna_cli.core.variants.blocks import ScoreSettings
+    from hyenadna_cli.core.outputs.provenance import Provenance
+    from hyenadna_cli.core.variants.chunks import ScoreSettings
     from hyenadna_cli.core.variants.mutagenesis import SnvScores
 
     Write = Callable[[str, SnvScores], None]
@@ -126,9 +126,9 @@ def mutagenize(
 
       hyenadna mutagenize --fasta test_data/tiny.fa --region chr1:4,001-4,100
     """
-    from hyenadna_cli.core.batching import BatchLimits
+    from hyenadna_cli.core.inference.batching import BatchLimits
     from hyenadna_cli.core.io.fasta import Genome
-    from hyenadna_cli.core.variants.blocks import ScoreSettings
+    from hyenadna_cli.core.variants.chunks import ScoreSettings
 
     kind = output_type or _kind(output)
     placed = LayoutRequest(layout, window, None, None, min_context)
@@ -149,7 +149,7 @@ def mutagenize(
         )
         limits = BatchLimits.choose(chosen.run.device, batch_size=batch)
         if dry_run:
-            from hyenadna_cli.core.scoring import plan_passes
+            from hyenadna_cli.core.variants.scoring import plan_passes
 
             n_bases = sum(r.interval.length for r in regions)
             n_bytes = plan_passes(settings, chosen.config, limits).peak_bytes
@@ -184,9 +184,9 @@ def _regions(
     rename_chrs: Path | None,
 ) -> list[_Region]:
     """The regions asked for. Raises UsageError or, about the BED, InputFileError."""
-    from hyenadna_cli.core.contigs import ContigNames
-    from hyenadna_cli.core.coordinates import Interval, parse_region
+    from hyenadna_cli.core.dna.coordinates import Interval, parse_region
     from hyenadna_cli.core.io.bed import read_regions
+    from hyenadna_cli.core.io.contigs import ContigNames
 
     if not texts and bed is None:
         raise UsageError("which region? give --region CHR:START-END or --bed FILE")
@@ -218,7 +218,7 @@ class _Region:
 
 def _part(regions: list[_Region], shard: str) -> list[_Region]:
     """The pieces of a shard: whole ones, so that every batch holds the same bases whatever N is."""
-    from hyenadna_cli.core.shards import BLOCK_BASES, Shard, shard_range
+    from hyenadna_cli.core.outputs.shards import BLOCK_BASES, Shard, shard_range
     from hyenadna_cli.core.variants.mutagenesis import pieces
 
     cut = [_Region(region.chrom, piece) for region in regions for piece in pieces(region.interval)]
@@ -279,7 +279,7 @@ def _run(
 
 @contextmanager
 def _tsv(output: str, is_full: bool, *, overwrite: bool) -> Iterator[Write]:
-    from hyenadna_cli.core.coordinates import to_one_based
+    from hyenadna_cli.core.dna.coordinates import to_one_based
     from hyenadna_cli.core.io.tsv import TsvWriter
 
     columns = ("chrom", "pos", "ref", "alt", "status", "site", *(["llr"] if is_full else []))
@@ -302,7 +302,7 @@ def _tsv(output: str, is_full: bool, *, overwrite: bool) -> Iterator[Write]:
 def _bedgraph(output: str, *, overwrite: bool) -> Iterator[Write]:
     import numpy as np
 
-    from hyenadna_cli.core.io.sinks import open_sink
+    from hyenadna_cli.core.outputs.sinks import open_sink
 
     is_bgzip = output.endswith(".gz")
     with open_sink(output, overwrite=overwrite, is_bgzip=is_bgzip) as sink:
@@ -327,7 +327,7 @@ def _made_by(
     regions: list[str],
     inputs: list[str],
 ) -> Provenance:
-    from hyenadna_cli.core import provenance
+    from hyenadna_cli.core.outputs import provenance
 
     return provenance.collect(
         command=["hyenadna", *sys.argv[1:]],

@@ -25,14 +25,14 @@ from hyenadna_cli.commands._loading import (
     choose_strand,
 )
 from hyenadna_cli.commands._option_groups import with_option_groups
-from hyenadna_cli.core.atomic import is_stream
+from hyenadna_cli.core.outputs.atomic import is_stream
 from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from hyenadna_cli.core.batching import Batcher
+    from hyenadna_cli.core.inference.batching import Batcher
+    from hyenadna_cli.core.inference.perplexity import PerplexityRow
+    from hyenadna_cli.core.io.records import RecordSource, StrandChoice
     from hyenadna_cli.core.io.tsv import Cell, TsvWriter
-    from hyenadna_cli.core.perplexity import PerplexityRow
-    from hyenadna_cli.core.records import RecordSource, StrandChoice
 
 Vocabulary = Literal["acgt", "full"]
 
@@ -77,7 +77,7 @@ def perplexity(
 
       hyenadna perplexity --fasta test_data/tiny.fa --bed test_data/regions.bed --strand both
     """
-    from hyenadna_cli.core.records import RecordSource
+    from hyenadna_cli.core.io.records import RecordSource
 
     chosen_strand = choose_strand(strand, bed=bed)
     if not (output.endswith(_TEXT) or is_stream(output)):
@@ -110,8 +110,8 @@ def _run(
     strand: StrandChoice,
     vocabulary: Vocabulary,
 ) -> None:
+    from hyenadna_cli.core.inference.perplexity import perplexity
     from hyenadna_cli.core.io.tsv import TsvWriter
-    from hyenadna_cli.core.perplexity import perplexity
 
     settings = {"strand": strand, "vocab": vocabulary, **batching_settings(batcher)}
     made_by = destination.made_by(model, source, settings)

@@ -34,7 +34,8 @@ def training(
 
       hyenadna plot training run -o curve.png
     """
-    from hyenadna_cli.core import atomic, curves
+    from hyenadna_cli.core.outputs import atomic
+    from hyenadna_cli.core.training import curves
 
     table = output.with_suffix(".tsv")
     if output.suffix not in curves.PICTURES:
@@ -67,8 +68,9 @@ def species(
 
       hyenadna plot species model=run/evaluation/accuracy.tsv k-mers=report/accuracy.tsv -o by.png
     """
-    from hyenadna_cli.core import atomic, curves
-    from hyenadna_cli.core.species import curve as species_curve
+    from hyenadna_cli.core.outputs import atomic
+    from hyenadna_cli.core.tasks.species import curve as species_curve
+    from hyenadna_cli.core.training import curves
 
     table = output.with_suffix(".tsv")
     if output.suffix not in curves.PICTURES:
@@ -125,9 +127,9 @@ def mutagenesis(
 
       hyenadna plot mutagenesis ism.tsv --region chr1:4,001-4,100 -o ism.png
     """
-    from hyenadna_cli.core import atomic
-    from hyenadna_cli.core.coordinates import parse_region
-    from hyenadna_cli.core.curves import PICTURES
+    from hyenadna_cli.core.dna.coordinates import parse_region
+    from hyenadna_cli.core.outputs import atomic
+    from hyenadna_cli.core.training.curves import PICTURES
     from hyenadna_cli.core.variants import mutagenesis_map
 
     beside = output.with_suffix(".tsv")

@@ -27,17 +27,17 @@ from hyenadna_cli.commands._loading import (
     batching_settings,
 )
 from hyenadna_cli.commands._option_groups import with_option_groups
-from hyenadna_cli.core import atomic
+from hyenadna_cli.core.outputs import atomic
 from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from hyenadna_cli.core.batching import Batcher
-    from hyenadna_cli.core.classification import Prediction
     from hyenadna_cli.core.config import HeadConfig
+    from hyenadna_cli.core.inference.batching import Batcher
+    from hyenadna_cli.core.io.records import RecordSource, StrandChoice
     from hyenadna_cli.core.io.tsv import Cell, TsvWriter
-    from hyenadna_cli.core.prompts.soft_prompt import Prompted, StoredPrompt
-    from hyenadna_cli.core.provenance import Setting
-    from hyenadna_cli.core.records import RecordSource, StrandChoice
+    from hyenadna_cli.core.outputs.provenance import Setting
+    from hyenadna_cli.core.tasks.classification import Prediction
+    from hyenadna_cli.core.tasks.prompts.soft_prompt import Prompted, StoredPrompt
 
 log = logging.getLogger(__name__)
 
@@ -144,7 +144,7 @@ def _source_opener(
     rename_chrs: Path | None,
 ) -> Callable[[HeadConfig], RecordSource]:
     """How to open what the options name, once it is known what the model answers."""
-    from hyenadna_cli.core.records import RecordSource
+    from hyenadna_cli.core.io.records import RecordSource
 
     if data is None:
         if fasta is None:
@@ -160,8 +160,8 @@ def _source_opener(
         raise UsageError("--contig-map and --rename-chrs are about the contigs of --fasta")
 
     def table(config: HeadConfig) -> RecordSource:
-        from hyenadna_cli.core.labelled.columns import Labelling
-        from hyenadna_cli.core.table_records import TableSource
+        from hyenadna_cli.core.tasks.labelled.columns import Labelling
+        from hyenadna_cli.core.tasks.labelled.table_records import TableSource
 
         known = Labelling(task=config.task, label_names=config.label_names) if metrics else None
         return TableSource(
@@ -173,7 +173,7 @@ def _source_opener(
 
 def _read_prompt(model: str, base: str | None) -> StoredPrompt | None:
     """The prompt of a directory, if there is one. Raises UsageError for a base without a prompt."""
-    from hyenadna_cli.core.prompts import soft_prompt as prompts
+    from hyenadna_cli.core.tasks.prompts import soft_prompt as prompts
 
     prompt = prompts.read(Path(model))
     if prompt is None and base is not None:
@@ -183,8 +183,8 @@ def _read_prompt(model: str, base: str | None) -> StoredPrompt | None:
 
 def _load(chosen: ChosenModel, prompt: StoredPrompt | None) -> Prompted:
     """Raises CheckpointError for a model without a head, or another than the prompt's."""
-    from hyenadna_cli.core import heads
-    from hyenadna_cli.core.prompts import soft_prompt as prompts
+    from hyenadna_cli.core.model import classifier as heads
+    from hyenadna_cli.core.tasks.prompts import soft_prompt as prompts
 
     if prompt is not None:
         return prompts.attach(prompt, chosen.load())
@@ -205,8 +205,8 @@ def _run(
     metrics: Path | None,
     prompt: StoredPrompt | None,
 ) -> None:
-    from hyenadna_cli.core.classification import predict
     from hyenadna_cli.core.io.tsv import TsvWriter
+    from hyenadna_cli.core.tasks.classification import predict
 
     settings: dict[str, Setting] = {"strand": strand, **batching_settings(batcher)}
     if prompt is not None:
@@ -298,8 +298,8 @@ def _runs(row: Prediction, config: HeadConfig) -> Iterator[tuple[Cell, ...]]:
 def _write_metrics(
     path: Path, rows: list[Prediction], source: RecordSource, config: HeadConfig
 ) -> None:
-    from hyenadna_cli.core.classification import against
-    from hyenadna_cli.core.table_records import TableSource
+    from hyenadna_cli.core.tasks.classification import against
+    from hyenadna_cli.core.tasks.labelled.table_records import TableSource
 
     assert isinstance(source, TableSource)
     assert source.targets is not None

@@ -22,7 +22,7 @@ from hyenadna_cli.commands._training_account import TrainingAccount
 from hyenadna_cli.errors import DeviceMemoryError, UsageError
 
 if TYPE_CHECKING:
-    from hyenadna_cli.core.training import StepReport
+    from hyenadna_cli.core.training.loop import StepReport
 
 log = logging.getLogger(__name__)
 
@@ -104,9 +104,11 @@ def pretrain(
       hyenadna pretrain --fasta test_data/tiny.fa --valid-contigs chr3 --d-model 16 --n-layer 1
       --max-length 256 --batch-bases 1024 --max-steps 20 -o run
     """
-    from hyenadna_cli.core import distributed, pretraining, provenance, training_regions
-    from hyenadna_cli.core.run_directory import read_progress
-    from hyenadna_cli.core.starting_model import StartingModel
+    from hyenadna_cli.core.outputs import provenance
+    from hyenadna_cli.core.training import distributed, pretraining
+    from hyenadna_cli.core.training import regions as training_regions
+    from hyenadna_cli.core.training.run_directory import read_progress
+    from hyenadna_cli.core.training.starting_model import StartingModel
 
     start = (
         StartingModel.find(start_model, revision=revision, offline=offline, cache_dir=cache_dir)

@@ -23,11 +23,11 @@ from hyenadna_cli.commands._training_account import TrainingAccount
 from hyenadna_cli.errors import InputFileError, UsageError
 
 if TYPE_CHECKING:
-    from hyenadna_cli.core.labelled.rows import LabelledData
-    from hyenadna_cli.core.prompts.few_shot import FewShotConfig
-    from hyenadna_cli.core.prompts.tuning import PromptConfig
-    from hyenadna_cli.core.provenance import Provenance
-    from hyenadna_cli.core.training import StepReport
+    from hyenadna_cli.core.outputs.provenance import Provenance
+    from hyenadna_cli.core.tasks.labelled.rows import LabelledData
+    from hyenadna_cli.core.tasks.prompts.few_shot import FewShotConfig
+    from hyenadna_cli.core.tasks.prompts.tuning import PromptConfig
+    from hyenadna_cli.core.training.loop import StepReport
 
 log = logging.getLogger(__name__)
 
@@ -138,11 +138,11 @@ def prompt_tune(
 
       hyenadna prompt-tune --data test_data/labelled.csv --tokens 8 --epochs 1 -o prompt
     """
-    from hyenadna_cli.core import provenance
-    from hyenadna_cli.core.prompts.few_shot import FewShotConfig
-    from hyenadna_cli.core.prompts.plan import plan
-    from hyenadna_cli.core.prompts.tuning import PromptConfig
-    from hyenadna_cli.core.supervised.data import open_data
+    from hyenadna_cli.core.outputs import provenance
+    from hyenadna_cli.core.tasks.finetuning.data import open_data
+    from hyenadna_cli.core.tasks.prompts.few_shot import FewShotConfig
+    from hyenadna_cli.core.tasks.prompts.run_plan import plan
+    from hyenadna_cli.core.tasks.prompts.tuning import PromptConfig
 
     if shots is None and samples:
         raise UsageError("--samples goes with --shots; soft prompts have --examples")
@@ -201,7 +201,7 @@ def prompt_tune(
 
 def _words(given: dict[str, str] | None, data: LabelledData, *, is_needed: bool) -> tuple[str, ...]:
     """A word for each class; none for a head. Raises UsageError for words that do not fit."""
-    from hyenadna_cli.core.prompts.soft_prompt import check_words, default_words
+    from hyenadna_cli.core.tasks.prompts.soft_prompt import check_words, default_words
 
     if data.task not in ("binary", "multiclass"):
         raise UsageError(f"prompts answer with classes; these labels are a {data.task} task")
@@ -228,10 +228,10 @@ def _checked(
     max_length: int | None,
 ) -> LabelledData:
     """The rows to use. Raises CheckpointError and InputFileError for what cannot be."""
-    from hyenadna_cli.core.prompts.few_shot import FewShotConfig, check_counts
-    from hyenadna_cli.core.prompts.soft_prompt import check_fits
-    from hyenadna_cli.core.prompts.tuning import chosen_rows
-    from hyenadna_cli.core.supervised.data import check_lengths
+    from hyenadna_cli.core.tasks.finetuning.data import check_lengths
+    from hyenadna_cli.core.tasks.prompts.few_shot import FewShotConfig, check_counts
+    from hyenadna_cli.core.tasks.prompts.soft_prompt import check_fits
+    from hyenadna_cli.core.tasks.prompts.tuning import chosen_rows
 
     l_max = chosen.config.l_max
     data = check_lengths(rows, l_max=l_max, max_length=max_length)
@@ -261,10 +261,10 @@ def _run(
     made_by: Provenance,
     account: TrainingAccount,
 ) -> None:
-    from hyenadna_cli.core.prompts import few_shot
-    from hyenadna_cli.core.prompts import tuning as prompt_tuning
-    from hyenadna_cli.core.prompts.plan import n_steps
-    from hyenadna_cli.core.prompts.tuning import PromptConfig
+    from hyenadna_cli.core.tasks.prompts import few_shot
+    from hyenadna_cli.core.tasks.prompts import tuning as prompt_tuning
+    from hyenadna_cli.core.tasks.prompts.run_plan import n_steps
+    from hyenadna_cli.core.tasks.prompts.tuning import PromptConfig
 
     model, output = chosen.load(), run_directory.output
     with on_signals(run_directory.max_time) as stop:

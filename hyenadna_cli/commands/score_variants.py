@@ -30,9 +30,9 @@ from hyenadna_cli.errors import InputFileError, UsageError
 
 if TYPE_CHECKING:
     from hyenadna_cli.core.io.vcf import VcfRecord
-    from hyenadna_cli.core.provenance import Provenance
+    from hyenadna_cli.core.outputs.provenance import Provenance
     from hyenadna_cli.core.variants.alleles import Layout, Site
-    from hyenadna_cli.core.variants.blocks import AlleleScore, ScoreSettings
+    from hyenadna_cli.core.variants.chunks import AlleleScore, ScoreSettings
     from hyenadna_cli.core.variants.source import VariantSource
 
 CheckRef = Literal["e", "w", "x"]
@@ -180,7 +180,7 @@ def score_variants(
         if check_ref == "e" and source.scan is not None:
             # Not at record 90,000 of a run, but before it.
             run.check_all()
-        from hyenadna_cli.core.variants.blocks import ScoreSettings
+        from hyenadna_cli.core.variants.chunks import ScoreSettings
 
         settings = ScoreSettings(
             layout=run.layout,
@@ -221,8 +221,8 @@ class _Run:
 
     def print_plan(self, model: ChosenModel, settings: ScoreSettings, batch: int | None) -> None:
         """`--dry-run`."""
-        from hyenadna_cli.core.batching import BatchLimits
-        from hyenadna_cli.core.scoring import plan_passes
+        from hyenadna_cli.core.inference.batching import BatchLimits
+        from hyenadna_cli.core.variants.scoring import plan_passes
 
         account = AlleleAccount(command="score-variants")
         for record, site in self.sites():
@@ -243,8 +243,8 @@ class _Run:
         per_strand: bool,
     ) -> None:
         """Score and write everything."""
-        from hyenadna_cli.core.batching import BatchLimits
-        from hyenadna_cli.core.scoring import score
+        from hyenadna_cli.core.inference.batching import BatchLimits
+        from hyenadna_cli.core.variants.scoring import score
 
         limits = BatchLimits.choose(model.run.device, batch_size=batch)
         made_by = self._made_by(destination, model, settings, batch)
@@ -287,7 +287,7 @@ class _Run:
         settings: ScoreSettings,
         batch: int | None,
     ) -> Provenance:
-        from hyenadna_cli.core import provenance
+        from hyenadna_cli.core.outputs import provenance
 
         return provenance.collect(
             command=["hyenadna", *sys.argv[1:]],

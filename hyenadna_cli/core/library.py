@@ -9,19 +9,20 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hyenadna_cli.core import checkpoint, published, runtime
-from hyenadna_cli.core import embedding as _embedding
-from hyenadna_cli.core import scoring as _scoring
-from hyenadna_cli.core.batching import Batcher, BatchLimits
+from hyenadna_cli.core.dna.sequence import clean
+from hyenadna_cli.core.dna.tiling import Tiling
+from hyenadna_cli.core.inference import embedding as _embedding
+from hyenadna_cli.core.inference.batching import Batcher, BatchLimits
+from hyenadna_cli.core.inference.pooling import Pooled, Pooling
 from hyenadna_cli.core.io.fasta import Genome
-from hyenadna_cli.core.model import HyenaDNA
-from hyenadna_cli.core.pooling import Pooled, Pooling
-from hyenadna_cli.core.records import Record
-from hyenadna_cli.core.runtime import DtypeRequest
-from hyenadna_cli.core.sequence import clean
+from hyenadna_cli.core.io.records import Record
+from hyenadna_cli.core.machine import runtime
+from hyenadna_cli.core.machine.runtime import DtypeRequest
+from hyenadna_cli.core.model.checkpoints import catalogue, checkpoint
+from hyenadna_cli.core.model.hyenadna import HyenaDNA
+from hyenadna_cli.core.variants import scoring as _scoring
 from hyenadna_cli.core.variants.alleles import Centred, Grid, Variant, assess
-from hyenadna_cli.core.variants.blocks import AlleleScore, Score, ScoreSettings
-from hyenadna_cli.core.windows import Tiling
+from hyenadna_cli.core.variants.chunks import AlleleScore, Score, ScoreSettings
 from hyenadna_cli.ops.choice import KernelsRequest
 
 
@@ -41,7 +42,7 @@ def load_model(
     Raises CheckpointError and UsageError, as the commands do.
     """
     run = runtime.resolve(device=device, dtype=dtype, kernels=kernels, threads=threads)
-    found = published.locate(name, revision=revision, offline=offline, cache_dir=None)
+    found = catalogue.locate(name, revision=revision, offline=offline, cache_dir=None)
     model, _ = checkpoint.load(
         found.directory, name=found.name, revision=found.revision, filter_shift=filter_shift
     )

@@ -52,7 +52,7 @@ def test_a_run_that_has_taken_its_minutes_begins_no_case(hyenadna, tmp_path):
 
 @pytest.mark.slow
 def test_a_wrong_result_has_no_time(hyenadna, monkeypatch):
-    monkeypatch.setattr("hyenadna_cli.core.benchmark.measuring.TOLERANCE", {"fp32": 0.0})
+    monkeypatch.setattr("hyenadna_cli.core.machine.benchmark.measuring.TOLERANCE", {"fp32": 0.0})
 
     done = hyenadna("benchmark", *TINY, "--against", "plain")
 

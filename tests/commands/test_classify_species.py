@@ -111,7 +111,7 @@ def test_a_run_killed_after_its_last_step_is_finished_by_resume(train, monkeypat
 
     _, straight = train(name="straight")
     with monkeypatch.context() as patched:
-        patched.setattr("hyenadna_cli.core.heads.save", killed)
+        patched.setattr("hyenadna_cli.core.model.classifier.save", killed)
         done, broken = train(name="broken")
         assert done.code == 130
     done, _ = train("--resume", name="broken")
@@ -131,7 +131,7 @@ def test_stopping_and_resuming_gives_the_weights_of_never_stopping(train, monkey
     for done_before, where in ((None, "before the first step"), ("fit_head", "at step 1;")):
         with monkeypatch.context() as patched:
             if done_before is not None:
-                terminate_after(patched, f"hyenadna_cli.core.species.training.{done_before}")
+                terminate_after(patched, f"hyenadna_cli.core.tasks.species.training.{done_before}")
             limit = ("--max-time", "00:00:00") if done_before is None else ()
             stopped, run = train(*options, *limit, "--resume")
         assert stopped.code == 143, stopped.err
@@ -147,7 +147,7 @@ def test_stopping_and_resuming_gives_the_weights_of_never_stopping(train, monkey
 def test_a_run_stopped_while_it_measures_measures_on_resume(train, monkeypatch):
     options = ("--lengths", "16,64", "--test-windows", 20)
     with monkeypatch.context() as patched:
-        terminate_after(patched, "hyenadna_cli.core.species.accuracy.check_lengths")
+        terminate_after(patched, "hyenadna_cli.core.tasks.species.accuracy.check_lengths")
         stopped, run = train(*options)
 
     assert (stopped.code, "not yet measured" in stopped.err) == (143, True), stopped.err

@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from hyenadna_cli.core import published
+from hyenadna_cli.core.model.checkpoints import catalogue
 
 
 def findings(done):
@@ -41,11 +41,11 @@ def test_the_answer_is_checked_as_the_options_say(hyenadna):
 
 def test_a_wrong_answer_is_exit_4_and_the_report_still_whole(hyenadna, tmp_path, monkeypatch):
     broken = tmp_path / "builtin"
-    shutil.copytree(published.BUILTIN_DIRECTORY, broken)
+    shutil.copytree(catalogue.BUILTIN_DIRECTORY, broken)
     answer = json.loads((broken / "known_answer.json").read_text())
     answer["hidden_last"][0] += 1.0
     (broken / "known_answer.json").write_text(json.dumps(answer))
-    monkeypatch.setattr(published, "BUILTIN_DIRECTORY", broken)
+    monkeypatch.setattr(catalogue, "BUILTIN_DIRECTORY", broken)
 
     done = hyenadna("doctor", "--json", "--device", "cpu", "--threads", "1")
 
@@ -55,7 +55,7 @@ def test_a_wrong_answer_is_exit_4_and_the_report_still_whole(hyenadna, tmp_path,
 
 
 def test_a_missing_model_is_exit_4(hyenadna, tmp_path, monkeypatch):
-    monkeypatch.setattr(published, "BUILTIN_DIRECTORY", tmp_path)
+    monkeypatch.setattr(catalogue, "BUILTIN_DIRECTORY", tmp_path)
 
     done = hyenadna("doctor", "--device", "cpu", "--threads", "1")
 

@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 from hyenadna_cli.commands import embed as command
+from hyenadna_cli.core.dna.sequence import reverse_complement
 from hyenadna_cli.core.io.embeddings_reading import read_embeddings, read_tokens
-from hyenadna_cli.core.sequence import reverse_complement
 
 REPOSITORY = Path(command.__file__).parents[2]
 HEADER = ["name", "chrom", "start", "end", "strand", "length", "status"]
@@ -557,7 +557,7 @@ def test_an_output_directory_that_does_not_exist_is_exit_6(embed, genome, tmp_pa
 def test_running_out_of_memory_has_an_exit_code_of_its_own(embed, genome, monkeypatch, tmp_path):
     import torch
 
-    from hyenadna_cli.core.model import HyenaDNA
+    from hyenadna_cli.core.model.hyenadna import HyenaDNA
 
     def refuse(*_):
         raise torch.OutOfMemoryError("no memory")

@@ -52,8 +52,9 @@ def given(tmp_path, monkeypatch):
 @pytest.fixture
 def models(tiny_model, tmp_path):
     """A model for each command: plain, or with a head of classes."""
-    from hyenadna_cli.core import checkpoint, heads
     from hyenadna_cli.core.config import HeadConfig
+    from hyenadna_cli.core.model import classifier as heads
+    from hyenadna_cli.core.model.checkpoints import checkpoint
 
     directory = tmp_path / "classes"
     directory.mkdir()

@@ -16,9 +16,9 @@ import pytest
 import safetensors.torch
 import torch
 
-from hyenadna_cli.core import checkpoint
 from hyenadna_cli.core.config import ModelConfig
-from hyenadna_cli.core.model import HyenaDNA
+from hyenadna_cli.core.model.checkpoints import checkpoint
+from hyenadna_cli.core.model.hyenadna import HyenaDNA
 
 TABLE = Path(__file__).parent.parent.parent / "test_data" / "labelled.csv"
 FAST = ("--device", "cpu", "--threads", "1", "--epochs", "3", "--batch-size", "16", "-q")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hyenadna_cli.core.labelled import presets
-from hyenadna_cli.core.supervised.settings import FinetuneConfig
+from hyenadna_cli.core.tasks.finetuning.settings import FinetuneConfig
+from hyenadna_cli.core.tasks.labelled import presets
 
 TABLE = Path(__file__).parent.parent.parent / "test_data" / "labelled.csv"
 FAST = ("--device", "cpu", "--threads", "1", "--compare", "none")

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from hyenadna_cli.core import generation
+from hyenadna_cli.core.inference import generation
 
 
 @pytest.fixture

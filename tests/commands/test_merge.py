@@ -17,8 +17,8 @@ import numpy as np
 import pysam
 import pytest
 
-from hyenadna_cli.core import journal, shards
 from hyenadna_cli.core.io.embeddings_reading import read_embeddings, read_tokens
+from hyenadna_cli.core.outputs import journal, shards
 
 MODEL = ("--device", "cpu", "--threads", "1", "--no-version", "-q")
 

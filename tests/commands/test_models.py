@@ -12,11 +12,11 @@ import torch
 from typer.testing import CliRunner
 
 from hyenadna_cli.commands import models
-from hyenadna_cli.core import checkpoint, published
 from hyenadna_cli.core.config import ModelConfig
-from hyenadna_cli.core.known_answer import record_known_answer
-from hyenadna_cli.core.model import HyenaDNA
-from hyenadna_cli.core.provenance import sha256_of
+from hyenadna_cli.core.model.checkpoints import catalogue, checkpoint
+from hyenadna_cli.core.model.checkpoints.known_answer import record_known_answer
+from hyenadna_cli.core.model.hyenadna import HyenaDNA
+from hyenadna_cli.core.outputs.provenance import sha256_of
 from hyenadna_cli.errors import CheckpointError, OutputError, UsageError
 
 TINY = ModelConfig(d_model=8, n_layer=2, d_inner=32, l_max=34, filter_order=16)
@@ -60,7 +60,7 @@ def builtin(model, monkeypatch, tmp_path):
     directory.mkdir()
     checkpoint.save(model, directory)
     record_known_answer(model, directory)
-    monkeypatch.setattr(published, "BUILTIN_DIRECTORY", directory)
+    monkeypatch.setattr(catalogue, "BUILTIN_DIRECTORY", directory)
     return directory
 
 
@@ -97,7 +97,7 @@ def in_cache(model, cache):
 def test_list_is_a_plain_table_of_what_there_is(run, builtin):
     listed = rows(run("list"))
 
-    assert [row["name"] for row in listed] == ["builtin", *published.PUBLISHED]
+    assert [row["name"] for row in listed] == ["builtin", *catalogue.PUBLISHED]
     assert listed[0]["local"] == "yes"
     assert listed[0]["repository"] == "."
     assert listed[4] == {
@@ -108,7 +108,7 @@ def test_list_is_a_plain_table_of_what_there_is(run, builtin):
 
 
 def test_list_tells_what_is_in_the_cache(run, builtin, empty_cache):
-    in_cache(published.PUBLISHED["tiny-1k"], empty_cache)
+    in_cache(catalogue.PUBLISHED["tiny-1k"], empty_cache)
 
     listed = json.loads(run("list", "--json"))
 
@@ -117,9 +117,9 @@ def test_list_tells_what_is_in_the_cache(run, builtin, empty_cache):
 
 
 def test_list_needs_no_built_in_model(run, monkeypatch, tmp_path):
-    monkeypatch.setattr(published, "BUILTIN_DIRECTORY", tmp_path / "missing")
+    monkeypatch.setattr(catalogue, "BUILTIN_DIRECTORY", tmp_path / "missing")
 
-    assert len(rows(run("list"))) == len(published.PUBLISHED)
+    assert len(rows(run("list"))) == len(catalogue.PUBLISHED)
 
 
 def test_info_tells_what_the_registry_knows_of_a_model_that_is_not_here(run):
@@ -128,7 +128,7 @@ def test_info_tells_what_the_registry_knows_of_a_model_that_is_not_here(run):
     assert facts["local"] == "no"
     assert facts["l_max"] == 1_000_002
     assert facts["suggested_gpus"].startswith("A100 80 GB")
-    assert facts["published_sha256"] == published.PUBLISHED["large-1m"].sha256
+    assert facts["published_sha256"] == catalogue.PUBLISHED["large-1m"].sha256
     assert json.loads(run("info", "medium-450k", "--json"))["published_sha256"] == "not known"
 
 
@@ -143,20 +143,20 @@ def test_info_tells_what_the_files_say(run, model, builtin):
 
 
 def test_info_refuses_cached_files_that_are_not_the_published_ones(run, empty_cache):
-    in_cache(published.PUBLISHED["tiny-1k"], empty_cache)
+    in_cache(catalogue.PUBLISHED["tiny-1k"], empty_cache)
 
     with pytest.raises(CheckpointError, match="not the published weights of tiny-1k"):
         run("info", "tiny-1k")
 
 
 def test_download_prints_the_directory_once_the_files_are_checked(run, empty_cache, monkeypatch):
-    tiny = published.PUBLISHED["tiny-1k"]
+    tiny = catalogue.PUBLISHED["tiny-1k"]
     snapshot = in_cache(tiny, empty_cache)
     sha256 = sha256_of(snapshot / "model.safetensors")
 
     with pytest.raises(CheckpointError, match="not the published weights"):
         run("download", "tiny-1k")
-    monkeypatch.setattr(published, "expected_sha256", lambda name, revision: sha256)
+    monkeypatch.setattr(catalogue, "expected_sha256", lambda name, revision: sha256)
 
     assert run("download", "tiny-1k") == f"{snapshot}\n"
 

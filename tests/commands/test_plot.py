@@ -37,7 +37,7 @@ def test_the_picture_has_its_table_beside_it(hyenadna, run, tmp_path, suffix):
 
 
 def test_many_steps_become_bins_that_never_mix_lengths(tmp_path):
-    from hyenadna_cli.core.curves import read_curve
+    from hyenadna_cli.core.training.curves import read_curve
 
     rows = "".join(f"{s},{64 if s <= 5 else 128},100,{s},0,0,0,\n" for s in range(1, 11))
     (tmp_path / "metrics.csv").write_text(METRICS.splitlines()[0] + "\n" + rows)

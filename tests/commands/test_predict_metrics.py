@@ -7,8 +7,9 @@ import json
 import pytest
 import torch
 
-from hyenadna_cli.core import checkpoint, heads
 from hyenadna_cli.core.config import HeadConfig
+from hyenadna_cli.core.model import classifier as heads
+from hyenadna_cli.core.model.checkpoints import checkpoint
 
 ROWS = "sequence,label\nACGTACGT,a\nGGGTACGA,b\nACCCACGT,a\n"
 

@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from hyenadna_cli.core.provenance import sha256_of
+from hyenadna_cli.core.outputs.provenance import sha256_of
+
+CHECKPOINTS = "hyenadna_cli.core.model.checkpoints"
 
 OPTIONS = [
     "--valid-contigs", "chr2", "--d-model", "16", "--n-layer", "2", "--max-length", "128",
@@ -80,7 +82,7 @@ def test_a_run_killed_after_its_last_step_is_finished_by_resume(
     broken = tmp_path / "broken"
     options = ("pretrain", "--fasta", genome, *OPTIONS, "--max-steps", 40, "-o", broken)
     with monkeypatch.context() as patched:
-        patched.setattr("hyenadna_cli.core.known_answer.record_known_answer", killed)
+        patched.setattr(f"{CHECKPOINTS}.known_answer.record_known_answer", killed)
         assert hyenadna(*options).code == 130
     assert not (broken / "training.json").exists()
 

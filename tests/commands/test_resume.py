@@ -8,8 +8,9 @@ import random
 import pysam
 import pytest
 
-from hyenadna_cli.core import batching, shards
-from hyenadna_cli.core.model import HyenaDNA
+from hyenadna_cli.core.inference import batching
+from hyenadna_cli.core.model.hyenadna import HyenaDNA
+from hyenadna_cli.core.outputs import shards
 from hyenadna_cli.core.variants import mutagenesis
 
 CASES = {
@@ -79,8 +80,9 @@ def passes(monkeypatch):
 
 @pytest.fixture
 def classifiers(tiny_model, tmp_path):
-    from hyenadna_cli.core import checkpoint, heads
     from hyenadna_cli.core.config import HeadConfig
+    from hyenadna_cli.core.model import classifier as heads
+    from hyenadna_cli.core.model.checkpoints import checkpoint
 
     model, _ = checkpoint.load(tiny_model)
     directories = {}
@@ -161,7 +163,7 @@ def test_a_run_killed_between_its_output_and_its_manifest_is_finished_by_resume(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("hyenadna_cli.core.provenance.write_manifest", killed)
+        patched.setattr("hyenadna_cli.core.outputs.provenance.write_manifest", killed)
         assert run("embed.h5ad", tmp_path / "x.h5ad").code == 130
     assert (tmp_path / "x.h5ad").exists()
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hyenadna_cli.core.setting_types import check_types
-from hyenadna_cli.core.supervised.settings import FinetuneConfig
+from hyenadna_cli.core.tasks.finetuning.settings import FinetuneConfig
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

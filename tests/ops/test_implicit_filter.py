@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from hyenadna_cli.core.config import ModelConfig
-from hyenadna_cli.core.filters import ImplicitFilter
+from hyenadna_cli.core.model.filters import ImplicitFilter
 from hyenadna_cli.ops.gpu import implicit_filter as on_gpu
 
 CONFIG = ModelConfig(d_model=5, n_layer=1, d_inner=8, l_max=5000, filter_order=12, order=3)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hyenadna_cli.core.checkpoint import load
+from hyenadna_cli.core.model.checkpoints.checkpoint import load
 
 SCRIPTS = Path(__file__).parents[2] / "workflows" / "slurm"
 PROGRAMS = ("slurmctld", "slurmd", "munged", "srun", "sbatch")

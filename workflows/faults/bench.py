@@ -25,9 +25,10 @@ import torch
 from Bio import bgzf
 
 from hyenadna_cli import cli
-from hyenadna_cli.core import checkpoint, heads
 from hyenadna_cli.core.config import HeadConfig, ModelConfig
-from hyenadna_cli.core.model import HyenaDNA
+from hyenadna_cli.core.model import classifier as heads
+from hyenadna_cli.core.model.checkpoints import checkpoint
+from hyenadna_cli.core.model.hyenadna import HyenaDNA
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 _SHAPE = ModelConfig(d_model=16, n_layer=2, d_inner=64, l_max=258)

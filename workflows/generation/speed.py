@@ -14,8 +14,8 @@ import time
 import torch
 
 from hyenadna_cli import load_model
-from hyenadna_cli.core.generation import Sampling, generate, sample
-from hyenadna_cli.core.model import HyenaDNA
+from hyenadna_cli.core.inference.generation import Sampling, generate, sample
+from hyenadna_cli.core.model.hyenadna import HyenaDNA
 
 CASES = ((1, 250), (1, 500), (1, 1_000), (1, 2_000), (1, 4_000), (1, 8_000), (1, 16_000),
          (100, 250), (100, 500), (100, 1_000), (100, 2_000))  # fmt: skip

@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 
 from hyenadna_cli import load_model
-from hyenadna_cli.core import tokenizer
 from hyenadna_cli.core.config import HeadConfig
-from hyenadna_cli.core.model import HyenaDNA
-from hyenadna_cli.core.prompts import soft_prompt as prompts
-from hyenadna_cli.core.prompts.soft_prompt import PromptedBackbone, WordClassifier
+from hyenadna_cli.core.dna import tokenizer
+from hyenadna_cli.core.model.hyenadna import HyenaDNA
+from hyenadna_cli.core.tasks.prompts import soft_prompt as prompts
+from hyenadna_cli.core.tasks.prompts.soft_prompt import PromptedBackbone, WordClassifier
 
 N_BASES = 200
 N_SEQUENCES = 64

@@ -55,9 +55,9 @@ def make_inputs(folder: Path, n_bases: int, n_variants: int) -> None:
 def run_plain(arguments: list[str]) -> None:
     """Run a command of hyenadna in this process, in the plain formulation."""
     from hyenadna_cli.cli import main as hyenadna
-    from hyenadna_cli.core import scoring
-    from hyenadna_cli.core.benchmark import plain_hyena
-    from hyenadna_cli.core.model import HyenaDNA
+    from hyenadna_cli.core.machine.benchmark import plain_hyena
+    from hyenadna_cli.core.model.hyenadna import HyenaDNA
+    from hyenadna_cli.core.variants import scoring
 
     def hidden_states(model, token_ids_BL, layers=(-1,)):  # type: ignore[no-untyped-def]
         assert list(layers) == [-1], "the plain formulation gives the last layer"

@@ -4,7 +4,7 @@
 
 For each length a logistic regression on standardised frequencies of k-mers of either strand is
 fitted to random, overlapping training windows of that very length; k and penalty are chosen on the
-validation windows. Writes the tables that evaluate writes. (`core.kmer_baseline` does not
+validation windows. Writes the tables that evaluate writes. (`kmer_baseline` does not
 standardise: better on short sequences, but 10 percentage points worse on these long windows.)
 """
 
@@ -21,11 +21,12 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from hyenadna_cli.commands._options import parse_bases
-from hyenadna_cli.core import atomic, metrics
-from hyenadna_cli.core.labelled.kmers import canonical_columns, kmers_of
-from hyenadna_cli.core.species import accuracy as species_accuracy
-from hyenadna_cli.core.species.manifest import SpeciesGenomes, open_genomes, read_manifest
-from hyenadna_cli.core.species.windows import SpeciesWindow, TrainingWindows, fixed_windows
+from hyenadna_cli.core.outputs import atomic
+from hyenadna_cli.core.tasks.labelled.kmers import canonical_columns, kmers_of
+from hyenadna_cli.core.tasks.metrics import evaluation
+from hyenadna_cli.core.tasks.species import accuracy as species_accuracy
+from hyenadna_cli.core.tasks.species.manifest import SpeciesGenomes, open_genomes, read_manifest
+from hyenadna_cli.core.tasks.species.windows import SpeciesWindow, TrainingWindows, fixed_windows
 
 COVERAGE = 16
 """Training windows hold each training base so often on average, up to the limit of windows."""
@@ -78,7 +79,7 @@ def measure(
     model, k, strength = fit(train, valid)
     probs_NC = model.predict_proba(features_of(test, k))
     labels = np.array([window.label for window in test])
-    found = metrics.evaluate("multiclass", labels, probs_NC, genomes.names, seed=seed)
+    found = evaluation.evaluate("multiclass", labels, probs_NC, genomes.names, seed=seed)
     how = f"{k}-mers of {n_rows:,} training windows, C {strength:g}"
     return species_accuracy.AtLength(length, found), how
 

@@ -26,8 +26,8 @@ import cyvcf2
 import numpy as np
 import pysam
 
-from hyenadna_cli.core.evaluation.bootstrap import resampler
-from hyenadna_cli.core.evaluation.rank_metrics import rank_metrics
+from hyenadna_cli.core.tasks.metrics.bootstrap import resampler
+from hyenadna_cli.core.tasks.metrics.ranks import rank_metrics
 
 SIGNS = {"HD_LLR": -1, "HD_SITE": -1, "HD_JSD": 1, "HD_L2": 1, "HD_COS": 1}
 RANKS = {"splice": 3, "coding": 2, "other": 1, "intron": 0}

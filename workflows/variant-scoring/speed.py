@@ -27,18 +27,19 @@ from pathlib import Path
 import pysam
 import torch
 
-from hyenadna_cli.core import checkpoint, published, runtime
-from hyenadna_cli.core.batching import BatchLimits
-from hyenadna_cli.core.benchmark import plain_hyena
 from hyenadna_cli.core.config import ModelConfig
-from hyenadna_cli.core.coordinates import Interval
+from hyenadna_cli.core.dna.coordinates import Interval
+from hyenadna_cli.core.inference.batching import BatchLimits
 from hyenadna_cli.core.io.fasta import Genome
 from hyenadna_cli.core.io.vcf import open_vcf
-from hyenadna_cli.core.model import HyenaDNA
-from hyenadna_cli.core.scoring import score
+from hyenadna_cli.core.machine import runtime
+from hyenadna_cli.core.machine.benchmark import plain_hyena
+from hyenadna_cli.core.model.checkpoints import catalogue, checkpoint
+from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.core.variants.alleles import Centred, Grid, Layout, Variant, assess
-from hyenadna_cli.core.variants.blocks import Score, ScoreSettings
+from hyenadna_cli.core.variants.chunks import Score, ScoreSettings
 from hyenadna_cli.core.variants.scores import next_base_log_probs
+from hyenadna_cli.core.variants.scoring import score
 
 _LENGTH = 400_000
 
@@ -134,7 +135,7 @@ def two_passes_ms(
 def load(name: str, *, window: int, execution) -> HyenaDNA:
     """`builtin`, or random weights."""
     if name == "builtin":
-        found = published.locate(name, revision=None, offline=True, cache_dir=None)
+        found = catalogue.locate(name, revision=None, offline=True, cache_dir=None)
         model, _ = checkpoint.load(found.directory)
     else:
         n_layer, d_model = map(int, name.split("x"))

@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from hyenadna_cli.core.contigs import ContigNames
-from hyenadna_cli.core.coordinates import Interval, Strand
+from hyenadna_cli.core.dna.coordinates import Interval, Strand
+from hyenadna_cli.core.io.contigs import ContigNames
 from hyenadna_cli.core.io.streams import open_text
 from hyenadna_cli.errors import InputFileError
 

@@ -23,7 +23,7 @@ from hyenadna_cli.core.io.embeddings_h5 import (
     TokenWriter,
 )
 from hyenadna_cli.core.io.embeddings_reading import format_of, opened
-from hyenadna_cli.core.provenance import Provenance
+from hyenadna_cli.core.outputs.provenance import Provenance
 from hyenadna_cli.errors import InputFileError
 
 _SLAB_ROWS = 1_024

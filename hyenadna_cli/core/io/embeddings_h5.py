@@ -17,7 +17,7 @@ and backed. That reader allows nothing else at the root, and needs the `encoding
     /var/_index               utf8    [d]      dim_0, dim_1, ...
     /obsm/{pooling}_layer{i}  float32 [n, d]   one for each further pooling and layer
     /uns/hyenadna/format, format-version, coordinates, X (which pooling and layer /X is)
-    /uns/hyenadna/...         scalars          provenance (core/provenance.py), with generated-by
+    /uns/hyenadna/...         scalars          provenance, with generated-by
     /uns/hyenadna/repeated    int64   [k]      rows of /obs/_index whose name has a number appended
 
 **Per token** (`hyenadna-tokens`, version 1): record i has the rows offsets[i] to offsets[i + 1] of
@@ -50,7 +50,7 @@ from numpy.typing import NDArray
 
 from hyenadna_cli.core.io.growing_h5 import TEXT, GrowingDataset, GrowingFile, growing_file
 from hyenadna_cli.core.io.unique_names import UniqueNames
-from hyenadna_cli.core.provenance import Provenance, Scalar
+from hyenadna_cli.core.outputs.provenance import Provenance, Scalar
 from hyenadna_cli.errors import OutputError
 
 POOLED_FORMAT = "hyenadna-embeddings"

@@ -20,7 +20,7 @@ from hyenadna_cli.core.io.embeddings_h5 import (
     REGION_COLUMNS,
     TOKEN_FORMAT,
 )
-from hyenadna_cli.core.provenance import Scalar
+from hyenadna_cli.core.outputs.provenance import Scalar
 from hyenadna_cli.errors import InputFileError
 
 log = logging.getLogger(__name__)

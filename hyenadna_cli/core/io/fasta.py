@@ -21,7 +21,8 @@ from Bio.SeqIO.FastaIO import SimpleFastaParser
 from Bio.SeqIO.QualityIO import FastqGeneralIterator
 from numpy.typing import NDArray
 
-from hyenadna_cli.core.coordinates import Interval, to_one_based
+from hyenadna_cli.core.dna.coordinates import Interval, to_one_based
+from hyenadna_cli.core.dna.sequence import Cleaned, LetterCounts, LetterError, clean
 from hyenadna_cli.core.io.fasta_index import open_indexed, quiet_htslib
 from hyenadna_cli.core.io.streams import (
     as_text,
@@ -30,7 +31,6 @@ from hyenadna_cli.core.io.streams import (
     open_input,
     reads_once,
 )
-from hyenadna_cli.core.sequence import Cleaned, LetterCounts, LetterError, clean
 from hyenadna_cli.errors import InputFileError
 
 _PIECE = 4_000_000

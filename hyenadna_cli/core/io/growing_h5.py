@@ -19,7 +19,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from hyenadna_cli.core.atomic import output_error, replace_on_success
+from hyenadna_cli.core.outputs.atomic import output_error, replace_on_success
 
 TEXT = h5py.string_dtype()
 """UTF-8 of any length."""

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from Bio.SeqIO.FastaIO import SimpleFastaParser
 
-from hyenadna_cli.core.coordinates import Interval, parse_region, to_one_based
+from hyenadna_cli.core.dna.coordinates import Interval, parse_region, to_one_based
+from hyenadna_cli.core.dna.sequence import LetterCounts, LetterError, clean
 from hyenadna_cli.core.io.labelled_tables import LabelRow
 from hyenadna_cli.core.io.streams import as_text, head_past_blank_lines, open_input
-from hyenadna_cli.core.sequence import LetterCounts, LetterError, clean
 from hyenadna_cli.errors import InputFileError
 
 _UNDERSCORED = re.compile(r"(?i:chr)(\w+)_(\d+)_(\d+)", re.ASCII)

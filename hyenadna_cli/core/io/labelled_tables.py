@@ -27,10 +27,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hyenadna_cli.core.contigs import ContigNames
-from hyenadna_cli.core.coordinates import Interval, Strand, to_one_based
+from hyenadna_cli.core.dna.coordinates import Interval, Strand, to_one_based
+from hyenadna_cli.core.dna.sequence import LetterCounts, LetterError, clean
+from hyenadna_cli.core.io.contigs import ContigNames
 from hyenadna_cli.core.io.streams import open_text
-from hyenadna_cli.core.sequence import LetterCounts, LetterError, clean
 from hyenadna_cli.errors import InputFileError
 
 Split = Literal["train", "valid", "test"]

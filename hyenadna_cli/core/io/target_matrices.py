@@ -29,7 +29,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import io as scipy_io
 
-from hyenadna_cli.core.contigs import ContigNames
+from hyenadna_cli.core.dna.sequence import LetterCounts, LetterError
+from hyenadna_cli.core.io.contigs import ContigNames
 from hyenadna_cli.core.io.labelled_tables import (
     SPLIT_NAMES,
     LabelRow,
@@ -39,7 +40,6 @@ from hyenadna_cli.core.io.labelled_tables import (
     checked_interval,
     checked_split,
 )
-from hyenadna_cli.core.sequence import LetterCounts, LetterError
 from hyenadna_cli.errors import InputFileError
 
 SUFFIXES = (".h5", ".hdf5", ".npz", ".mat")

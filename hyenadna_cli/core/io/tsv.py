@@ -17,7 +17,7 @@ from typing import BinaryIO, Protocol
 
 import numpy as np
 
-from hyenadna_cli.core.atomic import is_stream, output_error, replace_on_success
+from hyenadna_cli.core.outputs.atomic import is_stream, output_error, replace_on_success
 
 Cell = str | int | float | np.integer | np.floating
 

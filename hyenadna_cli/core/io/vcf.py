@@ -25,7 +25,7 @@ from typing import BinaryIO
 
 import pysam
 
-from hyenadna_cli.core.coordinates import from_one_based
+from hyenadna_cli.core.dna.coordinates import from_one_based
 from hyenadna_cli.core.io.fasta_index import quiet_htslib
 from hyenadna_cli.core.io.streams import as_text, compression_of, open_input, reads_once
 from hyenadna_cli.errors import InputFileError

@@ -23,11 +23,11 @@ from typing import IO, Any, Literal
 import cyvcf2
 import pysam
 
-from hyenadna_cli.core.atomic import replace_on_success
 from hyenadna_cli.core.io.fasta_index import quiet_htslib
-from hyenadna_cli.core.io.sinks import Sink, open_sink
 from hyenadna_cli.core.io.vcf import Undeclared, VcfHeader, VcfRecord, index_path
-from hyenadna_cli.core.provenance import Provenance
+from hyenadna_cli.core.outputs.atomic import replace_on_success
+from hyenadna_cli.core.outputs.provenance import Provenance
+from hyenadna_cli.core.outputs.sinks import Sink, open_sink
 from hyenadna_cli.errors import InputFileError, OutputError
 
 OutputType = Literal["v", "z", "b", "u"]

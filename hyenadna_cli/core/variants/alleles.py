@@ -19,9 +19,9 @@ from typing import Literal, TypeVar, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from hyenadna_cli.core.coordinates import Interval, Strand
+from hyenadna_cli.core.dna.coordinates import Interval, Strand
+from hyenadna_cli.core.dna.sequence import reverse_complement
 from hyenadna_cli.core.io.fasta import Genome
-from hyenadna_cli.core.sequence import reverse_complement
 
 Status = Literal[
     "OK", "OK_EDGE", "REF_MISMATCH", "NO_CONTIG", "SYMBOLIC", "STAR", "BND", "NO_ALT", "NON_ACGT",

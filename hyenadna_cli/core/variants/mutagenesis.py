@@ -17,17 +17,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hyenadna_cli.core import tokenizer
-from hyenadna_cli.core.batching import Batch, Batcher, BatchLimits, Done
-from hyenadna_cli.core.coordinates import Interval, Strand
+from hyenadna_cli.core.dna import tokenizer
+from hyenadna_cli.core.dna.coordinates import Interval, Strand
+from hyenadna_cli.core.dna.tiling import Tiling
+from hyenadna_cli.core.inference.batching import Batch, Batcher, BatchLimits, Done
 from hyenadna_cli.core.io.fasta import Genome
-from hyenadna_cli.core.journal import NO_JOURNAL, Journal
-from hyenadna_cli.core.model import HyenaDNA
-from hyenadna_cli.core.scoring import score
+from hyenadna_cli.core.model.hyenadna import HyenaDNA
+from hyenadna_cli.core.outputs.journal import NO_JOURNAL, Journal
 from hyenadna_cli.core.variants.alleles import SCORED, Grid, Site, Variant, assess, read_window
-from hyenadna_cli.core.variants.blocks import ScoreSettings
+from hyenadna_cli.core.variants.chunks import ScoreSettings
 from hyenadna_cli.core.variants.scores import next_base_log_probs
-from hyenadna_cli.core.windows import Tiling
+from hyenadna_cli.core.variants.scoring import score
 
 _PIECE = 32_768
 """Bases of a region whose scores are in memory at once, and of which shards are made."""

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from hyenadna_cli.core import atomic
-from hyenadna_cli.core.coordinates import Interval, from_one_based
+from hyenadna_cli.core.dna.coordinates import Interval, from_one_based
 from hyenadna_cli.core.io.streams import open_text
 from hyenadna_cli.core.io.tsv import TsvWriter
-from hyenadna_cli.core.pictures import new_figure
+from hyenadna_cli.core.outputs import atomic
+from hyenadna_cli.core.outputs.figures import new_figure
 from hyenadna_cli.errors import InputFileError
 
 if TYPE_CHECKING:

@@ -25,8 +25,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hyenadna_cli.core import tokenizer
-from hyenadna_cli.core.model import HyenaDNA
+from hyenadna_cli.core.dna import tokenizer
+from hyenadna_cli.core.model.hyenadna import HyenaDNA
 
 
 def next_base_log_probs(

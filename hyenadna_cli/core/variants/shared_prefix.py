@@ -29,10 +29,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hyenadna_cli.core.blocks import Block
 from hyenadna_cli.core.config import ModelConfig
-from hyenadna_cli.core.inference import Inference
-from hyenadna_cli.core.model import HyenaDNA
+from hyenadna_cli.core.model.blocks import Block
+from hyenadna_cli.core.model.fused_forward import Inference
+from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.ops.long_conv import Spectra, Taps, long_conv_gate
 
 

@@ -15,7 +15,7 @@ from typing import Literal, Self
 
 import numpy as np
 
-from hyenadna_cli.core.contigs import ContigNames
+from hyenadna_cli.core.io.contigs import ContigNames
 from hyenadna_cli.core.io.fasta import Genome
 from hyenadna_cli.core.io.streams import reads_once
 from hyenadna_cli.core.io.vcf import (
@@ -27,7 +27,7 @@ from hyenadna_cli.core.io.vcf import (
     open_vcf,
     scan,
 )
-from hyenadna_cli.core.shards import Shard, shard_range
+from hyenadna_cli.core.outputs.shards import Shard, shard_range
 from hyenadna_cli.core.variants.alleles import Layout, Site, Variant, assess
 from hyenadna_cli.errors import InputFileError, UsageError
 

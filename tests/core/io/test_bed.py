@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from hyenadna_cli.core.contigs import ContigNames
-from hyenadna_cli.core.coordinates import Interval, Strand
+from hyenadna_cli.core.dna.coordinates import Interval, Strand
 from hyenadna_cli.core.io.bed import Region, read_regions
+from hyenadna_cli.core.io.contigs import ContigNames
 from hyenadna_cli.core.io.streams import Compression
 from hyenadna_cli.errors import InputFileError
 

@@ -19,7 +19,7 @@ import hyenadna_cli
 from hyenadna_cli.core.io import growing_h5
 from hyenadna_cli.core.io.embeddings_h5 import EmbeddingRow, PooledWriter, TokenWriter
 from hyenadna_cli.core.io.embeddings_reading import read_embeddings, read_tokens
-from hyenadna_cli.core.provenance import InputFile, Provenance
+from hyenadna_cli.core.outputs.provenance import InputFile, Provenance
 from hyenadna_cli.errors import InputFileError, OutputError
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(hyenadna_cli.__file__).parents[1])}

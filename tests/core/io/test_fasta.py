@@ -18,7 +18,8 @@ from Bio.SeqRecord import SeqRecord
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hyenadna_cli.core.coordinates import Interval
+from hyenadna_cli.core.dna.coordinates import Interval
+from hyenadna_cli.core.dna.sequence import LetterCounts
 from hyenadna_cli.core.io.fasta import (
     FastaRecord,
     Genome,
@@ -27,7 +28,6 @@ from hyenadna_cli.core.io.fasta import (
     record_lengths,
 )
 from hyenadna_cli.core.io.streams import Compression
-from hyenadna_cli.core.sequence import LetterCounts
 from hyenadna_cli.errors import InputFileError
 
 FileBuilder = Callable[..., Path]

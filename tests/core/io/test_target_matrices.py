@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from scipy import io as scipy_io
 
-from hyenadna_cli.core.contigs import ContigNames
+from hyenadna_cli.core.dna.sequence import LetterCounts
+from hyenadna_cli.core.io.contigs import ContigNames
 from hyenadna_cli.core.io.labelled_tables import LabelRow
 from hyenadna_cli.core.io.target_matrices import read_target_matrix
-from hyenadna_cli.core.labelled.files import Reading, read_labelled
-from hyenadna_cli.core.sequence import LetterCounts
+from hyenadna_cli.core.tasks.labelled.files import Reading, read_labelled
 from hyenadna_cli.errors import InputFileError
 
 TARGETS = np.array([[1, 0, 0], [0, 1, 1]], dtype=np.uint8)

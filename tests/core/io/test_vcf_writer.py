@@ -9,7 +9,7 @@ import pytest
 
 from hyenadna_cli.core.io.vcf import VcfHeader, open_vcf
 from hyenadna_cli.core.io.vcf_writer import VcfWriter, info_entries, scored_header
-from hyenadna_cli.core.provenance import Provenance
+from hyenadna_cli.core.outputs.provenance import Provenance
 from hyenadna_cli.errors import InputFileError, OutputError
 
 TAGS = ["HD_LLR", "HD_STATUS"]

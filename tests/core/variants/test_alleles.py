@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hyenadna_cli.core.coordinates import Interval
+from hyenadna_cli.core.dna.coordinates import Interval
+from hyenadna_cli.core.dna.sequence import reverse_complement
 from hyenadna_cli.core.io.fasta import Genome
-from hyenadna_cli.core.sequence import reverse_complement
 from hyenadna_cli.core.variants.alleles import (
     Centred,
     Grid,

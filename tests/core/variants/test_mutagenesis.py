@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from hyenadna_cli.core.batching import BatchLimits
 from hyenadna_cli.core.config import ModelConfig
-from hyenadna_cli.core.coordinates import Interval
+from hyenadna_cli.core.dna.coordinates import Interval
+from hyenadna_cli.core.inference.batching import BatchLimits
 from hyenadna_cli.core.io.fasta import Genome
-from hyenadna_cli.core.model import HyenaDNA
-from hyenadna_cli.core.scoring import score
+from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.core.variants import mutagenesis
 from hyenadna_cli.core.variants.alleles import Centred, Grid, Variant, assess
-from hyenadna_cli.core.variants.blocks import ScoreSettings
+from hyenadna_cli.core.variants.chunks import ScoreSettings
 from hyenadna_cli.core.variants.mutagenesis import mutagenize
+from hyenadna_cli.core.variants.scoring import score
 
 LIMITS = BatchLimits(max_tokens=1_000)
 GRID = Grid(window=100, min_context=20)

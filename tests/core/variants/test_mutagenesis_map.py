@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hyenadna_cli.core.coordinates import Interval
+from hyenadna_cli.core.dna.coordinates import Interval
 from hyenadna_cli.core.variants import mutagenesis_map
 from hyenadna_cli.core.variants.mutagenesis_map import read_map
 from hyenadna_cli.errors import InputFileError

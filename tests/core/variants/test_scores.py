@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from hyenadna_cli.core import tokenizer
+from hyenadna_cli.core.dna import tokenizer
 from hyenadna_cli.core.variants import scores as allele_scores
 from hyenadna_cli.core.variants.scores import Pairs
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hyenadna_cli.core.config import ModelConfig
-from hyenadna_cli.core.model import HyenaDNA
+from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.core.variants import shared_prefix
 from hyenadna_cli.core.variants.shared_prefix import SharedPrefix, _Alleles, kept_bytes
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from hyenadna_cli.core.blocks import Execution
 from hyenadna_cli.core.config import ModelConfig
-from hyenadna_cli.core.model import HyenaDNA
+from hyenadna_cli.core.model.blocks import Execution
+from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.ops import reference
 from hyenadna_cli.ops.gpu import dft, long_conv_passes
 from hyenadna_cli.ops.gpu import long_conv as on_gpu

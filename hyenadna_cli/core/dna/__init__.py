@@ -1,0 +1,1 @@
+"""Places on a genome, DNA strings, windows and tokens: what everything else speaks of."""

@@ -1,0 +1,124 @@
+"""Records to log-likelihoods: windows -> log p(base | bases before it) -> sums per record.
+
+    ln P(record) = sum over bases 2 ... length of ln p(base | bases before it in its window)
+
+Only A, C, G and T are scored. N is read but neither summed nor counted, and so is the first base of
+the record, before which there is nothing. A record longer than the window is cut, and each base is
+scored in the window where it has most left context. Without overlap (the default) the first base of
+every window has none and is not scored either; with `stride` < `window` it is scored in the window
+before, and every base past the first window has at least `window - stride` bases before it.
+"""
+
+# B windows of a batch, L positions (bases), T = L - 1 targets
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hyenadna_cli.core.dna import tokenizer
+from hyenadna_cli.core.inference.batching import Batch, Batcher, Done, Readings
+from hyenadna_cli.core.io.records import Record, StrandChoice, strand_label
+from hyenadna_cli.core.model.hyenadna import HyenaDNA
+from hyenadna_cli.core.model.likelihood import observed_log_probs
+from hyenadna_cli.core.outputs.journal import NO_JOURNAL, Journal
+from hyenadna_cli.core.outputs.shards import blocks
+
+
+@dataclass(frozen=True, slots=True)
+class PerplexityRow:
+    """How well the model predicts one record."""
+
+    record: Record
+    strand: str
+    """"+", "-" or "both"; with "both" the next two are means over the strands."""
+    n_bases: float
+    """Bases scored. The strands of a record may differ by the N at its ends, and so give a half."""
+    log_likelihood: float
+    """Natural log."""
+
+    @property
+    def status(self) -> str:
+        """OK, NO_BASES (nothing to score) or NONFINITE (the model gave an infinity or NaN)."""
+        if not self.n_bases:
+            return "NO_BASES"
+        return "OK" if math.isfinite(self.log_likelihood) else "NONFINITE"
+
+    @property
+    def nats_per_base(self) -> float:
+        """NaN if no base was scored."""
+        return -self.log_likelihood / self.n_bases if self.n_bases else math.nan
+
+    @property
+    def bits_per_base(self) -> float:
+        """NaN if no base was scored."""
+        return self.nats_per_base / math.log(2)
+
+    @property
+    def perplexity(self) -> float:
+        """exp(nats per base)."""
+        try:
+            return math.exp(self.nats_per_base)
+        except OverflowError:
+            return math.inf
+
+
+def perplexity(
+    model: HyenaDNA,
+    records: Iterable[Record],
+    *,
+    batcher: Batcher,
+    strand: StrandChoice = "+",
+    full_vocabulary: bool = False,
+    journal: Journal = NO_JOURNAL,
+) -> Iterator[Done[PerplexityRow]]:
+    """Score a stream of records: one `Done` a batch, with the rows at the end of each block.
+
+    Probabilities are over A, C, G, T only unless `full_vocabulary`. The batcher must add no special
+    tokens; raises ValueError otherwise.
+    """
+    if batcher.specials != "none":
+        raise ValueError("perplexity reads bare sequences, without special tokens")
+    compute = functools.partial(_window_log_likelihoods, model, full_vocabulary=full_vocabulary)
+    for block in blocks(records, length_of=lambda record: len(record.sequence)):
+        readings = Readings(block, strand)
+        totals_R2 = np.zeros((len(readings.of), 2))
+        if journal.has_block:
+            journal.recall(totals_R2)
+            yield Done(float(sum(len(record.sequence) for record in block)), [])
+        else:
+            for batch, sums_B2 in batcher.run(readings.token_ids, compute):
+                np.add.at(totals_R2, batch.windows.readings, sums_B2)
+                yield Done(batch.windows.n_new_bases / readings.n_strands, [])
+            journal.keep(totals_R2)
+        of_records = totals_R2.reshape(len(block), readings.n_strands, 2).mean(axis=1).tolist()
+        rows = [
+            PerplexityRow(record, strand_label(record, strand), n_bases, log_likelihood)
+            for record, (log_likelihood, n_bases) in zip(block, of_records, strict=True)
+        ]
+        yield Done(0.0, rows)
+
+
+@torch.inference_mode()
+def _window_log_likelihoods(
+    model: HyenaDNA, batch: Batch, *, full_vocabulary: bool
+) -> NDArray[np.float64]:
+    """Of each window's new bases: summed ln p, and how many were scored; (B, 2)."""
+    token_ids_BL, windows = batch.token_ids_BL, batch.windows
+    logits_BLV = model.logits(model.hidden_states(token_ids_BL)[0])
+    log_probs_BT = observed_log_probs(logits_BLV, token_ids_BL, full_vocabulary=full_vocabulary)
+    targets_BT = token_ids_BL[:, 1:]
+    is_base_BT = (targets_BT >= tokenizer.A) & (targets_BT <= tokenizer.T)
+    position_T = torch.arange(1, token_ids_BL.shape[1], device=token_ids_BL.device)
+    first_B1 = torch.from_numpy(windows.news - windows.starts)[:, None].to(position_T.device)
+    is_scored_BT = is_base_BT & (position_T >= first_B1)
+    sums_B = log_probs_BT.double().masked_fill(~is_scored_BT, 0.0).sum(1)
+    totals_B2 = torch.stack([sums_B, is_scored_BT.sum(1).double()], dim=1)
+    array: NDArray[np.float64] = totals_B2.cpu().numpy()
+    return array

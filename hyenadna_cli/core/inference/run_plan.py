@@ -1,0 +1,56 @@
+"""What a run over records will do, from their lengths alone: rows, windows, batches, memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hyenadna_cli.core.config import ModelConfig
+from hyenadna_cli.core.inference.batching import N_SPECIALS, Batcher
+from hyenadna_cli.core.model.cost import forward_bytes
+from hyenadna_cli.core.outputs.shards import blocks
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunPlan:
+    """The size of a run."""
+
+    n_records: int
+    n_bases: int
+    """Of the records, each counted once."""
+    n_windows: int
+    """Over all records and strands."""
+    n_batches: int
+    peak_bytes: int
+    """Memory of the device at its largest, estimated; libraries and weights not included."""
+
+
+def plan_run(
+    lengths: Sequence[int] | NDArray[np.int64],
+    *,
+    config: ModelConfig,
+    batcher: Batcher,
+    n_strands: int,
+    n_layers: int = 1,
+) -> RunPlan:
+    """Plan the batches of records of these lengths (bases); `n_layers` hidden states are kept."""
+    n_windows = n_batches = peak_bytes = 0
+    for block in blocks(lengths, length_of=int):
+        for windows in batcher.plan(np.repeat(block, n_strands)):
+            longest = int(windows.lengths.max()) + N_SPECIALS[batcher.specials]
+            n_windows += len(windows)
+            n_batches += 1
+            n_bytes = forward_bytes(
+                config, n_windows=len(windows), n_tokens=longest, n_layers=n_layers
+            )
+            peak_bytes = max(peak_bytes, n_bytes)
+    return RunPlan(
+        n_records=len(lengths),
+        n_bases=int(np.sum(lengths, dtype=np.int64)),
+        n_windows=n_windows,
+        n_batches=n_batches,
+        peak_bytes=peak_bytes,
+    )

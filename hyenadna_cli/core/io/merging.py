@@ -1,0 +1,269 @@
+r"""Shards to one output: checked against their manifests, then put together in order.
+
+    shards + manifests --check_shards--> Shards, in order
+    VCF, BCF, TSV, bedGraph: the header once, then the rest of every shard, byte by byte
+    HDF5: rows through the writer of the unsharded file (io/embeddings_gather.py)
+
+What is written does not depend on the number of shards, and is what one run would have written,
+except that BCF is compressed in other blocks. Memory does not grow with the shards. No torch.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from hyenadna_cli.core.io.embeddings_gather import gather_embeddings
+from hyenadna_cli.core.io.streams import open_input
+from hyenadna_cli.core.io.vcf_writer import restamped, write_index
+from hyenadna_cli.core.outputs.provenance import (
+    Manifest,
+    Provenance,
+    read_manifest,
+    sha256_of,
+    stamp,
+)
+from hyenadna_cli.core.outputs.shards import Shard
+from hyenadna_cli.core.outputs.sinks import open_sink
+from hyenadna_cli.errors import InputFileError, UsageError
+
+Kind = Literal["hdf5", "vcf", "bcf", "table", "bedgraph"]
+
+_SUFFIXES: dict[Kind, tuple[str, ...]] = {
+    "hdf5": (".h5ad", ".h5", ".hdf5"),
+    "vcf": (".vcf", ".vcf.gz", ".vcf.bgz"),
+    "bcf": (".bcf",),
+    "table": (".tsv", ".txt", ".tsv.gz", ".txt.gz", ".tsv.bgz", ".txt.bgz"),
+    "bedgraph": (".bedgraph", ".bg", ".bedgraph.gz", ".bg.gz"),
+}
+_BCF_MAGIC = b"BCF\x02\x02"
+_PIECE_BYTES = 1 << 20
+
+
+def kind_of(path: str) -> Kind:
+    """What a suffix stands for. Raises UsageError."""
+    for kind, suffixes in _SUFFIXES.items():
+        if path.endswith(suffixes):
+            return kind
+    raise UsageError(f"{path}: the suffix decides the kind; merge knows VCF, BCF, TSV, bedGraph "
+                     "and HDF5")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class ShardFile:
+    """One shard, and what its manifest says."""
+
+    path: Path
+    manifest: Manifest
+    shard: Shard
+
+
+@dataclass(frozen=True, slots=True)
+class Shards:
+    """All shards of one run, in order."""
+
+    kind: Kind
+    files: tuple[ShardFile, ...]
+
+    @property
+    def rows(self) -> dict[str, int]:
+        """Records per status, of all shards together."""
+        rows: dict[str, int] = {}
+        for file in self.files:
+            for status, count in file.manifest.rows.items():
+                rows[status] = rows.get(status, 0) + count
+        return rows
+
+    @property
+    def n_bytes(self) -> int:
+        """Of all shards together."""
+        return sum(file.path.stat().st_size for file in self.files)
+
+    def made_by(self, *, command: Sequence[str], reproducible: bool) -> Provenance:
+        """The provenance of the merged output: that of the shards, but made here and now."""
+        devices = {file.manifest.made_by.device for file in self.files}
+        device = devices.pop() if len(devices) == 1 else None
+        first = self.files[0].manifest.made_by
+        return stamp(first, command=command, device=device, reproducible=reproducible)
+
+
+def check_shards(paths: Sequence[Path]) -> Shards:
+    """The shards in order, whatever order they are given in.
+
+    Raises InputFileError if one is missing, there twice, damaged, or of another run than the first:
+    with another model, other settings, other inputs, or by another version.
+    """
+    kinds = {path: kind_of(str(path)) for path in paths}
+    files: dict[int, ShardFile] = {}
+    first: ShardFile | None = None
+    for path in paths:
+        file = _read(path)
+        first = first or file
+        _check_same_run(file, first)
+        if kinds[path] != kinds[first.path]:
+            raise InputFileError(path, f"is {kinds[path]}, but {first.path} is {kinds[first.path]}")
+        twin = files.setdefault(file.shard.index, file)
+        if twin is not file:
+            raise InputFileError(path, f"is shard {file.shard}, and so is {twin.path}")
+    if first is None:
+        raise UsageError("which shards? name their files")
+    missing = [i for i in range(1, first.shard.count + 1) if i not in files]
+    if missing:
+        shown = ", ".join(map(str, missing[:10])) + (", ..." if len(missing) > 10 else "")
+        raise UsageError(
+            f"{len(missing):,} of {first.shard.count:,} shards are not among the files: {shown}"
+        )
+    for file in files.values():
+        # Last, as it reads everything: a shard may have been cut while it was copied.
+        _check_whole(file)
+    return Shards(kinds[first.path], tuple(files[i] for i in sorted(files)))
+
+
+def merge(
+    shards: Shards,
+    output: str,
+    made_by: Provenance,
+    *,
+    overwrite: bool,
+    is_indexed: bool = False,
+    is_virtual: bool = False,
+) -> Generator[int]:
+    """Write `output`, a path or "-"; yields the bytes of the shards done since the last time.
+
+    `is_indexed` writes a CSI index too (bgzip VCF, BCF); `is_virtual` leaves the vectors of HDF5
+    where they are. Raises UsageError if `output` is of another kind than the shards.
+    """
+    kind = shards.kind
+    if output != "-" and kind_of(output) != kind:
+        raise UsageError(f"-o {output}: the shards are {kind}; use one of {_suffixes(kind)}")
+    if is_virtual and kind != "hdf5":
+        raise UsageError("--virtual is for HDF5")
+    if kind == "hdf5":
+        if output == "-":
+            raise UsageError("HDF5 needs a file: -o FILE")
+        sources = [file.path for file in shards.files]
+        yield from gather_embeddings(
+            sources, Path(output), made_by, overwrite=overwrite, is_virtual=is_virtual
+        )
+        return
+    is_bgzip = output.endswith((".gz", ".bgz")) or kind == "bcf"
+    if is_indexed and (output == "-" or not is_bgzip or kind not in ("vcf", "bcf")):
+        raise UsageError("-W indexes a bgzip VCF or BCF file: -o out.vcf.gz or -o out.bcf")
+
+    def index(data: Path) -> None:
+        write_index(Path(output), data, is_bcf=kind == "bcf", overwrite=overwrite)
+
+    with open_sink(
+        output, overwrite=overwrite, is_bgzip=is_bgzip, before_visible=index if is_indexed else None
+    ) as sink:
+        for part in _bodies(shards, made_by):
+            sink.write(part)
+            yield len(part)
+
+
+def _suffixes(kind: Kind) -> str:
+    return " ".join(_SUFFIXES[kind])
+
+
+def _read(path: Path) -> ShardFile:
+    if not path.is_file():
+        raise InputFileError(path, "no such file")
+    manifest = read_manifest(path)
+    if manifest.shard is None:
+        raise InputFileError(
+            path, "is no shard: its manifest says that it was made without --shard"
+        )
+    return ShardFile(path, manifest, Shard.parse(manifest.shard))
+
+
+def _check_same_run(file: ShardFile, first: ShardFile) -> None:
+    ours, theirs = _identity(file), _identity(first)
+    for name in ours:
+        if ours[name] != theirs[name]:
+            raise InputFileError(
+                file.path, f"was made with other {name} than {first.path}: {ours[name]} there, "
+                f"{theirs[name]} here"
+            )  # fmt: skip
+
+
+def _identity(file: ShardFile) -> dict[str, object]:
+    made_by = file.manifest.made_by
+    return {
+        "number of shards": file.shard.count,
+        "model": (made_by.model_name, made_by.model_revision, made_by.model_sha256),
+        "settings": made_by.settings,
+        # Every job may have its inputs staged in a directory of its own.
+        "inputs": [(Path(i.path).name, i.size) for i in made_by.inputs],
+        "version": made_by.version,
+    }
+
+
+def _check_whole(file: ShardFile) -> None:
+    try:
+        is_whole = sha256_of(file.path) == file.manifest.sha256
+    except OSError as error:
+        raise InputFileError(file.path, f"cannot be read: {error.strerror}") from error
+    if not is_whole:
+        raise InputFileError(
+            file.path, "is damaged: it is not the file that its manifest describes"
+        )
+
+
+def _bodies(shards: Shards, made_by: Provenance) -> Iterator[bytes]:
+    """The header, then what follows the header in every shard, piece by piece."""
+    read_header = _READ_HEADER[shards.kind]
+    header: bytes | None = None
+    for file in shards.files:
+        with ExitStack() as stack:
+            stream = stack.enter_context(open_input(file.path))
+            found = read_header(file.path, stream, made_by)
+            if header is None:
+                header = found
+                yield header
+            elif found != header:
+                raise InputFileError(file.path, f"has another header than {shards.files[0].path}")
+            while piece := stream.read(_PIECE_BYTES):
+                yield piece
+
+
+def _vcf_header(path: Path, stream: io.BufferedReader, made_by: Provenance) -> bytes:
+    lines = []
+    while (line := stream.readline()).startswith(b"##"):
+        lines.append(line.decode().rstrip("\n"))
+    if not line.startswith(b"#CHROM"):
+        raise InputFileError(path, "is not VCF: no #CHROM line")
+    return "".join(f"{text}\n" for text in restamped(lines, made_by)).encode() + line
+
+
+def _bcf_header(path: Path, stream: io.BufferedReader, made_by: Provenance) -> bytes:
+    magic = stream.read(len(_BCF_MAGIC))
+    size = stream.read(4)
+    if magic != _BCF_MAGIC or len(size) < 4:
+        raise InputFileError(path, "is not BCF 2.2")
+    text = stream.read(struct.unpack("<I", size)[0]).rstrip(b"\0")
+    whole = _vcf_header(path, io.BufferedReader(io.BytesIO(text)), made_by) + b"\0"
+    return _BCF_MAGIC + struct.pack("<I", len(whole)) + whole
+
+
+def _table_header(path: Path, stream: io.BufferedReader, _: Provenance) -> bytes:
+    line = stream.readline()
+    if not line.endswith(b"\n"):
+        raise InputFileError(path, "has no header line")
+    return line
+
+
+def _no_header(*_: object) -> bytes:
+    return b""
+
+
+_READ_HEADER: dict[Kind, Callable[[Path, io.BufferedReader, Provenance], bytes]] = {
+    "vcf": _vcf_header,
+    "bcf": _bcf_header,
+    "table": _table_header,
+    "bedgraph": _no_header,
+}

@@ -1,0 +1,168 @@
+"""What record-wise commands read: whole records of a file, or regions of a genome.
+
+    FASTA, FASTQ, GenBank, 2bit ----------------> Record
+    indexed FASTA + BED --(contig names, checks)--> Record
+
+Everything that can be checked without a model is checked when the source is opened: the whole BED
+against the FASTA, or every record of a file. What can be read only once (stdin, a pipe) is checked
+as it is read. Memory grows by 8 bytes a record, and with the longest record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hyenadna_cli.core.dna.coordinates import Strand
+from hyenadna_cli.core.dna.sequence import LetterCounts, reverse_complement
+from hyenadna_cli.core.io.bed import Region, read_regions
+from hyenadna_cli.core.io.contigs import ContigNames
+from hyenadna_cli.core.io.fasta import Genome, read_records, record_lengths
+from hyenadna_cli.core.io.streams import STDIN, reads_once
+from hyenadna_cli.errors import UsageError
+
+StrandChoice = Literal["bed", "+", "-", "both"]
+"""Which strand of a record to read; `bed` is the record's own, or + where it has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A sequence and where it comes from; `start` and `end` are 0-based half-open."""
+
+    name: str
+    chrom: str
+    """The contig as the BED names it; the record's name without a BED."""
+    start: int
+    end: int
+    strand: Literal["+", "-", "."]
+    """As given; "." where none is."""
+    sequence: str
+    """Plus strand; A, C, G, T and N in the file's case."""
+
+    def strands(self, choice: StrandChoice) -> tuple[Strand, ...]:
+        """The strands to read, plus first."""
+        if choice == "both":
+            return ("+", "-")
+        if choice == "bed":
+            return ("-",) if self.strand == "-" else ("+",)
+        return (choice,)
+
+    def read(self, strand: Strand) -> str:
+        """The sequence of one strand, 5' to 3'."""
+        return self.sequence if strand == "+" else reverse_complement(self.sequence)
+
+
+def strand_label(record: Record, choice: StrandChoice) -> str:
+    """What outputs say about the strand that was read: "+", "-" or "both"."""
+    return "both" if choice == "both" else record.strands(choice)[0]
+
+
+class RecordSource:
+    """Records of `fasta`, or of its regions in `bed`; "-" is stdin for one of them.
+
+    A context manager. Raises InputFileError for whatever is wrong with the files, UsageError for
+    options that do not go together.
+    """
+
+    def __init__(
+        self,
+        fasta: str,
+        *,
+        bed: str | None = None,
+        contig_map: Literal["exact", "auto"] = "exact",
+        rename_chrs: Path | None = None,
+    ) -> None:
+        if bed is None and (contig_map != "exact" or rename_chrs is not None):
+            raise UsageError("--contig-map and --rename-chrs are about the contig names of --bed")
+        if bed is not None and fasta == STDIN:
+            raise UsageError("--bed needs an indexed FASTA file; --fasta - is a stream")
+        self.fasta = fasta
+        self.bed = bed
+        self._stack = ExitStack()
+        self._letters = LetterCounts()
+        self._genome: Genome | None = None
+        try:
+            if bed is not None:
+                self._genome = self._stack.enter_context(Genome(fasta))
+                self._contigs = ContigNames.choose(self._genome.lengths, contig_map, rename_chrs)
+            self.lengths = self._measure()
+        except BaseException:
+            self._stack.close()
+            raise
+
+    lengths: NDArray[np.int64] | None
+    """Bases of every record; None for a stream, whose records are known only once read."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._stack.close()
+
+    @property
+    def inputs(self) -> list[str]:
+        """The files read, for provenance."""
+        return [self.fasta] if self.bed is None else [self.fasta, self.bed]
+
+    @property
+    def letters(self) -> LetterCounts:
+        """Letters replaced in everything read so far."""
+        return self._letters if self._genome is None else self._genome.letters
+
+    def known_lengths(self, selected: range | None = None) -> NDArray[np.int64] | None:
+        """Bases of the selected records; None for a stream."""
+        if self.lengths is None or selected is None:
+            return self.lengths
+        return self.lengths[selected.start : selected.stop]
+
+    def measured_lengths(self, selected: range | None = None) -> NDArray[np.int64]:
+        """Bases of the selected records. A stream is read for this, and so used up."""
+        known = self.known_lengths(selected)
+        if known is not None:
+            return known
+        return np.fromiter((len(record.sequence) for record in self.read(selected)), np.int64)
+
+    def n_bases(self, selected: range | None = None) -> int | None:
+        """Bases of the selected records together; None for a stream."""
+        lengths = self.known_lengths(selected)
+        return None if lengths is None else int(lengths.sum())
+
+    def read(self, selected: range | None = None) -> Iterator[Record]:
+        """The records in input order: all of them, or the contiguous 0-based range `selected`.
+
+        A stream can be read once only.
+        """
+        first, last = (0, None) if selected is None else (selected.start, selected.stop)
+        if self.bed is not None:
+            for region in islice(read_regions(self.bed, contigs=self._contigs), first, last):
+                yield self._of_region(region)
+            return
+        for entry in islice(read_records(self.fasta, letters=self._letters), first, last):
+            yield Record(entry.name, entry.name, 0, len(entry.sequence), ".", entry.sequence)
+
+    def _of_region(self, region: Region) -> Record:
+        assert self._genome is not None
+        interval = region.interval
+        return Record(
+            name=region.name,
+            chrom=region.chrom,
+            start=interval.start,
+            end=interval.end,
+            strand=interval.strand if region.has_strand else ".",
+            sequence=self._genome.fetch(interval),
+        )
+
+    def _measure(self) -> NDArray[np.int64] | None:
+        if reads_once(self.fasta if self.bed is None else self.bed):
+            return None
+        if self.bed is None:
+            return np.array(record_lengths(self.fasta), dtype=np.int64)
+        regions = read_regions(self.bed, contigs=self._contigs)
+        return np.fromiter((region.interval.length for region in regions), dtype=np.int64)

@@ -1,0 +1,175 @@
+"""A block of HyenaDNA: Hyena operator and MLP, each on a residual, and how they are computed.
+
+Attribute names are those of the official checkpoints.
+"""
+
+# B batch, L positions (one base each), N = B * L, D d_model, P = (order + 1) * D channels,
+# K short-filter taps
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from hyenadna_cli.core.config import ModelConfig
+from hyenadna_cli.core.model.cost import HIDDEN_BYTES
+from hyenadna_cli.core.model.filters import ImplicitFilter, PositionalFeatures
+from hyenadna_cli.core.model.long_conv_choice import NOT_MEASURED, LongConvChoice
+from hyenadna_cli.ops.choice import Kernels, is_served, is_triton
+from hyenadna_cli.ops.long_conv import long_conv_gate
+from hyenadna_cli.ops.short_conv import short_conv_gate
+
+_MLP_ROWS = 16_384
+"""Positions the MLP sees at once outside training: nothing of size L x d_inner ever exists."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Execution:
+    """How to compute, as opposed to what: chosen by the runtime, never saved with the weights."""
+
+    kernels: Kernels = "torch"
+    """Implementation of the two operators."""
+    matmul_dtype: torch.dtype | None = None
+    """Precision of the large matrix products; None: that of the weights. All else stays float32."""
+    recompute_blocks: bool = False
+    """Gradient checkpointing: keep only the block boundaries, compute the rest again."""
+    long_conv: LongConvChoice = NOT_MEASURED
+    """What of `triton` convolves a length, where that was measured."""
+
+    def long_conv_kernels(self, n_positions: int, *, training: bool) -> Kernels:
+        """Implementation of the long convolution for sequences of this length."""
+        if not is_triton(self.kernels):
+            return self.kernels
+        chosen = self.long_conv.kernels(n_positions, training=training)
+        return self.kernels if chosen == "triton" else chosen
+
+    def compiles(self, x: Tensor) -> bool:
+        """Whether compiled loops take rows like these."""
+        return self.kernels == "numba" and self.matmul_dtype is None and is_served(x)
+
+
+def linear(x: Tensor, layer: nn.Linear, execution: Execution) -> Tensor:
+    """A layer's matrix product on (..., D), in the precision that was chosen for them."""
+    dtype = execution.matmul_dtype
+    if execution.compiles(x):
+        from hyenadna_cli.ops import dense_training
+
+        y_NO = dense_training.linear(x.reshape(-1, x.shape[-1]), layer.weight, layer.bias)
+        return y_NO.view(*x.shape[:-1], -1)
+    if dtype is None:
+        return F.linear(x, layer.weight, layer.bias)
+    return F.linear(x.to(dtype), layer.weight.to(dtype), layer.bias.to(dtype))
+
+
+class HyenaOperator(nn.Module):
+    """Projections, short convolution, and alternating long convolutions and gates."""
+
+    def __init__(self, config: ModelConfig, *, positions: PositionalFeatures | None = None) -> None:
+        super().__init__()
+        n_channels = (config.order + 1) * config.d_model
+        self.order = config.order
+        self.in_proj = nn.Linear(config.d_model, n_channels)
+        self.out_proj = nn.Linear(config.d_model, config.d_model)
+        # Holds the parameters under their official names; ops.short_conv does the work.
+        self.short_filter = nn.Conv1d(
+            n_channels, n_channels, config.short_filter_order, groups=n_channels
+        )
+        self.filter_fn = ImplicitFilter(config, positions=positions)
+
+    def forward(self, u_BLD: Tensor, execution: Execution) -> Tensor:
+        """Mix along the sequence; position t sees positions up to t."""
+        n_batch, n_positions, d_model = u_BLD.shape
+        proj_PN = self.project(u_BLD.reshape(-1, d_model), execution)
+        v_DBL, gates = short_conv_gate(
+            proj_PN.view(-1, n_batch, n_positions),
+            self.short_filter.weight[:, 0],
+            self.short_filter.bias,  # type: ignore[arg-type]
+            order=self.order,
+            kernels=execution.kernels,
+        )
+        del proj_PN
+        filters = self.filter_fn(n_positions, kernels=execution.kernels)
+        kernels = execution.long_conv_kernels(n_positions, training=torch.is_grad_enabled())
+        for filter_DL, gate_DBL in zip(filters, gates, strict=True):
+            v_DBL = long_conv_gate(v_DBL, filter_DL, self.filter_fn.bias, gate_DBL, kernels=kernels)
+        y_ND = linear(v_DBL.view(d_model, -1).T, self.out_proj, execution)
+        return y_ND.view(n_batch, n_positions, d_model)
+
+    def project(self, u_ND: Tensor, execution: Execution) -> Tensor:
+        """in_proj straight into the layout of the operators, without a transposed copy."""
+        weight_PD, bias_P = self.in_proj.weight, self.in_proj.bias
+        if execution.compiles(u_ND):
+            return linear(u_ND, self.in_proj, execution).T
+        if (dtype := execution.matmul_dtype) is None:
+            return torch.addmm(bias_P[:, None], weight_PD, u_ND.T)
+        proj_PN = torch.addmm(bias_P.to(dtype)[:, None], weight_PD.to(dtype), u_ND.to(dtype).T)
+        return proj_PN.to(weight_PD.dtype)
+
+
+class MLP(nn.Module):
+    """fc2(gelu(fc1(x))), the tanh form of GELU."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(config.d_model, config.d_inner)
+        self.fc2 = nn.Linear(config.d_inner, config.d_model)
+
+    def forward(self, x_BLD: Tensor, execution: Execution) -> Tensor:
+        """Each position by itself."""
+        if execution.compiles(x_BLD):
+            from hyenadna_cli.ops import dense_training
+
+            mlp_ND = dense_training.gelu_mlp(
+                x_BLD.reshape(-1, x_BLD.shape[-1]),
+                self.fc1.weight, self.fc1.bias, self.fc2.weight, self.fc2.bias,
+            )  # fmt: skip
+            return mlp_ND.view(x_BLD.shape)
+        flat_ND = x_BLD.reshape(-1, x_BLD.shape[-1])
+        if not torch.is_grad_enabled():
+            blocks = [self._rows(rows_ND, execution) for rows_ND in flat_ND.split(_MLP_ROWS)]
+        elif (n_pieces := self._n_pieces(len(flat_ND), execution)) > 1:
+            # Computed once more, to hold the hidden layer of one piece only.
+            blocks = [
+                checkpoint(
+                    self._rows, rows_ND, execution, use_reentrant=False, preserve_rng_state=False
+                )
+                for rows_ND in flat_ND.chunk(n_pieces)
+            ]
+        else:
+            return self._rows(x_BLD, execution)
+        return torch.cat(blocks).view(x_BLD.shape) if len(blocks) > 1 else blocks[0].view_as(x_BLD)
+
+    def _n_pieces(self, n_rows: int, execution: Execution) -> int:
+        """In which training that recomputes blocks takes its positions."""
+        if not execution.recompute_blocks:
+            return 1
+        dtype = execution.matmul_dtype or self.fc1.weight.dtype
+        return -(-n_rows * self.fc1.out_features * dtype.itemsize // HIDDEN_BYTES)
+
+    def _rows(self, x: Tensor, execution: Execution) -> Tensor:
+        hidden = F.gelu(linear(x, self.fc1, execution), approximate="tanh")
+        return linear(hidden, self.fc2, execution)
+
+
+class Block(nn.Module):
+    """Two pre-norm residual branches: the Hyena operator and the MLP."""
+
+    def __init__(self, config: ModelConfig, *, positions: PositionalFeatures | None = None) -> None:
+        super().__init__()
+        self.mixer = HyenaOperator(config, positions=positions)
+        self.norm1 = nn.LayerNorm(config.d_model, eps=config.layer_norm_epsilon)
+        self.mlp = MLP(config)
+        self.norm2 = nn.LayerNorm(config.d_model, eps=config.layer_norm_epsilon)
+        self.resid_dropout = config.resid_dropout
+
+    def forward(self, residual_BLD: Tensor, execution: Execution) -> Tensor:
+        """The residual stream after this block."""
+        mixed_BLD = self.mixer(self.norm1(residual_BLD), execution)
+        residual_BLD = residual_BLD + F.dropout(mixed_BLD, self.resid_dropout, self.training)
+        del mixed_BLD
+        mlp_BLD = self.mlp(self.norm2(residual_BLD), execution)
+        return residual_BLD + F.dropout(mlp_BLD, self.resid_dropout, self.training)

@@ -1,0 +1,341 @@
+"""What made an output: version, command, model, settings, inputs; and the manifest beside it.
+
+`X.manifest.json` lies beside the output `X` and is written last:
+
+    format           "hyenadna-manifest"
+    format-version   1
+    version          of hyenadna                                                   (1)
+    libraries        {name: version}, python among them                            (1)
+    command          the command line, quoted for a shell                          (1)
+    created          UTC, ISO 8601; from SOURCE_DATE_EPOCH where that is set       (1)
+    device           in words                                                      (1)
+    model            {name, revision, sha256 of the weights file}; no model, no entry
+    settings         {name: value}, resolved, nothing left at "auto"
+    inputs           [{path, size}]; size in bytes, absent for pipes
+    output           {path (name only), size (bytes), sha256}
+    rows             {status: number of records}
+    shard            "3/16", absent without --shard
+    seconds          wall-clock time                                               (1)
+
+(1) absent with --no-version, which makes the outputs of two runs equal in every byte.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import shlex
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from hyenadna_cli._version import __version__
+from hyenadna_cli.core.outputs.atomic import write_text
+from hyenadna_cli.errors import InputFileError, OutputError, UsageError
+
+Scalar = str | int | float | bool
+Setting = Scalar | list[str] | list[int] | list[float] | None
+
+MANIFEST_FORMAT = "hyenadna-manifest"
+MANIFEST_VERSION = 1
+
+_RESERVED = frozenset(
+    {"generated-by", "version", "command", "created", "device", "model", "revision", "sha256"}
+    | {"inputs", "libraries"}
+)
+
+# The libraries whose version can change a number or a byte of an output.
+_LIBRARIES = ("torch", "triton", "numba", "numpy", "h5py", "pysam", "cyvcf2", "biopython",
+              "safetensors")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """An input as named by the user, and its size in bytes (None for a pipe)."""
+
+    path: str
+    size: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Provenance:
+    """What made an output. What differs between two equal runs may be None or empty."""
+
+    version: str | None = None
+    """Of hyenadna."""
+    libraries: dict[str, str] = field(default_factory=dict)
+    """Version of python and of each library that can change an output."""
+    command: str | None = None
+    """The command line, quoted for a shell."""
+    created: str | None = None
+    """UTC, ISO 8601."""
+    device: str | None = None
+    """In words."""
+    model_name: str | None = None
+    """As asked for: a registry name, a Hugging Face id or a directory."""
+    model_revision: str | None = None
+    """Of the model's repository."""
+    model_sha256: str | None = None
+    """Of the weights file."""
+    settings: dict[str, Setting] = field(default_factory=dict)
+    """Resolved options that shaped the output."""
+    inputs: tuple[InputFile, ...] = ()
+    """Files read."""
+
+    def __post_init__(self) -> None:
+        if clashing := sorted(self.settings.keys() & _RESERVED):
+            raise ValueError(f"settings may not be called {', '.join(clashing)}")
+        # A setting JSON cannot hold should fail here, not after hours of work.
+        json.dumps(self.as_json(), allow_nan=False)
+
+    @property
+    def generated_by(self) -> str:
+        """`hyenadna 0.1.0`, or `hyenadna` when reproducible."""
+        return "hyenadna" if self.version is None else f"hyenadna {self.version}"
+
+    @property
+    def is_reproducible(self) -> bool:
+        """Whether everything that differs between two equal runs was left out."""
+        return self.created is None
+
+    def as_attrs(self) -> dict[str, Scalar]:
+        """Flat, for HDF5: lists are joined by commas, `inputs` and `libraries` are JSON text."""
+        attrs: dict[str, Scalar | None] = {
+            "generated-by": self.generated_by,
+            "version": self.version,
+            "command": self.command,
+            "created": self.created,
+            "device": self.device,
+            "model": self.model_name,
+            "revision": self.model_revision,
+            "sha256": self.model_sha256,
+            "inputs": json.dumps([_input_json(file) for file in self.inputs]),
+            "libraries": json.dumps(self.libraries) if self.libraries else None,
+        }
+        for name, value in self.settings.items():
+            attrs[name] = ",".join(map(str, value)) if isinstance(value, list) else value
+        return {name: value for name, value in attrs.items() if value is not None}
+
+    def as_json(self) -> dict[str, object]:
+        """The entries of the manifest that are known before the output is."""
+        model = {
+            "name": self.model_name,
+            "revision": self.model_revision,
+            "sha256": self.model_sha256,
+        }
+        entries: dict[str, object] = {
+            "version": self.version,
+            "libraries": self.libraries or None,
+            "command": self.command,
+            "created": self.created,
+            "device": self.device,
+            "model": _known(model) or None,
+            "settings": _known(self.settings),
+            "inputs": [_input_json(file) for file in self.inputs],
+        }
+        return _known(entries)
+
+
+def collect(
+    *,
+    command: Sequence[str] | None,
+    settings: Mapping[str, Setting],
+    inputs: Sequence[Path | str],
+    model: Mapping[str, str | None] | None,
+    device: str | None,
+    reproducible: bool,
+) -> Provenance:
+    """Gather the provenance of a run before its work begins.
+
+    `model` has `name`, `revision` and `sha256`; `inputs` may hold "-" for standard input.
+    `reproducible` (--no-version) leaves the command, the date, the versions and the device out.
+
+    Raises InputFileError if an input is missing, ValueError for a setting that JSON cannot hold,
+    UsageError if SOURCE_DATE_EPOCH is not a number.
+    """
+    model = model or {}
+    if unknown := sorted(model.keys() - {"name", "revision", "sha256"}):
+        raise ValueError(f"unknown entries about the model: {', '.join(unknown)}")
+    files = tuple(_input_file(path) for path in inputs)
+    record = Provenance(
+        model_name=model.get("name"),
+        model_revision=model.get("revision"),
+        model_sha256=model.get("sha256"),
+        settings=dict(settings),
+        inputs=files,
+    )
+    return stamp(record, command=command, device=device, reproducible=reproducible)
+
+
+def stamp(
+    record: Provenance, *, command: Sequence[str] | None, device: str | None, reproducible: bool
+) -> Provenance:
+    """`record` as made by this process, now; `reproducible` leaves all of that out."""
+    return replace(
+        record,
+        version=None if reproducible else __version__,
+        libraries={} if reproducible else library_versions(),
+        command=None if reproducible or command is None else shlex.join(command),
+        created=None if reproducible else _now(),
+        device=None if reproducible else device,
+    )
+
+
+def manifest_path(output: Path) -> Path:
+    """Where the manifest of an output lies."""
+    return output.with_name(f"{output.name}.manifest.json")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Manifest:
+    """What the manifest of an output says."""
+
+    made_by: Provenance
+    sha256: str
+    """Of the output."""
+    rows: dict[str, int]
+    """Records per status."""
+    shard: str | None
+    """`3/16`."""
+
+
+def read_manifest(output: Path) -> Manifest:
+    """The manifest of `output`. Raises InputFileError if it is missing or not one."""
+    path = manifest_path(output)
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if found["format"] != MANIFEST_FORMAT:
+            raise ValueError
+        if (version := found["format-version"]) > MANIFEST_VERSION:
+            problem = f"has format version {version}; this hyenadna reads {MANIFEST_VERSION}"
+            raise InputFileError(path, problem)
+        model = found.get("model", {})
+        return Manifest(
+            made_by=Provenance(
+                version=found.get("version"),
+                libraries=found.get("libraries", {}),
+                command=found.get("command"),
+                created=found.get("created"),
+                device=found.get("device"),
+                model_name=model.get("name"),
+                model_revision=model.get("revision"),
+                model_sha256=model.get("sha256"),
+                settings=found["settings"],
+                inputs=tuple(InputFile(i["path"], i.get("size")) for i in found["inputs"]),
+            ),
+            sha256=found["output"]["sha256"],
+            rows=found["rows"],
+            shard=found.get("shard"),
+        )
+    except OSError as error:
+        raise InputFileError(path, f"cannot be read: {error.strerror or error}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputFileError(path, "is not a manifest of hyenadna") from error
+
+
+def manifest_difference(output: Path, made_by: Provenance, *, shard: str | None) -> str | None:
+    """How a finished output differs from what this run would make; None if it does not."""
+    manifest = manifest_path(output)
+    try:
+        found = json.loads(manifest.read_text(encoding="utf-8"))
+        is_whole = found["output"]["sha256"] == sha256_of(output)
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"has no readable manifest {manifest.name} to tell how it was made"
+    if not is_whole:
+        return f"is not the file that {manifest.name} describes"
+    wanted = {**made_by.as_json(), "shard": shard}
+    for name in ("model", "settings", "inputs", "shard"):
+        if found.get(name) != wanted.get(name):
+            return f"was made with other {name}"
+    return None
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_manifest(
+    output: Path,
+    provenance: Provenance,
+    *,
+    rows: Mapping[str, int],
+    shard: str | None,
+    seconds: float,
+) -> Path:
+    """Write `X.manifest.json` beside the finished output file `X`; returns its path.
+
+    `rows` counts records per status; `seconds` is dropped when the provenance is reproducible.
+    A manifest belongs to its output when the SHA-256 agrees. Raises OutputError.
+    """
+    entries = {
+        "format": MANIFEST_FORMAT,
+        "format-version": MANIFEST_VERSION,
+        **provenance.as_json(),
+        "output": {"path": output.name, **_size_and_sha256(output)},
+        "rows": dict(rows),
+        "shard": shard,
+        "seconds": None if provenance.is_reproducible else round(seconds, 3),
+    }
+    manifest = manifest_path(output)
+    write_text(manifest, json.dumps(_known(entries), indent=2, ensure_ascii=False) + "\n")
+    return manifest
+
+
+def _known(entries: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in entries.items() if value is not None}
+
+
+def _input_json(file: InputFile) -> dict[str, object]:
+    return _known({"path": file.path, "size": file.size})
+
+
+def _input_file(path: Path | str) -> InputFile:
+    if str(path) == "-":
+        return InputFile("-", None)
+    try:
+        status = Path(path).stat()
+    except OSError as error:
+        raise InputFileError(path, f"cannot be read: {error.strerror}") from error
+    return InputFile(str(path), status.st_size if stat.S_ISREG(status.st_mode) else None)
+
+
+def library_versions() -> dict[str, str]:
+    """Version of python and of each library that can change an output."""
+    versions = {"python": platform.python_version()}
+    for library in _LIBRARIES:
+        try:
+            # From the installed metadata: importing torch only to ask would cost seconds.
+            versions[library] = importlib.metadata.version(library)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _now() -> str:
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    if epoch is None:
+        moment = datetime.now(UTC)
+    else:
+        try:
+            moment = datetime.fromtimestamp(int(epoch), UTC)
+        except (ValueError, OverflowError, OSError) as error:
+            raise UsageError(
+                f"SOURCE_DATE_EPOCH must be seconds since 1970, got {epoch!r}"
+            ) from error
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _size_and_sha256(path: Path) -> dict[str, object]:
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256")
+            return {"size": os.fstat(file.fileno()).st_size, "sha256": digest.hexdigest()}
+    except OSError as error:
+        raise OutputError(f"{path}: cannot read it back: {error.strerror}") from error

@@ -1,0 +1,1 @@
+"""What a model is taught: labels, species, prompts; and how well it learned."""

@@ -1,0 +1,162 @@
+"""What a fine-tuning run reads: files -> rows by split -> validation rows, cut and checked."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from hyenadna_cli.core.config import Task
+from hyenadna_cli.core.dna.sequence import LetterCounts
+from hyenadna_cli.core.io.contigs import ContigNames
+from hyenadna_cli.core.io.fasta import Genome
+from hyenadna_cli.core.tasks.labelled.files import Reading, read_labelled
+from hyenadna_cli.core.tasks.labelled.rows import LabelledData
+from hyenadna_cli.core.tasks.labelled.validation import GroupBy, with_validation
+from hyenadna_cli.errors import CheckpointError, InputFileError, UsageError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataRequest:
+    """Which files to read and how to split them, as given."""
+
+    data: tuple[str, ...]
+    """PATH or CLASS=PATH; training rows, or rows of all splits."""
+    valid: tuple[str, ...] = ()
+    test: tuple[str, ...] = ()
+    fasta: Path | None = None
+    """The genome of rows that are coordinates."""
+    contig_map: Literal["exact", "auto"] = "exact"
+    rename_chrs: Path | None = None
+    task: Task | None = None
+    """None: inferred."""
+    label_columns: tuple[str, ...] = ()
+    valid_contigs: frozenset[str] = frozenset()
+    test_contigs: frozenset[str] = frozenset()
+    valid_fraction: float = 0.1
+    """Of the training rows, where the data have no validation split."""
+    group_by: GroupBy = "overlap"
+    """What stays on one side when validation rows are cut."""
+    n_train: int | None = None
+    """At most so many training rows, drawn at random."""
+    seed: int = 0
+    """Of the cut and the draw; the same for every seed of training."""
+
+
+@contextmanager
+def open_data(request: DataRequest) -> Iterator[LabelledData]:
+    """Everything that will be learned and judged; the genome stays open.
+
+    Raises InputFileError for what is wrong with the files, UsageError for options that do not go
+    together.
+    """
+    for split, named, files in (
+        ("valid", request.valid_contigs, request.valid),
+        ("test", request.test_contigs, request.test),
+    ):
+        if named and files:
+            raise UsageError(f"--{split} and --{split}-contigs both say which rows those are")
+    with ExitStack() as stack:
+        genome = contigs = None
+        if request.fasta is not None:
+            genome = stack.enter_context(Genome(request.fasta))
+            contigs = ContigNames.choose(genome.lengths, request.contig_map, request.rename_chrs)
+        elif request.contig_map != "exact" or request.rename_chrs is not None:
+            raise UsageError("--contig-map and --rename-chrs are about the contigs of --fasta")
+        reading = Reading(
+            genome=genome,
+            contigs=contigs,
+            task=request.task,
+            label_columns=request.label_columns,
+            valid_contigs=_resolved(request.valid_contigs, contigs),
+            test_contigs=_resolved(request.test_contigs, contigs),
+        )
+        letters = LetterCounts()
+        data = read_labelled(
+            request.data, valid=request.valid, test=request.test, reading=reading, letters=letters
+        )
+        if letters.n_ambiguous:
+            log.info("%s IUPAC ambiguity codes were read as N", f"{letters.n_ambiguous:,}")
+        if letters.n_uracil:
+            log.info("%s U were read as T", f"{letters.n_uracil:,}")
+        data = _with_validation(data, request)
+        data = _thinned(data, n_train=request.n_train, seed=request.seed)
+        _check_targets(data, request.data[0])
+        yield data
+
+
+def _resolved(named: frozenset[str], contigs: ContigNames | None) -> frozenset[str]:
+    """Contigs by the names of the FASTA, as rows have them."""
+    if contigs is None:
+        return named
+    return frozenset(contigs.resolve(name) or name for name in named)
+
+
+def _with_validation(data: LabelledData, request: DataRequest) -> LabelledData:
+    if request.valid_fraction == 0:
+        return data
+    try:
+        return with_validation(
+            data, fraction=request.valid_fraction, seed=request.seed, group_by=request.group_by
+        )
+    except ValueError as error:
+        raise InputFileError(request.data[0], str(error)) from error
+
+
+def _thinned(data: LabelledData, *, n_train: int | None, seed: int) -> LabelledData:
+    rows = data.splits["train"]
+    if n_train is None or n_train >= len(rows):
+        return data
+    kept = np.sort(np.random.default_rng(seed).permutation(len(rows))[:n_train])
+    return dataclasses.replace(data, splits={**data.splits, "train": rows.subset(kept)})
+
+
+def _check_targets(data: LabelledData, path: str) -> None:
+    """Refuse training rows without a difference to learn; remark validation rows without one."""
+    rows = data.splits["train"]
+    if data.task == "regression" and (np.ptp(rows.flat_targets, axis=0) == 0).any():
+        raise InputFileError(path, "a regression target is the same in every training row")
+    if data.task not in ("binary", "multiclass"):
+        return
+    if "valid" in data.splits and len(np.unique(data.splits["valid"].flat_targets)) < 2:
+        log.warning("the validation rows have one class: they cannot choose among weights")
+    found = np.unique(rows.flat_targets)
+    if len(found) < 2:
+        names = ", ".join(repr(data.label_names[int(index)]) for index in found)
+        raise InputFileError(
+            path,
+            f"the {len(rows):,} rows left to train on have one class ({names}); needs two or more: "
+            "give more rows, or rows of their own with --valid",
+        )
+
+
+def check_lengths(data: LabelledData, *, l_max: int, max_length: int | None) -> LabelledData:
+    """The same rows, cut to `max_length` bases around their middle where that is given.
+
+    Raises CheckpointError if a row is longer than the model reads, or than a given `max_length`
+    could be.
+    """
+    if max_length is not None:
+        if max_length > l_max:
+            raise CheckpointError(
+                f"--max-length {max_length:,}: this model reads at most {l_max:,} bases"
+            )
+        splits = {split: rows.cropped(max_length) for split, rows in data.splits.items()}
+        return dataclasses.replace(data, splits=splits)
+    for split, rows in data.splits.items():
+        longest = int(rows.lengths.argmax())
+        n_bases = int(rows.lengths[longest])
+        if n_bases > l_max:
+            raise CheckpointError(
+                f"{rows.names[longest]} of the {split} split has {n_bases:,} bases; this model "
+                f"reads at most {l_max:,}; --max-length cuts longer sequences around their middle"
+            )
+    return data

@@ -1,0 +1,208 @@
+r"""A linear probe on an embeddings file and a table of labels: no model, no sequences.
+
+embeddings (.h5, .h5ad) --names--> features  \
+    labels (name, label, split) ---> targets ----+-> LinearProbe -> metrics, predictions
+
+Without sequences, the report on leakage can only tell the names that stand in two splits.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hyenadna_cli.core.config import Task
+from hyenadna_cli.core.io.embeddings_reading import read_embeddings
+from hyenadna_cli.core.io.labelled_tables import LabelRow, Split, checked_split, table_lines
+from hyenadna_cli.core.outputs import atomic
+from hyenadna_cli.core.outputs.provenance import Provenance
+from hyenadna_cli.core.tasks.finetuning.probing import LinearProbe, fit_probe
+from hyenadna_cli.core.tasks.finetuning.training import judged
+from hyenadna_cli.core.tasks.labelled.columns import Labelling, LabelTexts, infer, targets_of
+from hyenadna_cli.core.tasks.labelled.rows import LabelledRows
+from hyenadna_cli.core.tasks.metrics.evaluation import Metrics, evaluate
+from hyenadna_cli.core.tasks.metrics.files import write_evaluation
+from hyenadna_cli.errors import InputFileError
+
+log = logging.getLogger(__name__)
+
+_COLUMNS = ("name", "label", "split")
+_N_EXAMPLES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedSplit:
+    """Rows of one split: features (n, d), and what they are labelled with."""
+
+    rows: LabelledRows
+    features_ND: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedData:
+    """What a probe learns from and is judged on: the splits train and test, perhaps valid."""
+
+    labelling: Labelling
+    splits: dict[Split, EmbeddedSplit]
+
+    def describe(self) -> str:
+        """One line: `binary (bulk, island), 128 features: train 80 rows; test 40 rows`."""
+        sizes = [f"{split} {len(part.rows):,} rows" for split, part in self.splits.items()]
+        width = self.splits["train"].features_ND.shape[1]
+        names = self.labelling.label_names
+        listed = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
+        return f"{self.labelling.task} ({listed}), {width:,} features: {'; '.join(sizes)}"
+
+
+@dataclass(frozen=True, slots=True)
+class _SharedNames:
+    """Rows of one split whose names stand in another one too."""
+
+    judging: Split
+    other: Split
+    n_rows: int
+    """Of the judging split."""
+    n_shared: int
+    examples: tuple[str, ...]
+
+
+def read_embedded(embeddings: Path, labels: Path, *, task: Task | None) -> EmbeddedData:
+    """Labelled vectors by split.
+
+    Raises InputFileError for a table without the columns name, label and split, names without a
+    vector of finite numbers, a train or test split that is empty, and labels that do not fit.
+    """
+    found = read_embeddings(embeddings)
+    place_of = {name: index for index, name in enumerate(found.names)}
+    marked: dict[Split, list[LabelRow]] = {}
+    for split, row in _label_rows(labels):
+        if row.name not in place_of:
+            raise row.error(f"{row.name!r} is not in {embeddings.name}")
+        if not np.isfinite(found.X[place_of[row.name]]).all():
+            raise row.error(
+                f"{row.name!r} has no vector of finite numbers in {embeddings.name}, as records "
+                "that are EMPTY; leave it out"
+            )
+        marked.setdefault(split, []).append(row)
+    needed: tuple[Split, ...] = ("train", "test")
+    for split in needed:
+        if split not in marked:
+            raise InputFileError(labels, f"no row is marked {split}: the {split} split is empty")
+    train = _label_texts(marked["train"])
+    labelling = infer(
+        train, lengths=[0] * len(train.texts), label_columns=("label",), task=task, path=str(labels)
+    )
+    splits: dict[Split, EmbeddedSplit] = {}
+    for split, mine in marked.items():
+        names = [row.name for row in mine]
+        targets = targets_of(
+            _label_texts(mine), labelling, lengths=[0] * len(mine),
+            places=[(row.path, row.line) for row in mine],
+        )  # fmt: skip
+        labelled = LabelledRows(
+            names=names, sequences=[""] * len(mine), intervals=[None] * len(mine), targets=targets
+        )
+        splits[split] = EmbeddedSplit(labelled, found.X[[place_of[name] for name in names]])
+    return EmbeddedData(labelling, splits)
+
+
+def report_shared_names(data: EmbeddedData, output: Path) -> None:
+    """Write leakage.json, and warn of names that stand in two splits. Raises OutputError."""
+    pairs = list(_shared_names(data))
+    content = {
+        "is_leaking": any(pair.n_shared for pair in pairs),
+        "pairs": [asdict(pair) for pair in pairs],
+    }
+    atomic.write_text(output / "leakage.json", json.dumps(content, indent=2) + "\n")
+    for pair in pairs:
+        if pair.n_shared:
+            log.warning(
+                "%s against %s, of %s rows: %s have a name that stands in both, e.g. %s",
+                pair.judging, pair.other, f"{pair.n_rows:,}", f"{pair.n_shared:,}",
+                pair.examples[0],
+            )  # fmt: skip
+
+
+def probe_embeddings(
+    data: EmbeddedData, *, select: str | None, output: Path, made_by: Provenance
+) -> Metrics:
+    """Fit on the training rows, choose on the validation rows if there are any, judge on the test.
+
+    Writes the evaluation and training.json into `output`. Raises UsageError for a `select` that the
+    task does not have, and OutputError.
+    """
+    labelling, splits = data.labelling, data.splits
+    train, test = splits["train"], splits["test"]
+    n_outputs = len(labelling.label_names)
+
+    def score(probe: LinearProbe, part: EmbeddedSplit) -> NDArray[np.float64]:
+        return probe.predictions(labelling.task, part.features_ND)
+
+    judge = None
+    if (valid := splits.get("valid")) is not None:
+        held_out = valid
+
+        def judge(probe: LinearProbe) -> float:
+            return judged(
+                labelling.task, select, held_out.rows.flat_targets, score(probe, held_out),
+                labelling.label_names,
+            )  # fmt: skip
+
+    probe = fit_probe(
+        labelling.task, train.features_ND, train.rows.flat_targets, n_outputs=n_outputs, judge=judge
+    )
+    scores = score(probe, test)
+    metrics = evaluate(labelling.task, test.rows.flat_targets, scores, labelling.label_names)
+    record = {
+        "task": labelling.task,
+        "label_map": {name: index for index, name in enumerate(labelling.label_names)},
+        "method": "probe",
+        "strength": probe.strength,
+        "rows": {name: len(part.rows) for name, part in splits.items()},
+        "results": {name: found.value for name, found in metrics.values.items()},
+        "made_by": made_by.as_json(),
+    }
+    atomic.write_text(output / "training.json", json.dumps(record, indent=2) + "\n")
+    facts = {"method": "probe", "split": "test", "strength": probe.strength}
+    write_evaluation(output, test.rows, scores, metrics, facts=facts)
+    return metrics
+
+
+def _shared_names(data: EmbeddedData) -> Iterator[_SharedNames]:
+    order: tuple[Split, ...] = ("test", "valid", "train")
+    for judging, other in combinations([split for split in order if split in data.splits], 2):
+        names, known = data.splits[judging].rows.names, set(data.splits[other].rows.names)
+        shared = [name for name in names if name in known]
+        yield _SharedNames(judging, other, len(names), len(shared), tuple(shared[:_N_EXAMPLES]))
+
+
+def _label_texts(rows: list[LabelRow]) -> LabelTexts:
+    texts = LabelTexts()
+    for row in rows:
+        texts.add(row, n_columns=1)
+    return texts
+
+
+def _label_rows(path: Path) -> Iterator[tuple[Split, LabelRow]]:
+    lines = table_lines(path)
+    header = [cell.lower() for cell in next(lines, (1, []))[1]]
+    if missing := [name for name in _COLUMNS if name not in header]:
+        raise InputFileError(
+            path, f"has no column {missing[0]!r}; needs {', '.join(_COLUMNS)}", line=1
+        )
+    name, label, split = (header.index(column) for column in _COLUMNS)
+    for line, cells in lines:
+        if len(cells) != len(header):
+            raise InputFileError(path, f"has {len(cells)} cells, not {len(header)}", line=line)
+        try:
+            marked = checked_split(cells[split])
+        except ValueError as error:
+            raise InputFileError(path, str(error), line=line) from None
+        yield marked, LabelRow(str(path), line, cells[name], None, None, (cells[label],), marked)

@@ -1,0 +1,270 @@
+"""Label texts to targets: which task a file means, the names of its labels, one number for each.
+
+| label columns of the training rows | task |
+|---|---|
+| one, of class names or of at most 50 different whole numbers | binary or multiclass |
+| one, with a `;` in it | multilabel; `-` alone is a sequence with none of the labels |
+| one, in most rows as many letters as bases, or `exon:30,intron:120` | token; `.` is unlabelled |
+| one, of other numbers, some of them fractions | regression; a text among them is an error |
+| several, all 0 and 1 (or true and false) | multilabel |
+| several, of other numbers | regression |
+
+An empty label, NA, NaN or null is an error, never a class; so are as many names as rows.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import repeat
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hyenadna_cli.core.io.labelled_tables import LabelRow
+from hyenadna_cli.core.tasks.labelled.rows import Task
+from hyenadna_cli.errors import InputFileError
+
+_MISSING = {"", "na", "nan", "null", "n/a"}
+_NO_LABEL = "-"
+_UNLABELLED = "."
+_N_WHOLE_NUMBERS_AS_CLASSES = 50
+_FEWEST_BASES_OF_LETTERS = 12
+"""A class name as long as its sequence is no accident from here on."""
+_MANY_ROWS = 10
+"""With so many rows, a class for each is a name that was taken for a class."""
+_MOST_CLASSES_OF_BASES = 127
+_WHOLE_AS_DECIMAL = re.compile(r"-?\d+\.0+", re.ASCII)
+_RUNS = re.compile(r"[^:,;]+:\d+(,[^:,;]+:\d+)*", re.ASCII)
+_FLAGS = {"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0, "false": 0.0, "true": 1.0}
+
+
+@dataclass(slots=True)
+class LabelTexts:
+    """The labels of the rows of one split as they come in, kept small.
+
+    Where the label columns are several, a row is an array of numbers at once; else it is a text.
+    """
+
+    texts: list[str] = field(default_factory=list)
+    numbers: list[NDArray[np.float32] | NDArray[np.uint8]] = field(default_factory=list)
+    _known: dict[str, str] = field(default_factory=dict)
+
+    def add(self, row: LabelRow, *, n_columns: int) -> None:
+        """Take the labels of a row. Raises InputFileError for a label that is missing."""
+        if isinstance(row.labels, np.ndarray):
+            self.numbers.append(row.labels)
+        elif not row.labels:
+            raise row.error("has no label")
+        elif n_columns == 1:
+            text = row.labels[0]
+            if text.lower() in _MISSING:
+                raise row.error(f"the label is missing ({text!r})")
+            # Few different texts for many rows: each is kept once.
+            self.texts.append(self._known.setdefault(text, text) if len(text) < 100 else text)
+        else:
+            self.numbers.append(_numbers_of(row.labels, (row.path, row.line)))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Labelling:
+    """How label texts become targets."""
+
+    task: Task
+    label_names: tuple[str, ...]
+
+
+def infer(
+    train: LabelTexts,
+    *,
+    lengths: Sequence[int],
+    label_columns: Sequence[str],
+    task: Task | None,
+    path: str,
+) -> Labelling:
+    """The task and label names of training rows; `task` overrules what they look like.
+
+    `lengths` are bases of each row. Raises InputFileError if the labels do not fit the task, or if
+    all rows have the same one.
+    """
+    if train.numbers:
+        is_flags = all(row.dtype == np.uint8 for row in train.numbers)
+        found: Task = task or ("multilabel" if is_flags else "regression")
+        if found not in ("multilabel", "regression"):
+            raise InputFileError(path, f"has {len(label_columns)} label columns; {found} needs one")
+        if found == "multilabel" and not is_flags:
+            raise InputFileError(path, "multilabel targets must be 0 or 1")
+        return Labelling(task=found, label_names=tuple(label_columns))
+    found = task or _task_of(train.texts, lengths)
+    if found == "regression":
+        return Labelling(task=found, label_names=tuple(label_columns))
+    names = _label_names(found, train.texts)
+    if task is None and found == "multiclass" and len(names) == len(train.texts) >= _MANY_ROWS:
+        raise InputFileError(
+            path, f"every row has a label of its own ({_some(names)}): is that its class?"
+        )
+    if found == "token" and len(names) > _MOST_CLASSES_OF_BASES:
+        raise InputFileError(path, f"has {len(names)} classes of bases; token takes 127")
+    if len(names) < 2 and found != "multilabel":
+        raise InputFileError(
+            path, f"every training row has the label {next(iter(names), '')!r}; needs two or more"
+        )
+    if found == "binary" and len(names) > 2:
+        raise InputFileError(path, f"has {len(names)} classes; binary needs two")
+    if found == "multiclass" and len(names) == 2 and task is None:
+        found = "binary"
+    return Labelling(task=found, label_names=names)
+
+
+def _task_of(texts: Sequence[str], lengths: Sequence[int]) -> Task:
+    # Most rows, not all: a label string that is a letter short must be named, not become a class.
+    n_tokens = sum(
+        _RUNS.fullmatch(text) is not None or len(text) == n >= _FEWEST_BASES_OF_LETTERS
+        for text, n in zip(texts, lengths, strict=True)
+    )
+    if 2 * n_tokens > len(texts):
+        return "token"
+    distinct = set(texts)
+    if any(";" in text for text in distinct):
+        return "multilabel"
+    numbers = [_number(text) for text in distinct]
+    known = [number for number in numbers if number is not None]
+    if any(number != int(number) for number in known):
+        return "regression"
+    if len(known) < len(numbers):
+        return "multiclass"
+    return "multiclass" if len(known) <= _N_WHOLE_NUMBERS_AS_CLASSES else "regression"
+
+
+def _label_names(task: Task, texts: Sequence[str]) -> tuple[str, ...]:
+    distinct = set(texts)
+    if task == "token":
+        names = {name for text in distinct for name, _ in _runs(text)} - {_UNLABELLED}
+    elif task == "multilabel":
+        names = {name for text in distinct for name in _listed(text)}
+    else:
+        names = {_class_name(text) for text in distinct}
+    if all(name.removeprefix("-").isdigit() and name.isascii() for name in names):
+        return tuple(sorted(names, key=int))
+    return tuple(sorted(names))
+
+
+def targets_of(
+    labels: LabelTexts,
+    labelling: Labelling,
+    *,
+    lengths: Sequence[int],
+    places: Sequence[tuple[str, int]],
+) -> NDArray[np.generic] | list[NDArray[np.int8]]:
+    """Targets as `LabelledRows` holds them; `places` are path and line of each row, for errors.
+
+    Raises InputFileError naming the row: a label that training has not, a number that is none, a
+    label string of another length than its sequence.
+    """
+    if labels.numbers:
+        dtype = np.uint8 if labelling.task == "multilabel" else np.float32
+        if labelling.task == "multilabel":
+            for row, place in zip(labels.numbers, places, strict=True):
+                if row.dtype != np.uint8:
+                    raise _error(place, "multilabel targets must be 0 or 1")
+        return np.stack(labels.numbers).astype(dtype)
+    index_of = {name: index for index, name in enumerate(labelling.label_names)}
+    if labelling.task == "regression":
+        return np.array(
+            [_finite(text, place) for text, place in zip(labels.texts, places, strict=True)],
+            dtype=np.float32,
+        )
+    if labelling.task == "multilabel":
+        flags = np.zeros((len(labels.texts), len(index_of)), dtype=np.uint8)
+        for row_flags, text, place in zip(flags, labels.texts, places, strict=True):
+            for name in _listed(text):
+                row_flags[_index(index_of, name, place)] = 1
+        return flags
+    if labelling.task == "token":
+        return [
+            _token_target(text, index_of, n, place)
+            for text, n, place in zip(labels.texts, lengths, places, strict=True)
+        ]
+    return np.array(
+        [
+            _index(index_of, _class_name(text), place)
+            for text, place in zip(labels.texts, places, strict=True)
+        ],
+        dtype=np.int64,
+    )
+
+
+def _numbers_of(
+    texts: Sequence[str], place: tuple[str, int]
+) -> NDArray[np.float32] | NDArray[np.uint8]:
+    flags = [_FLAGS.get(text.lower()) for text in texts]
+    if None not in flags:
+        return np.array(flags, dtype=np.uint8)
+    values = [_finite(text, place) for text in texts]
+    return np.array(values, dtype=np.float32)
+
+
+def _finite(text: str, place: tuple[str, int]) -> float:
+    value = _number(text)
+    if value is None:
+        missing = text.lower() in _MISSING
+        raise _error(place, f"the target {text!r} is {'missing' if missing else 'not a number'}")
+    return value
+
+
+def _number(text: str) -> float | None:
+    """None for anything but a finite number; "1_000" is none."""
+    if "_" in text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _class_name(text: str) -> str:
+    """`1` for `1.0`: tables that once had gaps write their classes so."""
+    return text.split(".")[0] if _WHOLE_AS_DECIMAL.fullmatch(text) else text
+
+
+def _listed(text: str) -> list[str]:
+    return [] if text == _NO_LABEL else [name.strip() for name in text.split(";") if name.strip()]
+
+
+def _runs(text: str) -> Iterable[tuple[str, int]]:
+    if _RUNS.fullmatch(text):
+        pairs = (part.rsplit(":", 1) for part in text.split(","))
+        return [(name, int(count)) for name, count in pairs]
+    return zip(text, repeat(1))
+
+
+def _token_target(
+    text: str, index_of: dict[str, int], n_bases: int, place: tuple[str, int]
+) -> NDArray[np.int8]:
+    target: list[NDArray[np.int8]] = []
+    for name, count in _runs(text):
+        index = -1 if name == _UNLABELLED else _index(index_of, name, place)
+        target.append(np.full(count, index, dtype=np.int8))
+    labelled = np.concatenate(target)
+    if len(labelled) != n_bases:
+        raise _error(place, f"has labels for {len(labelled):,} bases; its sequence has {n_bases:,}")
+    return labelled
+
+
+def _index(index_of: dict[str, int], name: str, place: tuple[str, int]) -> int:
+    index = index_of.get(name)
+    if index is None:
+        raise _error(place, f"the label {name!r} is not one of training ({_some(index_of)})")
+    return index
+
+
+def _some(names: Iterable[str]) -> str:
+    listed = list(names)
+    return ", ".join(listed[:6]) + (f" and {len(listed) - 6:,} more" if len(listed) > 6 else "")
+
+
+def _error(place: tuple[str, int], problem: str) -> InputFileError:
+    return InputFileError(place[0], problem, line=place[1])

@@ -1,0 +1,105 @@
+"""Labelled sequences as training batches: order, strands, crops, padding.
+
+Every draw is a function of (seed, step, row) or (seed, epoch) alone, so a run can stop and resume
+anywhere, and any number of processes sees the same examples.
+"""
+
+# B rows, L positions (bases)
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hyenadna_cli.core.dna import tokenizer
+from hyenadna_cli.core.dna.sequence import reverse_complement
+from hyenadna_cli.core.model.classifier import NOT_LABELLED, LabelledBatch
+from hyenadna_cli.core.tasks.labelled.rows import LabelledRows, Target
+
+_BATCHES_PER_POOL = 32
+"""So many batches are sorted by length together: little padding, and still a random order."""
+
+
+class LabelledBatches:
+    """Batches of a split in an order that is shuffled anew in every epoch."""
+
+    def __init__(self, rows: LabelledRows, *, seed: int, use_both_strands: bool) -> None:
+        """`use_both_strands`: read each example from a random strand.
+
+        Raises ValueError if there are no rows.
+        """
+        if not len(rows):
+            raise ValueError("no training rows")
+        self.rows = rows
+        self.seed = seed
+        self.use_both_strands = use_both_strands
+        self._lengths = rows.lengths
+        self._order = functools.lru_cache(maxsize=2)(self._ordered)
+
+    def batch(self, *, step: int, rows: range, length: int, rows_per_step: int) -> LabelledBatch:
+        """The given rows of one step; what is longer than `length` is cut at a random place."""
+        examples = [self._draw(step, row, length, rows_per_step) for row in rows]
+        return stack(examples)
+
+    def _draw(self, step: int, row: int, length: int, rows_per_step: int) -> tuple[str, Target]:
+        epoch, index = divmod(step * rows_per_step + row, len(self.rows))
+        example = self.rows[int(self._order(epoch, rows_per_step)[index])]
+        sequence, target = example.sequence, example.target
+        random = np.random.Generator(np.random.Philox(key=self.seed, counter=[0, 2, step, row]))
+        start = int(random.integers(max(0, len(sequence) - length) + 1))
+        sequence = sequence[start : start + length]
+        if isinstance(target, np.ndarray) and target.dtype == np.int8:
+            target = target[start : start + length]
+        if self.use_both_strands and random.random() < 0.5:
+            sequence = reverse_complement(sequence)
+            if isinstance(target, np.ndarray) and target.dtype == np.int8:
+                target = target[::-1]
+        return sequence, target
+
+    def _ordered(self, epoch: int, rows_per_step: int) -> NDArray[np.int64]:
+        """Row numbers of an epoch: shuffled, then sorted by length in pools of batches."""
+        random = np.random.Generator(np.random.Philox(key=self.seed, counter=[0, 3, epoch, 0]))
+        order = random.permutation(len(self.rows))
+        if (self._lengths == self._lengths[0]).all():
+            return order
+        batches = []
+        for start in range(0, len(order), _BATCHES_PER_POOL * rows_per_step):
+            pool = order[start : start + _BATCHES_PER_POOL * rows_per_step]
+            pool = pool[np.argsort(self._lengths[pool], kind="stable")]
+            batches += np.split(pool, range(rows_per_step, len(pool), rows_per_step))
+        shuffled = [batches[number] for number in random.permutation(len(batches))]
+        return np.concatenate(shuffled)
+
+
+def stack(examples: Sequence[tuple[str, Target]]) -> LabelledBatch:
+    """Sequences and targets as one right-padded batch. Raises ValueError for an empty sequence."""
+    encoded = [tokenizer.encode(sequence) for sequence, _ in examples]
+    lengths = [token_ids.size for token_ids in encoded]
+    if not min(lengths):
+        raise ValueError("an empty sequence has nothing to learn from")
+    ids_BL = np.full((len(examples), max(lengths)), tokenizer.PAD, np.int64)
+    for row, token_ids in zip(ids_BL, encoded, strict=True):
+        row[: token_ids.size] = token_ids
+    targets = [target for _, target in examples]
+    return LabelledBatch(
+        torch.from_numpy(ids_BL), torch.tensor(lengths), _stacked(targets, ids_BL.shape)
+    )
+
+
+def _stacked(targets: Sequence[Target], shape: tuple[int, ...]) -> torch.Tensor:
+    first = targets[0]
+    if isinstance(first, int):
+        return torch.tensor(targets, dtype=torch.int64)
+    if isinstance(first, float):
+        return torch.tensor(targets, dtype=torch.float32)[:, None]
+    if first.dtype == np.int8:
+        classes_BL = np.full(shape, NOT_LABELLED, np.int64)
+        for row, target in zip(classes_BL, targets, strict=True):
+            assert isinstance(target, np.ndarray)
+            row[: target.size] = target
+        return torch.from_numpy(classes_BL)
+    return torch.from_numpy(np.stack([np.asarray(t, dtype=np.float32) for t in targets]))

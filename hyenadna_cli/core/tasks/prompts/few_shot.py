@@ -1,0 +1,292 @@
+"""In-context learning: demonstrations of each class before the sequence in question.
+
+    X1 SEP Y1 SEP X2 SEP Y2 SEP ... X SEP -> the word that follows
+
+Y is the word of a class (`soft_prompt`). With no tuning at all this asks what a model has learned
+to do with examples; with `n_samples`, all weights are tuned on that many such samples first, each
+with its own demonstrations, on the words of all its examples. A judgement uses one set of
+demonstrations for all sequences, drawn from the training rows by the seed: a fixed prefix, run
+once. Only training rows are ever shown or tuned on.
+"""
+
+# B samples, L positions (tokens), T = L - 1 targets
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hyenadna_cli.core.config import HeadConfig, TrainConfig
+from hyenadna_cli.core.dna import tokenizer
+from hyenadna_cli.core.dna.tokenizer import TokenIds
+from hyenadna_cli.core.model.checkpoints import checkpoint, known_answer
+from hyenadna_cli.core.model.checkpoints.checkpoint import ModelSource
+from hyenadna_cli.core.model.classifier import backbone_digest
+from hyenadna_cli.core.model.hyenadna import HyenaDNA
+from hyenadna_cli.core.outputs.provenance import Provenance, sha256_of
+from hyenadna_cli.core.setting_types import check_types
+from hyenadna_cli.core.tasks.labelled.rows import LabelledData, LabelledRows
+from hyenadna_cli.core.tasks.prompts.soft_prompt import HERE, Base, PromptedBackbone, WordClassifier
+from hyenadna_cli.core.tasks.prompts.tuning import check_finished, finish, made_on
+from hyenadna_cli.core.training.device_batches import TensorBatch
+from hyenadna_cli.core.training.loop import StepReport, train
+from hyenadna_cli.core.training.run_directory import read_progress
+
+_NOT_A_WORD = -100
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FewShotConfig:
+    """How to learn from demonstrations; saved in training.json."""
+
+    n_shots: int
+    """Demonstrations of each class."""
+    n_samples: int = 0
+    """Samples to tune all weights on, once each but for those that fill up the last step; 0: no
+    tuning."""
+    words: tuple[str, ...]
+    """What stands for each class."""
+    batch_size: int = 2
+    """Samples per optimiser step."""
+    micro_batch_bases: int = 32_768
+    """Tokens per forward and backward pass, at least one sample."""
+    learning_rate: float = 1e-4
+    """Of all weights, constant."""
+    recompute_blocks: bool = False
+    """Gradient checkpointing."""
+    seed: int = 0
+    """Of demonstrations, samples, order and dropout."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        for name in ("n_shots", "n_samples"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+        for name in ("batch_size", "micro_batch_bases", "learning_rate"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+
+    def n_context(self, longest: int) -> int:
+        """Tokens of demonstrations with sequences of up to `longest` bases."""
+        return self.n_shots * len(self.words) * (longest + len(self.words[0]) + 2)
+
+    def n_tokens(self, longest: int) -> int:
+        """Tokens of a whole sample of such sequences: demonstrations, sequence, word."""
+        return self.n_context(longest) + longest + 1 + len(self.words[0])
+
+    def train_config(self, *, longest: int) -> TrainConfig:
+        """The settings of the training loop for sequences of up to `longest` bases."""
+        n_tokens = self.n_tokens(longest)
+        max_steps = max(1, math.ceil(self.n_samples / self.batch_size))
+        return TrainConfig(
+            max_steps=max_steps,
+            batch_bases=self.batch_size * n_tokens,
+            micro_batch_bases=self.micro_batch_bases,
+            learning_rate=self.learning_rate,
+            min_learning_rate=self.learning_rate,
+            warmup_steps=0,
+            lr_schedule="constant",
+            weight_decay=0.0,
+            reverse_complement=False,
+            recompute_blocks=self.recompute_blocks,
+            valid_every=max_steps,
+            save_every=max(50, max_steps // 5),
+            keep_last=1,
+            seed=self.seed,
+        )
+
+
+def check_counts(rows: LabelledRows, label_names: Sequence[str], config: FewShotConfig) -> None:
+    """Raises ValueError if there are fewer training rows than shots, or than samples."""
+    counts = np.bincount(np.asarray(rows.targets), minlength=len(label_names))
+    # A sample's own sequence is never among its demonstrations.
+    n_needed = config.n_shots + (1 if config.n_samples and config.n_shots else 0)
+    for name, count in zip(label_names, counts.tolist(), strict=True):
+        if count < n_needed:
+            raise ValueError(
+                f"class {name} has {count:,} training examples; {config.n_shots:,} shots "
+                f"need {n_needed:,}"
+            )
+    if config.n_samples > len(rows):
+        raise ValueError(f"{config.n_samples:,} samples of {len(rows):,} training rows")
+
+
+def draw_shots(
+    targets: NDArray[np.generic],
+    n_shots: int,
+    n_classes: int,
+    random: np.random.Generator,
+    *,
+    but: int | None = None,
+) -> list[int]:
+    """Rows to show, `n_shots` of each class in random order, never the row `but`."""
+    shown = []
+    for number in range(n_classes):
+        mine = np.flatnonzero(targets == number)
+        shown.append(random.choice(mine[mine != but], n_shots, replace=False))
+    return [int(row) for row in random.permutation(np.concatenate(shown))]
+
+
+class FewShotBatches:
+    """Samples to tune on: a training row each, after demonstrations of its own.
+
+    A function of (seed, number of the sample) alone.
+    """
+
+    def __init__(self, rows: LabelledRows, config: FewShotConfig) -> None:
+        self._rows, self._config = rows, config
+        self._targets = np.asarray(rows.targets)
+        order = np.random.Generator(np.random.Philox(key=config.seed, counter=[0, 5, 0, 0]))
+        self._order = order.permutation(len(rows))[: config.n_samples]
+
+    def batch(self, *, step: int, rows: range, length: int, rows_per_step: int) -> FewShotBatch:
+        """The given samples of one step; they are whole, whatever `length` is."""
+        samples = [self._sample(step * rows_per_step + row) for row in rows]
+        n_longest = max(ids.size for ids, _ in samples)
+        ids_BL = np.full((len(samples), n_longest), tokenizer.PAD, np.int64)
+        targets_BL = np.full((len(samples), n_longest), _NOT_A_WORD, np.int64)
+        for row, (ids, is_word) in enumerate(samples):
+            ids_BL[row, : ids.size] = ids
+            targets_BL[row, : ids.size][is_word] = ids[is_word]
+        targets_BT = torch.from_numpy(targets_BL[:, 1:])
+        return FewShotBatch(torch.from_numpy(ids_BL), targets_BT, _places(targets_BT))
+
+    def _sample(self, number: int) -> tuple[TokenIds, NDArray[np.bool_]]:
+        number %= len(self._order)  # the last step is filled up with samples of the first
+        query = int(self._order[number])
+        key = np.random.Philox(key=self._config.seed, counter=[0, 6, number, 0])
+        shown = draw_shots(
+            self._targets, self._config.n_shots, len(self._config.words),
+            np.random.Generator(key), but=query,
+        )  # fmt: skip
+        ids, is_word = _demonstrated(self._rows, [*shown, query], self._config.words)
+        return ids[:-1], is_word[:-1]  # nothing is asked after the last word
+
+
+@dataclass(frozen=True, slots=True)
+class FewShotBatch(TensorBatch):
+    """Samples, and which of their tokens are words of classes."""
+
+    token_ids_BL: Tensor
+    targets_BT: Tensor
+    """The next token where that is part of a word, else -100."""
+    places_2N: Tensor
+    """Rows and positions of those tokens; found on the host, as a GPU would be waited for."""
+
+
+def _places(targets_BT: Tensor) -> Tensor:
+    """Where targets are parts of words."""
+    return (targets_BT != _NOT_A_WORD).nonzero().T.contiguous()
+
+
+def word_loss(model: HyenaDNA, batch: FewShotBatch) -> tuple[Tensor, int]:
+    """Summed next-token loss in nats over the tokens of all words, and their number."""
+    rows_N, positions_N = batch.places_2N
+    hidden_BLD = model.hidden_states(batch.token_ids_BL)[0]
+    logits_NV = model.logits(hidden_BLD[rows_N, positions_N])
+    targets_N = batch.targets_BT[rows_N, positions_N]
+    return F.cross_entropy(logits_NV, targets_N, reduction="sum"), len(rows_N)
+
+
+def tune(
+    model: HyenaDNA,
+    data: LabelledData,
+    config: FewShotConfig,
+    *,
+    run_dir: Path,
+    about: Mapping[str, Any],
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Iterator[StepReport]:
+    """Tune all weights in place, one report a step; nothing to do without samples."""
+    if not config.n_samples:
+        return
+    rows = data.splits["train"]
+    train_config = config.train_config(longest=int(rows.lengths.max()))
+    yield from train(
+        model,
+        FewShotBatches(rows, config),
+        word_loss,
+        config=train_config,
+        run_dir=run_dir,
+        max_length=train_config.batch_bases // config.batch_size,
+        about={**dataclasses.asdict(config), **about},
+        should_stop=should_stop,
+    )
+
+
+def run(
+    model: HyenaDNA,
+    source: ModelSource,
+    data: LabelledData,
+    config: FewShotConfig,
+    *,
+    output: Path,
+    made_by: Provenance,
+    should_stop: Callable[[], bool],
+) -> Iterator[StepReport]:
+    """Tune if there are samples, judge, and write the prompt directory `output`.
+
+    Its prompt is the embedded demonstrations; a tuned model lies beside it. Stopped early, it
+    leaves a checkpoint and no prompt.
+    """
+    base = Base.of(model, source)
+    about = made_on(base, data)
+    check_finished(output, dataclasses.asdict(config), about)
+    yield from tune(model, data, config, run_dir=output, about=about, should_stop=should_stop)
+    if config.n_samples:
+        if not read_progress(output).is_done:
+            return
+        checkpoint.save(model, output)
+        known_answer.record_known_answer(model, output)
+        base = dataclasses.replace(
+            base, name=HERE, revision=None, digest=backbone_digest(model),
+            sha256=sha256_of(output / "model.safetensors"),
+        )  # fmt: skip
+    finish(
+        in_context(model, data, config), base, data, dataclasses.asdict(config),
+        about=about, output=output, made_by=made_by,
+    )  # fmt: skip
+
+
+@torch.no_grad()
+def in_context(model: HyenaDNA, data: LabelledData, config: FewShotConfig) -> WordClassifier:
+    """The model behind one set of demonstrations, dropout off, ready to judge."""
+    rows = data.splits["train"]
+    random = np.random.Generator(np.random.Philox(key=config.seed, counter=[0, 7, 0, 0]))
+    shown = draw_shots(np.asarray(rows.targets), config.n_shots, data.n_outputs, random)
+    ids_L, _ = _demonstrated(rows, shown, config.words)
+    device = model.lm_head.weight.device
+    embedded_LD = model.embed_tokens(torch.from_numpy(ids_L.astype(np.int64)).to(device))
+    answers = HeadConfig(task=data.task, label_names=data.label_names, pooling="last")
+    backbone = PromptedBackbone(model, embedded_LD.clone())
+    return WordClassifier(backbone, answers, config.words).eval().requires_grad_(False)
+
+
+def _demonstrated(
+    rows: LabelledRows, shown: Sequence[int], words: Sequence[str]
+) -> tuple[TokenIds, NDArray[np.bool_]]:
+    """Token ids of `X SEP Y SEP` for each row, and which of them are the words."""
+    separator = np.array([tokenizer.SEP], np.uint8)
+    ids, is_word = [np.empty(0, np.uint8)], [np.empty(0, np.bool_)]
+    for index in shown:
+        target = rows[index].target
+        assert isinstance(target, int)
+        for piece, is_answer in (
+            (tokenizer.encode(rows.sequence(index)), False),
+            (separator, False),
+            (tokenizer.encode(words[target]), True),
+            (separator, False),
+        ):
+            ids.append(piece)
+            is_word.append(np.full(piece.size, is_answer))
+    return np.concatenate(ids), np.concatenate(is_word)

@@ -1,0 +1,83 @@
+"""Accuracy against window length: one or several accuracy.tsv -> a table -> a picture of it."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hyenadna_cli.core.io.tsv import TsvWriter
+from hyenadna_cli.core.outputs import atomic
+from hyenadna_cli.core.outputs.figures import new_figure
+from hyenadna_cli.errors import InputFileError
+
+COLUMNS = ("name", "length", "n_windows", "accuracy", "accuracy_low", "accuracy_high")
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """The accuracy of one model with windows of one length."""
+
+    name: str
+    length: int
+    """Bases."""
+    n_windows: int
+    accuracy: float
+    low: float
+    """End of the 95 % interval; `high` is the other."""
+    high: float
+
+
+def read_curve(name: str, table: Path) -> list[CurvePoint]:
+    """The rows of an accuracy.tsv. Raises InputFileError for what is none, or holds none."""
+    try:
+        with table.open(newline="") as handle:
+            points = [
+                CurvePoint(
+                    name, int(row["length"]), int(row["n_windows"]), float(row["accuracy"]),
+                    float(row["accuracy_low"]), float(row["accuracy_high"]),
+                )
+                for row in csv.DictReader(handle, delimiter="\t")
+            ]  # fmt: skip
+    except OSError as error:
+        raise InputFileError(table, error.strerror or str(error)) from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputFileError(table, f"no table of accuracy by length: {error}") from error
+    if not points:
+        raise InputFileError(table, "holds no rows")
+    return points
+
+
+def write_table(points: Sequence[CurvePoint], path: Path, *, overwrite: bool) -> None:
+    """The points as TSV."""
+    with TsvWriter(str(path), columns=COLUMNS, overwrite=overwrite) as writer:
+        for p in points:
+            writer.write_row((p.name, p.length, p.n_windows, p.accuracy, p.low, p.high))
+
+
+def draw(points: Sequence[CurvePoint], path: Path, *, overwrite: bool) -> None:
+    """One line a name, with bands for the intervals.
+
+    Raises UsageError if matplotlib is missing, OutputError if `path` cannot be written.
+    """
+    figure = new_figure(7, 4.2)
+    axes = figure.add_subplot()
+    for name in dict.fromkeys(point.name for point in points):
+        mine = sorted((p for p in points if p.name == name), key=lambda p: p.length)
+        lengths = [p.length for p in mine]
+        (line,) = axes.plot(
+            lengths, [p.accuracy for p in mine], "o-", markersize=4, label=name
+        )  # fmt: skip
+        low, high = [p.low for p in mine], [p.high for p in mine]
+        axes.fill_between(lengths, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
+    axes.set_xscale("log", base=2)
+    ticks = sorted({point.length for point in points})
+    axes.set_xticks(ticks, [f"{length:,}" for length in ticks])
+    axes.set_ylim(0, 1.02)
+    axes.set_xlabel("window (bases)")
+    axes.set_ylabel("accuracy (bands: 95 % intervals)")
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False, loc="lower right")
+    with atomic.replace_on_success(path, overwrite=overwrite) as scratch:
+        figure.savefig(scratch, format=path.suffix.removeprefix("."), dpi=150, metadata={})

@@ -1,0 +1,247 @@
+"""Species classification: a classifier trained on random windows of genomes.
+
+TrainingWindows (length warm-up) -> batches -> training.train -> model directory with a head
+fixed windows of the validation contigs ------^
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, overload
+
+import torch
+
+from hyenadna_cli.core.config import HeadConfig, ModelConfig
+from hyenadna_cli.core.machine.runtime import Runtime
+from hyenadna_cli.core.model import classifier as heads
+from hyenadna_cli.core.model.classifier import HeadLoss, LabelledBatch, SequenceClassifier
+from hyenadna_cli.core.model.cost import describe_training_memory
+from hyenadna_cli.core.model.hyenadna import HyenaDNA
+from hyenadna_cli.core.outputs import atomic
+from hyenadna_cli.core.outputs.provenance import Provenance
+from hyenadna_cli.core.tasks.labelled_batches import stack
+from hyenadna_cli.core.tasks.species.head_fit import fit_head
+from hyenadna_cli.core.tasks.species.manifest import SPLITS, SpeciesGenomes
+from hyenadna_cli.core.tasks.species.settings import Settings, SpeciesConfig
+from hyenadna_cli.core.tasks.species.windows import (
+    SamplingWeights,
+    SpeciesWindow,
+    TrainingWindows,
+    check_lengths,
+    fixed_windows,
+)
+from hyenadna_cli.core.training.distributed import World
+from hyenadna_cli.core.training.loop import StepReport, train
+from hyenadna_cli.core.training.run_directory import read_progress
+from hyenadna_cli.errors import UsageError
+
+log = logging.getLogger(__name__)
+
+
+class _DrawnBatches:
+    """Training windows as batches; a function of the step alone."""
+
+    def __init__(self, windows: TrainingWindows) -> None:
+        self.windows = windows
+
+    def batch(self, *, step: int, rows: range, length: int, rows_per_step: int) -> LabelledBatch:
+        """The given rows of one step."""
+        return _stacked([self.windows.draw(step=step, row=row, length=length) for row in rows])
+
+
+class _FixedBatches(Sequence[LabelledBatch]):
+    """The same windows at every validation, fetched when asked for."""
+
+    def __init__(self, windows: Sequence[SpeciesWindow], *, rows: int) -> None:
+        self.windows, self.rows = windows, rows
+
+    def __len__(self) -> int:
+        return -(-len(self.windows) // self.rows)
+
+    @overload
+    def __getitem__(self, index: int) -> LabelledBatch: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[LabelledBatch]: ...
+    def __getitem__(self, index: int | slice) -> LabelledBatch | list[LabelledBatch]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(len(self))[index]]
+        if index >= len(self):
+            raise IndexError(index)
+        return _stacked(self.windows[index * self.rows : (index + 1) * self.rows])
+
+
+def _stacked(windows: Sequence[SpeciesWindow]) -> LabelledBatch:
+    return stack([(window.sequence(), window.label) for window in windows])
+
+
+def random_backbone(config: ModelConfig, *, seed: int) -> HyenaDNA:
+    """A backbone that has learned nothing."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return HyenaDNA(config)
+
+
+def new_classifier(
+    backbone: HyenaDNA, names: Sequence[str], config: SpeciesConfig, *, seed: int
+) -> SequenceClassifier:
+    """A classifier of these species on a backbone, its head untrained.
+
+    Raises UsageError if there are not as many blocks as are to be frozen.
+    """
+    head = HeadConfig(
+        task="multiclass", label_names=tuple(names), pooling=config.pooling, dropout=config.dropout
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        classifier = SequenceClassifier(backbone, head, width=backbone.config.d_model)
+    try:
+        heads.freeze(classifier, config.freeze)
+    except ValueError as error:
+        raise UsageError(f"--freeze: {error}") from error
+    return classifier
+
+
+def check(
+    genomes: SpeciesGenomes,
+    settings: Settings,
+    weights: SamplingWeights,
+    *,
+    measured: Sequence[int],
+) -> None:
+    """Refuse what would fail only after hours: windows that no contig, or no weight, gives.
+
+    `measured` are lengths (bases) to measure on the test contigs. Raises InputFileError and
+    UsageError.
+    """
+    for split in SPLITS:
+        genomes.runs(split)
+    drawn = TrainingWindows(genomes, seed=settings.train.seed, weights=weights)
+    for length in settings.lengths:
+        drawn.prepare(length)
+    check_lengths(genomes, "test", measured)
+
+
+def plan(
+    genomes: SpeciesGenomes, settings: Settings, *, shape: ModelConfig, n_parameters: int
+) -> str:
+    """What a run would do: data, size of the backbone, stages, memory."""
+    species, config = settings.species, settings.train
+    stages = config.length_schedule or ((species.length, config.max_steps),)
+    lines = [
+        *(genomes.describe(split) for split in SPLITS),
+        f"species: {', '.join(genomes.names)}",
+        f"model: {n_parameters:,} parameters, {species.pooling} pooling",
+        f"steps: {config.max_steps:,} of {config.batch_bases:,} bases",
+        *(f"stage: {length:,} bases a window for {steps:,} steps" for length, steps in stages),
+        describe_training_memory(shape, config, longest=settings.longest),
+    ]
+    return "\n".join(lines)
+
+
+def run(
+    classifier: SequenceClassifier,
+    genomes: SpeciesGenomes,
+    settings: Settings,
+    *,
+    weights: SamplingWeights,
+    base: Mapping[str, str | None],
+    run_dir: Path,
+    runtime: Runtime,
+    world: World,
+    made_by: Provenance,
+    should_stop: Callable[[], bool],
+) -> Iterator[StepReport]:
+    """Train, and write the model into `run_dir` once the last step is done.
+
+    `base` is the identity of the model that the backbone was. Yields one report a step; none if
+    `should_stop` says so while the head is fitted. Raises DeviceMemoryError if a micro-batch does
+    not fit the device.
+    """
+    species, config = settings.species, settings.train
+    backbone = classifier.backbone
+    assert isinstance(backbone, HyenaDNA)
+    backbone.execution = runtime.execution(recompute_blocks=config.recompute_blocks)
+    classifier.to(runtime.device)
+    held_out = _FixedBatches(
+        list(
+            fixed_windows(
+                genomes, "valid", length=species.length, max_windows=species.valid_windows
+            )
+        ),
+        rows=max(1, config.micro_batch_bases // species.length),
+    )
+    drawn = TrainingWindows(
+        genomes, seed=config.seed, weights=weights, use_both_strands=config.reverse_complement
+    )
+    if species.probe_bases and not (run_dir / "last").exists():
+        is_fitted = fit_head(
+            classifier, drawn, lengths=settings.lengths, n_bases=species.probe_bases,
+            match_gc=species.match_gc, should_stop=should_stop,
+        )  # fmt: skip
+        if world.sum(float(not is_fitted), runtime.device) > 0:
+            return
+        log.info("head fitted to %s bases, backbone as it is", f"{species.probe_bases:,}")
+    about: dict[str, Any] = {
+        "base": dict(base),
+        "species": dataclasses.asdict(species),
+        "weights": _weights_as_json(weights),
+        "data": digest(genomes),
+    }
+    yield from train(
+        classifier, _DrawnBatches(drawn), HeadLoss(),
+        config=config, run_dir=run_dir, max_length=species.length, valid_batches=held_out,
+        lr_ratios={"head.": species.head_lr_ratio}, about=about, world=world,
+        should_stop=should_stop,
+    )  # fmt: skip
+    progress = read_progress(run_dir)
+    # Not by the steps done here: a run may be killed after its last one.
+    if world.is_main and progress.is_done and not (run_dir / "training.json").exists():
+        classifier.eval()
+        heads.save(classifier, run_dir)
+        record = {
+            "task": "species classification",
+            "species": list(genomes.names),
+            "classifier": dataclasses.asdict(species),
+            "settings": dataclasses.asdict(config),
+            "weights": about["weights"],
+            "data": {"digest": about["data"]} | {str(s): genomes.describe(s) for s in SPLITS},
+            "base": dict(base),
+            "valid_nats_per_window": progress.valid_loss,
+            "made_by": made_by.as_json(),
+        }
+        atomic.write_text(run_dir / "training.json", json.dumps(record, indent=2) + "\n")
+
+
+def trained_length(directory: Path) -> int | None:
+    """The longest training window of a species model, in bases; None if it does not say."""
+    try:
+        record: Any = json.loads((directory / "training.json").read_text())
+        return int(record["classifier"]["length"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def digest(genomes: SpeciesGenomes) -> str:
+    """SHA-256 over the names and stretches of all species: what a resumed run must agree on."""
+    said = hashlib.sha256(json.dumps([genomes.names, genomes.max_n_run]).encode())
+    for split in ("train", "valid"):
+        for contigs in genomes.runs(split):
+            for contig in contigs:
+                ends = [(run.start, run.end) for run in contig.runs]
+                said.update(json.dumps([split, contig.contig, ends]).encode())
+    return said.hexdigest()
+
+
+def _weights_as_json(weights: SamplingWeights) -> dict[str, Any]:
+    contigs = weights.contigs
+    return {
+        "species": weights.species if isinstance(weights.species, str) else dict(weights.species),
+        "contigs": contigs
+        if isinstance(contigs, str)
+        else {f"{species}:{contig}": weight for (species, contig), weight in contigs.items()},
+    }

@@ -1,0 +1,1 @@
+"""Weights that change: the loop, its run directory, and pretraining on genomes."""

@@ -1,0 +1,233 @@
+"""A training run on disk: checkpoints, the newest and the best of them, and going on from there.
+
+    run directory/
+      config.json model.safetensors training.json   the model, once training has ended
+      metrics.csv                                   one row a step
+      checkpoints/step_00001000/                    model, optimiser.safetensors, state.json
+      last                                          name of the newest checkpoint
+
+A checkpoint of a language model is a model directory. Of any other model it holds the parameters
+that train (trained.safetensors); the frozen ones come back with what the model was made from.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from hyenadna_cli.core.config import TrainConfig
+from hyenadna_cli.core.model.checkpoints import checkpoint
+from hyenadna_cli.core.model.hyenadna import HyenaDNA
+from hyenadna_cli.core.outputs import atomic
+from hyenadna_cli.errors import CheckpointError, UsageError
+
+_TRAINED = "trained.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """How far a run has come; part of every checkpoint."""
+
+    step: int = 0
+    """Optimiser steps done."""
+    best_step: int | None = None
+    """The step whose weights scored best so far."""
+    best_score: float | None = None
+    n_since_best: int = 0
+    """Validations after the best one."""
+    valid_loss: float | None = None
+    """Nats per held-out target, if the last step measured it."""
+    is_done: bool = False
+    """Whether the last step, or the one that ended the run early, is behind."""
+
+
+def read_progress(run_dir: Path) -> Progress:
+    """How far the run in a directory has come, by its last checkpoint."""
+    directory = _last_checkpoint(run_dir)
+    if directory is None:
+        return Progress()
+    return Progress(**json.loads((directory / "state.json").read_text())["progress"])
+
+
+def restore_best(model: nn.Module, run_dir: Path) -> Progress:
+    """Load the weights that scored best, or the last ones where nothing was scored."""
+    progress = read_progress(run_dir)
+    step = progress.best_step or progress.step
+    _restore_weights(model, run_dir / "checkpoints" / _checkpoint_name(step))
+    return progress
+
+
+class RunState:
+    """A run directory and the state that a checkpoint must hold."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimiser: torch.optim.Optimizer,
+        config: TrainConfig,
+        directory: Path,
+        *,
+        about: Mapping[str, Any],
+    ) -> None:
+        """`about` is JSON that a resumed run must agree on."""
+        self.model, self.optimiser = model, optimiser
+        self.config, self.directory = config, directory
+        self.about = json.loads(json.dumps(about))  # as a file gives it back: tuples become lists
+        self.names = {p: name for name, p in model.named_parameters()}
+
+    def append(self, values: Mapping[str, float | None]) -> None:
+        """Add a row to metrics.csv; its columns are the keys. Raises OutputError."""
+        path = self.directory / "metrics.csv"
+        try:
+            is_new = not path.exists()
+            with path.open("a", newline="") as handle:
+                writer = csv.DictWriter(handle, values, lineterminator="\n")
+                if is_new:
+                    writer.writeheader()
+                writer.writerow(
+                    {k: format(v, ".9g") if isinstance(v, float) else v for k, v in values.items()}
+                )
+        except OSError as error:
+            raise atomic.output_error(path, error) from error
+
+    def save(self, progress: Progress) -> None:
+        """Write a checkpoint, point `last` at it, and drop all but the best and the newest."""
+        name = _checkpoint_name(progress.step)
+        parent = self.directory / "checkpoints"
+        parent.mkdir(exist_ok=True)
+        with atomic.replace_dir_on_success(parent / name, overwrite=True) as scratch:
+            _save_weights(self.model, scratch)
+            moments = safetensors.torch.save(self._moments())
+            (scratch / "optimiser.safetensors").write_bytes(moments)
+            state = {
+                "step": progress.step,
+                "progress": dataclasses.asdict(progress),
+                "train": dataclasses.asdict(self.config),
+                "about": self.about,
+            }
+            (scratch / "state.json").write_text(json.dumps(state, indent=2) + "\n")
+        atomic.write_text(self.directory / "last", f"{name}\n")
+        best = None if progress.best_step is None else _checkpoint_name(progress.best_step)
+        for old in sorted(parent.glob("step_????????"))[: -self.config.keep_last]:
+            if old.name != best:
+                for file in old.iterdir():
+                    file.unlink()
+                old.rmdir()
+
+    def resume(self, *, is_main: bool) -> Progress:
+        """Load the last checkpoint, if any; returns what is done."""
+        directory = _last_checkpoint(self.directory)
+        if directory is None:
+            if is_main:
+                self._forget_after(0)
+            return Progress()
+        state = json.loads((directory / "state.json").read_text())
+        saved = TrainConfig.from_mapping(state["train"])
+        require_same(_decisive(saved), _decisive(self.config))
+        require_same(state["about"], self.about)
+        _restore_weights(self.model, directory)
+        self._restore(safetensors.torch.load_file(directory / "optimiser.safetensors"))
+        if is_main:
+            self._forget_after(state["step"])
+        return Progress(**state["progress"])
+
+    def _moments(self) -> dict[str, Tensor]:
+        return {
+            f"{name}:{key}": value.contiguous()
+            for parameter, name in self.names.items()
+            for key, value in self.optimiser.state.get(parameter, {}).items()
+        }
+
+    def _restore(self, moments: dict[str, Tensor]) -> None:
+        by_parameter: dict[str, dict[str, Tensor]] = {}
+        for name, value in moments.items():
+            parameter_name, key = name.rsplit(":", 1)
+            by_parameter.setdefault(parameter_name, {})[key] = value
+        for parameter, name in self.names.items():
+            if name in by_parameter:
+                # The step counter lives on the CPU; the moments live with their parameter.
+                self.optimiser.state[parameter] = {
+                    key: value if key == "step" else value.to(parameter.device)
+                    for key, value in by_parameter[name].items()
+                }
+
+    def _forget_after(self, step: int) -> None:
+        """Drop the rows of metrics.csv that the resumed run will write again."""
+        path = self.directory / "metrics.csv"
+        if path.exists():
+            # A killed run may have written a part of its last line, even of the first one.
+            lines = path.read_text().splitlines(keepends=True)
+            header, *rows = [line for line in lines if line.endswith("\n")] or [""]
+            kept = [row for row in rows if int(row.split(",")[0]) <= step]
+            if kept:
+                atomic.write_text(path, "".join([header, *kept]))
+            else:
+                path.unlink()
+
+
+def _checkpoint_name(step: int) -> str:
+    return f"step_{step:08d}"
+
+
+def _last_checkpoint(run_dir: Path) -> Path | None:
+    pointer = run_dir / "last"
+    return run_dir / "checkpoints" / pointer.read_text().strip() if pointer.exists() else None
+
+
+def _save_weights(model: nn.Module, directory: Path) -> None:
+    if isinstance(model, HyenaDNA):
+        checkpoint.save(model, directory)
+        return
+    trained = {
+        name: parameter.detach().contiguous()
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad
+    }
+    (directory / _TRAINED).write_bytes(safetensors.torch.save(trained))
+
+
+def _restore_weights(model: nn.Module, directory: Path) -> None:
+    """Raises CheckpointError if the weights are those of another model."""
+    if isinstance(model, HyenaDNA):
+        loaded, _ = checkpoint.load(directory)
+        if loaded.config != model.config:
+            raise CheckpointError(f"{directory}: its model has another shape: {loaded.config}")
+        model.load_state_dict(loaded.state_dict())
+        return
+    trained = safetensors.torch.load_file(directory / _TRAINED)
+    shapes = {name: p.shape for name, p in model.named_parameters() if p.requires_grad}
+    if {name: tensor.shape for name, tensor in trained.items()} != shapes:
+        raise CheckpointError(f"{directory}: holds the weights of another model")
+    model.load_state_dict(trained, strict=False)
+
+
+_MAY_CHANGE = {"save_every", "keep_last", "valid_every", "valid_bases", "recompute_blocks"}
+"""Settings that do not alter the weights, and so may differ on resuming."""
+
+
+def _decisive(config: TrainConfig) -> dict[str, Any]:
+    return {
+        name: value for name, value in dataclasses.asdict(config).items() if name not in _MAY_CHANGE
+    }
+
+
+def require_same(saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Raises UsageError naming what of settings and data is not that of the first run."""
+    changed = [
+        f"{name} was {saved.get(name)}, is {now.get(name)}"
+        for name in sorted(saved.keys() | now.keys())
+        if saved.get(name) != now.get(name)
+    ]
+    if changed:
+        raise UsageError(
+            f"--resume needs the settings and data of the first run: {'; '.join(changed)}"
+        )

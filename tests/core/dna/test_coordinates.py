@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hyenadna_cli.core.dna.coordinates import Interval, from_one_based, parse_region, to_one_based
+
+contig_names = st.text("abcXY019_.*:-", min_size=1)
+
+
+@st.composite
+def intervals(draw: st.DrawFn) -> Interval:
+    """Intervals of at least one base, close enough together to overlap often."""
+    start = draw(st.integers(0, 50))
+    end = draw(st.integers(start + 1, 51))
+    return Interval(draw(st.sampled_from(["chr1", "chr2"])), start, end)
+
+
+@given(st.integers(0, 10**12))
+def test_the_two_conversions_undo_each_other(start: int) -> None:
+    assert from_one_based(to_one_based(start)) == start
+
+
+def test_the_first_base_is_zero_inside_and_one_in_text() -> None:
+    assert from_one_based(1) == 0
+    assert to_one_based(0) == 1
+
+
+@given(contig_names, st.integers(0, 10**10), st.integers(1, 10**10))
+def test_what_people_are_shown_reads_back_as_the_same_interval(
+    contig: str, start: int, length: int
+) -> None:
+    interval = Interval(contig, start, start + length)
+
+    assert parse_region(str(interval)) == interval
+
+
+@given(intervals(), intervals())
+def test_intervals_overlap_when_they_share_a_base(one: Interval, other: Interval) -> None:
+    bases, other_bases = (
+        {(interval.contig, base) for base in range(interval.start, interval.end)}
+        for interval in (one, other)
+    )
+
+    assert one.overlaps(other) == bool(bases & other_bases)
+    assert other.overlaps(one) == one.overlaps(other)
+
+
+def test_overlap_does_not_look_at_the_strand() -> None:
+    assert Interval("chr1", 0, 5, "+").overlaps(Interval("chr1", 4, 9, "-"))
+
+
+def test_an_empty_interval_overlaps_nothing() -> None:
+    assert not Interval("chr1", 5, 5).overlaps(Interval("chr1", 3, 8))
+
+
+def test_touching_intervals_do_not_overlap() -> None:
+    assert not Interval("chr1", 0, 5).overlaps(Interval("chr1", 5, 9))
+
+
+@given(intervals())
+def test_the_length_is_the_number_of_bases(interval: Interval) -> None:
+    assert interval.length == len(range(interval.start, interval.end))
+
+
+@pytest.mark.parametrize(("start", "end"), [(-1, 4), (5, 4)], ids=["negative", "backwards"])
+def test_an_impossible_interval_is_refused(start: int, end: int) -> None:
+    with pytest.raises(ValueError, match="0 <= start <= end, got chr1"):
+        Interval("chr1", start, end)
+
+
+def test_an_interval_reads_as_one_based_closed_with_thousands() -> None:
+    assert str(Interval("chr7", 140_753_335, 140_753_336)) == "chr7:140,753,336-140,753,336"
+
+
+@pytest.mark.parametrize(
+    ("text", "interval"),
+    [
+        ("chr7:140,753,336-140,753,336", Interval("chr7", 140_753_335, 140_753_336)),
+        ("chr1:1-10", Interval("chr1", 0, 10)),
+        (" chr1:1-10\n", Interval("chr1", 0, 10)),
+        ("HLA-A*01:01:01:5-6", Interval("HLA-A*01:01:01", 4, 6)),
+    ],
+)
+def test_a_region_is_one_based_closed(text: str, interval: Interval) -> None:
+    assert parse_region(text) == interval
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "chr1",
+        "chr1:5",
+        "chr1:5-",
+        "chr1:a-b",
+        "chr1:-5-6",
+        ":1-2",
+        "chr1:0-5",
+        "chr1:9-4",
+        "chr1:6-5",
+        "chr1:,-,",
+    ],
+)
+def test_what_is_no_region_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"region|interval"):
+        parse_region(text)
