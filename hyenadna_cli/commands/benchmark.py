@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from hyenadna_cli.commands import _options as opt
-from hyenadna_cli.commands._table import align
+from hyenadna_cli.commands.options import shared as opt
+from hyenadna_cli.commands.reporting.tables import align
 from hyenadna_cli.core.machine.benchmark.cases import (
     PRESETS,
     Dtype,

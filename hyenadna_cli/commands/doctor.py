@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from hyenadna_cli.commands import _options as opt
-from hyenadna_cli.commands._table import print_table
+from hyenadna_cli.commands.options import shared as opt
+from hyenadna_cli.commands.reporting.tables import print_table
 from hyenadna_cli.errors import CheckpointError, HyenaDNAError
 
 

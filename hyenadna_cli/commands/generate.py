@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hyenadna_cli.commands import _options as opt
-from hyenadna_cli.commands._account import (
+from hyenadna_cli.commands.options import shared as opt
+from hyenadna_cli.commands.options.groups import with_option_groups
+from hyenadna_cli.commands.options.model import ChosenModel, ComputeRequest, ModelRequest
+from hyenadna_cli.commands.reporting.record_run import (
     Account,
     Destination,
     exit_code_when_out_of_memory,
     write_rows,
 )
-from hyenadna_cli.commands._loading import ChosenModel, ComputeRequest, ModelRequest
-from hyenadna_cli.commands._option_groups import with_option_groups
 from hyenadna_cli.core.outputs.atomic import is_stream
 from hyenadna_cli.errors import CheckpointError, UsageError
 

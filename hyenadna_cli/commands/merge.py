@@ -11,10 +11,10 @@ from typing import Annotated
 
 import typer
 
-from hyenadna_cli.commands import _options as opt
-from hyenadna_cli.commands._progress import track
-from hyenadna_cli.commands._stats import write_stats
-from hyenadna_cli.commands._stop import on_signals
+from hyenadna_cli.commands.options import shared as opt
+from hyenadna_cli.commands.reporting.progress import track
+from hyenadna_cli.commands.reporting.stats import write_stats
+from hyenadna_cli.commands.reporting.stops import on_signals
 from hyenadna_cli.core.outputs import atomic
 
 log = logging.getLogger(__name__)

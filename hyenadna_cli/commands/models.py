@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from hyenadna_cli.commands import _options as opt
-from hyenadna_cli.commands._table import Cell, print_table
+from hyenadna_cli.commands.options import shared as opt
+from hyenadna_cli.commands.reporting.tables import Cell, print_table
 from hyenadna_cli.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:

@@ -8,15 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from hyenadna_cli.commands import _options as opt
-from hyenadna_cli.commands._account import (
-    Account,
-    Destination,
-    exit_code_when_out_of_memory,
-    print_plan_of_records,
-    write_rows,
-)
-from hyenadna_cli.commands._loading import (
+from hyenadna_cli.commands.options import shared as opt
+from hyenadna_cli.commands.options.groups import with_option_groups
+from hyenadna_cli.commands.options.model import (
     ChosenModel,
     ComputeRequest,
     ModelRequest,
@@ -24,7 +18,13 @@ from hyenadna_cli.commands._loading import (
     batching_settings,
     choose_strand,
 )
-from hyenadna_cli.commands._option_groups import with_option_groups
+from hyenadna_cli.commands.reporting.record_run import (
+    Account,
+    Destination,
+    exit_code_when_out_of_memory,
+    print_plan_of_records,
+    write_rows,
+)
 from hyenadna_cli.core.outputs.atomic import is_stream
 from hyenadna_cli.errors import UsageError
 

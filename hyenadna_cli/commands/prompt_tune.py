@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from hyenadna_cli.commands import _options as opt
-from hyenadna_cli.commands import _training_options as tr
-from hyenadna_cli.commands._account import exit_code_when_out_of_memory
-from hyenadna_cli.commands._labelled_options import DataOption, LabelledFiles
-from hyenadna_cli.commands._loading import ChosenModel, ComputeRequest, ModelRequest
-from hyenadna_cli.commands._option_groups import with_option_groups
-from hyenadna_cli.commands._progress import track
-from hyenadna_cli.commands._stop import on_signals
-from hyenadna_cli.commands._training_account import TrainingAccount
+from hyenadna_cli.commands.options import shared as opt
+from hyenadna_cli.commands.options import training as tr
+from hyenadna_cli.commands.options.groups import with_option_groups
+from hyenadna_cli.commands.options.labelled import DataOption, LabelledFiles
+from hyenadna_cli.commands.options.model import ChosenModel, ComputeRequest, ModelRequest
+from hyenadna_cli.commands.reporting.progress import track
+from hyenadna_cli.commands.reporting.record_run import exit_code_when_out_of_memory
+from hyenadna_cli.commands.reporting.stops import on_signals
+from hyenadna_cli.commands.reporting.training_counts import TrainingAccount
 from hyenadna_cli.errors import InputFileError, UsageError
 
 if TYPE_CHECKING:

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from hyenadna_cli.commands import _options as opt
-from hyenadna_cli.commands._account import Destination, exit_code_when_out_of_memory, write_rows
-from hyenadna_cli.commands._allele_options import (
+from hyenadna_cli.commands.options import shared as opt
+from hyenadna_cli.commands.options.alleles import (
     AlleleStrand,
     LayoutName,
     LayoutRequest,
@@ -22,10 +21,15 @@ from hyenadna_cli.commands._allele_options import (
     settings_of,
     warn_of_rounding,
 )
-from hyenadna_cli.commands._allele_output import Kind, Target, kind_of
-from hyenadna_cli.commands._alleles import AlleleAccount
-from hyenadna_cli.commands._loading import ChosenModel, ComputeRequest, ModelRequest
-from hyenadna_cli.commands._option_groups import with_option_groups
+from hyenadna_cli.commands.options.groups import with_option_groups
+from hyenadna_cli.commands.options.model import ChosenModel, ComputeRequest, ModelRequest
+from hyenadna_cli.commands.reporting.allele_counts import AlleleAccount
+from hyenadna_cli.commands.reporting.record_run import (
+    Destination,
+    exit_code_when_out_of_memory,
+    write_rows,
+)
+from hyenadna_cli.core.variants.output import Kind, Target, kind_of
 from hyenadna_cli.errors import InputFileError, UsageError
 
 if TYPE_CHECKING:

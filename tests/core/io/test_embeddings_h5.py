@@ -238,7 +238,7 @@ import sys, time
 from pathlib import Path
 import numpy as np
 from hyenadna_cli.core.io.embeddings_h5 import (EmbeddingRow, PooledWriter, TokenWriter)
-from hyenadna_cli.core.provenance import Provenance
+from hyenadna_cli.core.outputs.provenance import Provenance
 garbage = [np.random.default_rng().bytes(1000) for _ in range(int(sys.argv[2]))]
 made_by = Provenance(model_name="tiny-1k", settings={"window": 5})
 options = dict(d_model=16, made_by=made_by, overwrite=False)
@@ -322,7 +322,7 @@ import os, signal, sys
 from pathlib import Path
 import numpy as np
 from hyenadna_cli.core.io.embeddings_h5 import (TokenWriter)
-from hyenadna_cli.core.provenance import Provenance
+from hyenadna_cli.core.outputs.provenance import Provenance
 with TokenWriter(
     Path(sys.argv[1]), d_model=16, dtype="float32", made_by=Provenance(), overwrite=True
 ) as writer:
@@ -349,7 +349,7 @@ import resource, sys
 from pathlib import Path
 import numpy as np
 from hyenadna_cli.core.io.embeddings_h5 import (EmbeddingRow, PooledWriter)
-from hyenadna_cli.core.provenance import Provenance
+from hyenadna_cli.core.outputs.provenance import Provenance
 vectors = {"mean": np.ones(128, "float32"), "last": np.ones(128, "float32")}
 with PooledWriter(
     Path(sys.argv[1]), keys=list(vectors), d_model=128, made_by=Provenance(), overwrite=True

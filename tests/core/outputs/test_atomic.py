@@ -50,7 +50,7 @@ def write_while_another_does(output: Path) -> None:
 KILLED_FILE = """
 import os, signal, sys
 from pathlib import Path
-from hyenadna_cli.core.atomic import replace_on_success
+from hyenadna_cli.core.outputs.atomic import replace_on_success
 with replace_on_success(Path(sys.argv[1]), overwrite=True) as scratch:
     scratch.write_text("half of the n")
     os.kill(os.getpid(), signal.SIGKILL)
@@ -59,7 +59,7 @@ with replace_on_success(Path(sys.argv[1]), overwrite=True) as scratch:
 KILLED_DIRECTORY = """
 import os, signal, sys
 from pathlib import Path
-from hyenadna_cli.core.atomic import replace_dir_on_success
+from hyenadna_cli.core.outputs.atomic import replace_dir_on_success
 with replace_dir_on_success(Path(sys.argv[1]), overwrite=True) as scratch:
     (scratch / "config.json").write_text("half of the n")
     os.kill(os.getpid(), signal.SIGKILL)

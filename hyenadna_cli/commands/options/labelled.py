@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from hyenadna_cli.commands import _options as opt
+from hyenadna_cli.commands.options import shared as opt
 
 if TYPE_CHECKING:
     from hyenadna_cli.core.tasks.finetuning.data import DataRequest

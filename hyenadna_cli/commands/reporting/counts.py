@@ -8,12 +8,12 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from hyenadna_cli.commands._stats import write_stats
+from hyenadna_cli.commands.reporting.stats import write_stats
 from hyenadna_cli.errors import SkippedRecordsError
 
 if TYPE_CHECKING:
-    from hyenadna_cli.commands._account import Destination
-    from hyenadna_cli.commands._loading import ChosenModel
+    from hyenadna_cli.commands.options.model import ChosenModel
+    from hyenadna_cli.commands.reporting.record_run import Destination
     from hyenadna_cli.core.dna.sequence import LetterCounts
     from hyenadna_cli.core.outputs.provenance import Provenance
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import typer
 
-from hyenadna_cli.commands._ledger import Ledger
+from hyenadna_cli.commands.reporting.counts import Ledger
 
 
 @dataclass(kw_only=True, slots=True)

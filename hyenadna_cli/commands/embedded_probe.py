@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from hyenadna_cli.commands import _training_options as tr
-from hyenadna_cli.commands._labelled_options import Task
-from hyenadna_cli.commands._training_account import TrainingAccount
+from hyenadna_cli.commands.options import training as tr
+from hyenadna_cli.commands.options.labelled import Task
+from hyenadna_cli.commands.reporting.training_counts import TrainingAccount
 
 if TYPE_CHECKING:
     from hyenadna_cli.core.tasks.finetuning.settings import FinetuneConfig

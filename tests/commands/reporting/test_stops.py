@@ -12,7 +12,7 @@ import pytest
 PROGRAM = textwrap.dedent(
     """
     import sys, time
-    from hyenadna_cli.commands._stop import on_signals
+    from hyenadna_cli.commands.reporting.stops import on_signals
 
     with on_signals() as stop:
         print("ready", flush=True)

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from hyenadna_cli.commands._stats import write_stats
+from hyenadna_cli.commands.reporting.stats import write_stats
 
 if TYPE_CHECKING:
-    from hyenadna_cli.commands._training_options import RunDirectory
+    from hyenadna_cli.commands.options.training import RunDirectory
     from hyenadna_cli.core.outputs.provenance import Provenance
     from hyenadna_cli.core.training.loop import StepReport
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from hyenadna_cli.commands import _options as opt
+from hyenadna_cli.commands.options import shared as opt
 from hyenadna_cli.errors import UsageError
 
 app = typer.Typer(help="Draw what other commands wrote.", no_args_is_help=True)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from hyenadna_cli.commands import _options as opt
+from hyenadna_cli.commands.options import shared as opt
 
 METHODS = ("finetune", "probe", "scratch", "attention", "cnn", "kmer")
 

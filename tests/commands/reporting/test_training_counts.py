@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-TABLE = Path(__file__).parent.parent.parent / "test_data" / "labelled.csv"
+TABLE = Path(__file__).parents[3] / "test_data" / "labelled.csv"
 ON_CPU = ("--device", "cpu", "--threads", "1", "-q")
 ROWS = ("--data", TABLE, "--max-length", "40")
 

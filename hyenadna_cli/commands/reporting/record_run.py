@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
-from hyenadna_cli.commands import _options as opt
-from hyenadna_cli.commands._ledger import Ledger
-from hyenadna_cli.commands._progress import track
-from hyenadna_cli.commands._stop import on_signals
+from hyenadna_cli.commands.options import shared as opt
+from hyenadna_cli.commands.reporting.counts import Ledger
+from hyenadna_cli.commands.reporting.progress import track
+from hyenadna_cli.commands.reporting.stops import on_signals
 from hyenadna_cli.core.outputs import atomic
 from hyenadna_cli.errors import DeviceMemoryError, OutputError, UsageError
 
 if TYPE_CHECKING:
-    from hyenadna_cli.commands._loading import ChosenModel
+    from hyenadna_cli.commands.options.model import ChosenModel
     from hyenadna_cli.core.inference.batching import Batcher, Done
     from hyenadna_cli.core.inference.run_plan import RunPlan
     from hyenadna_cli.core.io.records import RecordSource, StrandChoice

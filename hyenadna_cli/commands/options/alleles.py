@@ -11,7 +11,7 @@ import typer
 from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from hyenadna_cli.commands._loading import ChosenModel
+    from hyenadna_cli.commands.options.model import ChosenModel
     from hyenadna_cli.core.outputs.provenance import Setting
     from hyenadna_cli.core.variants.alleles import Layout
     from hyenadna_cli.core.variants.chunks import Score, ScoreSettings

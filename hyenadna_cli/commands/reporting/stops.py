@@ -24,6 +24,7 @@ class StopRequest:
         self.signal: signal.Signals | None = None
 
     def __call__(self) -> bool:
+        """Whether the run should end now."""
         return self.signal is not None or self.is_out_of_time
 
     @property

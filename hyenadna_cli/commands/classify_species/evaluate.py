@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from hyenadna_cli.commands import _options as opt
-from hyenadna_cli.commands._account import exit_code_when_out_of_memory
-from hyenadna_cli.commands._loading import ChosenModel, ComputeRequest, ModelRequest
-from hyenadna_cli.commands._option_groups import with_option_groups
+from hyenadna_cli.commands.options import shared as opt
+from hyenadna_cli.commands.options.groups import with_option_groups
+from hyenadna_cli.commands.options.model import ChosenModel, ComputeRequest, ModelRequest
+from hyenadna_cli.commands.reporting.record_run import exit_code_when_out_of_memory
 from hyenadna_cli.core.outputs import atomic
 from hyenadna_cli.errors import CheckpointError, UsageError
 
@@ -201,6 +201,7 @@ def opened_genomes(
     rename_chrs: Path | None,
     max_n_run: int,
 ) -> Iterator[SpeciesGenomes]:
+    """The genomes of a manifest; `max_n_run` in bases."""
     from hyenadna_cli.core.tasks.species.manifest import open_genomes, read_manifest
 
     found = read_manifest(manifest, selected=species)
@@ -211,6 +212,7 @@ def opened_genomes(
 
 
 def check_longest(chosen: ChosenModel, longest: int) -> None:
+    """Raise CheckpointError if the model cannot read windows of `longest` bases."""
     if longest > chosen.config.l_max:
         raise CheckpointError(
             f"windows of {longest:,} bases: {chosen.source.name} reads at most "
@@ -226,6 +228,7 @@ def collect_provenance(
     *,
     no_version: bool,
 ) -> Provenance:
+    """What made the output of a species command."""
     from hyenadna_cli.core.outputs import provenance
 
     return provenance.collect(

@@ -9,7 +9,7 @@ from typing import Annotated, get_type_hints
 import pytest
 import typer
 
-from hyenadna_cli.commands._option_groups import with_option_groups
+from hyenadna_cli.commands.options.groups import with_option_groups
 
 WidthOption = Annotated[int, typer.Option("--width", min=1, help="In bases.")]
 

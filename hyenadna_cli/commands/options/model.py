@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hyenadna_cli.commands import _options as opt
+from hyenadna_cli.commands.options import shared as opt
 from hyenadna_cli.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 
-from hyenadna_cli.commands import _table
+from hyenadna_cli.commands.reporting import tables
 
 
 def test_for_programs_a_table_is_tab_separated(capsys):
-    _table.print_table(("a", "b"), [("[x]", None)], as_json=False)
+    tables.print_table(("a", "b"), [("[x]", None)], as_json=False)
 
     assert capsys.readouterr().out == "a\tb\n[x]\t.\n"
 
@@ -16,13 +16,13 @@ def test_for_programs_a_table_is_tab_separated(capsys):
 def test_at_a_terminal_the_table_is_aligned(monkeypatch, capsys):
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
 
-    _table.print_table(("a", "b"), [("[x]", None)], as_json=False)
+    tables.print_table(("a", "b"), [("[x]", None)], as_json=False)
 
     assert "[x]" in (out := capsys.readouterr().out)
     assert "\t" not in out
 
 
 def test_json_is_one_object_a_row(capsys):
-    _table.print_table(("a", "b"), [(1, None)], as_json=True)
+    tables.print_table(("a", "b"), [(1, None)], as_json=True)
 
     assert json.loads(capsys.readouterr().out) == [{"a": 1, "b": None}]
