@@ -55,9 +55,12 @@ def test_a_reader_that_leaves_early_ends_the_run_quietly(tiny_model, fasta_file)
     )
 
     done = subprocess.run(
-        ["bash", "-c", command], capture_output=True, text=True, check=False,
+        ["bash", "-c", command],
+        capture_output=True,
+        text=True,
+        check=False,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    )
 
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("name\tchrom\tstart")
@@ -67,8 +70,11 @@ def test_a_full_standard_output_is_an_output_error():
     with open("/dev/full", "w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "hyenadna_cli", "models", "list"],
-            stdout=full, stderr=subprocess.PIPE, text=True, check=False,
-        )  # fmt: skip
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
 
     assert done.returncode == 6
     assert "No space left on device" in done.stderr

@@ -108,9 +108,7 @@ def model_of(length: int) -> HyenaDNA:
     """Weights large enough that every part matters."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        config = ModelConfig(
-            d_model=128, n_layer=2, d_inner=512, l_max=length, embed_dropout=0.0
-        )  # fmt: skip
+        config = ModelConfig(d_model=128, n_layer=2, d_inner=512, l_max=length, embed_dropout=0.0)
         model = HyenaDNA(config).eval()
         for name, parameter in model.named_parameters():
             if parameter.ndim >= 2 and "freq" not in name:
@@ -166,10 +164,26 @@ def test_measuring_operators_decides_what_convolves(hyenadna, monkeypatch, tmp_p
     monkeypatch.setattr(long_conv_choice, "file", lambda: tmp_path / "times.json")
 
     done = hyenadna(
-        "benchmark", "--lengths", "1024,8192", "--device", "cuda", "--dtype", "fp32", "--kernels",
-        "torch,triton", "--against", "none", "--repeats", 1, "--extrapolate", 0,
-        "--operators", tmp_path / "operators.tsv", "-o", tmp_path / "speed.tsv",
-    )  # fmt: skip
+        "benchmark",
+        "--lengths",
+        "1024,8192",
+        "--device",
+        "cuda",
+        "--dtype",
+        "fp32",
+        "--kernels",
+        "torch,triton",
+        "--against",
+        "none",
+        "--repeats",
+        1,
+        "--extrapolate",
+        0,
+        "--operators",
+        tmp_path / "operators.tsv",
+        "-o",
+        tmp_path / "speed.tsv",
+    )
 
     assert done.code == 0, done.err
     described = runtime.resolve(device="cuda", kernels="triton").long_conv.describe()
@@ -179,10 +193,26 @@ def test_measuring_operators_decides_what_convolves(hyenadna, monkeypatch, tmp_p
 def test_the_benchmark_of_a_gpu_runs(hyenadna, tmp_path):
     """Its first cases, within a minute."""
     done = hyenadna(
-        "benchmark", "--case", "gpu", "--device", "cuda", "--dtype", "bf16", "--kernels",
-        "torch,triton", "--max-seconds", 5, "--repeats", 1, "--extrapolate", 0, "--max-minutes",
-        0.5, "-o", tmp_path / "gpu.tsv",
-    )  # fmt: skip
+        "benchmark",
+        "--case",
+        "gpu",
+        "--device",
+        "cuda",
+        "--dtype",
+        "bf16",
+        "--kernels",
+        "torch,triton",
+        "--max-seconds",
+        5,
+        "--repeats",
+        1,
+        "--extrapolate",
+        0,
+        "--max-minutes",
+        0.5,
+        "-o",
+        tmp_path / "gpu.tsv",
+    )
 
     assert done.code == 0, done.err
     rows = list(csv.DictReader(io.StringIO((tmp_path / "gpu.tsv").read_text()), delimiter="\t"))

@@ -47,8 +47,9 @@ def test_wheel_and_sdist_hold_the_program_and_its_model_and_nothing_else(built):
 
     assert "hyenadna_cli/models/builtin/model.safetensors" in wheel
     assert {name.split("/")[0].removesuffix(".dist-info")[:12] for name in wheel} == {
-        "hyenadna_cli", "hyenadna-0.1",
-    }  # fmt: skip
+        "hyenadna_cli",
+        "hyenadna-0.1",
+    }
     assert any(name.endswith("packaging/install.sh") for name in sdist)
     assert any(name.endswith("test_data/tiny.fa") for name in sdist)
 
@@ -64,10 +65,12 @@ def test_a_package_works_in_an_empty_environment(built, tmp_path, kind):
     package = next(built.glob(kind))
 
     done = subprocess.run(
-        [str(REPOSITORY / "packaging" / "install.sh"), str(package)], check=False,
+        [str(REPOSITORY / "packaging" / "install.sh"), str(package)],
+        check=False,
         env={**os.environ, "PATH": path, "PIP_NO_EXTRA_INDEX": "1", "PYTHONPATH": ""},
-        capture_output=True, text=True,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+    )
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "12 OK" in done.stderr

@@ -36,9 +36,12 @@ def bare(tmp_path):
 
     def run(*arguments: object) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, *map(str, arguments)], env=environment, check=False,
-            capture_output=True, text=True,
-        )  # fmt: skip
+            [sys.executable, *map(str, arguments)],
+            env=environment,
+            check=False,
+            capture_output=True,
+            text=True,
+        )
 
     return run
 
@@ -73,10 +76,32 @@ def test_the_benchmark_runs(bare, tmp_path):
     table, operators = tmp_path / "speed.tsv", tmp_path / "operators.tsv"
 
     done = bare(
-        "-m", "hyenadna_cli", "benchmark", "--lengths", "40", "--d-model", "16", "--n-layer", "1",
-        "--backward", "--recompute", "--repeats", "1", "--threads", "1", "--device", "cpu",
-        "--dtype", "fp32", "--kernels", "torch", "-o", table, "--operators", operators,
-    )  # fmt: skip
+        "-m",
+        "hyenadna_cli",
+        "benchmark",
+        "--lengths",
+        "40",
+        "--d-model",
+        "16",
+        "--n-layer",
+        "1",
+        "--backward",
+        "--recompute",
+        "--repeats",
+        "1",
+        "--threads",
+        "1",
+        "--device",
+        "cpu",
+        "--dtype",
+        "fp32",
+        "--kernels",
+        "torch",
+        "-o",
+        table,
+        "--operators",
+        operators,
+    )
 
     assert done.returncode == 0, done.stderr
     with table.open(newline="") as file:

@@ -87,9 +87,12 @@ def windows(spans: list[tuple[str, int, int]]) -> Iterator[tuple[str, int, int]]
 
 
 def classes(
-    sequence: str, contig: str, start: int, genes: dict[str, list[tuple[int, int, int]]],
+    sequence: str,
+    contig: str,
+    start: int,
+    genes: dict[str, list[tuple[int, int, int]]],
     known: np.ndarray,
-) -> dict[str, np.ndarray]:  # fmt: skip
+) -> dict[str, np.ndarray]:
     """For every base of a window, its class of each kind; -1 where it has none."""
     rank = np.zeros(len(sequence), np.int64)
     for first, last, value in genes.get(contig, []):

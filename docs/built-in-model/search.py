@@ -65,16 +65,40 @@ def main() -> None:
             settings = trial.with_suffix(".toml")
             write_settings(settings, book["base"], book["trials"][name])
             run(
-                "pretrain", "--fasta", genome, "--config", settings, "-o", trial, "--resume",
-                "--valid-contigs", "chr20,chr21", "--test-contigs", "chr17,chr22,chrX",
-                "--exclude-bed", HERE / "published_regions.bed", "--threads", "1",
-            )  # fmt: skip
+                "pretrain",
+                "--fasta",
+                genome,
+                "--config",
+                settings,
+                "-o",
+                trial,
+                "--resume",
+                "--valid-contigs",
+                "chr20,chr21",
+                "--test-contigs",
+                "chr17,chr22,chrX",
+                "--exclude-bed",
+                HERE / "published_regions.bed",
+                "--threads",
+                "1",
+            )
             bed = trial.with_suffix(".bed")
             write_stretches(trial / "regions.bed", bed)
             run(
-                "perplexity", "--fasta", genome, "--bed", bed, "-m", trial, "--window", "1024",
-                "--threads", "1", "-o", table,
-            )  # fmt: skip
+                "perplexity",
+                "--fasta",
+                genome,
+                "--bed",
+                bed,
+                "-m",
+                trial,
+                "--window",
+                "1024",
+                "--threads",
+                "1",
+                "-o",
+                table,
+            )
         print(f"| {name} | {nats_per_base(table)} |", flush=True)
 
 

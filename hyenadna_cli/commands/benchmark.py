@@ -38,10 +38,21 @@ _BUSY = 0.1
 """Share of the CPU time taken by others from which on a warning is due."""
 
 _FOR_PEOPLE = (
-    "pass", "length", "batch", "implementation", "kernels", "dtype", "seconds", "peak_mb",
-    "times_faster_than_plain", "memory_of_plain", "times_faster_than_attention", "difference",
-    "share_of_floor", "status",
-)  # fmt: skip
+    "pass",
+    "length",
+    "batch",
+    "implementation",
+    "kernels",
+    "dtype",
+    "seconds",
+    "peak_mb",
+    "times_faster_than_plain",
+    "memory_of_plain",
+    "times_faster_than_attention",
+    "difference",
+    "share_of_floor",
+    "status",
+)
 
 
 def benchmark(
@@ -128,9 +139,15 @@ def benchmark(
     from hyenadna_cli.core.outputs import atomic
 
     plan = _plan(
-        case or [], lengths=lengths, d_model=d_model, n_layer=n_layer, batch=batch,
-        backward=backward, recompute=recompute, against=against,
-    )  # fmt: skip
+        case or [],
+        lengths=lengths,
+        d_model=d_model,
+        n_layer=n_layer,
+        batch=batch,
+        backward=backward,
+        recompute=recompute,
+        against=against,
+    )
     dtypes, requests = _listed("--dtype", dtype, _DTYPES), _listed("--kernels", kernels, _KERNELS)
     if plot is not None and plot.suffix not in benchmark_report.PICTURES:
         raise UsageError(f"--plot {plot}: use {', '.join(benchmark_report.PICTURES)}")
@@ -164,14 +181,27 @@ def benchmark(
     if extrapolate:
         rows += benchmark_report.extrapolated(rows, extrapolate)
     for crossing in benchmark_report.crossings(rows):
-        log.info("%s is as fast as %s at %s bases", crossing.variant, crossing.against,
-                 f"{crossing.length:,.0f}")  # fmt: skip
+        log.info(
+            "%s is as fast as %s at %s bases",
+            crossing.variant,
+            crossing.against,
+            f"{crossing.length:,.0f}",
+        )
     cells = benchmark_report.table(rows, floor)
-    _write(output, cells, rows, floor, settings=settings, force=force, no_version=no_version,
-           seconds=time.monotonic() - started)  # fmt: skip
+    _write(
+        output,
+        cells,
+        rows,
+        floor,
+        settings=settings,
+        force=force,
+        no_version=no_version,
+        seconds=time.monotonic() - started,
+    )
     if operators is not None:
-        _write_operators(operators, benchmark_report.operator_table(bench.operator_rows, floor),
-                         force=force)  # fmt: skip
+        _write_operators(
+            operators, benchmark_report.operator_table(bench.operator_rows, floor), force=force
+        )
         if floor.device.startswith("cuda"):
             timings = benchmark_report.long_conv_timings(bench.operator_rows)
             long_conv_choice.record(torch.device(floor.device), timings)
@@ -204,14 +234,18 @@ def _plan(
     return [
         (
             Workload(
-                d_model=d_model, n_layer=n_layer, length=length, batch=batch,
-                training=training, recompute=training and recompute,
+                d_model=d_model,
+                n_layer=n_layer,
+                length=length,
+                batch=batch,
+                training=training,
+                recompute=training and recompute,
             ),
             implementations,
         )
         for training in ((False, True) if backward else (False,))
         for length in sorted(opt.parse_bases(text) for text in lengths.split(","))
-    ]  # fmt: skip
+    ]
 
 
 def _rivals(text: str) -> tuple[Implementation, ...]:
@@ -248,16 +282,27 @@ def _variants(
 
 def _say_floor(floor: Floor) -> None:
     rates = ", ".join(f"{name} {rate / 1e9:,.0f}" for name, rate in floor.matmul_flops.items())
-    log.info("%s: matrix products at %s GFLOP/s, copies at %.1f GB/s",
-             floor.device_name, rates, floor.copy_bytes / 1e9)  # fmt: skip
+    log.info(
+        "%s: matrix products at %s GFLOP/s, copies at %.1f GB/s",
+        floor.device_name,
+        rates,
+        floor.copy_bytes / 1e9,
+    )
 
 
 def _say(row: Row) -> None:
     if row.seconds is None or row.peak_bytes is None:
         log.info("%s: %s: %s, %s", row.workload, row.variant, row.status.lower(), row.note)
         return
-    log.info("%s: %s: %.4g s (%.4g to %.4g), %.0f MB", row.workload, row.variant,
-             row.seconds, row.seconds_min, row.seconds_max, row.peak_bytes / 1e6)  # fmt: skip
+    log.info(
+        "%s: %s: %.4g s (%.4g to %.4g), %.0f MB",
+        row.workload,
+        row.variant,
+        row.seconds,
+        row.seconds_min,
+        row.seconds_max,
+        row.peak_bytes / 1e6,
+    )
 
 
 def _write(
@@ -304,9 +349,12 @@ def _write(
             writer.write_row(["" if cell is None else cell for cell in row])
     if not atomic.is_stream(output):
         provenance.write_manifest(
-            Path(output), made_by, rows=Counter(row.status for row in rows), shard=None,
+            Path(output),
+            made_by,
+            rows=Counter(row.status for row in rows),
+            shard=None,
             seconds=seconds,
-        )  # fmt: skip
+        )
 
 
 def _write_operators(path: Path, cells: list[tuple[Cell, ...]], *, force: bool) -> None:

@@ -62,14 +62,16 @@ def embed(
     pool: Annotated[
         str,
         typer.Option(
-            "--pool", metavar="NAME,...|token",
+            "--pool",
+            metavar="NAME,...|token",
             help="mean, max, last, first, center; or token: hidden states of every base.",
         ),
     ] = "mean",
     layers: Annotated[
         str,
         typer.Option(
-            "--layers", metavar="I,...",
+            "--layers",
+            metavar="I,...",
             help="-1: after the final norm; 0: token embeddings; i: after block i.",
         ),
     ] = "-1",
@@ -101,7 +103,7 @@ def embed(
     dry_run: opt.DryRunOption = False,
     verbose: opt.VerboseOption = 0,
     quiet: opt.QuietOption = False,
-) -> None:  # fmt: skip
+) -> None:
     """Embed sequences, or the regions of a BED file, as vectors.
 
     Writes one row a record in input order: TSV (stdout, .tsv, .tsv.gz, .txt) or HDF5 that anndata
@@ -116,9 +118,14 @@ def embed(
     from hyenadna_cli.core.io.records import RecordSource
 
     wanted = _wanted(
-        pool=pool, layers=layers, bin_size=bin_size, out_dtype=out_dtype, exclude_n=exclude_n,
-        exclude_softmasked=exclude_softmasked, strand=choose_strand(strand, bed=bed),
-    )  # fmt: skip
+        pool=pool,
+        layers=layers,
+        bin_size=bin_size,
+        out_dtype=out_dtype,
+        exclude_n=exclude_n,
+        exclude_softmasked=exclude_softmasked,
+        strand=choose_strand(strand, bed=bed),
+    )
     is_token = isinstance(wanted, Tokens)
     _check_kind(output, is_token=is_token)
     windowing = Windowing(window, stride, specials, opt.parse_batch_size(batch_size))
@@ -156,10 +163,12 @@ class _Job:
         wanted, config = self.wanted, self.model.config
         lengths = self.source.measured_lengths(self.selected)
         plan = plan_run(
-            lengths, config=config, batcher=self.batcher,
+            lengths,
+            config=config,
+            batcher=self.batcher,
             n_strands=2 if wanted.strand == "both" else 1,
             n_layers=len(wanted.layers) if isinstance(wanted, Pooled) else 1,
-        )  # fmt: skip
+        )
         longest = int(max(lengths, default=0))
         if isinstance(wanted, Tokens) and longest > self.batcher.tiling.window:
             # The rows of a record in several windows are put together in memory.
@@ -187,9 +196,12 @@ class _Job:
         from hyenadna_cli.core.inference.embedding import embed
 
         batches = embed(
-            self.model.load(), self.source.read(self.selected), pooled, batcher=self.batcher,
+            self.model.load(),
+            self.source.read(self.selected),
+            pooled,
+            batcher=self.batcher,
             journal=journal,
-        )  # fmt: skip
+        )
         overwrite = self.destination.force or journal.is_resumed
         with self._pooled_writer(pooled.keys, made_by, overwrite=overwrite) as write:
 
@@ -198,9 +210,12 @@ class _Job:
                 account.add(row.name, row.status, row.length)
 
             write_rows(
-                batches, write_and_count, destination=self.destination, label="embedding",
+                batches,
+                write_and_count,
+                destination=self.destination,
+                label="embedding",
                 n_bases=self.source.n_bases(self.selected),
-            )  # fmt: skip
+            )
 
     @contextmanager
     def _pooled_writer(
@@ -212,9 +227,12 @@ class _Job:
         d_model, output = self.model.config.d_model, self.destination.output
         if output.endswith(_HDF5):
             with PooledWriter(
-                self.destination.path, keys=keys, d_model=d_model, made_by=made_by,
+                self.destination.path,
+                keys=keys,
+                d_model=d_model,
+                made_by=made_by,
                 overwrite=overwrite,
-            ) as hdf5:  # fmt: skip
+            ) as hdf5:
                 yield hdf5.append
             return
         # As in HDF5, the first vector has the plain place and the others are named.
@@ -231,9 +249,12 @@ class _Job:
 
         self._warn_if_large(tokens)
         batches = embed_tokens(
-            self.model.load(), self.source.read(self.selected), tokens, batcher=self.batcher,
+            self.model.load(),
+            self.source.read(self.selected),
+            tokens,
+            batcher=self.batcher,
             journal=journal,
-        )  # fmt: skip
+        )
         with TokenWriter(
             self.destination.path,
             d_model=self.model.config.d_model,
@@ -250,9 +271,12 @@ class _Job:
                 account.add(record.name, rows.status, len(record.sequence))
 
             write_rows(
-                batches, write_and_count, destination=self.destination, label="embedding",
+                batches,
+                write_and_count,
+                destination=self.destination,
+                label="embedding",
                 n_bases=self.source.n_bases(self.selected),
-            )  # fmt: skip
+            )
 
     def _warn_if_large(self, tokens: Tokens) -> None:
         lengths = self.source.known_lengths(self.selected)
@@ -263,8 +287,10 @@ class _Job:
         if n_bytes > _LARGE_BYTES:
             log.warning(
                 "%s: %s rows, about %.1f GB; --bin N and --out-dtype fp16 make it smaller",
-                self.destination.output, f"{n_rows:,}", n_bytes / 1e9,
-            )  # fmt: skip
+                self.destination.output,
+                f"{n_rows:,}",
+                n_bytes / 1e9,
+            )
 
 
 def _wanted(
@@ -291,9 +317,12 @@ def _wanted(
     if bin_size is not None or out_dtype is not None:
         raise UsageError("--bin and --out-dtype are for --pool token")
     return Pooled(
-        poolings=_parse_poolings(names), layers=numbers, strand=strand, exclude_n=exclude_n,
+        poolings=_parse_poolings(names),
+        layers=numbers,
+        strand=strand,
+        exclude_n=exclude_n,
         exclude_softmasked=exclude_softmasked,
-    )  # fmt: skip
+    )
 
 
 def _parse_poolings(names: list[str]) -> tuple[Pooling, ...]:
@@ -333,8 +362,14 @@ def _check_kind(output: str, *, is_token: bool) -> None:
 
 def _cells(row: EmbeddingRow, keys: tuple[str, ...]) -> list[Cell]:
     cells: list[Cell] = [
-        row.name, row.chrom, row.start, row.end, row.strand, row.length, row.status,
-    ]  # fmt: skip
+        row.name,
+        row.chrom,
+        row.start,
+        row.end,
+        row.strand,
+        row.length,
+        row.status,
+    ]
     for key in keys:
         cells += row.vectors[key].tolist()
     return cells

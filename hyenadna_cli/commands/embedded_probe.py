@@ -52,9 +52,11 @@ def probe_embeddings(
             data, select=settings.select, output=run_directory.output, made_by=made_by
         )
         account.close(
-            run_directory, made_by,
+            run_directory,
+            made_by,
             split_sizes={split: len(part.rows) for split, part in data.splits.items()},
-            device=None, model=None,
-        )  # fmt: skip
+            device=None,
+            model=None,
+        )
     main = metrics.values[metrics.main]
     log.info("probe on %s test rows: %s %s", f"{metrics.n:,}", metrics.main, main)

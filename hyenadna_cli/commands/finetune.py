@@ -40,7 +40,8 @@ def finetune(
     preset: Annotated[
         str | None,
         typer.Option(
-            "--preset", metavar="NAME",
+            "--preset",
+            metavar="NAME",
             help="genomic-benchmarks/NAME, nucleotide-transformer/NAME or chromatin; --data DIR "
             "for a local copy, else from the hub.",
         ),
@@ -78,7 +79,9 @@ def finetune(
     compare: Annotated[
         Any,
         typer.Option(
-            "--compare", parser=tr.parse_methods, metavar="METHOD,...",
+            "--compare",
+            parser=tr.parse_methods,
+            metavar="METHOD,...",
             help=f"Baselines on the same rows: {', '.join(tr.METHODS)}, or none.",
         ),
     ] = "kmer",
@@ -95,7 +98,9 @@ def finetune(
     freeze: Annotated[
         Any,
         typer.Option(
-            "--freeze", parser=tr.parse_freeze, metavar="all|none|N",
+            "--freeze",
+            parser=tr.parse_freeze,
+            metavar="all|none|N",
             help="What of the backbone does not train; N: embedding and first N blocks.",
         ),
     ] = None,
@@ -140,14 +145,18 @@ def finetune(
     max_length: Annotated[
         int | None,
         typer.Option(
-            "--max-length", parser=opt.parse_bases, metavar="BASES",
+            "--max-length",
+            parser=opt.parse_bases,
+            metavar="BASES",
             help="Cut longer sequences around their middle.",
         ),
     ] = None,
     length_schedule: Annotated[
         Any,
         typer.Option(
-            "--length-schedule", parser=tr.parse_length_schedule, metavar="BASES:STEPS,...",
+            "--length-schedule",
+            parser=tr.parse_length_schedule,
+            metavar="BASES:STEPS,...",
             help="Sequence-length warm-up on random crops.",
         ),
     ] = None,
@@ -166,7 +175,7 @@ def finetune(
     dry_run: opt.DryRunOption = False,
     verbose: opt.VerboseOption = 0,
     quiet: opt.QuietOption = False,
-) -> None:  # fmt: skip
+) -> None:
     """Train a model on labelled sequences, and judge it on rows it has not seen.
 
     Writes a model directory that predict, embed and score-variants read with -m, and beside the
@@ -183,14 +192,26 @@ def finetune(
     from hyenadna_cli.core.tasks.labelled import presets
 
     given: dict[str, Any] = {
-        "pooling": pooling, "freeze": freeze, "head_init": head_init, "epochs": epochs,
-        "batch_size": batch_size, "micro_batch_bases": micro_batch_bases,
-        "learning_rate": learning_rate, "backbone_lr_ratio": backbone_lr_ratio,
-        "weight_decay": weight_decay, "dropout": dropout, "class_weights": class_weights,
-        "reverse_complement": reverse_complement, "both_strands": both_strands,
-        "max_length": max_length, "length_schedule": length_schedule, "select": select,
-        "recompute_blocks": recompute_blocks, "patience": patience, "seed": seed,
-    }  # fmt: skip
+        "pooling": pooling,
+        "freeze": freeze,
+        "head_init": head_init,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "micro_batch_bases": micro_batch_bases,
+        "learning_rate": learning_rate,
+        "backbone_lr_ratio": backbone_lr_ratio,
+        "weight_decay": weight_decay,
+        "dropout": dropout,
+        "class_weights": class_weights,
+        "reverse_complement": reverse_complement,
+        "both_strands": both_strands,
+        "max_length": max_length,
+        "length_schedule": length_schedule,
+        "select": select,
+        "recompute_blocks": recompute_blocks,
+        "patience": patience,
+        "seed": seed,
+    }
     benchmark = None if preset is None else presets.find(preset)
     settings = supervised.settings(
         tr.given(given),
@@ -203,11 +224,17 @@ def finetune(
         if not probe or data is None or len(data) != 1 or benchmark is not None:
             raise UsageError("--embeddings goes with --probe and one table of labels as --data")
         without_meaning = {
-            "--compare": compare not in ((), ("kmer",)), "--seeds": n_seeds > 1, "--table": table,
-            "--valid": files.valid, "--test": files.test, "--fasta": files.fasta,
-            "--valid-contigs": files.valid_contigs, "--test-contigs": files.test_contigs,
-            "--label-columns": label_columns, "--max-train-rows": n_train,
-        }  # fmt: skip
+            "--compare": compare not in ((), ("kmer",)),
+            "--seeds": n_seeds > 1,
+            "--table": table,
+            "--valid": files.valid,
+            "--test": files.test,
+            "--fasta": files.fasta,
+            "--valid-contigs": files.valid_contigs,
+            "--test-contigs": files.test_contigs,
+            "--label-columns": label_columns,
+            "--max-train-rows": n_train,
+        }
         if given_too := [option for option, value in without_meaning.items() if value]:
             raise UsageError(
                 f"{given_too[0]} means nothing with --embeddings: the table's columns name, label "
@@ -226,15 +253,18 @@ def finetune(
     if not data:
         raise UsageError("give labelled sequences with --data, or a benchmark with --preset")
     request = files.request(
-        data, label_columns=tuple(filter(None, label_columns.split(","))), task=task,
-        group_by=group_by, n_train=n_train,
-    )  # fmt: skip
+        data,
+        label_columns=tuple(filter(None, label_columns.split(","))),
+        task=task,
+        group_by=group_by,
+        n_train=n_train,
+    )
     methods = tuple(dict.fromkeys(("probe" if probe else "finetune", *compare)))
     with exit_code_when_out_of_memory(compute.oom_exit_code), open_data(request) as rows:
         chosen = model_request.choose(compute, training=True)
         experiment = _experiment(
-            rows, request, settings, chosen, methods, n_seeds=n_seeds, run_directory=run_directory,
-        )  # fmt: skip
+            rows, request, settings, chosen, methods, n_seeds=n_seeds, run_directory=run_directory
+        )
         log.info("%s", experiment.data.describe())
         if benchmark is not None:
             n_rows = sum(rows.split_sizes.values())
@@ -286,10 +316,16 @@ def _experiment(
         reproducible=run_directory.no_version,
     )
     return experiment(
-        checked, settings, methods, n_seeds=n_seeds, shape=chosen.config,
-        pretrained=chosen.load, runtime=chosen.run, output=run_directory.output,
+        checked,
+        settings,
+        methods,
+        n_seeds=n_seeds,
+        shape=chosen.config,
+        pretrained=chosen.load,
+        runtime=chosen.run,
+        output=run_directory.output,
         made_by=made_by,
-    )  # fmt: skip
+    )
 
 
 def _run(
@@ -321,9 +357,12 @@ def _run(
             raise stop.error(f"{last}; --resume goes on from there")
         if world.is_main:
             account.close(
-                run_directory, experiment.made_by, split_sizes=experiment.data.split_sizes,
-                device=chosen.run.device_name, model=chosen.identity(),
-            )  # fmt: skip
+                run_directory,
+                experiment.made_by,
+                split_sizes=experiment.data.split_sizes,
+                device=chosen.run.device_name,
+                model=chosen.identity(),
+            )
     found = read_runs(experiment.runs())
     for line in summary(found, experiment.data.task):
         log.info("%s", line)

@@ -37,7 +37,9 @@ def generate(
     length: Annotated[
         int,
         typer.Option(
-            "--length", parser=opt.parse_bases, metavar="BASES",
+            "--length",
+            parser=opt.parse_bases,
+            metavar="BASES",
             help="Bases to sample for each sequence, its prompt not counted.",
         ),
     ],
@@ -84,7 +86,7 @@ def generate(
     no_version: opt.NoVersionOption = False,
     verbose: opt.VerboseOption = 0,
     quiet: opt.QuietOption = False,
-) -> None:  # fmt: skip
+) -> None:
     """Sample DNA from a model: from nothing, or as a continuation of prompts.
 
     Writes FASTA, the sequences of a prompt one after the other: generated_1, generated_2 ..., or
@@ -102,9 +104,13 @@ def generate(
     sampling = _sampling(temperature, top_k, top_p, seed, allow_n)
     batch = opt.parse_batch_size(batch_size)
     destination = Destination(
-        output=output, force=force, resume=resume, stats=stats, no_version=no_version,
+        output=output,
+        force=force,
+        resume=resume,
+        stats=stats,
+        no_version=no_version,
         max_time=max_time,
-    )  # fmt: skip
+    )
     destination.check()
     with exit_code_when_out_of_memory(compute.oom_exit_code):
         prompts = _read_prompts(prompt, fasta)
@@ -164,15 +170,19 @@ class _Work:
         return provenance.collect(
             command=["hyenadna", *sys.argv[1:]],
             settings={
-                **asdict(self.sampling), "length": self.length, "sequences": self.n_sequences,
-                "prompt": prompt, "include_prompt": self.include_prompt,
-                "batch_size": self.batch_size or "auto", **model.settings(),
+                **asdict(self.sampling),
+                "length": self.length,
+                "sequences": self.n_sequences,
+                "prompt": prompt,
+                "include_prompt": self.include_prompt,
+                "batch_size": self.batch_size or "auto",
+                **model.settings(),
             },
             inputs=inputs,
             model=model.identity(),
             device=model.run.device_name,
             reproducible=destination.no_version,
-        )  # fmt: skip
+        )
 
     def run(self, destination: Destination, model: ChosenModel, made_by: Provenance) -> None:
         from hyenadna_cli.core.inference.generation import generate as generate_sequences
@@ -182,16 +192,23 @@ class _Work:
         is_bgzip = destination.output.endswith(".gz")
         with destination.journal(made_by) as journal:
             rows = generate_sequences(
-                model.load(), self.prompts.sequences, length=self.length,
-                n_sequences=self.n_sequences, sampling=self.sampling, batch_size=self.batch_size,
+                model.load(),
+                self.prompts.sequences,
+                length=self.length,
+                n_sequences=self.n_sequences,
+                sampling=self.sampling,
+                batch_size=self.batch_size,
                 journal=journal,
-            )  # fmt: skip
+            )
             overwrite = destination.force or journal.is_resumed
             with open_sink(destination.output, overwrite=overwrite, is_bgzip=is_bgzip) as sink:
                 write_rows(
-                    rows, self._writer(sink, account), destination=destination, label="generating",
+                    rows,
+                    self._writer(sink, account),
+                    destination=destination,
+                    label="generating",
                     n_bases=self.n_sequences * len(self.prompts.names) * self.length,
-                )  # fmt: skip
+                )
             account.close(destination, made_by, model=model, letters=self.prompts.letters)
 
     def _writer(self, sink: Sink, account: Account) -> Callable[[Generated], None]:

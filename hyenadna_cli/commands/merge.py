@@ -23,9 +23,7 @@ log = logging.getLogger(__name__)
 def merge(
     shards: Annotated[
         list[Path],
-        typer.Argument(
-            metavar="SHARD...", help="Outputs of --shard 1/N to N/N, in any order.",
-        ),
+        typer.Argument(metavar="SHARD...", help="Outputs of --shard 1/N to N/N, in any order."),
     ],
     output: opt.OutputOption = "-",
     write_index: Annotated[
@@ -42,7 +40,7 @@ def merge(
     no_version: opt.NoVersionOption = False,
     verbose: opt.VerboseOption = 0,
     quiet: opt.QuietOption = False,
-) -> None:  # fmt: skip
+) -> None:
     """Put the outputs of all shards of a run together: VCF, BCF, TSV, bedGraph or HDF5.
 
     Each shard needs its X.manifest.json beside it. All of 1/N to N/N must be there, whole, and made

@@ -31,7 +31,7 @@ ModelArgument = Annotated[
         metavar="NAME|DIR",
         help="builtin, a published name (hyenadna models list), a Hugging Face id, or a directory.",
     ),
-]  # fmt: skip
+]
 OutputOption = Annotated[Path, typer.Option("-o", "--output", help="Model directory to write.")]
 StoreOption = Annotated[
     Literal["fp32", "bf16"],
@@ -56,19 +56,49 @@ def list_models(
     """
     from hyenadna_cli.core.model.checkpoints import catalogue, checkpoint
 
-    columns = ("name", "local", "d_model", "n_layer", "l_max", "parameters", "megabytes",
-               "licence", "repository")  # fmt: skip
+    columns = (
+        "name",
+        "local",
+        "d_model",
+        "n_layer",
+        "l_max",
+        "parameters",
+        "megabytes",
+        "licence",
+        "repository",
+    )
     rows: list[tuple[Cell, ...]] = []
     if (catalogue.BUILTIN_DIRECTORY / "config.json").is_file():
         config, _, n_parameters = checkpoint.inspect(catalogue.BUILTIN_DIRECTORY)
         megabytes = _megabytes((catalogue.BUILTIN_DIRECTORY / "model.safetensors").stat().st_size)
-        rows.append((catalogue.BUILTIN, "yes", config.d_model, config.n_layer, config.l_max,
-                     n_parameters, megabytes, catalogue.LICENCE, None))  # fmt: skip
+        rows.append(
+            (
+                catalogue.BUILTIN,
+                "yes",
+                config.d_model,
+                config.n_layer,
+                config.l_max,
+                n_parameters,
+                megabytes,
+                catalogue.LICENCE,
+                None,
+            )
+        )
     for model in catalogue.PUBLISHED.values():
         is_cached = catalogue.cached_weights(model, cache_dir=cache_dir) is not None
-        rows.append((model.name, "yes" if is_cached else "no", model.d_model, model.n_layer,
-                     model.l_max, model.n_parameters, _megabytes(model.n_bytes),
-                     catalogue.LICENCE, model.repo_id))  # fmt: skip
+        rows.append(
+            (
+                model.name,
+                "yes" if is_cached else "no",
+                model.d_model,
+                model.n_layer,
+                model.l_max,
+                model.n_parameters,
+                _megabytes(model.n_bytes),
+                catalogue.LICENCE,
+                model.repo_id,
+            )
+        )
     print_table(columns, rows, as_json=as_json)
 
 
@@ -252,8 +282,13 @@ def _write(
         else:
             checkpoint.save(model, scratch)
         known_answer.record_known_answer(model, scratch)
-    log.info("%s: %d layers, width %d, reads up to %d tokens", output, model.config.n_layer,
-             model.config.d_model, model.config.l_max)  # fmt: skip
+    log.info(
+        "%s: %d layers, width %d, reads up to %d tokens",
+        output,
+        model.config.n_layer,
+        model.config.d_model,
+        model.config.l_max,
+    )
 
 
 def _registry_facts(model: PublishedModel) -> dict[str, Cell]:

@@ -60,7 +60,8 @@ def mutagenize(
     region: Annotated[
         list[str] | None,
         typer.Option(
-            "--region", metavar="CHR:START-END",
+            "--region",
+            metavar="CHR:START-END",
             help="1-based, closed: chr17:43,044,295-43,125,483; repeatable.",
         ),
     ] = None,
@@ -72,7 +73,8 @@ def mutagenize(
     output_type: Annotated[
         Kind | None,
         typer.Option(
-            "-O", "--output-type",
+            "-O",
+            "--output-type",
             help="tsv: a row an SNV; bedgraph: the mean of a base's three SNVs; "
             "default: by suffix.",
         ),
@@ -85,7 +87,9 @@ def mutagenize(
     window: Annotated[
         int | None,
         typer.Option(
-            "--window", parser=opt.parse_bases, metavar="BASES",
+            "--window",
+            parser=opt.parse_bases,
+            metavar="BASES",
             help="Read around each base; default: the model's limit, at most 32,768.",
         ),
     ] = None,
@@ -99,7 +103,9 @@ def mutagenize(
     min_context: Annotated[
         int | None,
         typer.Option(
-            "--min-context", parser=opt.parse_bases, metavar="BASES",
+            "--min-context",
+            parser=opt.parse_bases,
+            metavar="BASES",
             help="With --layout grid: on both sides of every base; default: window / 8.",
         ),
     ] = None,
@@ -120,7 +126,7 @@ def mutagenize(
     dry_run: opt.DryRunOption = False,
     verbose: opt.VerboseOption = 0,
     quiet: opt.QuietOption = False,
-) -> None:  # fmt: skip
+) -> None:
     """Score every SNV of a region: what the model makes of each base being another.
 
     Writes TSV, a row an SNV: chrom pos (1-based) ref alt status site, and llr with --full; both as
@@ -275,9 +281,12 @@ def _run(
                     account.count(str(scores.interval), status, 3 * count)
 
             write_rows(
-                pieces(), finish, destination=destination, label="mutating",
+                pieces(),
+                finish,
+                destination=destination,
+                label="mutating",
                 n_bases=sum(region.interval.length for region in regions),
-            )  # fmt: skip
+            )
         account.close(destination, made_by, model=model, letters=genome.letters)
 
 

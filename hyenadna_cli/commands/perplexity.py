@@ -37,9 +37,17 @@ if TYPE_CHECKING:
 Vocabulary = Literal["acgt", "full"]
 
 _COLUMNS = (
-    "name", "chrom", "start", "end", "strand", "n_bases", "log_likelihood", "nats_per_base",
-    "bits_per_base", "perplexity",
-)  # fmt: skip
+    "name",
+    "chrom",
+    "start",
+    "end",
+    "strand",
+    "n_bases",
+    "log_likelihood",
+    "nats_per_base",
+    "bits_per_base",
+    "perplexity",
+)
 _TEXT = (".tsv", ".txt", ".tsv.gz", ".txt.gz", ".tsv.bgz", ".txt.bgz")
 
 
@@ -66,7 +74,7 @@ def perplexity(
     dry_run: opt.DryRunOption = False,
     verbose: opt.VerboseOption = 0,
     quiet: opt.QuietOption = False,
-) -> None:  # fmt: skip
+) -> None:
     """Measure how well a model predicts each base of sequences, or of the regions of a BED file.
 
     Writes TSV, one row a record in input order. log_likelihood is the natural log of the
@@ -95,9 +103,14 @@ def perplexity(
             print_plan_of_records(source, selected, chosen, batcher, chosen_strand)
         else:
             _run(
-                destination, source, selected, chosen, batcher,
-                strand=chosen_strand, vocabulary=vocab,
-            )  # fmt: skip
+                destination,
+                source,
+                selected,
+                chosen,
+                batcher,
+                strand=chosen_strand,
+                vocabulary=vocab,
+            )
 
 
 def _run(
@@ -120,15 +133,22 @@ def _run(
     account, total = Account(command="perplexity"), _Total()
     with destination.journal(made_by) as journal:
         batches = perplexity(
-            model.load(), source.read(selected), batcher=batcher, strand=strand,
-            full_vocabulary=vocabulary == "full", journal=journal,
-        )  # fmt: skip
+            model.load(),
+            source.read(selected),
+            batcher=batcher,
+            strand=strand,
+            full_vocabulary=vocabulary == "full",
+            journal=journal,
+        )
         overwrite = destination.force or journal.is_resumed
         with TsvWriter(destination.output, columns=_COLUMNS, overwrite=overwrite) as table:
             write_rows(
-                batches, _writer(table, account, total), destination=destination,
-                n_bases=source.n_bases(selected), label="scoring",
-            )  # fmt: skip
+                batches,
+                _writer(table, account, total),
+                destination=destination,
+                n_bases=source.n_bases(selected),
+                label="scoring",
+            )
         account.figures = total.results()
         account.close(destination, made_by, model=model, letters=source.letters)
 
@@ -157,10 +177,20 @@ def _writer(table: TsvWriter, account: Account, total: _Total) -> Callable[[Perp
     def write(row: PerplexityRow) -> None:
         record = row.record
         n_bases: Cell = int(row.n_bases) if row.n_bases.is_integer() else row.n_bases
-        table.write_row((
-            record.name, record.chrom, record.start, record.end, row.strand, n_bases,
-            row.log_likelihood, row.nats_per_base, row.bits_per_base, row.perplexity,
-        ))  # fmt: skip
+        table.write_row(
+            (
+                record.name,
+                record.chrom,
+                record.start,
+                record.end,
+                row.strand,
+                n_bases,
+                row.log_likelihood,
+                row.nats_per_base,
+                row.bits_per_base,
+                row.perplexity,
+            )
+        )
         account.add(record.name, row.status, len(record.sequence))
         total.add(row)
 

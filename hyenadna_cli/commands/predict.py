@@ -50,14 +50,17 @@ def predict(
     model: Annotated[
         str,
         typer.Option(
-            "-m", "--model", metavar="DIR",
+            "-m",
+            "--model",
+            metavar="DIR",
             help="What `hyenadna finetune` or `hyenadna prompt-tune` wrote.",
         ),
     ],
     fasta: Annotated[
         str | None,
         typer.Option(
-            "--fasta", metavar="FILE|-",
+            "--fasta",
+            metavar="FILE|-",
             help="FASTA, FASTQ, GenBank or 2bit; with --bed or coordinates an indexed FASTA.",
         ),
     ] = None,
@@ -65,14 +68,16 @@ def predict(
     data: Annotated[
         str | None,
         typer.Option(
-            "--data", metavar="TABLE",
+            "--data",
+            metavar="TABLE",
             help="CSV or TSV with a column sequence, or chrom, start, end (and strand).",
         ),
     ] = None,
     base: Annotated[
         str | None,
         typer.Option(
-            "--base", metavar="NAME|DIR",
+            "--base",
+            metavar="NAME|DIR",
             help="Where the model of a prompt is, if not where it was when the prompt was tuned.",
         ),
     ] = None,
@@ -92,7 +97,7 @@ def predict(
     dry_run: opt.DryRunOption = False,
     verbose: opt.VerboseOption = 0,
     quiet: opt.QuietOption = False,
-) -> None:  # fmt: skip
+) -> None:
     """Predict the labels of sequences, regions or table rows with a tuned model.
 
     Writes TSV, one row a record in input order: the predicted class, the labels above one half, or
@@ -130,9 +135,16 @@ def predict(
                 print_plan_of_records(source, selected, chosen, batcher, chosen_strand)
                 return
             _run(
-                destination, source, selected, chosen, classifier, batcher,
-                strand=chosen_strand, metrics=metrics, prompt=prompt,
-            )  # fmt: skip
+                destination,
+                source,
+                selected,
+                chosen,
+                classifier,
+                batcher,
+                strand=chosen_strand,
+                metrics=metrics,
+                prompt=prompt,
+            )
 
 
 def _source_opener(
@@ -226,9 +238,12 @@ def _run(
         with TsvWriter(destination.output, columns=columns, overwrite=overwrite) as table:
             write = _writer(table, account, config, kept=None if metrics is None else kept)
             write_rows(
-                batches, write, destination=destination, n_bases=source.n_bases(selected),
+                batches,
+                write,
+                destination=destination,
+                n_bases=source.n_bases(selected),
                 label="predicting",
-            )  # fmt: skip
+            )
         if metrics is not None:
             _write_metrics(metrics, kept, source, config)
         account.close(destination, made_by, model=chosen, letters=source.letters)
@@ -280,8 +295,15 @@ def _runs(row: Prediction, config: HeadConfig) -> Iterator[tuple[Cell, ...]]:
     record = row.record
     if row.status != "OK":
         yield (
-            record.name, record.chrom, record.start, record.end, row.strand, ".", "nan", row.status
-        )  # fmt: skip
+            record.name,
+            record.chrom,
+            record.start,
+            record.end,
+            row.strand,
+            ".",
+            "nan",
+            row.status,
+        )
         return
     best = row.values.argmax(1)
     position = 0
@@ -289,9 +311,15 @@ def _runs(row: Prediction, config: HeadConfig) -> Iterator[tuple[Cell, ...]]:
         end = position + sum(1 for _ in bases)
         probability = float(row.values[position:end, label].mean())
         yield (
-            record.name, record.chrom, record.start + position, record.start + end, row.strand,
-            config.label_names[label], probability, row.status,
-        )  # fmt: skip
+            record.name,
+            record.chrom,
+            record.start + position,
+            record.start + end,
+            row.strand,
+            config.label_names[label],
+            probability,
+            row.status,
+        )
         position = end
 
 

@@ -52,14 +52,15 @@ def pretrain(
         typer.Option("--exclude-bed", help="Regions never trained on (0-based, half-open)."),
     ] = None,
     config: Annotated[
-        Path | None,
-        typer.Option("--config", help="Settings as TOML: tables [model] and [train]."),
+        Path | None, typer.Option("--config", help="Settings as TOML: tables [model] and [train].")
     ] = None,
     preset: tr.PresetOption = None,
     start_model: Annotated[
         str | None,
         typer.Option(
-            "-m", "--model", metavar="NAME|DIR",
+            "-m",
+            "--model",
+            metavar="NAME|DIR",
             help="Go on from the weights of this model, in its shape but for further blocks "
             "(--n-layer); default: random weights.",
         ),
@@ -73,7 +74,8 @@ def pretrain(
         int | None,
         typer.Option(
             "--max-length",
-            parser=opt.parse_bases, metavar="BASES",
+            parser=opt.parse_bases,
+            metavar="BASES",
             help="Longest training window; the model reads two tokens more.",
         ),
     ] = None,
@@ -93,7 +95,7 @@ def pretrain(
     dry_run: opt.DryRunOption = False,
     verbose: opt.VerboseOption = 0,
     quiet: opt.QuietOption = False,
-) -> None:  # fmt: skip
+) -> None:
     """Train a model to predict the next nucleotide.
 
     Writes a run directory: metrics.csv, checkpoints/, and in the end config.json,
@@ -117,9 +119,11 @@ def pretrain(
     )
 
     model_settings: dict[str, Any] = {
-        "d_model": d_model, "n_layer": n_layer, "d_inner": d_inner,
+        "d_model": d_model,
+        "n_layer": n_layer,
+        "d_inner": d_inner,
         "l_max": None if max_length is None else max_length + 2,
-    }  # fmt: skip
+    }
     model_config, train_config = pretraining.settings(
         model=tr.given(model_settings),
         train=tr.given(dataclasses.asdict(steps) | {"valid_bases": valid_bases}),
@@ -179,9 +183,11 @@ def pretrain(
                 with contextlib.ExitStack() as stack:
                     log_step = stack.enter_context(_tensorboard(output)) if tensorboard else None
                     shown = track(
-                        reports, total=train_config.max_steps, label="pretraining",
+                        reports,
+                        total=train_config.max_steps,
+                        label="pretraining",
                         describe=_describe,
-                    )  # fmt: skip
+                    )
                     last = 0
                     for report in shown:
                         last = report.step
@@ -194,10 +200,12 @@ def pretrain(
                     raise stop.error(f"checkpoint at step {last:,}; --resume goes on from there")
                 if world.is_main:
                     account.close(
-                        run_directory, made_by,
+                        run_directory,
+                        made_by,
                         split_sizes={str(split): regions.n_bases(split) for split in regions.spans},
-                        device=run.device_name, model=start.source.identity() if start else None,
-                    )  # fmt: skip
+                        device=run.device_name,
+                        model=start.source.identity() if start else None,
+                    )
     except DeviceMemoryError as error:
         error.exit_code = compute.oom_exit_code
         raise

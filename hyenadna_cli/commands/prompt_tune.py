@@ -65,7 +65,9 @@ def prompt_tune(
     label_words: Annotated[
         Any,
         typer.Option(
-            "--label-words", parser=parse_words, metavar="CLASS=WORD,...",
+            "--label-words",
+            parser=parse_words,
+            metavar="CLASS=WORD,...",
             help="Words of A, C, G, T, N that stand for the classes; default: single letters.",
         ),
     ] = None,
@@ -82,7 +84,8 @@ def prompt_tune(
     shots: Annotated[
         int | None,
         typer.Option(
-            "--shots", min=0,
+            "--shots",
+            min=0,
             help="No soft prompt: so many demonstrations of each class before every sequence.",
         ),
     ] = None,
@@ -90,9 +93,7 @@ def prompt_tune(
         int,
         typer.Option("--samples", min=0, help="With --shots: tune all weights on so many samples."),
     ] = 0,
-    epochs: Annotated[
-        float | None, typer.Option("--epochs", help="At most; default 10.")
-    ] = None,
+    epochs: Annotated[float | None, typer.Option("--epochs", help="At most; default 10.")] = None,
     batch_size: Annotated[
         int | None,
         typer.Option(
@@ -116,7 +117,9 @@ def prompt_tune(
     max_length: Annotated[
         int | None,
         typer.Option(
-            "--max-length", parser=opt.parse_bases, metavar="BASES",
+            "--max-length",
+            parser=opt.parse_bases,
+            metavar="BASES",
             help="Cut longer sequences around their middle.",
         ),
     ] = None,
@@ -127,7 +130,7 @@ def prompt_tune(
     dry_run: opt.DryRunOption = False,
     verbose: opt.VerboseOption = 0,
     quiet: opt.QuietOption = False,
-) -> None:  # fmt: skip
+) -> None:
     """Teach a model a task by soft prompt tokens, or by demonstrations, before its input.
 
     The model stays as it is; learned vectors before the input make it answer each sequence with the
@@ -146,10 +149,17 @@ def prompt_tune(
 
     if shots is None and samples:
         raise UsageError("--samples goes with --shots; soft prompts have --examples")
-    of_prompts = tr.given({
-        "--tokens": tokens, "--init": init, "--head": head or None, "--examples": examples,
-        "--epochs": epochs, "--rc-aug": reverse_complement, "--patience": patience,
-    })  # fmt: skip
+    of_prompts = tr.given(
+        {
+            "--tokens": tokens,
+            "--init": init,
+            "--head": head or None,
+            "--examples": examples,
+            "--epochs": epochs,
+            "--rc-aug": reverse_complement,
+            "--patience": patience,
+        }
+    )
     if shots is not None and of_prompts:
         raise UsageError(
             f"--shots answers with words after demonstrations: no {', '.join(of_prompts)}"
@@ -163,10 +173,16 @@ def prompt_tune(
         try:
             config: PromptConfig | FewShotConfig
             if shots is None:
-                chosen_settings = tr.given({
-                    "n_tokens": tokens, "init": init, "n_examples": examples, "epochs": epochs,
-                    "reverse_complement": reverse_complement, "patience": patience,
-                })  # fmt: skip
+                chosen_settings = tr.given(
+                    {
+                        "n_tokens": tokens,
+                        "init": init,
+                        "n_examples": examples,
+                        "epochs": epochs,
+                        "reverse_complement": reverse_complement,
+                        "patience": patience,
+                    }
+                )
                 config = PromptConfig(
                     words=words, pooling=pooling, seed=seed, **chosen_settings, **steps
                 )
@@ -194,9 +210,12 @@ def prompt_tune(
             account = TrainingAccount(command="prompt-tune")
             _run(checked, config, chosen, run_directory, made_by, account)
             account.close(
-                run_directory, made_by, split_sizes=checked.split_sizes,
-                device=chosen.run.device_name, model=chosen.identity(),
-            )  # fmt: skip
+                run_directory,
+                made_by,
+                split_sizes=checked.split_sizes,
+                device=chosen.run.device_name,
+                model=chosen.identity(),
+            )
 
 
 def _words(given: dict[str, str] | None, data: LabelledData, *, is_needed: bool) -> tuple[str, ...]:
@@ -270,14 +289,12 @@ def _run(
     with on_signals(run_directory.max_time) as stop:
         if isinstance(config, PromptConfig):
             reports = prompt_tuning.run(
-                model, chosen.source, data, config, output=output, made_by=made_by,
-                should_stop=stop,
-            )  # fmt: skip
+                model, chosen.source, data, config, output=output, made_by=made_by, should_stop=stop
+            )
         else:
             reports = few_shot.run(
-                model, chosen.source, data, config, output=output, made_by=made_by,
-                should_stop=stop,
-            )  # fmt: skip
+                model, chosen.source, data, config, output=output, made_by=made_by, should_stop=stop
+            )
         shown = track(reports, total=n_steps(data, config), label="tuning", describe=_describe)
         last = 0
         for report in shown:

@@ -46,8 +46,7 @@ CheckRef = Literal["e", "w", "x"]
 def score_variants(
     *,
     vcf: Annotated[
-        str,
-        typer.Argument(metavar="FILE|-", help="VCF or BCF; plain, gzip or bgzip; - is stdin."),
+        str, typer.Argument(metavar="FILE|-", help="VCF or BCF; plain, gzip or bgzip; - is stdin.")
     ],
     fasta: Annotated[
         str | None,
@@ -62,7 +61,8 @@ def score_variants(
     output_type: Annotated[
         Kind | None,
         typer.Option(
-            "-O", "--output-type",
+            "-O",
+            "--output-type",
             help="v VCF, z bgzip VCF, b BCF, u uncompressed BCF, t TSV; default: by suffix.",
         ),
     ] = None,
@@ -74,21 +74,27 @@ def score_variants(
     window: Annotated[
         int | None,
         typer.Option(
-            "--window", parser=opt.parse_bases, metavar="BASES",
+            "--window",
+            parser=opt.parse_bases,
+            metavar="BASES",
             help="Read around each variant; default: the model's limit, at most 32,768.",
         ),
     ] = None,
     upstream: Annotated[
         int | None,
         typer.Option(
-            "--upstream", parser=opt.parse_bases, metavar="BASES",
+            "--upstream",
+            parser=opt.parse_bases,
+            metavar="BASES",
             help="Before the variant, in reading direction; default: half the window.",
         ),
     ] = None,
     downstream: Annotated[
         int | None,
         typer.Option(
-            "--downstream", parser=opt.parse_bases, metavar="BASES",
+            "--downstream",
+            parser=opt.parse_bases,
+            metavar="BASES",
             help="From the variant's first base on; the fewer, the faster.",
         ),
     ] = None,
@@ -102,7 +108,9 @@ def score_variants(
     min_context: Annotated[
         int | None,
         typer.Option(
-            "--min-context", parser=opt.parse_bases, metavar="BASES",
+            "--min-context",
+            parser=opt.parse_bases,
+            metavar="BASES",
             help="With --layout grid: on both sides of every variant; default: window / 8.",
         ),
     ] = None,
@@ -116,14 +124,17 @@ def score_variants(
     check_ref: Annotated[
         CheckRef,
         typer.Option(
-            "-c", "--check-ref",
+            "-c",
+            "--check-ref",
             help="Where REF is not the FASTA's: e exit, w mark and keep, x leave out.",
         ),
     ] = "w",
     max_allele_length: Annotated[
         int,
         typer.Option(
-            "--max-allele-len", parser=opt.parse_bases, metavar="BASES",
+            "--max-allele-len",
+            parser=opt.parse_bases,
+            metavar="BASES",
             help="Longer REF or ALT get the status TOO_LONG.",
         ),
     ] = 1_000,
@@ -140,7 +151,7 @@ def score_variants(
     dry_run: opt.DryRunOption = False,
     verbose: opt.VerboseOption = 0,
     quiet: opt.QuietOption = False,
-) -> None:  # fmt: skip
+) -> None:
     """Score each allele of a VCF by how much it changes the likelihood of the sequence around it.
 
     Writes the input records, in order and otherwise untouched, with INFO tags of one value an
@@ -279,9 +290,12 @@ class _Run:
                     account.add(record.place, statuses, ref_agrees=site.ref_agrees)
 
                 write_rows(
-                    done, finish, destination=destination, label="scoring",
+                    done,
+                    finish,
+                    destination=destination,
+                    label="scoring",
                     n_bases=self.source.n_records(self.selected),
-                )  # fmt: skip
+                )
             account.close(destination, made_by, model=model, letters=self.source.genome.letters)
 
     def _made_by(

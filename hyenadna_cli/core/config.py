@@ -51,9 +51,16 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         for name in (
-            "d_model", "n_layer", "d_inner", "l_max", "vocab_size", "pad_vocab_size_multiple",
-            "short_filter_order", "filter_order", "num_inner_mlps",
-        ):  # fmt: skip
+            "d_model",
+            "n_layer",
+            "d_inner",
+            "l_max",
+            "vocab_size",
+            "pad_vocab_size_multiple",
+            "short_filter_order",
+            "filter_order",
+            "num_inner_mlps",
+        ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.order < 2:
@@ -203,9 +210,14 @@ class TrainConfig:
     def __post_init__(self) -> None:
         check_types(self)
         for name in (
-            "max_steps", "batch_bases", "micro_batch_bases", "valid_every", "valid_bases",
-            "save_every", "keep_last",
-        ):  # fmt: skip
+            "max_steps",
+            "batch_bases",
+            "micro_batch_bases",
+            "valid_every",
+            "valid_bases",
+            "save_every",
+            "keep_last",
+        ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if not self.learning_rate > 0 or not 0 <= self.min_learning_rate <= self.learning_rate:

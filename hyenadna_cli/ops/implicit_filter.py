@@ -51,10 +51,15 @@ class _FusedTaps(torch.autograd.Function):
 
         weights, biases = parameters[::2], parameters[1::2]
         network = on_gpu.Network(
-            z_LE.contiguous(), t_L.contiguous(), rates_D.contiguous(), freq_F.contiguous(),
+            z_LE.contiguous(),
+            t_L.contiguous(),
+            rates_D.contiguous(),
+            freq_F.contiguous(),
             weights[0].contiguous(),
-            torch.stack(weights[1:]), torch.stack(biases), last_CF.contiguous(),
-        )  # fmt: skip
+            torch.stack(weights[1:]),
+            torch.stack(biases),
+            last_CF.contiguous(),
+        )
         ctx.save_for_backward(*network)
         ctx.shift = shift  # type: ignore[attr-defined]
         return on_gpu.forward(network, shift)

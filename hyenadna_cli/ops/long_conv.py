@@ -124,8 +124,9 @@ def _check(
         if filters.shape[1] < n_positions:
             raise ValueError(f"the filter has {filters.shape[1]} taps for {n_positions} positions")
     elif isinstance(filters, Spectra) and (filters.n_channels, filters.n_positions) != (
-        n_channels, n_positions,
-    ):  # fmt: skip
+        n_channels,
+        n_positions,
+    ):
         raise ValueError(
             f"spectra of {filters.n_channels} filters for {filters.n_positions} positions do not "
             f"fit {n_channels} channels and {n_positions} positions"
@@ -271,9 +272,13 @@ class _LongConvGate(torch.autograd.Function):
 
             d_y_DBL, u_DBL = d_y_DBL.contiguous(), u_DBL.contiguous()
             found = on_gpu.backward(
-                d_y_DBL, u_DBL, filter_DL, skip_D, gate_DBL.contiguous(),
+                d_y_DBL,
+                u_DBL,
+                filter_DL,
+                skip_D,
+                gate_DBL.contiguous(),
                 precision=_PRECISIONS[kernels],
-            )  # fmt: skip
+            )
             return (*found, None)
         n_channels, n_batch, n_positions = u_DBL.shape
         n_points = fft_size(2 * n_positions - 1)

@@ -146,8 +146,11 @@ class _ShortConvGate(torch.autograd.Function):
 
             found = on_gpu.backward(
                 [d.contiguous() for d in (d_gated_DBL, *d_gates)],
-                proj_PBL.contiguous(), taps_PK, bias_P, order=order,
-            )  # fmt: skip
+                proj_PBL.contiguous(),
+                taps_PK,
+                bias_P,
+                order=order,
+            )
             return (*found, None, None)
         width = proj_PBL.shape[0] // (order + 1)
         n_positions, n_taps = proj_PBL.shape[-1], taps_PK.shape[1]

@@ -8,17 +8,40 @@ import json
 
 import pytest
 
-TINY = ("--lengths", "40,80", "--d-model", "16", "--n-layer", "1", "--repeats", "1",
-        "--threads", "1", "--device", "cpu", "--dtype", "fp32",
-        "--max-seconds", "600")  # fmt: skip
+TINY = (
+    "--lengths",
+    "40,80",
+    "--d-model",
+    "16",
+    "--n-layer",
+    "1",
+    "--repeats",
+    "1",
+    "--threads",
+    "1",
+    "--device",
+    "cpu",
+    "--dtype",
+    "fp32",
+    "--max-seconds",
+    "600",
+)
 
 
 @pytest.mark.slow
 def test_the_table_says_what_was_measured(hyenadna, tmp_path):
     out = tmp_path / "speed.tsv"
 
-    done = hyenadna("benchmark", *TINY, "-o", out, "--plot", tmp_path / "speed.svg",
-                    "--operators", tmp_path / "operators.tsv")  # fmt: skip
+    done = hyenadna(
+        "benchmark",
+        *TINY,
+        "-o",
+        out,
+        "--plot",
+        tmp_path / "speed.svg",
+        "--operators",
+        tmp_path / "operators.tsv",
+    )
 
     assert done.code == 0, done.err
     rows = list(csv.DictReader(io.StringIO(out.read_text()), delimiter="\t"))

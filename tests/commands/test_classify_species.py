@@ -13,10 +13,31 @@ import pytest
 import safetensors.numpy
 
 OPTIONS = (
-    "--length", 64, "--length-schedule", "32:4,64:4", "--max-steps", 8, "--batch-bases", 256,
-    "--probe-bases", "8k", "--valid-every", 4, "--valid-windows", 3, "--save-every", 2,
-    "--seed", 1, "--device", "cpu", "--threads", 1, "--max-n-run", 5,
-)  # fmt: skip
+    "--length",
+    64,
+    "--length-schedule",
+    "32:4,64:4",
+    "--max-steps",
+    8,
+    "--batch-bases",
+    256,
+    "--probe-bases",
+    "8k",
+    "--valid-every",
+    4,
+    "--valid-windows",
+    3,
+    "--save-every",
+    2,
+    "--seed",
+    1,
+    "--device",
+    "cpu",
+    "--threads",
+    1,
+    "--max-n-run",
+    5,
+)
 COLUMNS = ["id", "length", "n_windows", "species", "prob", "second", "second_prob", "status"]
 
 
@@ -48,9 +69,17 @@ def train(hyenadna, manifest, tiny_model, tmp_path):
     def run(*options, name="run"):
         target = tmp_path / name
         done = hyenadna(
-            "classify-species", "train", "--manifest", manifest, "-m", tiny_model, "-o", target,
-            *OPTIONS, *options,
-        )  # fmt: skip
+            "classify-species",
+            "train",
+            "--manifest",
+            manifest,
+            "-m",
+            tiny_model,
+            "-o",
+            target,
+            *OPTIONS,
+            *options,
+        )
         return done, target
 
     return run
@@ -89,15 +118,17 @@ def test_training_gives_a_model_and_its_accuracy_by_length(train):
     assert saved["data"]["train"].startswith("train: 2 species, 3,000 bases")
     rows = table(run / "evaluation" / "accuracy.tsv")
     assert [(row["length"], row["n_windows"], row["n_species"]) for row in rows] == [
-        ("16", "40", "2"), ("64", "40", "2"),
-    ]  # fmt: skip
+        ("16", "40", "2"),
+        ("64", "40", "2"),
+    ]
     assert (
         float(rows[0]["accuracy_low"]) <= float(rows[0]["accuracy"]) <= float(rows[1]["accuracy"])
     )
     species = table(run / "evaluation" / "species.tsv")
     assert [(row["length"], row["species"], row["recall"]) for row in species[2:]] == [
-        ("64", "yeast", "1"), ("64", "fly", "1"),
-    ]  # fmt: skip
+        ("64", "yeast", "1"),
+        ("64", "fly", "1"),
+    ]
     confusion = table(run / "evaluation" / "confusion.tsv")
     assert sum(int(row["n_windows"]) for row in confusion if row["length"] == "16") == 40
     assert (run / "evaluation" / "accuracy.png").stat().st_size > 1_000
@@ -192,9 +223,19 @@ def test_lengths_that_no_test_contig_holds_are_refused_before_anything_starts(
     else:
         out = tmp_path / "report"
         done = hyenadna(
-            "classify-species", "evaluate", "-m", trained, "--manifest", short, "-o", out,
-            "--lengths", "16,128", "--device", "cpu",
-        )  # fmt: skip
+            "classify-species",
+            "evaluate",
+            "-m",
+            trained,
+            "--manifest",
+            short,
+            "-o",
+            out,
+            "--lengths",
+            "16,128",
+            "--device",
+            "cpu",
+        )
 
     assert done.code == 3, done.err
     assert "no test_contigs hold 128 bases" in done.err
@@ -255,9 +296,20 @@ def trained(train, trained_once):
 def test_evaluate_measures_a_finished_model(hyenadna, trained, manifest, tmp_path):
     def evaluate(*options):
         return hyenadna(
-            "classify-species", "evaluate", "-m", trained, "--manifest", manifest,
-            "--lengths", "32,64", "-o", tmp_path / "report", "--device", "cpu", *options,
-        )  # fmt: skip
+            "classify-species",
+            "evaluate",
+            "-m",
+            trained,
+            "--manifest",
+            manifest,
+            "--lengths",
+            "32,64",
+            "-o",
+            tmp_path / "report",
+            "--device",
+            "cpu",
+            *options,
+        )
 
     done = evaluate("--strand", "both")
     assert done.code == 0, done.err
@@ -279,9 +331,18 @@ def test_a_species_may_have_a_comma_and_its_contigs_other_names(
     done, run = train(*options)
     assert done.code == 0, done.err
     done = hyenadna(
-        "classify-species", "evaluate", "-m", run, *options, "--lengths", "64",
-        "-o", tmp_path / "report", "--device", "cpu",
-    )  # fmt: skip
+        "classify-species",
+        "evaluate",
+        "-m",
+        run,
+        *options,
+        "--lengths",
+        "64",
+        "-o",
+        tmp_path / "report",
+        "--device",
+        "cpu",
+    )
 
     assert done.code == 0, done.err
     species = [row["species"] for row in table(tmp_path / "report" / "species.tsv")]
@@ -292,16 +353,27 @@ def test_a_species_may_have_a_comma_and_its_contigs_other_names(
 def calls(hyenadna, trained, fasta_file, contigs):
     """`calls(*options)`: predict on a few records with a trained model."""
     records = {
-        "y": contigs["yeast"]["c"], "f": contigs["fly"]["c"][:100], "n": "N" * 40,
+        "y": contigs["yeast"]["c"],
+        "f": contigs["fly"]["c"][:100],
+        "n": "N" * 40,
         "mixed": contigs["yeast"]["c"][:64] + contigs["fly"]["c"][:64],
-    }  # fmt: skip
+    }
     fasta = fasta_file(records, name="contigs.fa")
 
     def predict(*options, fasta=fasta):
         return hyenadna(
-            "classify-species", "predict", "-m", trained, "--fasta", fasta, "--device", "cpu",
-            "--threads", 1, *options,
-        )  # fmt: skip
+            "classify-species",
+            "predict",
+            "-m",
+            trained,
+            "--fasta",
+            fasta,
+            "--device",
+            "cpu",
+            "--threads",
+            1,
+            *options,
+        )
 
     return predict
 
@@ -378,8 +450,13 @@ def test_the_paper_manifest_is_printed(hyenadna):
 
     assert done.code == 0
     assert [line.split("\t")[0] for line in done.out.splitlines()] == [
-        "species", "human", "lemur", "mouse", "pig", "hippo",
-    ]  # fmt: skip
+        "species",
+        "human",
+        "lemur",
+        "mouse",
+        "pig",
+        "hippo",
+    ]
 
 
 @pytest.mark.parametrize(

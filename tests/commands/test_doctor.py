@@ -15,8 +15,9 @@ def findings(done):
 
 
 def test_a_healthy_machine_is_told_what_it_has_and_what_is_used(hyenadna, tmp_path):
-    done = hyenadna("doctor", "--json", "--device", "cpu", "--threads", "1",
-                    "--cache-dir", tmp_path / "cache")  # fmt: skip
+    done = hyenadna(
+        "doctor", "--json", "--device", "cpu", "--threads", "1", "--cache-dir", tmp_path / "cache"
+    )
 
     found = findings(done)
     assert done.code == 0, done.err
@@ -31,8 +32,9 @@ def test_a_healthy_machine_is_told_what_it_has_and_what_is_used(hyenadna, tmp_pa
 
 
 def test_the_answer_is_checked_as_the_options_say(hyenadna):
-    done = hyenadna("doctor", "--device", "cpu", "--threads", "1", "--dtype", "bf16",
-                    "--kernels", "torch")  # fmt: skip
+    done = hyenadna(
+        "doctor", "--device", "cpu", "--threads", "1", "--dtype", "bf16", "--kernels", "torch"
+    )
 
     assert done.code == 0, done.err
     (line,) = [line for line in done.out.splitlines() if "as commands compute it" in line]

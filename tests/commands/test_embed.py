@@ -41,9 +41,12 @@ def genome(fasta_file, random):
 @pytest.fixture
 def regions(bed_file):
     return bed_file(
-        "chr2 10 60 b 0 -", "chr1 0 300 a 0 +", "chr1 100 200", "chr1 100 900 a 0 +",
+        "chr2 10 60 b 0 -",
+        "chr1 0 300 a 0 +",
+        "chr1 100 200",
+        "chr1 100 900 a 0 +",
         "chr2 0 700 whole 0 -",
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture
@@ -393,9 +396,16 @@ def test_replaced_letters_are_told(embed, text_file):
 
 def test_a_dry_run_prints_the_plan_and_writes_nothing(embed, genome, regions, tmp_path):
     done = embed(
-        "--fasta", genome, "--bed", regions, "--strand", "both", "--dry-run",
-        "-o", tmp_path / "out.h5ad",
-    )  # fmt: skip
+        "--fasta",
+        genome,
+        "--bed",
+        regions,
+        "--strand",
+        "both",
+        "--dry-run",
+        "-o",
+        tmp_path / "out.h5ad",
+    )
 
     plan = dict(line.split("\t") for line in done.out.splitlines())
     assert done.code == 0
@@ -446,9 +456,16 @@ def files_for_bad_input(tmp_path, genome, bed_file, text_file):
 
 
 BAD_INPUTS = (
-    "missing FASTA", "missing BED", "contig", "start not before end", "past the contig",
-    "truncated gzip", "truncated bgzip", "letters", "not FASTA",
-)  # fmt: skip
+    "missing FASTA",
+    "missing BED",
+    "contig",
+    "start not before end",
+    "past the contig",
+    "truncated gzip",
+    "truncated bgzip",
+    "letters",
+    "not FASTA",
+)
 
 
 @pytest.mark.parametrize("kind", BAD_INPUTS)
@@ -511,14 +528,33 @@ def test_a_model_that_is_not_there_is_exit_4(hyenadna, genome, tmp_path):
 @pytest.mark.parametrize(
     "options",
     [
-        "-o x.png", "-o x.h5ad --pool token", "-o x.tsv --pool token", "--pool token",
-        "--pool median", "--pool mean,token -o x.h5", "--pool token --layers 0,1 -o x.h5",
-        "--layers 3", "--layers -2", "--layers x", "--bin 4", "--out-dtype fp16",
-        "--pool last --exclude-n", "--stride 300", "--window 0", "--stride 0", "--window x",
-        "--shard 4/3", "--shard 1", "--strand bed", "--strand x", "--batch-size 0",
-        "--contig-map auto", "--device tpu", "--pool token -o x.h5 --bin 0",
+        "-o x.png",
+        "-o x.h5ad --pool token",
+        "-o x.tsv --pool token",
+        "--pool token",
+        "--pool median",
+        "--pool mean,token -o x.h5",
+        "--pool token --layers 0,1 -o x.h5",
+        "--layers 3",
+        "--layers -2",
+        "--layers x",
+        "--bin 4",
+        "--out-dtype fp16",
+        "--pool last --exclude-n",
+        "--stride 300",
+        "--window 0",
+        "--stride 0",
+        "--window x",
+        "--shard 4/3",
+        "--shard 1",
+        "--strand bed",
+        "--strand x",
+        "--batch-size 0",
+        "--contig-map auto",
+        "--device tpu",
+        "--pool token -o x.h5 --bin 0",
     ],
-)  # fmt: skip
+)
 def test_options_that_make_no_sense_are_exit_2(embed, genome, tmp_path, monkeypatch, options):
     monkeypatch.chdir(tmp_path)
 

@@ -20,12 +20,14 @@ SEQUENCES = {
     "plain": ("empty.fa", b""),
     "blank lines": ("empty.fa", b"\n\n"),
     "gzip": ("empty.fa.gz", gzip.compress(b"")),
-    "bgzip": ("empty.fa.gz", bytes.fromhex(
-        "1f8b08040000000000ff0600424302001b0003000000000000000000")),
+    "bgzip": (
+        "empty.fa.gz",
+        bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000"),
+    ),
     "FASTQ": ("empty.fq", b""),
     "GenBank": ("empty.gb", b""),
     "stdin": ("-", b""),
-}  # fmt: skip
+}
 REGIONS = {
     "plain": ("empty.bed", b""),
     "gzip": ("empty.bed.gz", gzip.compress(b"")),
@@ -101,9 +103,13 @@ def assert_has_no_rows(path):
 
 
 RECORDWISE = [
-    ("embed", "x.tsv"), ("embed", "x.h5ad"), ("embed token", "x.h5"),
-    ("perplexity", "x.tsv.gz"), ("predict", "x.tsv"), ("classify-species predict", "x.tsv"),
-]  # fmt: skip
+    ("embed", "x.tsv"),
+    ("embed", "x.h5ad"),
+    ("embed token", "x.h5"),
+    ("perplexity", "x.tsv.gz"),
+    ("predict", "x.tsv"),
+    ("classify-species predict", "x.tsv"),
+]
 
 
 @pytest.mark.parametrize("kind", SEQUENCES)
@@ -149,8 +155,17 @@ def test_no_variants(run, vcf_file, fasta_file, given, tmp_path, output, kind):
             pysam.VariantFile(str(source), mode, header=read.header).close()
     index = ("-W",) if output in ("x.vcf.gz", "x.bcf") else ()
 
-    run("score-variants", source, "--fasta", fasta_file({"chr1": "ACGT" * 30}),
-        "--window", 64, "-o", tmp_path / output, *index)  # fmt: skip
+    run(
+        "score-variants",
+        source,
+        "--fasta",
+        fasta_file({"chr1": "ACGT" * 30}),
+        "--window",
+        64,
+        "-o",
+        tmp_path / output,
+        *index,
+    )
 
     assert_has_no_rows(tmp_path / output)
     assert (tmp_path / f"{output}.csi").exists() == bool(index)
@@ -168,8 +183,18 @@ def test_no_rows_of_a_table(run, text_file, tmp_path):
 def test_no_prompts(hyenadna, models, given, tmp_path, kind):
     prompts = given(*SEQUENCES[kind])
 
-    done = hyenadna("generate", "--length", 8, "--fasta", prompts, "-m", models[None], *COMMON,
-                    "-o", tmp_path / "x.fa")  # fmt: skip
+    done = hyenadna(
+        "generate",
+        "--length",
+        8,
+        "--fasta",
+        prompts,
+        "-m",
+        models[None],
+        *COMMON,
+        "-o",
+        tmp_path / "x.fa",
+    )
 
     assert done.code == 0, done.err
     assert_has_no_rows(tmp_path / "x.fa")
@@ -177,9 +202,14 @@ def test_no_prompts(hyenadna, models, given, tmp_path, kind):
 
 @pytest.mark.parametrize(
     ("command", "output"),
-    [*RECORDWISE, ("score-variants", "x.vcf.gz"), ("score-variants", "x.bcf"),
-     ("mutagenize", "x.bedgraph"), ("mutagenize", "x.tsv")],
-)  # fmt: skip
+    [
+        *RECORDWISE,
+        ("score-variants", "x.vcf.gz"),
+        ("score-variants", "x.bcf"),
+        ("mutagenize", "x.bedgraph"),
+        ("mutagenize", "x.tsv"),
+    ],
+)
 def test_shards_without_records_merge(
     run, hyenadna, fasta_file, bed_file, vcf_file, tmp_path, command, output
 ):

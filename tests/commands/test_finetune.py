@@ -44,9 +44,20 @@ def classifier(tmp_path_factory, tiny_model):
     """A fine-tuned directory with its baselines."""
     out = tmp_path_factory.mktemp("classifier") / "run"
     command = [
-        sys.executable, "-m", "hyenadna_cli", "finetune", "--data", str(TABLE), "-m",
-        str(tiny_model), "-o", str(out), "--compare", "kmer,cnn,attention,scratch,probe", *FAST,
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "hyenadna_cli",
+        "finetune",
+        "--data",
+        str(TABLE),
+        "-m",
+        str(tiny_model),
+        "-o",
+        str(out),
+        "--compare",
+        "kmer,cnn,attention,scratch,probe",
+        *FAST,
+    ]
     subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     return out
 
@@ -55,9 +66,17 @@ def test_a_run_leaves_a_model_and_its_evaluation(classifier):
     files = {path.name for path in classifier.iterdir()}
 
     assert files >= {
-        "config.json", "model.safetensors", "training.json", "metrics.csv", "metrics.json",
-        "predictions.tsv", "confusion.tsv", "calibration.tsv", "comparison.tsv", "last",
-    }  # fmt: skip
+        "config.json",
+        "model.safetensors",
+        "training.json",
+        "metrics.csv",
+        "metrics.json",
+        "predictions.tsv",
+        "confusion.tsv",
+        "calibration.tsv",
+        "comparison.tsv",
+        "last",
+    }
     record = json.loads((classifier / "training.json").read_text())
     assert record["label_map"] == {"bulk": 0, "island": 1}
     assert record["rows"] == {"train": 80, "valid": 20, "test": 40}
@@ -72,8 +91,13 @@ def test_every_method_is_judged_on_the_same_rows(classifier):
     rows = [row for row in tsv(classifier / "comparison.tsv") if row["metric"] == "accuracy"]
 
     assert {row["method"] for row in rows} == {
-        "finetune", "kmer", "cnn", "attention", "scratch", "probe",
-    }  # fmt: skip
+        "finetune",
+        "kmer",
+        "cnn",
+        "attention",
+        "scratch",
+        "probe",
+    }
     assert {(row["split"], row["n"]) for row in rows} == {("test", "40")}
     targets = [
         [(row["name"], row["target"]) for row in tsv(classifier / method / "predictions.tsv")]
@@ -124,9 +148,16 @@ def test_predict_compares_with_labels_when_asked(classifier, hyenadna, tmp_path)
     (tmp_path / "test.csv").write_text("\n".join([*test_rows, ""]))
 
     code, _, err = hyenadna(
-        "predict", "-m", classifier, "--data", tmp_path / "test.csv", "-o", tmp_path / "p.tsv",
-        "--metrics", tmp_path / "m.json",
-    )  # fmt: skip
+        "predict",
+        "-m",
+        classifier,
+        "--data",
+        tmp_path / "test.csv",
+        "-o",
+        tmp_path / "p.tsv",
+        "--metrics",
+        tmp_path / "m.json",
+    )
 
     assert code == 0, err
     again = json.loads((tmp_path / "m.json").read_text())["values"]["auroc"]["value"]
@@ -153,9 +184,22 @@ def test_labels_of_bases_are_compared_along_their_strand(
     assert run(hyenadna, tiny_model, out, "--fasta", fasta, *both, data=data).code == 0
 
     code, _, err = hyenadna(
-        "predict", "-m", out, "--data", test, "--fasta", fasta, "--strand", strand, "--device",
-        "cpu", "--metrics", tmp_path / "m.json", "-o", tmp_path / "p.tsv",
-    )  # fmt: skip
+        "predict",
+        "-m",
+        out,
+        "--data",
+        test,
+        "--fasta",
+        fasta,
+        "--strand",
+        strand,
+        "--device",
+        "cpu",
+        "--metrics",
+        tmp_path / "m.json",
+        "-o",
+        tmp_path / "p.tsv",
+    )
 
     assert code == 0, err
     found, wanted = (
@@ -185,8 +229,9 @@ def test_regions_and_their_strands_are_predicted(classifier, hyenadna, fasta_fil
     rows = tsv(out)
     assert code == 0, err
     assert [(r["start"], r["strand"], r["status"]) for r in rows] == [
-        ("10", "+", "OK"), ("10", "-", "OK"),
-    ]  # fmt: skip
+        ("10", "+", "OK"),
+        ("10", "-", "OK"),
+    ]
     assert rows[0]["p_island"] != rows[1]["p_island"]
 
 
@@ -233,9 +278,19 @@ def test_a_model_without_a_head_predicts_nothing(tiny_model, hyenadna):
 
 def run(hyenadna, tiny_model, out, *more, data=TABLE):
     return hyenadna(
-        "finetune", "--data", data, "-m", tiny_model, "-o", out, "--compare", "none",
-        "--no-version", *FAST, *more,
-    )  # fmt: skip
+        "finetune",
+        "--data",
+        data,
+        "-m",
+        tiny_model,
+        "-o",
+        out,
+        "--compare",
+        "none",
+        "--no-version",
+        *FAST,
+        *more,
+    )
 
 
 def test_one_seed_gives_one_model_and_another_seed_another(hyenadna, tiny_model, tmp_path):
@@ -408,9 +463,23 @@ def test_validation_rows_of_one_class_end_nothing_and_are_remarked(hyenadna, tin
     valid = write(tmp_path / "v.csv", [f"{s},1" for s in sequences(5, seed=1)])
 
     code, _, err = hyenadna(
-        "finetune", "--data", data, "--valid", valid, "--test", test, "-m", tiny_model, "-o",
-        tmp_path / "out", "--compare", "none", "--patience", "1", *FAST[:-1],
-    )  # fmt: skip
+        "finetune",
+        "--data",
+        data,
+        "--valid",
+        valid,
+        "--test",
+        test,
+        "-m",
+        tiny_model,
+        "-o",
+        tmp_path / "out",
+        "--compare",
+        "none",
+        "--patience",
+        "1",
+        *FAST[:-1],
+    )
 
     assert code == 0
     assert "the validation rows have one class" in err
@@ -436,9 +505,17 @@ def test_uracil_is_read_as_thymine_with_a_note(hyenadna, tiny_model, tmp_path):
     rows = [f"{s.replace('T', 'U')},{i % 2}" for i, s in enumerate(sequences(30))]
 
     code, _, err = hyenadna(
-        "finetune", "--data", write(tmp_path / "d.csv", rows), "-m", tiny_model, "-o",
-        tmp_path / "out", "--device", "cpu", "--dry-run",
-    )  # fmt: skip
+        "finetune",
+        "--data",
+        write(tmp_path / "d.csv", rows),
+        "-m",
+        tiny_model,
+        "-o",
+        tmp_path / "out",
+        "--device",
+        "cpu",
+        "--dry-run",
+    )
 
     assert code == 0
     assert "U were read as T" in err
@@ -448,9 +525,13 @@ def test_an_empty_split_is_refused(hyenadna, tiny_model, tmp_path):
     test = write(tmp_path / "empty.csv", [], header="name,split,label,sequence")
 
     code, _, err = run(
-        hyenadna, tiny_model, tmp_path / "out", "--test", test,
+        hyenadna,
+        tiny_model,
+        tmp_path / "out",
+        "--test",
+        test,
         data=write(tmp_path / "d.csv", [f"{s},{i % 2}" for i, s in enumerate(sequences(20))]),
-    )  # fmt: skip
+    )
 
     assert code == 3
     assert "empty" in err
@@ -500,9 +581,19 @@ def test_judging_a_strand_that_is_never_learned_is_remarked(
     hyenadna, tiny_model, tmp_path, options, is_warned
 ):
     code, _, err = hyenadna(
-        "finetune", "--data", TABLE, "-m", tiny_model, "-o", tmp_path / "out", "--device", "cpu",
-        "--rc-eval", "--dry-run", *options,
-    )  # fmt: skip
+        "finetune",
+        "--data",
+        TABLE,
+        "-m",
+        tiny_model,
+        "-o",
+        tmp_path / "out",
+        "--device",
+        "cpu",
+        "--rc-eval",
+        "--dry-run",
+        *options,
+    )
     assert code == 0
     assert ("the other strand is judged but never learned" in err) == is_warned
 
@@ -551,9 +642,21 @@ def test_leaking_splits_are_reported(hyenadna, tiny_model, tmp_path):
     out = tmp_path / "out"
 
     code, _, err = hyenadna(
-        "finetune", "--data", data, "--test", test, "-m", tiny_model, "-o", out, "--probe",
-        "--device", "cpu", "--compare", "none",
-    )  # fmt: skip
+        "finetune",
+        "--data",
+        data,
+        "--test",
+        test,
+        "-m",
+        tiny_model,
+        "-o",
+        out,
+        "--probe",
+        "--device",
+        "cpu",
+        "--compare",
+        "none",
+    )
 
     assert code == 0, err
     assert "test against train, of 10 rows" in err
@@ -567,9 +670,20 @@ def test_a_preset_reads_a_local_copy_and_prints_the_published_row(hyenadna, tiny
         write(folder / f"{split}.csv", [f"{s},{i % 2}" for i, s in enumerate(sequences(n, n))])
 
     code, out, err = hyenadna(
-        "finetune", "--preset", "genomic-benchmarks/human_nontata_promoters", "--data", tmp_path,
-        "-m", tiny_model, "-o", tmp_path / "out", "--probe", "--table", "--device", "cpu",
-    )  # fmt: skip
+        "finetune",
+        "--preset",
+        "genomic-benchmarks/human_nontata_promoters",
+        "--data",
+        tmp_path,
+        "-m",
+        tiny_model,
+        "-o",
+        tmp_path / "out",
+        "--probe",
+        "--table",
+        "--device",
+        "cpu",
+    )
 
     assert code == 0, err
     assert "not comparable with the published rows" in err
@@ -586,8 +700,16 @@ def test_two_processes_train_as_one(hyenadna, tmp_path):
     (tmp_path / "model").mkdir()
     checkpoint.save(HyenaDNA(config), tmp_path / "model")
     asked = (
-        "--dropout", "0", "--compare", "kmer", "--data", TABLE, "-m", tmp_path / "model", *FAST,
-    )  # fmt: skip
+        "--dropout",
+        "0",
+        "--compare",
+        "kmer",
+        "--data",
+        TABLE,
+        "-m",
+        tmp_path / "model",
+        *FAST,
+    )
     assert hyenadna("finetune", *asked, "-o", tmp_path / "one").code == 0
     launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
     command = [*launcher, "-m", "hyenadna_cli", "finetune", *asked, "-o", tmp_path / "two"]
@@ -606,10 +728,24 @@ def test_a_killed_run_goes_on_to_the_bit(hyenadna, tiny_model, tmp_path):
     """kill -9 in the middle of training, twice."""
     assert run(hyenadna, tiny_model, tmp_path / "straight", "--epochs", "20").code == 0
     command = [
-        sys.executable, "-m", "hyenadna_cli", "finetune", "--data", TABLE, "-m", tiny_model, "-o",
-        tmp_path / "killed", "--compare", "none", "--no-version", *FAST, "--epochs", "20",
+        sys.executable,
+        "-m",
+        "hyenadna_cli",
+        "finetune",
+        "--data",
+        TABLE,
+        "-m",
+        tiny_model,
+        "-o",
+        tmp_path / "killed",
+        "--compare",
+        "none",
+        "--no-version",
+        *FAST,
+        "--epochs",
+        "20",
         "--resume",
-    ]  # fmt: skip
+    ]
     for _ in range(2):
         running = subprocess.Popen([str(part) for part in command])
         while running.poll() is None and not (tmp_path / "killed" / "last").exists():

@@ -21,9 +21,17 @@ def test_every_presets_settings_are_settings(name: str):
 
 def test_without_its_data_a_preset_says_where_they_come_from(hyenadna, tiny_model, tmp_path):
     done = hyenadna(
-        "finetune", "--preset", "genomic-benchmarks/human_enhancers_cohn", "--offline",
-        "--cache-dir", tmp_path, "-m", tiny_model, "-o", tmp_path / "run",
-    )  # fmt: skip
+        "finetune",
+        "--preset",
+        "genomic-benchmarks/human_enhancers_cohn",
+        "--offline",
+        "--cache-dir",
+        tmp_path,
+        "-m",
+        tiny_model,
+        "-o",
+        tmp_path / "run",
+    )
 
     assert done.code == 3
     assert "give --data DIR (source: https://github.com/ML-Bioinfo-CEITEC" in done.err

@@ -101,10 +101,16 @@ def test_list_is_a_plain_table_of_what_there_is(run, builtin):
     assert listed[0]["local"] == "yes"
     assert listed[0]["repository"] == "."
     assert listed[4] == {
-        "name": "small-32k", "local": "no", "d_model": "256", "n_layer": "4", "l_max": "32770",
-        "parameters": "3277568", "megabytes": "16.3", "licence": "BSD-3-Clause",
+        "name": "small-32k",
+        "local": "no",
+        "d_model": "256",
+        "n_layer": "4",
+        "l_max": "32770",
+        "parameters": "3277568",
+        "megabytes": "16.3",
+        "licence": "BSD-3-Clause",
         "repository": "LongSafari/hyenadna-small-32k-seqlen-hf",
-    }  # fmt: skip
+    }
 
 
 def test_list_tells_what_is_in_the_cache(run, builtin, empty_cache):
@@ -301,8 +307,13 @@ def test_verify_states_every_check(run, builtin):
     checks = json.loads(run("verify", "builtin", "--json"))
 
     assert [check["check"] for check in checks] == [
-        "sha256", "tensors", "finite", "causality", "known-answer-float64", "known-answer-float32",
-    ]  # fmt: skip
+        "sha256",
+        "tensors",
+        "finite",
+        "causality",
+        "known-answer-float64",
+        "known-answer-float32",
+    ]
     assert {check["result"] for check in checks} == {"ok"}
 
 

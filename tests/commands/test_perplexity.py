@@ -10,9 +10,17 @@ import numpy as np
 import pytest
 
 COLUMNS = (
-    "name", "chrom", "start", "end", "strand", "n_bases", "log_likelihood", "nats_per_base",
-    "bits_per_base", "perplexity",
-)  # fmt: skip
+    "name",
+    "chrom",
+    "start",
+    "end",
+    "strand",
+    "n_bases",
+    "log_likelihood",
+    "nats_per_base",
+    "bits_per_base",
+    "perplexity",
+)
 
 
 @pytest.fixture

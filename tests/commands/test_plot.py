@@ -32,8 +32,10 @@ def test_the_picture_has_its_table_beside_it(hyenadna, run, tmp_path, suffix):
     with (tmp_path / "curve.tsv").open() as handle:
         rows = list(csv.DictReader(handle, delimiter="\t"))
     assert [(r["step"], r["bases_seen"], r["loss"], r["valid_loss"]) for r in rows] == [
-        ("1", "128", "2", ""), ("2", "256", "1", "1.75"), ("3", "384", "0.5", ""),
-    ]  # fmt: skip
+        ("1", "128", "2", ""),
+        ("2", "256", "1", "1.75"),
+        ("3", "384", "0.5", ""),
+    ]
 
 
 def test_many_steps_become_bins_that_never_mix_lengths(tmp_path):
@@ -45,8 +47,11 @@ def test_many_steps_become_bins_that_never_mix_lengths(tmp_path):
     curve = read_curve(tmp_path, n_points=3)
 
     assert [(p.step, p.bases_seen, p.length, p.loss) for p in curve] == [
-        (4, 400, 64, 2.5), (5, 500, 64, 5.0), (9, 900, 128, 7.5), (10, 1000, 128, 10.0),
-    ]  # fmt: skip
+        (4, 400, 64, 2.5),
+        (5, 500, 64, 5.0),
+        (9, 900, 128, 7.5),
+        (10, 1000, 128, 10.0),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -82,17 +87,24 @@ def test_species_classifiers_are_drawn_together_and_a_name_may_have_two_tables(
     long = text_file(f"{ACCURACY}1024\t10\t0.75\t0.7\t0.8\n", name="long.tsv")
 
     code, _, err = hyenadna(
-        "plot", "species", f"model={short}", f"model={long}", f"k-mers={short}",
-        "-o", tmp_path / "by_length.png",
-    )  # fmt: skip
+        "plot",
+        "species",
+        f"model={short}",
+        f"model={long}",
+        f"k-mers={short}",
+        "-o",
+        tmp_path / "by_length.png",
+    )
 
     assert code == 0, err
     assert (tmp_path / "by_length.png").stat().st_size > 1_000
     with (tmp_path / "by_length.tsv").open() as handle:
         rows = list(csv.DictReader(handle, delimiter="\t"))
     assert [(row["name"], row["length"], row["accuracy"]) for row in rows] == [
-        ("model", "512", "0.5"), ("model", "1024", "0.75"), ("k-mers", "512", "0.5"),
-    ]  # fmt: skip
+        ("model", "512", "0.5"),
+        ("model", "1024", "0.75"),
+        ("k-mers", "512", "0.5"),
+    ]
 
 
 def test_what_is_no_table_of_accuracy_is_refused(hyenadna, run, tmp_path):

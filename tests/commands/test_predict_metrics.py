@@ -35,9 +35,19 @@ def run(hyenadna, classifier, text_file, tmp_path):
     def start(*more, rows=ROWS, task="binary", metrics="m.json"):
         table = text_file(rows, name="t.csv")
         return hyenadna(
-            "predict", "-m", classifier / task, "--data", table, "--device", "cpu",
-            "-o", tmp_path / "p.tsv", "--metrics", tmp_path / metrics, *more,
-        )  # fmt: skip
+            "predict",
+            "-m",
+            classifier / task,
+            "--data",
+            table,
+            "--device",
+            "cpu",
+            "-o",
+            tmp_path / "p.tsv",
+            "--metrics",
+            tmp_path / metrics,
+            *more,
+        )
 
     return start
 

@@ -19,11 +19,33 @@ from hyenadna_cli.core.outputs.provenance import sha256_of
 CHECKPOINTS = "hyenadna_cli.core.model.checkpoints"
 
 OPTIONS = [
-    "--valid-contigs", "chr2", "--d-model", "16", "--n-layer", "2", "--max-length", "128",
-    "--length-schedule", "32:10,64:10", "--batch-bases", "512", "--micro-batch-bases", "256",
-    "--save-every", "7", "--valid-every", "10", "--lr", "3e-3", "--warmup-steps", "3",
-    "--device", "cpu", "--threads", "1",
-]  # fmt: skip
+    "--valid-contigs",
+    "chr2",
+    "--d-model",
+    "16",
+    "--n-layer",
+    "2",
+    "--max-length",
+    "128",
+    "--length-schedule",
+    "32:10,64:10",
+    "--batch-bases",
+    "512",
+    "--micro-batch-bases",
+    "256",
+    "--save-every",
+    "7",
+    "--valid-every",
+    "10",
+    "--lr",
+    "3e-3",
+    "--warmup-steps",
+    "3",
+    "--device",
+    "cpu",
+    "--threads",
+    "1",
+]
 
 
 @pytest.fixture
@@ -37,9 +59,11 @@ def genome(fasta_file):
 def start(genome, output, *more, launcher=("-m", "hyenadna_cli")):
     command = [sys.executable, *launcher, "pretrain", "--fasta", str(genome), *OPTIONS]
     return subprocess.Popen(
-        [*command, "-o", str(output), *more], stderr=subprocess.PIPE, text=True,
+        [*command, "-o", str(output), *more],
+        stderr=subprocess.PIPE,
+        text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    )
 
 
 def wait_for_steps(run, n_steps):
@@ -100,9 +124,15 @@ def test_a_run_leaves_a_model_metrics_and_the_last_checkpoint(straight):
     names = sorted(path.name for path in straight.iterdir())
 
     assert names == [
-        "checkpoints", "config.json", "known_answer.json", "last", "metrics.csv",
-        "model.safetensors", "regions.bed", "training.json",
-    ]  # fmt: skip
+        "checkpoints",
+        "config.json",
+        "known_answer.json",
+        "last",
+        "metrics.csv",
+        "model.safetensors",
+        "regions.bed",
+        "training.json",
+    ]
     rows = metrics_of(straight)
     assert [int(row["step"]) for row in rows] == list(range(1, 41))
     assert [int(row["length"]) for row in rows] == [32] * 10 + [64] * 30
@@ -165,9 +195,21 @@ def test_a_run_goes_on_from_the_weights_of_another_model(hyenadna, straight, gen
     options = OPTIONS[:2] + OPTIONS[8:]  # without the shape
 
     code, _, err = hyenadna(
-        "pretrain", "--fasta", genome, "-m", straight, *options, "--length-schedule", "128:2",
-        "--max-steps", 2, "--lr", "1e-9", "-o", more,
-    )  # fmt: skip
+        "pretrain",
+        "--fasta",
+        genome,
+        "-m",
+        straight,
+        *options,
+        "--length-schedule",
+        "128:2",
+        "--max-steps",
+        2,
+        "--lr",
+        "1e-9",
+        "-o",
+        more,
+    )
 
     assert code == 0, err
     before = weights_of(straight)
@@ -204,9 +246,17 @@ def test_the_time_limit_stops_with_a_checkpoint(hyenadna, genome, tmp_path):
     run = tmp_path / "run"
 
     code, _, err = hyenadna(
-        "pretrain", "--fasta", genome, *OPTIONS, "--max-steps", 40, "-o", run,
-        "--max-time", "00:00:00",
-    )  # fmt: skip
+        "pretrain",
+        "--fasta",
+        genome,
+        *OPTIONS,
+        "--max-steps",
+        40,
+        "-o",
+        run,
+        "--max-time",
+        "00:00:00",
+    )
 
     assert code == 143
     assert "out of time; checkpoint at step 1" in err
@@ -219,10 +269,28 @@ def test_the_published_recipe_runs_on_a_bed_with_splits(hyenadna, genome, bed_fi
     run = tmp_path / "run"
 
     code, _, err = hyenadna(
-        "pretrain", "--fasta", genome, "--bed", bed, "--preset", "paper", "--d-model", 16,
-        "--max-length", 64, "--batch-bases", 256, "--max-steps", 2, "--device", "cpu",
-        "--threads", 1, "-o", run,
-    )  # fmt: skip
+        "pretrain",
+        "--fasta",
+        genome,
+        "--bed",
+        bed,
+        "--preset",
+        "paper",
+        "--d-model",
+        16,
+        "--max-length",
+        64,
+        "--batch-bases",
+        256,
+        "--max-steps",
+        2,
+        "--device",
+        "cpu",
+        "--threads",
+        1,
+        "-o",
+        run,
+    )
 
     assert code == 0, err
     saved = json.loads((run / "training.json").read_text())
@@ -236,9 +304,21 @@ def test_a_bed_is_about_all_genomes_together(hyenadna, genome, fasta_file, bed_f
     excluded = bed_file("chr1 0 1000", "other 0 700")
 
     code, out, err = hyenadna(
-        "pretrain", "--fasta", genome, "--fasta", other, "--valid-contigs", "chr2",
-        "--exclude-bed", excluded, "--max-length", 64, "-o", tmp_path / "run", "--dry-run",
-    )  # fmt: skip
+        "pretrain",
+        "--fasta",
+        genome,
+        "--fasta",
+        other,
+        "--valid-contigs",
+        "chr2",
+        "--exclude-bed",
+        excluded,
+        "--max-length",
+        64,
+        "-o",
+        tmp_path / "run",
+        "--dry-run",
+    )
 
     assert code == 0, err
     assert "train 2,100 bases in 2 spans; valid 3,000 bases in 1 spans" in out

@@ -42,9 +42,16 @@ def probe(hyenadna, vectors, labels, tmp_path):
 
     def run(*more, embeddings=vectors):
         return hyenadna(
-            "finetune", "--probe", "--embeddings", embeddings, "--data", labels,
-            "-o", tmp_path / "s", *more,
-        )  # fmt: skip
+            "finetune",
+            "--probe",
+            "--embeddings",
+            embeddings,
+            "--data",
+            labels,
+            "-o",
+            tmp_path / "s",
+            *more,
+        )
 
     return run
 
@@ -52,9 +59,22 @@ def probe(hyenadna, vectors, labels, tmp_path):
 def test_agrees_with_the_probe_on_the_model(probe, hyenadna, tiny_model, tmp_path):
     stored = probe()
     direct = hyenadna(
-        "finetune", "--data", TABLE, "-m", tiny_model, "-o", tmp_path / "d", "--probe",
-        "--compare", "none", "--device", "cpu", "--threads", "1", "-q",
-    )  # fmt: skip
+        "finetune",
+        "--data",
+        TABLE,
+        "-m",
+        tiny_model,
+        "-o",
+        tmp_path / "d",
+        "--probe",
+        "--compare",
+        "none",
+        "--device",
+        "cpu",
+        "--threads",
+        "1",
+        "-q",
+    )
 
     assert (stored.code, direct.code) == (0, 0), stored.err
     values = [

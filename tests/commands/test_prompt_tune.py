@@ -17,9 +17,19 @@ FAST = ("--device", "cpu", "--threads", "1", "--batch-size", "16")
 def prompt_tune(hyenadna, tiny_model, tmp_path):
     def run(*options, data=TABLE, out="prompt", model=tiny_model):
         return hyenadna(
-            "prompt-tune", "--data", data, "-m", model, "-o", tmp_path / out, *FAST,
-            "--max-length", "40", *(() if "--shots" in options else ("--epochs", "1")), *options,
-        )  # fmt: skip
+            "prompt-tune",
+            "--data",
+            data,
+            "-m",
+            model,
+            "-o",
+            tmp_path / out,
+            *FAST,
+            "--max-length",
+            "40",
+            *(() if "--shots" in options else ("--epochs", "1")),
+            *options,
+        )
 
     return run
 
@@ -30,9 +40,17 @@ def predict(hyenadna, tmp_path, fasta_file):
 
     def run(*options, out="prompt"):
         return hyenadna(
-            "predict", "-m", tmp_path / out, "--fasta", fasta, "--device", "cpu", "--threads", "1",
+            "predict",
+            "-m",
+            tmp_path / out,
+            "--fasta",
+            fasta,
+            "--device",
+            "cpu",
+            "--threads",
+            "1",
             *options,
-        )  # fmt: skip
+        )
 
     return run
 
@@ -176,9 +194,22 @@ def test_a_model_trained_in_its_place_leaves_no_prompt_to_answer(
     assert prompt_tune("--tokens", "2").code == 0
 
     trained = hyenadna(
-        "finetune", "--data", TABLE, "-m", tiny_model, "-o", tmp_path / "prompt", *FAST,
-        "--epochs", "1", "--max-length", "40", "--compare", "none", "--force",
-    )  # fmt: skip
+        "finetune",
+        "--data",
+        TABLE,
+        "-m",
+        tiny_model,
+        "-o",
+        tmp_path / "prompt",
+        *FAST,
+        "--epochs",
+        "1",
+        "--max-length",
+        "40",
+        "--compare",
+        "none",
+        "--force",
+    )
 
     assert trained.code == 0, trained.err
     assert not (tmp_path / "prompt" / "prompt.safetensors").exists()

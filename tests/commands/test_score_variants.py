@@ -144,8 +144,10 @@ def test_the_suffix_decides_the_kind(run, tmp_path, name):
     assert code == 0
     with pysam.VariantFile(str(tmp_path / name)) as written:
         assert (written.format, written.compression) == {
-            "out.vcf": ("VCF", "NONE"), "out.vcf.gz": ("VCF", "BGZF"), "out.bcf": ("BCF", "BGZF"),
-        }[name]  # fmt: skip
+            "out.vcf": ("VCF", "NONE"),
+            "out.vcf.gz": ("VCF", "BGZF"),
+            "out.bcf": ("BCF", "BGZF"),
+        }[name]
         assert [record.id for record in written][:3] == ["v1", "v2", "v3"]
     manifest = json.loads((tmp_path / f"{name}.manifest.json").read_text())
     assert manifest["rows"]["OK"] == 15
@@ -200,11 +202,21 @@ def many(vcf_file):
 def started(tiny_model, *arguments):
     return subprocess.Popen(
         [
-            sys.executable, "-m", "hyenadna_cli", "score-variants", *map(str, arguments),
-            "--fasta", FASTA, "-m", tiny_model, *PLAIN,
+            sys.executable,
+            "-m",
+            "hyenadna_cli",
+            "score-variants",
+            *map(str, arguments),
+            "--fasta",
+            FASTA,
+            "-m",
+            tiny_model,
+            *PLAIN,
         ],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
 
 
 @pytest.mark.parametrize("kind", ["v", "b"])
@@ -242,8 +254,10 @@ def test_an_index_lies_beside_the_output(run, tmp_path):
     ) as written:
         assert [record.id for record in written.fetch("chr1", 4_599, 4_600)] == ["v3"]
     assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith("out")) == [
-        "out.vcf.gz", "out.vcf.gz.csi", "out.vcf.gz.manifest.json",
-    ]  # fmt: skip
+        "out.vcf.gz",
+        "out.vcf.gz.csi",
+        "out.vcf.gz.manifest.json",
+    ]
 
 
 def test_an_index_needs_sorted_records_and_a_file(run, snv, tmp_path):
@@ -293,8 +307,17 @@ def test_tsv_has_a_row_an_allele(run, tmp_path):
 
     assert code == 0
     assert list(rows[0]) == [
-        "chrom", "pos", "id", "ref", "alt", "status", "llr", "site", "llr_fwd", "llr_rev",
-    ]  # fmt: skip
+        "chrom",
+        "pos",
+        "id",
+        "ref",
+        "alt",
+        "status",
+        "llr",
+        "site",
+        "llr_fwd",
+        "llr_rev",
+    ]
     assert len(rows) == 24
     assert [row["alt"] for row in rows if row["id"] == "v2"] == ["A", "C", "G"]
     first = rows[0]
@@ -334,8 +357,10 @@ def test_upstream_and_downstream_shift_the_window(run, snv):
         return [entry for entry in line.split('",') if "stream=" in entry or "window=" in entry]
 
     assert settings("--window", "200", "--downstream", "50") == [
-        'window="200', 'upstream="150', 'downstream="50',
-    ]  # fmt: skip
+        'window="200',
+        'upstream="150',
+        'downstream="50',
+    ]
     assert settings("--upstream", "30", "--downstream", "40")[0] == 'window="70'
 
 
@@ -401,8 +426,10 @@ def test_contigs_of_other_names_are_shown_with_the_two_remedies(run, vcf_file, t
 
     assert some.code == 0
     assert [info["HD_STATUS"] for info in info_of(some.out)] == [
-        "NO_CONTIG", "NO_CONTIG", "REF_MISMATCH",
-    ]  # fmt: skip
+        "NO_CONTIG",
+        "NO_CONTIG",
+        "REF_MISMATCH",
+    ]
     assert none.code == 3
     for message in (some.err, none.err):
         assert "chr1, chr2" in message
@@ -439,9 +466,9 @@ def test_an_empty_vcf_gives_an_empty_vcf(run, vcf_file, tmp_path):
     assert out.splitlines()[-1].startswith("#CHROM")
     assert records_of(out) == []
     assert in_tsv.code == 0
-    assert (tmp_path / "out.tsv").read_text().splitlines() == ["\t".join(
-        ["chrom", "pos", "id", "ref", "alt", "status", "llr", "site"]
-    )]  # fmt: skip
+    assert (tmp_path / "out.tsv").read_text().splitlines() == [
+        "\t".join(["chrom", "pos", "id", "ref", "alt", "status", "llr", "site"])
+    ]
 
 
 def test_thousands_of_samples_pass_through(run, snv):
@@ -563,9 +590,14 @@ def test_clinvar_records_leave_in_order_and_agree_with_their_assembly(
     (tmp_path / "some.vcf").write_text("\n".join([*header, *some, ""]))
 
     done = run(
-        tmp_path / "some.vcf", "-o", tmp_path / "out.vcf.gz", "-W", "--stats", tmp_path / "s.json",
+        tmp_path / "some.vcf",
+        "-o",
+        tmp_path / "out.vcf.gz",
+        "-W",
+        "--stats",
+        tmp_path / "s.json",
         fasta=data / "genome" / genome,
-    )  # fmt: skip
+    )
 
     assert done.code == 0, done.err
     stats = json.loads((tmp_path / "s.json").read_text())

@@ -44,9 +44,23 @@ def test_no_sequences_give_no_rows(tiny_model):
 @pytest.mark.parametrize("layout", ["centred", "grid"])
 def test_scores_are_those_of_the_command(hyenadna, tiny_model, layout):
     done = hyenadna(
-        "score-variants", VARIANTS, "--fasta", FASTA, "-m", tiny_model, "-O", "t",
-        "--window", "200", "--layout", layout, "--device", "cpu", "--threads", "1",
-    )  # fmt: skip
+        "score-variants",
+        VARIANTS,
+        "--fasta",
+        FASTA,
+        "-m",
+        tiny_model,
+        "-O",
+        "t",
+        "--window",
+        "200",
+        "--layout",
+        layout,
+        "--device",
+        "cpu",
+        "--threads",
+        "1",
+    )
     assert done.code == 0, done.err
     expected = list(csv.DictReader(done.out.splitlines(), delimiter="\t"))
     with open_vcf(str(VARIANTS)) as reader:

@@ -16,9 +16,11 @@ LENGTHS = [1, 2, 3, 63, 100, 257]
 def inputs(n_positions: int, *, n_channels: int = 5, n_batch: int = 3, dtype=torch.float64):
     generator = torch.Generator().manual_seed(n_positions)
     shapes = [
-        (n_channels, n_batch, n_positions), (n_channels, n_positions), (n_channels,),
         (n_channels, n_batch, n_positions),
-    ]  # fmt: skip
+        (n_channels, n_positions),
+        (n_channels,),
+        (n_channels, n_batch, n_positions),
+    ]
     return [
         torch.randn(shape, generator=generator, dtype=dtype, requires_grad=True) for shape in shapes
     ]
@@ -84,8 +86,11 @@ def test_spectra_and_taps_on_demand_do_what_filters_do(kernels):
 
     scale = expected.abs().max()
     for found, wanted in (
-        (by_spectra, expected), (by_taps, expected), (of_some, expected[part]), (u[part], of_some),
-    ):  # fmt: skip
+        (by_spectra, expected),
+        (by_taps, expected),
+        (of_some, expected[part]),
+        (u[part], of_some),
+    ):
         torch.testing.assert_close(found, wanted, rtol=0, atol=2e-6 * float(scale))
 
 
@@ -101,8 +106,9 @@ def test_without_a_gate_is_with_a_gate_of_ones(kernels):
     torch.testing.assert_close(
         torch.autograd.grad(ungated, (u, k, skip), cotangent),
         torch.autograd.grad(gated, (u, k, skip), cotangent),
-        rtol=1e-4, atol=1e-4,
-    )  # fmt: skip
+        rtol=1e-4,
+        atol=1e-4,
+    )
 
 
 @pytest.mark.parametrize("shared", [False, True])

@@ -33,10 +33,21 @@ def test_no_fault_loses_an_output_or_leaves_half_of_one(command):
 def test_rows_that_are_done_are_not_tried_again_and_those_with_problems_are(tmp_path):
     rows = tmp_path / "rows.jsonl"
     group = "empty embed (.tsv)"
-    entries = {"group": group, "conditions": "--kills 2 --records 600 --seed 1", "rows": [
-        {"fault": "made up", "command": "embed", "runs": 7, "codes": {"-9": 7}, "left": {},
-         "problems": [], "note": ""},
-    ]}  # fmt: skip
+    entries = {
+        "group": group,
+        "conditions": "--kills 2 --records 600 --seed 1",
+        "rows": [
+            {
+                "fault": "made up",
+                "command": "embed",
+                "runs": 7,
+                "codes": {"-9": 7},
+                "left": {},
+                "problems": [],
+                "note": "",
+            }
+        ],
+    }
     rows.write_text(json.dumps(entries) + "\n")
 
     done = table("--only", group, "--rows", str(rows))

@@ -27,11 +27,23 @@ FOLDER = Path(__file__).parents[2] / "workflows" / "fine-tuning"
 def test_every_set_is_one_run_with_options_that_exist(tmp_path):
     result = subprocess.run(
         [
-            "snakemake", "-s", str(FOLDER / "Snakefile"), "-n", "-p", "-c", "1", "--config",
-            f"data={tmp_path}", f"out={tmp_path / 'out'}", "options=--seed 3",
+            "snakemake",
+            "-s",
+            str(FOLDER / "Snakefile"),
+            "-n",
+            "-p",
+            "-c",
+            "1",
+            "--config",
+            f"data={tmp_path}",
+            f"out={tmp_path / 'out'}",
+            "options=--seed 3",
         ],
-        capture_output=True, text=True, timeout=300, cwd=tmp_path,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=tmp_path,
+    )
 
     printed = result.stdout + result.stderr
     assert result.returncode == 0, printed

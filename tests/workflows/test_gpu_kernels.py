@@ -75,8 +75,11 @@ def test_kernels_compile_for_gpus_without_one():
 
     done = subprocess.run(
         [sys.executable, SCRIPT, "--targets", "80,90", "--precisions", "tf32x3", "--only", only],
-        capture_output=True, text=True, env=environment, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
 
     assert done.returncode == 0, done.stderr
     rows = list(csv.DictReader(done.stdout.splitlines(), delimiter="\t"))

@@ -53,9 +53,12 @@ def test_the_syntax_is_groovy():
     java = Path(shutil.which("java") or "/").resolve().parents[1]
 
     done = subprocess.run(
-        ["groovy", str(FOLDER / "syntax.groovy"), *files], capture_output=True, text=True,
-        check=False, env={"PATH": "/usr/bin:/bin", "JAVA_HOME": str(java)},
-    )  # fmt: skip
+        ["groovy", str(FOLDER / "syntax.groovy"), *files],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": "/usr/bin:/bin", "JAVA_HOME": str(java)},
+    )
 
     assert done.returncode == 0, done.stderr
     assert f"{len(files)} files, 0 with errors" in done.stdout
@@ -66,14 +69,19 @@ def test_the_syntax_is_groovy():
 @pytest.mark.skipif(shutil.which("nextflow") is None, reason="nextflow is not installed")
 def test_a_stub_run_of_the_workflow_ends_well(fasta_file, vcf_file, bed_file, tmp_path):
     options = {
-        "--fasta": fasta_file({"chr1": "ACGT" * 100}), "--shards": 2,
-        "--vcf": vcf_file("chr1 9 . A C"), "--bed": bed_file("chr1 5 50"),
-    }  # fmt: skip
+        "--fasta": fasta_file({"chr1": "ACGT" * 100}),
+        "--shards": 2,
+        "--vcf": vcf_file("chr1 9 . A C"),
+        "--bed": bed_file("chr1 5 50"),
+    }
     words = [str(word) for pair in options.items() for word in pair]
 
     done = subprocess.run(
-        ["nextflow", "run", str(FOLDER), "-stub", *words], cwd=tmp_path, check=False,
-        capture_output=True, text=True,
-    )  # fmt: skip
+        ["nextflow", "run", str(FOLDER), "-stub", *words],
+        cwd=tmp_path,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
 
     assert done.returncode == 0, done.stdout

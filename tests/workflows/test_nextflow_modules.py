@@ -42,8 +42,11 @@ def declared(module, prefix, values):
     """The files of the output section that are not optional."""
     text = (MODULES / module / "main.nf").read_text()
     found = re.findall(r'path\("([^"]+)"\)(.*)', text.split("output:")[1].split("when:")[0])
-    return [interpolated(name, values | {"prefix": prefix})
-            for name, rest in found if "optional: true" not in rest]  # fmt: skip
+    return [
+        interpolated(name, values | {"prefix": prefix})
+        for name, rest in found
+        if "optional: true" not in rest
+    ]
 
 
 @pytest.fixture
@@ -56,27 +59,34 @@ def data(inputs, tmp_path, text_file, fasta_file):
     )
     species = "species\tfasta\ttrain_contigs\tvalid_contigs\ttest_contigs\n"
     for name, start in (("one", 0), ("two", 20_000)):
-        contigs = {c: bases[start + 2_000 * i : start + 2_000 * (i + 1)]
-                   for i, c in enumerate("abc")}  # fmt: skip
+        contigs = {
+            c: bases[start + 2_000 * i : start + 2_000 * (i + 1)] for i, c in enumerate("abc")
+        }
         fasta_file(contigs, name=f"{name}.fa")
         species += f"{name}\t{name}.fa\ta\tb\tc\n"
     genome = fasta_file({"train": bases[:9_000], "valid": bases[9_000:12_000]}, name="two.fasta")
     bed = "".join(inputs.bed.read_text().splitlines(keepends=True)[:20])
     vcf = "".join(inputs.vcf.read_text().splitlines(keepends=True)[:20])
     return {
-        "fasta": inputs.fasta, "genome.fa": genome, "model": inputs.model,
-        "bed": text_file(bed, name="few.bed"), "vcf": text_file(vcf, name="few.vcf"),
+        "fasta": inputs.fasta,
+        "genome.fa": genome,
+        "model": inputs.model,
+        "bed": text_file(bed, name="few.bed"),
+        "vcf": text_file(vcf, name="few.vcf"),
         "labels": text_file(labels, name="labels.tsv"),
         "manifest": text_file(species, name="species.tsv"),
         "prompts": fasta_file({"p": "ACGT"}, name="prompts.fa"),
-    }  # fmt: skip
+    }
 
 
 def run(script, folder):
     done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script], cwd=folder, capture_output=True, text=True,
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=folder,
+        capture_output=True,
+        text=True,
         check=False,
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     return done
 
@@ -104,17 +114,26 @@ def test_the_script_of_a_module_runs_and_leaves_what_the_module_declares(
     module, data, classifier, path_with_hyenadna, tmp_path
 ):
     args = {
-        "scorevariants": "--window 64", "mutagenize": "--window 64", "generate": "--sequences 2",
-        "finetune": "--epochs 1 --compare none", "prompttune": "--epochs 1",
+        "scorevariants": "--window 64",
+        "mutagenize": "--window 64",
+        "generate": "--sequences 2",
+        "finetune": "--epochs 1 --compare none",
+        "prompttune": "--epochs 1",
         "pretrain": f"--max-steps 2 --valid-contigs valid {STEPS}",
         "classifyspeciestrain": f"--max-steps 2 --probe-bases 2k {STEPS}",
         "validate": "",
-    }.get(module, "")  # fmt: skip
+    }.get(module, "")
     values = {
-        **data, "args": args, "prefix": "sample", "device": "cpu", "task.cpus": 1, "is_bed": False,
-        "length": 64 if module == "classifyspeciestrain" else 20, "input": data["vcf"],
+        **data,
+        "args": args,
+        "prefix": "sample",
+        "device": "cpu",
+        "task.cpus": 1,
+        "is_bed": False,
+        "length": 64 if module == "classifyspeciestrain" else 20,
+        "input": data["vcf"],
         "command": f"embed --bed {data['bed']} -o sample.h5ad",
-    }  # fmt: skip
+    }
     if module in ("finetune", "prompttune"):
         values["fasta"] = ""
     if module == "pretrain":
@@ -126,8 +145,11 @@ def test_the_script_of_a_module_runs_and_leaves_what_the_module_declares(
     if module == "merge":
         shards = [tmp_path / f"{i}.h5ad" for i in (1, 2)]
         for i, shard in enumerate(shards, start=1):
-            run(f"hyenadna embed --fasta {data['fasta']} --bed {data['bed']} -m {data['model']} "
-                f"--shard {i}/2 -o {shard}", tmp_path)  # fmt: skip
+            run(
+                f"hyenadna embed --fasta {data['fasta']} --bed {data['bed']} -m {data['model']} "
+                f"--shard {i}/2 -o {shard}",
+                tmp_path,
+            )
         values |= {"shards": " ".join(map(str, shards)), "suffix": "h5ad", "index": ""}
     folder = tmp_path / "task"
     folder.mkdir()

@@ -68,15 +68,20 @@ def test_an_array_of_five_shards_one_of_them_preempted_equals_one_run(
     starts = sorted(random.Random(0).randrange(300, 59_000) for _ in range(8_000))
     vcf = vcf_file(
         *(f"chr1 {s + 1} . {bases[s]} {'C' if bases[s] == 'A' else 'A'}" for s in starts),
-        contigs={"chr1": 60_000}, name="many.vcf",
-    )  # fmt: skip
+        contigs={"chr1": 60_000},
+        name="many.vcf",
+    )
     more = ("--window", "250", "--device", "cpu", "--threads", "1", "--no-version")
     log = tmp_path / "task-%a.log"
     job = submit(
-        "score_array.sh", *more, VCF=str(vcf), FASTA=str(inputs.fasta), MODEL=str(inputs.model),
+        "score_array.sh",
+        *more,
+        VCF=str(vcf),
+        FASTA=str(inputs.fasta),
+        MODEL=str(inputs.model),
         OUT=str(tmp_path / "shards"),
         options=("--array=1-5", "--cpus-per-task=1", f"--output={log}"),
-    )  # fmt: skip
+    )
     journal = tmp_path / "shards" / "3.vcf.gz.journal"
     for _ in range(20_000):
         if journal.exists() and journal.stat().st_size > 5_000:
@@ -103,11 +108,27 @@ def test_two_processes_train_together_through_srun_and_torchrun(slurm, fasta_fil
     run, log = tmp_path / "run", tmp_path / "train.log"
     sizes = ("--d-model", "16", "--n-layer", "1", "--max-length", "128", "--max-steps", "2")
     job = submit(
-        "pretrain.sh", "--fasta", genome, *sizes, "--batch-bases", "512", "--device", "cpu",
-        "--threads", "1", "--dtype", "fp32", "--valid-contigs", "b", "-o", run,
-        options=("--nodes=1", "--cpus-per-task=2", f"--output={log}"), PROCESSES="2",
-        PYTHONPATH=str(Path(__file__).parents[2]), PORT="29555",
-    )  # fmt: skip
+        "pretrain.sh",
+        "--fasta",
+        genome,
+        *sizes,
+        "--batch-bases",
+        "512",
+        "--device",
+        "cpu",
+        "--threads",
+        "1",
+        "--dtype",
+        "fp32",
+        "--valid-contigs",
+        "b",
+        "-o",
+        run,
+        options=("--nodes=1", "--cpus-per-task=2", f"--output={log}"),
+        PROCESSES="2",
+        PYTHONPATH=str(Path(__file__).parents[2]),
+        PORT="29555",
+    )
     wait_for(job)
 
     assert (run / "model.safetensors").exists(), log.read_text()

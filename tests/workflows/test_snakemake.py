@@ -49,8 +49,10 @@ def snakemake(path_with_hyenadna, inputs, tmp_path, monkeypatch):
         command = ["snakemake", "--snakefile", WORKFLOW, "--directory", folder, "--cores", "2"]
         return subprocess.Popen(
             [*map(str, command), "--configfile", str(folder / "config.json"), *more],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
 
     return start
 

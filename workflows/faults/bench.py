@@ -91,24 +91,76 @@ class Bench:
             Case(("classify-species", "predict", *regions, *heads_of["classes"]), "x.tsv"),
         ]
         self.generate = Case(
-            ("generate", "--length", "100", "--sequences", "120", "--batch-size", "4",
-             "--prompt", "TATAAA", *model),
+            (
+                "generate",
+                "--length",
+                "100",
+                "--sequences",
+                "120",
+                "--batch-size",
+                "4",
+                "--prompt",
+                "TATAAA",
+                *model,
+            ),
             "x.fa",
-        )  # fmt: skip
+        )
         labels = ("--data", self._path("labels.tsv"), *model)
         self.trainings = [
-            Case(("pretrain", "--fasta", self._path("genome.fa"), "--valid-contigs", "chr2",
-                  "--d-model", "16", "--n-layer", "2", "--max-length", "128",
-                  "--length-schedule", "32:20,64:20", "--batch-bases", "512", "--save-every", "7",
-                  "--valid-every", "20", "--max-steps", "60", *common),
-                 "run"),
+            Case(
+                (
+                    "pretrain",
+                    "--fasta",
+                    self._path("genome.fa"),
+                    "--valid-contigs",
+                    "chr2",
+                    "--d-model",
+                    "16",
+                    "--n-layer",
+                    "2",
+                    "--max-length",
+                    "128",
+                    "--length-schedule",
+                    "32:20,64:20",
+                    "--batch-bases",
+                    "512",
+                    "--save-every",
+                    "7",
+                    "--valid-every",
+                    "20",
+                    "--max-steps",
+                    "60",
+                    *common,
+                ),
+                "run",
+            ),
             Case(("finetune", *labels, "--epochs", "4", "--batch-size", "16"), "run"),
-            Case(("classify-species", "train", "--manifest", self._path("species.tsv"), *model,
-                  "--length", "64", "--max-steps", "40", "--batch-bases", "256", "--probe-bases",
-                  "8k", "--valid-every", "10", "--valid-windows", "3", "--save-every", "7"),
-                 "run"),
+            Case(
+                (
+                    "classify-species",
+                    "train",
+                    "--manifest",
+                    self._path("species.tsv"),
+                    *model,
+                    "--length",
+                    "64",
+                    "--max-steps",
+                    "40",
+                    "--batch-bases",
+                    "256",
+                    "--probe-bases",
+                    "8k",
+                    "--valid-every",
+                    "10",
+                    "--valid-windows",
+                    "3",
+                    "--save-every",
+                    "7",
+                ),
+                "run",
+            ),
             Case(("prompt-tune", *labels, "--epochs", "6"), "run"),
-        ]  # fmt: skip
+        ]
 
     def case(self, name: str) -> Case:
         """The first record-wise case of this name."""
@@ -210,10 +262,13 @@ class Bench:
         """Run a shell command in which `hyenadna` is the program."""
         program = f'hyenadna() {{ "{sys.executable}" -m hyenadna_cli "$@"; }}\n'
         return subprocess.run(  # noqa: S603
-            ["/bin/bash", "-c", program + command], capture_output=True, cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, stdin=subprocess.DEVNULL,
+            ["/bin/bash", "-c", program + command],
+            capture_output=True,
+            cwd=self.folder,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+            stdin=subprocess.DEVNULL,
             check=False,
-        )  # fmt: skip
+        )
 
     def undisturbed(self, case: Case) -> tuple[dict[str, bytes], float]:
         """What a run writes that nobody disturbs, and its seconds."""

@@ -102,8 +102,11 @@ def main() -> int:
             if rows is None:
                 rows = list(make())
                 if options.rows is not None:
-                    entries = {"group": group, "conditions": conditions,
-                               "rows": [row.as_json() for row in rows]}  # fmt: skip
+                    entries = {
+                        "group": group,
+                        "conditions": conditions,
+                        "rows": [row.as_json() for row in rows],
+                    }
                     with options.rows.open("a") as file:
                         file.write(json.dumps(entries) + "\n")
             for row in rows:

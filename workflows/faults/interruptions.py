@@ -31,8 +31,9 @@ def interrupted(bench: Bench, case: Case, n: int, number: signal.Signals) -> Row
                 row.problems.append(f"--resume ended with {code}: {bench.said()[-200:]}")
             found = comparable(contents(folder, final_only=False))
             wanted = comparable(whole)
-            row.problems += [f"resumed to another {name}" for name in wanted
-                             if found.get(name) != wanted[name]]  # fmt: skip
+            row.problems += [
+                f"resumed to another {name}" for name in wanted if found.get(name) != wanted[name]
+            ]
             if left := found.keys() - wanted.keys():
                 row.problems.append(f"left behind: {', '.join(sorted(left))}")
     row.note = "resumed to the same bytes"
@@ -91,8 +92,9 @@ def _merges_of(bench: Bench, of: Case, n: int) -> Iterator[Row]:
         whole, seconds = bench.undisturbed(case)
         command = f"merge ({''.join(Path(of.output).suffixes)})"
         size = f"{len(whole[case.output]) / 1e6:.1f} MB in {seconds:.1f} s"
-        yield Row("1,000 shards", command, 1, Counter({"whole outputs": 1}), Counter({0: 1}),
-                  note=size)  # fmt: skip
+        yield Row(
+            "1,000 shards", command, 1, Counter({"whole outputs": 1}), Counter({0: 1}), note=size
+        )
         for number in (signal.SIGKILL, signal.SIGTERM):
             expected = -int(number) if number == signal.SIGKILL else 128 + int(number)
             row = Row(f"{number.name} at a random moment", command)

@@ -39,8 +39,9 @@ def file_system(bench: Bench, case: Case, options: str, fault: str, *, old: bool
     with bench.output_folder() as folder:
         mounted = subprocess.run(  # noqa: S603
             ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)],  # noqa: S607
-            capture_output=True, check=False,
-        )  # fmt: skip
+            capture_output=True,
+            check=False,
+        )
         if mounted.returncode:
             row.note = f"not run: {mounted.stderr.decode().strip()}"
             return row
@@ -104,9 +105,10 @@ def truncated_inputs(bench: Bench) -> Iterator[Row]:
         "score-variants (.vcf)": (vcf, f"hyenadna score-variants {{}} {options} -q -o cut.vcf"),
         "embed (.tsv)": ("seqs.fa.gz", f"hyenadna embed --fasta {{}} {model} -q -o cut.tsv"),
         "perplexity (.tsv)": (
-            "seqs.fa.gz", f"hyenadna perplexity --fasta {{}} {model} -q -o cut.tsv"
+            "seqs.fa.gz",
+            f"hyenadna perplexity --fasta {{}} {model} -q -o cut.tsv",
         ),
-    }  # fmt: skip
+    }
     sequences = "".join(f">s{i}\n{'ACGTTGCA' * 20}{'ACGT'[i % 4]}\n" for i in range(5_000))
     (bench.folder / "seqs.fa").write_text(sequences)
     bench.shell("gzip -kf seqs.fa")
@@ -119,10 +121,20 @@ def truncated_inputs(bench: Bench) -> Iterator[Row]:
     for name, (source, command) in commands.items():
         half = f"head -c $(( $(stat -c %s {source}) / 2 )) {source}"
         case = Case((name.split(" ", maxsplit=1)[0],), f"x{name.split('(')[1][:-1]}")
-        yield _shell_row(bench, "input truncated while reading (pipe)", case,
-                         f"{half} | {command.format('-')}", refused)  # fmt: skip
-        yield _shell_row(bench, "input truncated (file)", case,
-                         f"{half} > half.gz; {command.format('half.gz')}", refused)  # fmt: skip
+        yield _shell_row(
+            bench,
+            "input truncated while reading (pipe)",
+            case,
+            f"{half} | {command.format('-')}",
+            refused,
+        )
+        yield _shell_row(
+            bench,
+            "input truncated (file)",
+            case,
+            f"{half} > half.gz; {command.format('half.gz')}",
+            refused,
+        )
 
 
 def empty_input(bench: Bench, case: Case) -> Row:

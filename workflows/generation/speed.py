@@ -17,8 +17,19 @@ from hyenadna_cli import load_model
 from hyenadna_cli.core.inference.generation import Sampling, generate, sample
 from hyenadna_cli.core.model.hyenadna import HyenaDNA
 
-CASES = ((1, 250), (1, 500), (1, 1_000), (1, 2_000), (1, 4_000), (1, 8_000), (1, 16_000),
-         (100, 250), (100, 500), (100, 1_000), (100, 2_000))  # fmt: skip
+CASES = (
+    (1, 250),
+    (1, 500),
+    (1, 1_000),
+    (1, 2_000),
+    (1, 4_000),
+    (1, 8_000),
+    (1, 16_000),
+    (100, 250),
+    (100, 500),
+    (100, 1_000),
+    (100, 2_000),
+)
 RERUN = {(1, 250), (1, 500), (1, 1_000), (100, 250)}
 """Cases in which the plain re-run is worth waiting for."""
 

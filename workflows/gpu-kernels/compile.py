@@ -41,16 +41,38 @@ from hyenadna_cli.ops.gpu import (
 )
 
 COLUMNS = (
-    "target", "kernel", "stream", "precision", "size", "factors", "flags", "warps", "registers",
-    "stack", "shared",
-)  # fmt: skip
+    "target",
+    "kernel",
+    "stream",
+    "precision",
+    "size",
+    "factors",
+    "flags",
+    "warps",
+    "registers",
+    "stack",
+    "shared",
+)
 PRECISIONS = ("tf32x3", "fp16")
 SHARED_BYTES = {80: 163 * 1024, 90: 227 * 1024}
 _STREAMS = {
-    "u_ptr", "gate_ptr", "y_ptr", "dy_ptr", "du_ptr", "dgate_ptr", "x_ptr", "factor_ptr",
-    "other_ptr", "out_ptr", "proj_ptr", "gated_ptr", "gates_ptr", "d_gated_ptr", "d_gates_ptr",
+    "u_ptr",
+    "gate_ptr",
+    "y_ptr",
+    "dy_ptr",
+    "du_ptr",
+    "dgate_ptr",
+    "x_ptr",
+    "factor_ptr",
+    "other_ptr",
+    "out_ptr",
+    "proj_ptr",
+    "gated_ptr",
+    "gates_ptr",
+    "d_gated_ptr",
+    "d_gates_ptr",
     "d_proj_ptr",
-}  # fmt: skip
+}
 """Arguments that follow the precision of the model's activations; all others are float32."""
 
 
@@ -83,9 +105,15 @@ class Configuration:
         factors = [str(sizes[name]) for name in "ABC" if name in sizes]
         flags = [name for name, value in sizes.items() if value is True]
         return [
-            f"sm_{capability}", self.name, stream, str(sizes.get("PRECISION", "fp32")), self.size,
-            "x".join(factors) or "-", ",".join(flags) or "-", str(self.n_warps),
-        ]  # fmt: skip
+            f"sm_{capability}",
+            self.name,
+            stream,
+            str(sizes.get("PRECISION", "fp32")),
+            self.size,
+            "x".join(factors) or "-",
+            ",".join(flags) or "-",
+            str(self.n_warps),
+        ]
 
 
 def configurations(precision: str) -> Iterator[Configuration]:
@@ -141,9 +169,13 @@ def _long_conv(how: dft.Plan, precision: str) -> Iterator[Configuration]:
         yield Configuration(passes.outer_forward_kernel, flags, passes.OUTER_WARPS)
     for gate, skip, factor in ((0, 0, 0), (1, 1, 0), (0, 1, 1)):
         flags = constants(
-            how.outer, COLUMNS=columns, HAS_SKIP=bool(skip), HAS_FACTOR=bool(factor),
-            HAS_GATE=bool(gate), HAS_OTHER=bool(factor),
-        )  # fmt: skip
+            how.outer,
+            COLUMNS=columns,
+            HAS_SKIP=bool(skip),
+            HAS_FACTOR=bool(factor),
+            HAS_GATE=bool(gate),
+            HAS_OTHER=bool(factor),
+        )
         yield Configuration(passes.outer_inverse_kernel, flags, passes.OUTER_WARPS)
 
 
@@ -162,12 +194,14 @@ def compiled(configuration: Configuration, capability: int, stream: str) -> Any:
     aligned = [(i,) for i, name in enumerate(names) if name.endswith("_ptr")]
     return triton.compile(
         ASTSource(
-            fn=configuration.kernel, signature=signature, constexprs=configuration.constants,
+            fn=configuration.kernel,
+            signature=signature,
+            constexprs=configuration.constants,
             attrs={at: [["tt.divisibility", 16]] for at in aligned},
         ),
         target=GPUTarget("cuda", capability, 32),
         options={"num_warps": configuration.n_warps},
-    )  # fmt: skip
+    )
 
 
 def resources(cubin: bytes) -> dict[str, int]:

@@ -34,8 +34,12 @@ def errors(n_positions: int, precision: str, *, n_channels: int, n_batch: int) -
     streams = (n_channels, n_batch, n_positions)
     window_L = torch.logspace(0, -2, n_positions)
     window_L /= window_L.square().sum().sqrt()
-    inputs = [draw(*streams), draw(n_channels, n_positions) * window_L, draw(n_channels),
-              draw(*streams)]  # fmt: skip
+    inputs = [
+        draw(*streams),
+        draw(n_channels, n_positions) * window_L,
+        draw(n_channels),
+        draw(*streams),
+    ]
     d_y = draw(*streams)
     wide = [tensor.double().requires_grad_() for tensor in inputs]
     u, taps, skip, gate = wide

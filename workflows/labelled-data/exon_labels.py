@@ -113,8 +113,13 @@ def main() -> None:
     parser.add_argument("--length", type=int, default=1_024)
     parser.add_argument("--valid-contigs", default="chr20,chr21")
     parser.add_argument("--test-contigs", default="chr17,chr22,chrX,chrY")
-    parser.add_argument("--max-rows", type=int, nargs=3, default=[4_000, 400, 1_000],
-                        metavar=("TRAIN", "VALID", "TEST"))  # fmt: skip
+    parser.add_argument(
+        "--max-rows",
+        type=int,
+        nargs=3,
+        default=[4_000, 400, 1_000],
+        metavar=("TRAIN", "VALID", "TEST"),
+    )
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     rng = random.Random(arguments.seed)  # noqa: S311

@@ -141,8 +141,9 @@ def main() -> None:
     )
     parser.add_argument("kind", choices=["chromatin", "regression"])
     parser.add_argument("output", type=Path)
-    parser.add_argument("--rows", type=int, nargs=3, default=[6_000, 500, 1_500],
-                        metavar=("TRAIN", "VALID", "TEST"))  # fmt: skip
+    parser.add_argument(
+        "--rows", type=int, nargs=3, default=[6_000, 500, 1_500], metavar=("TRAIN", "VALID", "TEST")
+    )
     parser.add_argument("--length", type=int, default=200, help="bases of every sequence")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()

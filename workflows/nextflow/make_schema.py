@@ -22,42 +22,91 @@ COMMANDS = {"score-variants": score_variants.score_variants, "embed": embed.embe
 
 # What the workflow itself says to the program.
 _OURS = {
-    "vcf", "fasta", "bed", "output", "output_type", "write_index", "model", "offline", "device",
-    "threads", "shard", "resume", "force", "stats", "oom_exit_code", "dry_run", "help", "verbose",
-    "quiet", "cache_dir", "revision", "tmp_dir", "max_time", "region", "strict",
-}  # fmt: skip
+    "vcf",
+    "fasta",
+    "bed",
+    "output",
+    "output_type",
+    "write_index",
+    "model",
+    "offline",
+    "device",
+    "threads",
+    "shard",
+    "resume",
+    "force",
+    "stats",
+    "oom_exit_code",
+    "dry_run",
+    "help",
+    "verbose",
+    "quiet",
+    "cache_dir",
+    "revision",
+    "tmp_dir",
+    "max_time",
+    "region",
+    "strict",
+}
 _TYPES = {int: "integer", float: "number", bool: "boolean"}
 
 _WORKFLOW = {
-    "fasta": {"type": "string", "format": "file-path", "exists": True,
-              "description": "Genome, with .fai (and .gzi) beside it."},
-    "vcf": {"type": "string", "format": "file-path", "exists": True,
-            "description": "Variants to score, VCF or BCF."},
-    "bed": {"type": "string", "format": "file-path", "exists": True,
-            "description": "Regions to embed."},
-    "model": {"type": "string", "format": "directory-path", "exists": True,
-              "description": "Model directory; the built-in model without."},
-    "shards": {"type": "integer", "minimum": 1, "default": 7,
-               "description": "Jobs for each input; the results do not depend on it."},
-    "outdir": {"type": "string", "format": "directory-path", "default": "results",
-               "description": "Where results are copied to."},
-}  # fmt: skip
+    "fasta": {
+        "type": "string",
+        "format": "file-path",
+        "exists": True,
+        "description": "Genome, with .fai (and .gzi) beside it.",
+    },
+    "vcf": {
+        "type": "string",
+        "format": "file-path",
+        "exists": True,
+        "description": "Variants to score, VCF or BCF.",
+    },
+    "bed": {
+        "type": "string",
+        "format": "file-path",
+        "exists": True,
+        "description": "Regions to embed.",
+    },
+    "model": {
+        "type": "string",
+        "format": "directory-path",
+        "exists": True,
+        "description": "Model directory; the built-in model without.",
+    },
+    "shards": {
+        "type": "integer",
+        "minimum": 1,
+        "default": 7,
+        "description": "Jobs for each input; the results do not depend on it.",
+    },
+    "outdir": {
+        "type": "string",
+        "format": "directory-path",
+        "default": "results",
+        "description": "Where results are copied to.",
+    },
+}
 
 
 def schema() -> dict[str, Any]:
     """The whole schema."""
     groups: dict[str, Any] = {
         "workflow": {
-            "title": "Inputs and outputs", "type": "object", "properties": _WORKFLOW,
+            "title": "Inputs and outputs",
+            "type": "object",
+            "properties": _WORKFLOW,
             "required": ["fasta"],
         }
-    }  # fmt: skip
+    }
     for name, command in COMMANDS.items():
         prefix = name.replace("-", "_")
         groups[prefix] = {
-            "title": f"hyenadna {name}", "type": "object",
+            "title": f"hyenadna {name}",
+            "type": "object",
             "properties": dict(_options(command, prefix)),
-        }  # fmt: skip
+        }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "hyenadna workflow parameters",

@@ -115,18 +115,29 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     given = parser.parse_args()
     print(
-        "command", "kernels", "dtype", "seconds", "rate", "unit", "peak_mb", "times_faster",
-        "memory", "difference", sep="\t",
-    )  # fmt: skip
+        "command",
+        "kernels",
+        "dtype",
+        "seconds",
+        "rate",
+        "unit",
+        "peak_mb",
+        "times_faster",
+        "memory",
+        "difference",
+        sep="\t",
+    )
     with tempfile.TemporaryDirectory() as directory:
         folder = Path(directory)
         make_inputs(folder, given.bases, given.variants)
         fasta = ["--fasta", str(folder / "genome.fa"), "-m", given.model]
         commands = {
             "embed": (["embed", *fasta, "--bed", str(folder / "regions.bed")], "tsv"),
-            "score-variants": (["score-variants", str(folder / "variants.vcf"), *fasta,
-                                "--window", given.window], "vcf"),
-        }  # fmt: skip
+            "score-variants": (
+                ["score-variants", str(folder / "variants.vcf"), *fasta, "--window", given.window],
+                "vcf",
+            ),
+        }
         cases = [
             case
             for case in itertools.product(given.kernels.split(","), given.dtypes.split(","))
@@ -155,9 +166,16 @@ def main() -> None:
                     ]
                 rate = amount / statistics.median(r[2] for r in runs)
                 print(
-                    name, *case, f"{median[case]:.2f}", f"{rate:.4g}", unit, f"{peak[case]:.0f}",
-                    *beside, sep="\t", flush=True,
-                )  # fmt: skip
+                    name,
+                    *case,
+                    f"{median[case]:.2f}",
+                    f"{rate:.4g}",
+                    unit,
+                    f"{peak[case]:.0f}",
+                    *beside,
+                    sep="\t",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

@@ -53,9 +53,7 @@ def main(source: Path, target: Path) -> None:
             continue
         first = joined(source / "ENm001" / f"{species}.ENm001.fa.gz")
         cut = round((1 - VALID_SHARE) * len(first))
-        contigs = {
-            "ENm001.train": first[:cut], "ENm001.valid": first[cut:], "ENm002": joined(path),
-        }  # fmt: skip
+        contigs = {"ENm001.train": first[:cut], "ENm001.valid": first[cut:], "ENm002": joined(path)}
         write_genome(target / f"{species}.fa", contigs)
         rows.append(f"{species}\t{species}.fa\t" + "\t".join(contigs))
         print(f"{species:12s}" + "".join(f"{len(s):12,d}" for s in contigs.values()))

@@ -100,9 +100,12 @@ def main() -> None:
     with open_genomes(options.manifest, read_manifest(options.manifest, selected=chosen)) as found:
         for length in map(parse_bases, options.lengths.split(",")):
             result, how = measure(
-                found, length, test_windows=options.test_windows,
-                train_windows=options.train_windows, seed=options.seed,
-            )  # fmt: skip
+                found,
+                length,
+                test_windows=options.test_windows,
+                train_windows=options.train_windows,
+                seed=options.seed,
+            )
             print(result, "by", how, flush=True)
             results.append(result)
     with atomic.replace_dir_on_success(

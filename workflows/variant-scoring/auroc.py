@@ -143,9 +143,17 @@ def main() -> None:
     names = sorted({name for _, _, scores in found for name in scores})
     used = [row for row in found if len(row[2]) == len(names)]
     print(
-        "window", "layout", "region", "score", "n_positive", "n_negative", "auroc", "low", "high",
+        "window",
+        "layout",
+        "region",
+        "score",
+        "n_positive",
+        "n_negative",
+        "auroc",
+        "low",
+        "high",
         sep="\t",
-    )  # fmt: skip
+    )
     for region in ("all", *sorted({row[1] for row in used})):
         rows = [row for row in used if region in ("all", row[1])]
         labels = np.array([label for label, _, _ in rows])
@@ -158,10 +166,17 @@ def main() -> None:
         for number, name in enumerate(names):
             value = auroc.of(number)
             print(
-                setting.get("window"), setting.get("layout"), region, name,
-                labels.sum(), (~labels).sum(),
-                f"{value.value:.4f}", f"{value.low:.4f}", f"{value.high:.4f}", sep="\t",
-            )  # fmt: skip
+                setting.get("window"),
+                setting.get("layout"),
+                region,
+                name,
+                labels.sum(),
+                (~labels).sum(),
+                f"{value.value:.4f}",
+                f"{value.low:.4f}",
+                f"{value.high:.4f}",
+                sep="\t",
+            )
 
 
 if __name__ == "__main__":

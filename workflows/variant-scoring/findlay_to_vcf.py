@@ -33,9 +33,16 @@ def main() -> None:
             f"CSQ={row['consequence'].replace(' ', '_')}"
         )
         print(
-            f"chr{row['chromosome']}", row["position (hg19)"], ".", row["reference"], row["alt"],
-            ".", ".", info, sep="\t",
-        )  # fmt: skip
+            f"chr{row['chromosome']}",
+            row["position (hg19)"],
+            ".",
+            row["reference"],
+            row["alt"],
+            ".",
+            ".",
+            info,
+            sep="\t",
+        )
 
 
 if __name__ == "__main__":

@@ -164,8 +164,17 @@ def main() -> None:
     limits = BatchLimits.choose(run.device, batch_size=None)
     clock = CLOCKS[arguments.clock]
     print(f"kernels {run.kernels}, {run.device_name}", file=sys.stderr)
-    columns = ("model", "window", "case", "ms_per_allele", "plain_ms", "ratio", "bound",
-               "original_ms", "ratio_to_original")  # fmt: skip
+    columns = (
+        "model",
+        "window",
+        "case",
+        "ms_per_allele",
+        "plain_ms",
+        "ratio",
+        "bound",
+        "original_ms",
+        "ratio_to_original",
+    )
     print(*columns, sep="\t")
     with ExitStack() as stack:
         path = arguments.fasta
@@ -182,20 +191,35 @@ def main() -> None:
                 n_windows = max(1, limits.max_tokens // window)
                 plain = two_passes_ms(
                     lambda ids, model=model: model.hidden_states(ids)[0],
-                    model, window=window, n_windows=n_windows, clock=clock,
-                )  # fmt: skip
+                    model,
+                    window=window,
+                    n_windows=n_windows,
+                    clock=clock,
+                )
                 original = two_passes_ms(
                     lambda ids, model=model: plain_hyena.hidden_states(model, ids),
-                    model, window=window, n_windows=1, clock=clock,
-                )  # fmt: skip
+                    model,
+                    window=window,
+                    n_windows=1,
+                    clock=clock,
+                )
                 chosen = of_vcf(window, arguments.vcf) if arguments.vcf else cases(window, genome)
                 for case in chosen:
                     ms = scored_ms(model, genome, case, limits, clock)
                     bound = "" if case.bound is None else f"{case.bound:.2f}"
                     print(
-                        name, window, case.name, f"{ms:.3f}", f"{plain:.2f}", f"{plain / ms:.2f}",
-                        bound, f"{original:.2f}", f"{original / ms:.1f}", sep="\t", flush=True,
-                    )  # fmt: skip
+                        name,
+                        window,
+                        case.name,
+                        f"{ms:.3f}",
+                        f"{plain:.2f}",
+                        f"{plain / ms:.2f}",
+                        bound,
+                        f"{original:.2f}",
+                        f"{original / ms:.1f}",
+                        sep="\t",
+                        flush=True,
+                    )
 
 
 if __name__ == "__main__":

@@ -70,24 +70,21 @@ def predict(
     *,
     fasta: opt.FastaOption,
     model: Annotated[
-        str,
-        typer.Option(
-            "-m", "--model", metavar="DIR", help="What classify-species train wrote."
-        ),
+        str, typer.Option("-m", "--model", metavar="DIR", help="What classify-species train wrote.")
     ],
     bed: opt.BedOption = None,
     output: opt.OutputOption = "-",
     min_prob: Annotated[
         float,
-        typer.Option(
-            "--min-prob", min=0.0, max=1.0, help="Below this probability: unclassified."
-        ),
+        typer.Option("--min-prob", min=0.0, max=1.0, help="Below this probability: unclassified."),
     ] = 0.0,
     strand: opt.StrandOption = None,
     window: Annotated[
         int | None,
         typer.Option(
-            "--window", parser=opt.parse_bases, metavar="BASES",
+            "--window",
+            parser=opt.parse_bases,
+            metavar="BASES",
             help="Cut longer records into windows; default: the longest of training.",
         ),
     ] = None,
@@ -100,7 +97,7 @@ def predict(
     dry_run: opt.DryRunOption = False,
     verbose: opt.VerboseOption = 0,
     quiet: opt.QuietOption = False,
-) -> None:  # fmt: skip
+) -> None:
     """Say for each sequence, contig or BED region which species it comes from.
 
     Writes TSV, one row a record in input order: id, length, n_windows, the likeliest species and
@@ -131,9 +128,14 @@ def predict(
             print_plan_of_records(source, selected, chosen, batcher, chosen_strand)
         else:
             _run(
-                destination, source, selected, chosen, batcher,
-                strand=chosen_strand, min_prob=min_prob,
-            )  # fmt: skip
+                destination,
+                source,
+                selected,
+                chosen,
+                batcher,
+                strand=chosen_strand,
+                min_prob=min_prob,
+            )
 
 
 def _run(
@@ -158,9 +160,13 @@ def _run(
     columns = species_calls.COLUMNS
     with destination.journal(made_by) as journal:
         calls = species_calls.call_species(
-            classifier, source.read(selected), batcher=batcher, strand=strand, min_prob=min_prob,
+            classifier,
+            source.read(selected),
+            batcher=batcher,
+            strand=strand,
+            min_prob=min_prob,
             journal=journal,
-        )  # fmt: skip
+        )
         overwrite = destination.force or journal.is_resumed
         with TsvWriter(destination.output, columns=columns, overwrite=overwrite) as table:
 
@@ -169,7 +175,10 @@ def _run(
                 account.add(call.name, call.status, call.length)
 
             write_rows(
-                calls, write, destination=destination, n_bases=source.n_bases(selected),
+                calls,
+                write,
+                destination=destination,
+                n_bases=source.n_bases(selected),
                 label="classifying",
-            )  # fmt: skip
+            )
         account.close(destination, made_by, model=model, letters=source.letters)

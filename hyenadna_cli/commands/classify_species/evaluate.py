@@ -50,10 +50,12 @@ ManifestOption = Annotated[
 LengthsOption = Annotated[
     Any,
     typer.Option(
-        "--lengths", parser=parse_lengths, metavar="BASES,...",
+        "--lengths",
+        parser=parse_lengths,
+        metavar="BASES,...",
         help="Measure accuracy with windows of each length, on held-out contigs.",
     ),
-]  # fmt: skip
+]
 RenameContigsOption = Annotated[
     Path | None,
     typer.Option(
@@ -80,9 +82,7 @@ def evaluate(
     *,
     manifest: ManifestOption,
     lengths: LengthsOption,
-    model: Annotated[
-        str, typer.Option("-m", "--model", metavar="DIR", help="What train wrote.")
-    ],
+    model: Annotated[str, typer.Option("-m", "--model", metavar="DIR", help="What train wrote.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Directory of the tables.")],
     split: Annotated[
         Literal["train", "valid", "test"], typer.Option("--split", help="Contigs to measure on.")
@@ -97,7 +97,7 @@ def evaluate(
     no_version: opt.NoVersionOption = False,
     verbose: opt.VerboseOption = 0,
     quiet: opt.QuietOption = False,
-) -> None:  # fmt: skip
+) -> None:
     """Measure a species classifier on held-out contigs, with windows of several lengths.
 
     Writes a directory: accuracy.tsv (with 95 % bootstrap intervals over windows), species.tsv
@@ -113,20 +113,36 @@ def evaluate(
     with exit_code_when_out_of_memory(compute.oom_exit_code):
         classifier = load_classifier(chosen)
         with opened_genomes(
-            manifest, classifier.config.label_names, contig_map=contig_map,
-            rename_chrs=rename_chrs, max_n_run=max_n_run,
-        ) as genomes:  # fmt: skip
+            manifest,
+            classifier.config.label_names,
+            contig_map=contig_map,
+            rename_chrs=rename_chrs,
+            max_n_run=max_n_run,
+        ) as genomes:
             measure(
-                classifier, genomes, lengths, output,
-                split=split, test_windows=test_windows, strand=strand, overwrite=force,
+                classifier,
+                genomes,
+                lengths,
+                output,
+                split=split,
+                test_windows=test_windows,
+                strand=strand,
+                overwrite=force,
                 runtime=chosen.run,
                 made_by=collect_provenance(
-                    genomes, chosen.run, chosen.identity(),
-                    {"split": split, "test_windows": test_windows, "strand": strand,
-                     "lengths": list(lengths), "max_n_run": max_n_run},
+                    genomes,
+                    chosen.run,
+                    chosen.identity(),
+                    {
+                        "split": split,
+                        "test_windows": test_windows,
+                        "strand": strand,
+                        "lengths": list(lengths),
+                        "max_n_run": max_n_run,
+                    },
                     no_version=no_version,
                 ),
-            )  # fmt: skip
+            )
 
 
 def load_classifier(chosen: ChosenModel) -> SequenceClassifier:
@@ -173,9 +189,15 @@ def measure(
 
     results, asked = [], sorted(set(lengths))
     for result in species_accuracy.accuracy_by_length(
-        classifier, genomes, lengths=asked, max_windows=test_windows,
-        device=runtime.device, split=split, strand=strand, should_stop=should_stop,
-    ):  # fmt: skip
+        classifier,
+        genomes,
+        lengths=asked,
+        max_windows=test_windows,
+        device=runtime.device,
+        split=split,
+        strand=strand,
+        should_stop=should_stop,
+    ):
         log.info("%s", result)
         results.append(result)
     if len(results) < len(asked):

@@ -55,7 +55,7 @@ def train(
     length: Annotated[
         int | None,
         typer.Option(
-            "--length", parser=opt.parse_bases, metavar="BASES", help="Of the longest windows.",
+            "--length", parser=opt.parse_bases, metavar="BASES", help="Of the longest windows."
         ),
     ] = None,
     lengths: LengthsOption = None,
@@ -64,14 +64,14 @@ def train(
     species_weights: Annotated[
         str,
         typer.Option(
-            "--species-weights", metavar="uniform|bases|NAME=W,...",
-            help="How often each is drawn.",
+            "--species-weights", metavar="uniform|bases|NAME=W,...", help="How often each is drawn."
         ),
     ] = "uniform",
     contig_weights: Annotated[
         str,
         typer.Option(
-            "--contig-weights", metavar="bases|uniform|FILE",
+            "--contig-weights",
+            metavar="bases|uniform|FILE",
             help="Within a species; a file has three columns: species contig weight.",
         ),
     ] = "bases",
@@ -90,14 +90,18 @@ def train(
     freeze: Annotated[
         Any,
         typer.Option(
-            "--freeze", parser=tr.parse_freeze, metavar="all|none|N",
+            "--freeze",
+            parser=tr.parse_freeze,
+            metavar="all|none|N",
             help="Of the backbone: everything, nothing, or the first N blocks.",
         ),
     ] = None,
     probe_bases: Annotated[
         int | None,
         typer.Option(
-            "--probe-bases", parser=opt.parse_bases, metavar="BASES",
+            "--probe-bases",
+            parser=opt.parse_bases,
+            metavar="BASES",
             help="The head is fitted to so many before training; 0: it starts from nothing.",
         ),
     ] = None,
@@ -127,7 +131,7 @@ def train(
     dry_run: opt.DryRunOption = False,
     verbose: opt.VerboseOption = 0,
     quiet: opt.QuietOption = False,
-) -> None:  # fmt: skip
+) -> None:
     """Train a classifier of species on random windows of their genomes.
 
     Writes a run directory as pretrain does: metrics.csv, checkpoints/, and in the end a model that
@@ -146,23 +150,29 @@ def train(
     settings = species_settings.settings(
         model=tr.given(given_model) if from_scratch else None,
         train=tr.given(dataclasses.asdict(steps) | {"weight_decay": weight_decay}),
-        species=tr.given({
-            "length": length, "pooling": pooling, "freeze": freeze, "dropout": dropout,
-            "probe_bases": probe_bases, "match_gc": match_gc, "head_lr_ratio": head_lr_ratio,
-            "valid_windows": valid_windows,
-        }),
+        species=tr.given(
+            {
+                "length": length,
+                "pooling": pooling,
+                "freeze": freeze,
+                "dropout": dropout,
+                "probe_bases": probe_bases,
+                "match_gc": match_gc,
+                "head_lr_ratio": head_lr_ratio,
+                "valid_windows": valid_windows,
+            }
+        ),
         config_file=config,
         preset=preset,
-    )  # fmt: skip
+    )
     selected = tuple(filter(None, (name.strip() for name in species.split(","))))
     run_directory.check()
     with (
         exit_code_when_out_of_memory(compute.oom_exit_code),
         opened_genomes(
-            manifest, selected, contig_map=contig_map, rename_chrs=rename_chrs,
-            max_n_run=max_n_run,
+            manifest, selected, contig_map=contig_map, rename_chrs=rename_chrs, max_n_run=max_n_run
         ) as genomes,
-    ):  # fmt: skip
+    ):
         chosen = None if from_scratch else request.choose(compute, training=True)
         longest = max([settings.longest, *(lengths or ())])
         if chosen is not None:
@@ -226,9 +236,11 @@ class _Job:
 
         backbone = self._backbone()
         plan = species_training.plan(
-            self.genomes, self.settings, shape=backbone.config,
+            self.genomes,
+            self.settings,
+            shape=backbone.config,
             n_parameters=sum(parameter.numel() for parameter in backbone.parameters()),
-        )  # fmt: skip
+        )
         typer.echo(plan)
 
     def run(self, run_directory: tr.RunDirectory) -> None:
@@ -249,17 +261,27 @@ class _Job:
             world.wait()
             identity = self.chosen.identity() if self.chosen else {"name": "random weights"}
             made_by = collect_provenance(
-                self.genomes, self.runtime, self.chosen.identity() if self.chosen else None, {},
+                self.genomes,
+                self.runtime,
+                self.chosen.identity() if self.chosen else None,
+                {},
                 no_version=self.no_version,
-            )  # fmt: skip
+            )
             classifier = species_training.new_classifier(
                 self._backbone(), self.genomes.names, settings.species, seed=settings.train.seed
             )
             reports = species_training.run(
-                classifier, self.genomes, settings, weights=self.weights, base=identity,
-                run_dir=self.output, runtime=self.runtime, world=world, made_by=made_by,
+                classifier,
+                self.genomes,
+                settings,
+                weights=self.weights,
+                base=identity,
+                run_dir=self.output,
+                runtime=self.runtime,
+                world=world,
+                made_by=made_by,
                 should_stop=stop,
-            )  # fmt: skip
+            )
             last = 0
             shown = track(
                 reports, total=settings.train.max_steps, label="training", describe=_describe
@@ -277,19 +299,29 @@ class _Job:
                 raise stop.error("trained, not yet measured; --resume goes on from there")
             if world.is_main:
                 account.close(
-                    run_directory, made_by, split_sizes=self.genomes.split_sizes,
+                    run_directory,
+                    made_by,
+                    split_sizes=self.genomes.split_sizes,
                     device=self.runtime.device_name,
                     model=self.chosen.identity() if self.chosen else None,
-                )  # fmt: skip
+                )
 
     def _measure(
         self, classifier: SequenceClassifier, made_by: Provenance, stop: StopRequest
     ) -> bool:
         return measure(
-            classifier.eval(), self.genomes, self.lengths, self.output / "evaluation",
-            split="test", test_windows=self.test_windows, strand=self.strand, overwrite=True,
-            runtime=self.runtime, made_by=made_by, should_stop=stop,
-        )  # fmt: skip
+            classifier.eval(),
+            self.genomes,
+            self.lengths,
+            self.output / "evaluation",
+            split="test",
+            test_windows=self.test_windows,
+            strand=self.strand,
+            overwrite=True,
+            runtime=self.runtime,
+            made_by=made_by,
+            should_stop=stop,
+        )
 
     def _backbone(self) -> HyenaDNA:
         if self.chosen is not None:

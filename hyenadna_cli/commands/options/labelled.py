@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 Task = Literal["binary", "multiclass", "multilabel", "regression", "token"]
 
 _DATA = typer.Option(
-    "--data", metavar="PATH|CLASS=PATH",
+    "--data",
+    metavar="PATH|CLASS=PATH",
     help="Labelled sequences: table, FASTA, BED, a file per class, or a directory of these by "
     "split; repeatable.",
-)  # fmt: skip
+)
 DataOption = Annotated[list[str], _DATA]
 
 
@@ -48,10 +49,12 @@ class LabelledFiles:
     valid_fraction: Annotated[
         float,
         typer.Option(
-            "--valid-fraction", min=0.0, max=0.9,
+            "--valid-fraction",
+            min=0.0,
+            max=0.9,
             help="Of the training rows, to validate on where there is no validation split.",
         ),
-    ] = 0.1  # fmt: skip
+    ] = 0.1
     contig_map: opt.ContigMapOption = "exact"
     rename_chrs: opt.RenameChrsOption = None
 

@@ -36,9 +36,12 @@ class ComputeRequest:
         from hyenadna_cli.core.machine import runtime
 
         return runtime.resolve(
-            device=self.device, dtype=self.dtype, kernels=self.kernels, threads=self.threads,
+            device=self.device,
+            dtype=self.dtype,
+            kernels=self.kernels,
+            threads=self.threads,
             training=training,
-        )  # fmt: skip
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -83,11 +83,12 @@ def _set_quiet(is_quiet: bool) -> bool:
 ModelOption = Annotated[
     str,
     typer.Option(
-        "-m", "--model",
+        "-m",
+        "--model",
         metavar="NAME|DIR",
         help="builtin, a published name (hyenadna models list), a Hugging Face id, or a directory.",
     ),
-]  # fmt: skip
+]
 RevisionOption = Annotated[
     str | None, typer.Option("--revision", help="Hub revision; published names pin one.")
 ]
@@ -188,24 +189,30 @@ ResumeOption = Annotated[
 MaxTimeOption = Annotated[
     float | None,
     typer.Option(
-        "--max-time", parser=parse_seconds, metavar="TIME",
+        "--max-time",
+        parser=parse_seconds,
+        metavar="TIME",
         help="Stop cleanly after this time (90 = minutes, 01:25:00); --resume goes on.",
     ),
-]  # fmt: skip
+]
 TmpDirOption = Annotated[
     Path | None,
     typer.Option(
-        "--tmp-dir", envvar="HYENADNA_TMPDIR", callback=_use_tmp_dir,
+        "--tmp-dir",
+        envvar="HYENADNA_TMPDIR",
+        callback=_use_tmp_dir,
         help="Write the unfinished output here, such as a node's own disk, and copy it at the end.",
     ),
-]  # fmt: skip
+]
 ShardOption = Annotated[
     str | None,
     typer.Option(
-        "--shard", metavar="i/N|auto", callback=_resolve_shard,
+        "--shard",
+        metavar="i/N|auto",
+        callback=_resolve_shard,
         help="Only the i-th of N parts of the input; auto: of the Slurm, LSF or SGE array.",
     ),
-]  # fmt: skip
+]
 DryRunOption = Annotated[
     bool, typer.Option("--dry-run", help="Check the inputs, print the plan, and stop.")
 ]

@@ -54,10 +54,12 @@ PresetOption = Annotated[
 MicroBatchBasesOption = Annotated[
     int | None,
     typer.Option(
-        "--micro-batch-bases", parser=opt.parse_bases, metavar="BASES",
+        "--micro-batch-bases",
+        parser=opt.parse_bases,
+        metavar="BASES",
         help="Bases per forward pass; gradients accumulate.",
     ),
-]  # fmt: skip
+]
 RecomputeBlocksOption = Annotated[
     bool | None,
     typer.Option("--checkpoint-blocks/--no-checkpoint-blocks", help="Gradient checkpointing."),

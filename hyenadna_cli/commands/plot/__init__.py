@@ -108,7 +108,8 @@ def mutagenesis(
     region: Annotated[
         str | None,
         typer.Option(
-            "--region", metavar="CHR:START-END",
+            "--region",
+            metavar="CHR:START-END",
             help="1-based, closed; default: all that the table has of its first contig.",
         ),
     ] = None,
@@ -119,7 +120,7 @@ def mutagenesis(
     force: opt.ForceOption = False,
     verbose: opt.VerboseOption = 0,
     quiet: opt.QuietOption = False,
-) -> None:  # fmt: skip
+) -> None:
     """Draw every SNV of a region: a heat map of changes under a track of means.
 
     Up to 150 bases the track spells the sequence, tall where a change is unlikely. Long regions are

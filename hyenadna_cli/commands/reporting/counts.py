@@ -87,9 +87,12 @@ class Ledger(ABC):
         seconds = time.monotonic() - self.started
         if not destination.is_stream:
             provenance.write_manifest(
-                destination.path, made_by, rows=self.counts, shard=destination.shard,
+                destination.path,
+                made_by,
+                rows=self.counts,
+                shard=destination.shard,
                 seconds=seconds,
-            )  # fmt: skip
+            )
         if destination.stats is not None:
             entries = {
                 "command": self.command,

@@ -237,8 +237,10 @@ class Batcher:
         self._after_refusal = half * (longest + N_SPECIALS[self.specials])
         log.warning(
             "out of memory on %s with %d windows of up to %s bases; going on with half as many",
-            self.device, len(windows), f"{longest:,}",
-        )  # fmt: skip
+            self.device,
+            len(windows),
+            f"{longest:,}",
+        )
         return [windows[:half], windows[half:]]
 
 

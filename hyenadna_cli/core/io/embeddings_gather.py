@@ -95,9 +95,13 @@ def _gather_tokens(
         d_model, dtype = file["tokens/data"].shape[1], file["tokens/data"].dtype
     layout = virtual_layout(sources, TOKEN_FORMAT, "tokens/data", output) if is_virtual else None
     with TokenWriter(
-        output, d_model=d_model, dtype=dtype.name, made_by=made_by, overwrite=overwrite,
+        output,
+        d_model=d_model,
+        dtype=dtype.name,
+        made_by=made_by,
+        overwrite=overwrite,
         virtual=layout,
-    ) as writer:  # fmt: skip
+    ) as writer:
         for source in sources:
             with opened(source, TOKEN_FORMAT) as file:
                 data, offsets = file["tokens/data"], file["tokens/offsets"][:].tolist()

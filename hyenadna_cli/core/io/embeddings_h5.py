@@ -58,9 +58,15 @@ TOKEN_FORMAT = "hyenadna-tokens"  # noqa: S105  no secret
 FORMAT_VERSION = 1
 
 OBS_COLUMNS = {
-    "chrom": TEXT, "start": np.int64, "end": np.int64, "strand": TEXT, "length": np.int64,
-    "n_frac": np.float64, "n_windows": np.int64, "status": TEXT,
-}  # fmt: skip
+    "chrom": TEXT,
+    "start": np.int64,
+    "end": np.int64,
+    "strand": TEXT,
+    "length": np.int64,
+    "n_frac": np.float64,
+    "n_windows": np.int64,
+    "status": TEXT,
+}
 REGION_COLUMNS = {"name": TEXT, "chrom": TEXT, "start": np.int64, "end": np.int64, "strand": TEXT}
 
 

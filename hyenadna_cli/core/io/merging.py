@@ -50,8 +50,9 @@ def kind_of(path: str) -> Kind:
     for kind, suffixes in _SUFFIXES.items():
         if path.endswith(suffixes):
             return kind
-    raise UsageError(f"{path}: the suffix decides the kind; merge knows VCF, BCF, TSV, bedGraph "
-                     "and HDF5")  # fmt: skip
+    raise UsageError(
+        f"{path}: the suffix decides the kind; merge knows VCF, BCF, TSV, bedGraph and HDF5"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,9 +187,10 @@ def _check_same_run(file: ShardFile, first: ShardFile) -> None:
     for name in ours:
         if ours[name] != theirs[name]:
             raise InputFileError(
-                file.path, f"was made with other {name} than {first.path}: {ours[name]} there, "
-                f"{theirs[name]} here"
-            )  # fmt: skip
+                file.path,
+                f"was made with other {name} than {first.path}: {ours[name]} there, "
+                f"{theirs[name]} here",
+            )
 
 
 def _identity(file: ShardFile) -> dict[str, object]:

@@ -78,8 +78,11 @@ def read_target_matrix(
             names = tuple(_texts(arrays[named][:]))
         if len(names) != n_targets:
             raise InputFileError(path, f"{len(names)} names for {n_targets} targets")
-        columns = [name for name in ("sequences", "x", "chrom", "start", "end", "strand", "names",
-                                     "split") if name in arrays]  # fmt: skip
+        columns = [
+            name
+            for name in ("sequences", "x", "chrom", "start", "end", "strand", "names", "split")
+            if name in arrays
+        ]
         for name in columns:
             if len(arrays[name]) != n_rows:
                 raise InputFileError(

@@ -34,19 +34,29 @@ OutputType = Literal["v", "z", "b", "u"]
 """As in bcftools: VCF, bgzip VCF, BCF, BCF that is not compressed."""
 
 INFO_TYPES = {
-    "HD_LLR": ("Float", "ln P(ALT window) - ln P(REF window), natural log, mean over the strands "
-               "scored; negative: ALT is less likely"),
-    "HD_SITE": ("Float", "ln p(ALT base) - ln p(REF base) given the bases before, where the two "
-                "windows first differ; natural log, mean over the strands scored"),
-    "HD_JSD": ("Float", "Mean Jensen-Shannon divergence (bits) of the next-base distributions "
-               "after the variant"),
+    "HD_LLR": (
+        "Float",
+        "ln P(ALT window) - ln P(REF window), natural log, mean over the strands "
+        "scored; negative: ALT is less likely",
+    ),
+    "HD_SITE": (
+        "Float",
+        "ln p(ALT base) - ln p(REF base) given the bases before, where the two "
+        "windows first differ; natural log, mean over the strands scored",
+    ),
+    "HD_JSD": (
+        "Float",
+        "Mean Jensen-Shannon divergence (bits) of the next-base distributions after the variant",
+    ),
     "HD_L2": ("Float", "Euclidean distance of the mean-pooled embeddings of the two windows"),
     "HD_COS": ("Float", "Cosine distance of the mean-pooled embeddings of the two windows"),
     "HD_LLR_FWD": ("Float", "HD_LLR of the forward strand"),
     "HD_LLR_REV": ("Float", "HD_LLR of the reverse strand"),
-    "HD_STATUS": ("String", "OK, OK_EDGE (scored, at an end of the contig), or why there is no "
-                  "score"),
-}  # fmt: skip
+    "HD_STATUS": (
+        "String",
+        "OK, OK_EDGE (scored, at an end of the contig), or why there is no score",
+    ),
+}
 """What is written into INFO."""
 
 _DEVICE = re.compile(r',device="[^"]*"')

@@ -25,8 +25,19 @@ from hyenadna_cli.ops.choice import KernelsRequest
 
 Result = Literal["ok", "missing", "failed"]
 
-_NEEDED = ("torch", "numpy", "h5py", "pysam", "cyvcf2", "pyfaidx", "biopython", "safetensors",
-           "huggingface_hub", "scikit-learn", "scipy")  # fmt: skip
+_NEEDED = (
+    "torch",
+    "numpy",
+    "h5py",
+    "pysam",
+    "cyvcf2",
+    "pyfaidx",
+    "biopython",
+    "safetensors",
+    "huggingface_hub",
+    "scikit-learn",
+    "scipy",
+)
 _OPTIONAL = {
     "numba": "fused loops on the CPU",
     "triton": "fused kernels on a GPU",
@@ -102,27 +113,35 @@ def _hardware() -> Iterator[Finding]:
         without = f"; not {', '.join(absent)}" if absent else ""
         yield Finding("hardware", "cpu features", "ok", f"{', '.join(present) or '-'}{without}")
     yield Finding(
-        "hardware", "memory", "ok",
+        "hardware",
+        "memory",
+        "ok",
         f"{_gigabytes(memory.available)} free of {_gigabytes(memory.total)}",
-    )  # fmt: skip
+    )
     libraries = {
         "MKL": torch.backends.mkl.is_available(),
         "oneDNN": torch.backends.mkldnn.is_available(),
         "OpenMP": torch.backends.openmp.is_available(),
     }
     built_with = ", ".join(name for name, is_there in libraries.items() if is_there)
-    yield Finding("hardware", "torch built with", "ok",
-                  f"{built_with or '-'}; CUDA {torch.version.cuda or 'no'}")  # fmt: skip
+    yield Finding(
+        "hardware",
+        "torch built with",
+        "ok",
+        f"{built_with or '-'}; CUDA {torch.version.cuda or 'no'}",
+    )
     if not torch.cuda.is_available():
         yield Finding("hardware", "gpu", "missing", "no CUDA device is visible")
         return
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)
         yield Finding(
-            "hardware", f"cuda:{index}", "ok",
+            "hardware",
+            f"cuda:{index}",
+            "ok",
             f"{properties.name}, compute capability {properties.major}.{properties.minor}, "
             f"{_gigabytes(properties.total_memory)}",
-        )  # fmt: skip
+        )
 
 
 def _gigabytes(n_bytes: int | None) -> str:
@@ -171,12 +190,20 @@ def _places(cache_dir: Path | None) -> Iterator[Finding]:
     ]
     holds = f"; holds {', '.join(cached)}" if cached else "; holds no published model"
     can_write = _can_write(cache)
-    yield Finding("place", "model cache", "ok" if can_write else "missing",
-                  f"{cache}{'' if can_write else ' cannot be written'}{holds}")  # fmt: skip
+    yield Finding(
+        "place",
+        "model cache",
+        "ok" if can_write else "missing",
+        f"{cache}{'' if can_write else ' cannot be written'}{holds}",
+    )
     scratch = Path(tempfile.gettempdir())
     can_write = _can_write(scratch)
-    yield Finding("place", "temporary files", "ok" if can_write else "failed",
-                  f"{scratch}{'' if can_write else ' cannot be written'}")  # fmt: skip
+    yield Finding(
+        "place",
+        "temporary files",
+        "ok" if can_write else "failed",
+        f"{scratch}{'' if can_write else ' cannot be written'}",
+    )
 
 
 def _can_write(path: Path) -> bool:

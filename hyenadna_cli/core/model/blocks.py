@@ -125,8 +125,11 @@ class MLP(nn.Module):
 
             mlp_ND = dense_training.gelu_mlp(
                 x_BLD.reshape(-1, x_BLD.shape[-1]),
-                self.fc1.weight, self.fc1.bias, self.fc2.weight, self.fc2.bias,
-            )  # fmt: skip
+                self.fc1.weight,
+                self.fc1.bias,
+                self.fc2.weight,
+                self.fc2.bias,
+            )
             return mlp_ND.view(x_BLD.shape)
         flat_ND = x_BLD.reshape(-1, x_BLD.shape[-1])
         if not torch.is_grad_enabled():

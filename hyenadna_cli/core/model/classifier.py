@@ -198,9 +198,12 @@ class HeadLoss:
             return loss, targets.numel()
         flat_N = targets.flatten()
         loss = F.cross_entropy(
-            scores.flatten(0, -2), flat_N, weight=weights_C,
-            ignore_index=NOT_LABELLED, reduction="sum",
-        )  # fmt: skip
+            scores.flatten(0, -2),
+            flat_N,
+            weight=weights_C,
+            ignore_index=NOT_LABELLED,
+            reduction="sum",
+        )
         return loss, (flat_N != NOT_LABELLED).sum()
 
 

@@ -54,7 +54,9 @@ def forward_stages(config: ModelConfig, *, n_windows: int, n_tokens: int) -> tup
         Stage(
             "in_proj, short convolution, gate",
             n_layer * 2 * n_positions * d_model * (config.order + 1) * d_model,
-            n_layer * n_positions * d_model
+            n_layer
+            * n_positions
+            * d_model
             * ((config.order + 1) * 2 * config.short_filter_order + 8),
             # Writes v and the gates still to come; the residual was read by the stage before.
             n_layer * config.order * stream,
@@ -68,7 +70,9 @@ def forward_stages(config: ModelConfig, *, n_windows: int, n_tokens: int) -> tup
         Stage(
             "long convolution, gate",
             0,
-            n_layer * n_filters * d_model
+            n_layer
+            * n_filters
+            * d_model
             * ((2 * n_windows + 1) * _real_fft_flops(n_tokens) + 10 * n_positions),
             n_layer * n_filters * 3 * stream,
         ),
@@ -79,7 +83,7 @@ def forward_stages(config: ModelConfig, *, n_windows: int, n_tokens: int) -> tup
             n_layer * 3 * stream,
         ),
         Stage("final norm", 0, 8 * n_positions * d_model, 2 * stream),
-    )  # fmt: skip
+    )
 
 
 def _real_fft_flops(n_tokens: int) -> float:
@@ -105,8 +109,9 @@ def forward_bytes(config: ModelConfig, *, n_windows: int, n_tokens: int, n_layer
     """
     stream = _FP32_BYTES * n_windows * n_tokens * config.d_model
     n_filters = config.order - 1
-    gates = min(stream * n_filters, max(_GATE_BYTES, stream * n_filters * _GATE_CHANNELS
-                                        // config.d_model))  # fmt: skip
+    gates = min(
+        stream * n_filters, max(_GATE_BYTES, stream * n_filters * _GATE_CHANNELS // config.d_model)
+    )
     spectra = 2 * _FP32_BYTES * n_tokens * config.d_model * n_filters * config.n_layer
     if spectra > _SPECTRA_BYTES:
         # Taps, window and a copy, spectrum and work, of two groups of channels at a time.
@@ -135,9 +140,12 @@ def training_bytes(
     product = product_bytes * n_positions * config.d_model
     hidden = product_bytes * n_positions * config.d_inner
     mixer, mlp = saved_bytes(
-        config, n_windows=n_windows, n_tokens=n_tokens, product_bytes=product_bytes,
+        config,
+        n_windows=n_windows,
+        n_tokens=n_tokens,
+        product_bytes=product_bytes,
         has_fused_filters=has_fused_filters,
-    )  # fmt: skip
+    )
     if recompute_blocks:
         mlp -= 2 * max(0, hidden - HIDDEN_BYTES)
         hidden = min(hidden, HIDDEN_BYTES)
@@ -170,13 +178,16 @@ def describe_training_memory(
     fp32, bf16 = (
         sum(
             training_bytes(
-                config, n_windows=n_rows, n_tokens=n_tokens,
-                recompute_blocks=train.recompute_blocks, product_bytes=product_bytes,
+                config,
+                n_windows=n_rows,
+                n_tokens=n_tokens,
+                recompute_blocks=train.recompute_blocks,
+                product_bytes=product_bytes,
             )
             for n_rows, n_tokens in passes
         )
         for product_bytes in (4, 2)
-    )  # fmt: skip
+    )
     behind = f" behind {n_prompt:,} prompt tokens" if n_prompt else ""
     how = "blocks recomputed" if train.recompute_blocks else "blocks kept"
     return (

@@ -115,10 +115,14 @@ class Inference:
         self._for_each(
             lambda tile: rows.norm(
                 tile.of(self._x_BLD).reshape(-1, self._x_BLD.shape[-1]),
-                layer.weight, layer.bias, layer.eps, kernels=self._kernels, in_place=True,
+                layer.weight,
+                layer.bias,
+                layer.eps,
+                kernels=self._kernels,
+                in_place=True,
             ),
             self._tiles,
-        )  # fmt: skip
+        )
         return self._x_BLD
 
     def residual(self) -> Tensor:
@@ -154,8 +158,10 @@ class Inference:
             short_conv_gate_into(
                 [output.permute(2, 0, 1) for output in outputs],
                 self._projected(normed_ND, weight_PD, bias_P).unflatten(1, x_BLD.shape[:2]),
-                taps_PK, conv_bias_P, kernels=self._kernels,
-            )  # fmt: skip
+                taps_PK,
+                conv_bias_P,
+                kernels=self._kernels,
+            )
 
         self._for_each(run, self._tiles)
 
@@ -174,9 +180,11 @@ class Inference:
                 self._weight((number, name, "b"), layer.bias, None, cast=True),
             )
             for name, layer in (
-                ("out", block.mixer.out_proj), ("fc1", block.mlp.fc1), ("fc2", block.mlp.fc2),
+                ("out", block.mixer.out_proj),
+                ("fc1", block.mlp.fc1),
+                ("fc2", block.mlp.fc2),
             )
-        )  # fmt: skip
+        )
 
         def run(tile: _Tile) -> None:
             x_ND = tile.of(self._x_BLD).view(-1, d_model)
@@ -190,9 +198,13 @@ class Inference:
 
     def _norm(self, x: Tensor, layer: nn.LayerNorm) -> Tensor:
         return rows.norm(
-            x.reshape(-1, x.shape[-1]), layer.weight, layer.bias, layer.eps,
-            kernels=self._kernels, dtype=self._dtype,
-        )  # fmt: skip
+            x.reshape(-1, x.shape[-1]),
+            layer.weight,
+            layer.bias,
+            layer.eps,
+            kernels=self._kernels,
+            dtype=self._dtype,
+        )
 
     def _weight(
         self, key: object, weight: Tensor | None, picked: Tensor | None, *, cast: bool

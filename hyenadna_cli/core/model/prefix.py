@@ -141,13 +141,19 @@ class _Continuation(Inference):
         self._gated_BLD[:, :n_before] = 0
         stages = zip(
             self._filters(mixer.filter_fn, number=number, n_blocks=n_blocks),
-            gates_BLG.split(d_model, dim=-1), layer.carried, strict=True,
-        )  # fmt: skip
+            gates_BLG.split(d_model, dim=-1),
+            layer.carried,
+            strict=True,
+        )
         for filters, gate_BLD, carried_DBM in stages:
             long_conv_gate(
-                self._gated_BLD.permute(2, 0, 1), filters, mixer.filter_fn.bias,
-                gate_BLD.permute(2, 0, 1), kernels=self._conv_kernels, in_place=True,
-            )  # fmt: skip
+                self._gated_BLD.permute(2, 0, 1),
+                filters,
+                mixer.filter_fn.bias,
+                gate_BLD.permute(2, 0, 1),
+                kernels=self._conv_kernels,
+                in_place=True,
+            )
             gated_BSD, gate_BSD = self._gated_BLD[:, later], gate_BLD[:, later]
             gated_BSD.addcmul_(carried_DBM[..., : gate_BSD.shape[1]].permute(1, 2, 0), gate_BSD)
         self._finish(block, number=number)

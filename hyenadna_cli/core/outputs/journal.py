@@ -139,8 +139,9 @@ def open_journal(
                 is_resumed = True
                 log.info("%s: going on after %s finished blocks", output, f"{n_blocks:,}")
             elif resume and not overwrite:
-                raise UsageError(f"{path}: the interrupted run had {difference}; "
-                                 "--force starts over")  # fmt: skip
+                raise UsageError(
+                    f"{path}: the interrupted run had {difference}; --force starts over"
+                )
         if not is_resumed:
             n_blocks = 0
             _start(file, identity, path)
@@ -152,8 +153,11 @@ def open_journal(
             raise
         except BaseException:
             if journal.n_blocks:
-                log.info("%s keeps %s finished blocks; --resume goes on from there",
-                         path, f"{journal.n_blocks:,}")  # fmt: skip
+                log.info(
+                    "%s keeps %s finished blocks; --resume goes on from there",
+                    path,
+                    f"{journal.n_blocks:,}",
+                )
             else:
                 path.unlink(missing_ok=True)
             raise

@@ -21,19 +21,35 @@ from hyenadna_cli.errors import OutputError
 log = logging.getLogger(__name__)
 
 _RUN_FILES = (
-    "last", "metrics.csv", "regions.bed", "training.json", "config.json", "model.safetensors",
-    "known_answer.json", "prompt.safetensors", "leakage.json", "predictions.tsv", "confusion.tsv",
-    "calibration.tsv", "evaluation.png", "metrics.json", "comparison.tsv",
-)  # fmt: skip
+    "last",
+    "metrics.csv",
+    "regions.bed",
+    "training.json",
+    "config.json",
+    "model.safetensors",
+    "known_answer.json",
+    "prompt.safetensors",
+    "leakage.json",
+    "predictions.tsv",
+    "confusion.tsv",
+    "calibration.tsv",
+    "evaluation.png",
+    "metrics.json",
+    "comparison.tsv",
+)
 """What a training command writes into its directory; all else there is somebody's own."""
 _RUN_DIRS = {
     "checkpoints": ("*",),
     "tensorboard": ("events.out.tfevents.*",),
     "evaluation": (
-        "accuracy.tsv", "species.tsv", "confusion.tsv", "metrics.json", "manifest.json",
+        "accuracy.tsv",
+        "species.tsv",
+        "confusion.tsv",
+        "metrics.json",
+        "manifest.json",
         "accuracy.png",
     ),
-}  # fmt: skip
+}
 """Directories inside it, and what of them is the run's."""
 _PART = re.compile(r"seed\d+|(finetune|probe|scratch|attention|cnn|kmer)(-seed\d+)?")
 """Run directories of finetune's other methods and seeds."""

@@ -50,8 +50,17 @@ _RESERVED = frozenset(
 )
 
 # The libraries whose version can change a number or a byte of an output.
-_LIBRARIES = ("torch", "triton", "numba", "numpy", "h5py", "pysam", "cyvcf2", "biopython",
-              "safetensors")  # fmt: skip
+_LIBRARIES = (
+    "torch",
+    "triton",
+    "numba",
+    "numpy",
+    "h5py",
+    "pysam",
+    "cyvcf2",
+    "biopython",
+    "safetensors",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,11 +23,15 @@ BLOCK_BASES = 1_000_000
 """A block closes with the record that brings it to either of these."""
 
 _ARRAY_VARIABLES = {
-    "Slurm": ("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_MAX",
-              "SLURM_ARRAY_TASK_STEP"),
+    "Slurm": (
+        "SLURM_ARRAY_TASK_ID",
+        "SLURM_ARRAY_TASK_MIN",
+        "SLURM_ARRAY_TASK_MAX",
+        "SLURM_ARRAY_TASK_STEP",
+    ),
     "LSF": ("LSB_JOBINDEX", "LSB_JOBINDEX_START", "LSB_JOBINDEX_END", "LSB_JOBINDEX_STEP"),
     "SGE": ("SGE_TASK_ID", "SGE_TASK_FIRST", "SGE_TASK_LAST", "SGE_TASK_STEPSIZE"),
-}  # fmt: skip
+}
 """Task, first, last, step; what is not set is 1. LSF says 0, SGE "undefined", outside an array."""
 
 Item = TypeVar("Item")

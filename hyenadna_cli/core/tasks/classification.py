@@ -237,10 +237,11 @@ class _Bases:
         n_strands = self.readings.n_strands
         mine = range(number * n_strands, (number + 1) * n_strands)
         oriented = [
-            self._values[reading] if self.readings.of[reading][1] == "+"
+            self._values[reading]
+            if self.readings.of[reading][1] == "+"
             else self._values[reading][::-1]
             for reading in mine
-        ]  # fmt: skip
+        ]
         mean_LC: Array = np.mean(oriented, axis=0)
         return mean_LC
 

@@ -44,10 +44,15 @@ def read_curve(run: Path, *, n_points: int = 200) -> list[CurvePoint]:
         with path.open(newline="") as handle:
             rows = list(csv.DictReader(handle))
         steps = [
-            (int(r["step"]), int(r["n_bases"]), int(r["length"]), float(r["loss"]),
-             float(r["valid_loss"]) if r["valid_loss"] else None)
+            (
+                int(r["step"]),
+                int(r["n_bases"]),
+                int(r["length"]),
+                float(r["loss"]),
+                float(r["valid_loss"]) if r["valid_loss"] else None,
+            )
             for r in rows
-        ]  # fmt: skip
+        ]
     except OSError as error:
         raise InputFileError(path, error.strerror or str(error)) from error
     except (KeyError, TypeError, ValueError) as error:
@@ -84,14 +89,20 @@ def draw(curve: Sequence[CurvePoint], path: Path, *, overwrite: bool) -> None:
     figure = new_figure(7, 4.2)
     axes = figure.add_subplot()
     axes.plot(
-        [p.bases_seen / 1e6 for p in curve], [p.loss for p in curve], color="#8aa4c8",
+        [p.bases_seen / 1e6 for p in curve],
+        [p.loss for p in curve],
+        color="#8aa4c8",
         label="training",
-    )  # fmt: skip
+    )
     held_out = [(p.bases_seen / 1e6, p.valid_loss) for p in curve if p.valid_loss is not None]
     axes.plot(
-        [seen for seen, _ in held_out], [loss for _, loss in held_out], "o-",
-        color="#b03a2e", markersize=4, label="held out",
-    )  # fmt: skip
+        [seen for seen, _ in held_out],
+        [loss for _, loss in held_out],
+        "o-",
+        color="#b03a2e",
+        markersize=4,
+        label="held out",
+    )
     stages = [(0.0, curve[0].length)] + [
         (before.bases_seen / 1e6, after.length)
         for before, after in itertools.pairwise(curve)
@@ -101,9 +112,16 @@ def draw(curve: Sequence[CurvePoint], path: Path, *, overwrite: bool) -> None:
         axes.axvline(begin, color="0.8", linewidth=0.8, zorder=0)
         # Upright, so that many short stages do not write over each other.
         axes.annotate(
-            f"{length:,}", (begin, 1), xycoords=("data", "axes fraction"), xytext=(1, -3),
-            textcoords="offset points", fontsize=7, color="0.4", rotation=90, va="top",
-        )  # fmt: skip
+            f"{length:,}",
+            (begin, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(1, -3),
+            textcoords="offset points",
+            fontsize=7,
+            color="0.4",
+            rotation=90,
+            va="top",
+        )
     axes.set_xlabel("million bases seen (grey: from here on, windows of as many bases)")
     axes.set_ylabel("loss (nats per base)")
     axes.legend(frameon=False)

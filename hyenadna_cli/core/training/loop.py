@@ -178,9 +178,16 @@ def train(
             group["lr"] = learning_rate * group["lr_ratio"]
         try:
             outcome = _step(
-                model, batches, loss_of, optimiser,
-                step=step, length=length, n_rows=n_rows, config=config, world=world,
-            )  # fmt: skip
+                model,
+                batches,
+                loss_of,
+                optimiser,
+                step=step,
+                length=length,
+                n_rows=n_rows,
+                config=config,
+                world=world,
+            )
             loss, gradient_norm = outcome.tolist()
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
@@ -200,10 +207,16 @@ def train(
             progress, step, valid_score, valid_loss, max_steps=config.max_steps, patience=patience
         )
         report = StepReport(
-            step=step, length=length, n_bases=length * n_rows, loss=loss,
-            learning_rate=learning_rate, gradient_norm=gradient_norm,
-            seconds=time.perf_counter() - started, valid_loss=valid_loss, valid_score=valid_score,
-        )  # fmt: skip
+            step=step,
+            length=length,
+            n_bases=length * n_rows,
+            loss=loss,
+            learning_rate=learning_rate,
+            gradient_norm=gradient_norm,
+            seconds=time.perf_counter() - started,
+            valid_loss=valid_loss,
+            valid_score=valid_score,
+        )
         device = next(model.parameters()).device
         stopping = world.sum(float(should_stop()), device) > 0
         if world.is_main:
@@ -244,9 +257,13 @@ def _advance(
             n_since += 1
     is_hopeless = patience is not None and n_since >= patience
     return Progress(
-        step=step, best_step=best_step, best_score=best_score, n_since_best=n_since,
-        valid_loss=valid_loss, is_done=step >= max_steps or is_hopeless,
-    )  # fmt: skip
+        step=step,
+        best_step=best_step,
+        best_score=best_score,
+        n_since_best=n_since,
+        valid_loss=valid_loss,
+        is_done=step >= max_steps or is_hopeless,
+    )
 
 
 @torch.no_grad()

@@ -36,11 +36,21 @@ log = logging.getLogger(__name__)
 
 _MODEL_DEFAULTS = {"d_model": 128, "n_layer": 2, "l_max": 1026}
 _PAPER_TRAIN: dict[str, Any] = {
-    "batch_bases": 262_144, "learning_rate": 6e-4, "min_learning_rate": 6e-5,
-    "lr_schedule": "published", "decay": "published", "weight_decay": 0.1,
-    "reverse_complement": False, "targets": "all", "sampling": "intervals", "keep": "sequences",
-    "max_steps": 13_300, "warmup_steps": 3_815, "lr_decay_steps": 381_500, "seed": 2222,
-}  # fmt: skip
+    "batch_bases": 262_144,
+    "learning_rate": 6e-4,
+    "min_learning_rate": 6e-5,
+    "lr_schedule": "published",
+    "decay": "published",
+    "weight_decay": 0.1,
+    "reverse_complement": False,
+    "targets": "all",
+    "sampling": "intervals",
+    "keep": "sequences",
+    "max_steps": 13_300,
+    "warmup_steps": 3_815,
+    "lr_decay_steps": 381_500,
+    "seed": 2222,
+}
 """The published tiny-1k run: 256 sequences of 1,024 bases, 100 epochs of 34,021 intervals.
 
 Its schedule was laid out for 381,500 steps, so that the learning rate hardly fell after warm-up.
@@ -70,12 +80,12 @@ def settings(
     is_paper = preset == "paper"
     model_values = {
         **(_MODEL_DEFAULTS if start is None else dataclasses.asdict(start.config)),
-        **(_PAPER_MODEL if is_paper else {}), **from_file.get("model", {}), **model,
-    }  # fmt: skip
+        **(_PAPER_MODEL if is_paper else {}),
+        **from_file.get("model", {}),
+        **model,
+    }
     model_values.setdefault("d_inner", 4 * model_values["d_model"])
-    train_values = {
-        **(_PAPER_TRAIN if is_paper else {}), **from_file.get("train", {}), **train,
-    }  # fmt: skip
+    train_values = {**(_PAPER_TRAIN if is_paper else {}), **from_file.get("train", {}), **train}
     if "learning_rate" in train_values and "min_learning_rate" not in train_values:
         train_values["min_learning_rate"] = 0.1 * train_values["learning_rate"]
     try:
@@ -152,11 +162,17 @@ def run(
         )
     loss_of = next_token_loss if config.targets == "all" else next_base_loss
     yield from train(
-        model, windows(regions, config, "train"), loss_of,
-        config=config, run_dir=run_dir, max_length=longest, valid_batches=held_out,
-        world=world, should_stop=should_stop,
+        model,
+        windows(regions, config, "train"),
+        loss_of,
+        config=config,
+        run_dir=run_dir,
+        max_length=longest,
+        valid_batches=held_out,
+        world=world,
+        should_stop=should_stop,
         about={"start": start.source.sha256} if start is not None else {},
-    )  # fmt: skip
+    )
     progress = read_progress(run_dir)
     # Not by the steps done here: a run may be killed after its last one.
     if world.is_main and progress.is_done and not (run_dir / "training.json").exists():

@@ -119,10 +119,12 @@ def _splits_of_contigs(genome: Genome, data: DataFiles) -> dict[Split, list[Inte
     splits: dict[Split, list[Interval]] = {split: [] for split in SPLITS}
     for contig, length in genome.lengths.items():
         split: Split = (
-            "valid" if contig in data.valid_contigs
-            else "test" if contig in data.test_contigs
+            "valid"
+            if contig in data.valid_contigs
+            else "test"
+            if contig in data.test_contigs
             else "train"
-        )  # fmt: skip
+        )
         splits[split].append(Interval(contig, 0, length))
     return splits
 

@@ -24,9 +24,19 @@ from hyenadna_cli.core.dna.sequence import reverse_complement
 from hyenadna_cli.core.io.fasta import Genome
 
 Status = Literal[
-    "OK", "OK_EDGE", "REF_MISMATCH", "NO_CONTIG", "SYMBOLIC", "STAR", "BND", "NO_ALT", "NON_ACGT",
-    "TOO_LONG", "N_WINDOW", "NONFINITE",
-]  # fmt: skip
+    "OK",
+    "OK_EDGE",
+    "REF_MISMATCH",
+    "NO_CONTIG",
+    "SYMBOLIC",
+    "STAR",
+    "BND",
+    "NO_ALT",
+    "NON_ACGT",
+    "TOO_LONG",
+    "N_WINDOW",
+    "NONFINITE",
+]
 STATUSES: tuple[Status, ...] = get_args(Status)
 SCORED: frozenset[str] = frozenset({"OK", "OK_EDGE"})
 """The statuses of alleles that have scores."""

@@ -133,10 +133,14 @@ def draw(picture: MutagenesisMap, path: Path, *, overwrite: bool) -> None:
     edges = (picture.region.start, picture.region.end)
     strength = float(np.nanquantile(np.abs(picture.values), 0.99)) or 1.0
     image = heat.imshow(
-        picture.values.T, aspect="auto", interpolation="nearest", cmap="RdBu",
-        vmin=-strength, vmax=strength,
+        picture.values.T,
+        aspect="auto",
+        interpolation="nearest",
+        cmap="RdBu",
+        vmin=-strength,
+        vmax=strength,
         extent=(edges[0], picture.starts[-1] + picture.width, 3.5, -0.5),
-    )  # fmt: skip
+    )
     heat.set_facecolor("0.85")
     heat.set_yticks(range(4), list(_BASES))
     heat.set_xlim(*edges)

@@ -24,9 +24,17 @@ Kind = Literal["v", "z", "b", "u", "t"]
 """VCF, bgzip VCF, BCF, uncompressed BCF, TSV."""
 
 _KIND_OF_SUFFIX: dict[str, Kind] = {
-    ".vcf": "v", ".vcf.gz": "z", ".vcf.bgz": "z", ".bcf": "b",
-    ".tsv": "t", ".txt": "t", ".tsv.gz": "t", ".txt.gz": "t", ".tsv.bgz": "t", ".txt.bgz": "t",
-}  # fmt: skip
+    ".vcf": "v",
+    ".vcf.gz": "z",
+    ".vcf.bgz": "z",
+    ".bcf": "b",
+    ".tsv": "t",
+    ".txt": "t",
+    ".tsv.gz": "t",
+    ".txt.gz": "t",
+    ".tsv.bgz": "t",
+    ".txt.bgz": "t",
+}
 _TSV_COLUMNS = ("chrom", "pos", "id", "ref", "alt", "status")
 _STRAND_TAGS = {"+": "HD_LLR_FWD", "-": "HD_LLR_REV"}
 _STRAND_COLUMNS = {"+": "llr_fwd", "-": "llr_rev"}
@@ -99,13 +107,15 @@ class Target:
         tags = [f"HD_{score.upper()}" for score in scores]
         tags += [_STRAND_TAGS[strand] for strand in strands]
         header = scored_header(
-            source.header, made_by, [*tags, "HD_STATUS"],
-            source.missing_header_lines(),
-        )  # fmt: skip
+            source.header, made_by, [*tags, "HD_STATUS"], source.missing_header_lines()
+        )
         with VcfWriter(
-            self.output, output_type=self.kind, header=header, overwrite=overwrite,
+            self.output,
+            output_type=self.kind,
+            header=header,
+            overwrite=overwrite,
             is_indexed=self.is_indexed,
-        ) as writer:  # fmt: skip
+        ) as writer:
 
             def write(record: VcfRecord, statuses: list[str], row: list[AlleleScore]) -> None:
                 columns = zip(*(_values(allele, strands) for allele in row), strict=True)

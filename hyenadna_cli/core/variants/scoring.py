@@ -75,9 +75,12 @@ def plan_passes(settings: ScoreSettings, config: ModelConfig, limits: BatchLimit
     if not settings.needs_alt_pass or bytes_of_window > settings.state_bytes:
         n_windows = limits.max_windows or limits.max_tokens // layout.window
         return PassPlan(
-            shares_prefix=False, ref_limits=limits, alt_limits=limits, kept_bytes=0,
+            shares_prefix=False,
+            ref_limits=limits,
+            alt_limits=limits,
+            kept_bytes=0,
             peak_bytes=forward(n_windows),
-        )  # fmt: skip
+        )
     n_windows = settings.state_bytes // bytes_of_window
     by_tokens = max(1, min(limits.max_tokens // layout.window, n_windows))
     chosen = None if limits.max_windows is None else min(limits.max_windows, n_windows)
@@ -243,9 +246,12 @@ class _Passes:
             hidden_ASD = self._model.hidden_states(batch.token_ids_BL)[0]
         else:
             hidden_ASD = self._shared.alt(
-                ref.states, rows_A, batch.token_ids_BL, start,
+                ref.states,
+                rows_A,
+                batch.token_ids_BL,
+                start,
                 changed=_changed(tasks, start) if keeps_length else None,
-            )  # fmt: skip
+            )
         log_probs_ASV = next_base_log_probs(
             self._model, hidden_ASD, full_vocabulary=settings.full_vocabulary
         )

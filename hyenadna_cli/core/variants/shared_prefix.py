@@ -143,9 +143,12 @@ class _Pass(Inference):
     def convolve(self, block: Block, filters: Spectra | Taps) -> None:
         """A long convolution of what is gated, in place, with its skip term and without a gate."""
         long_conv_gate(
-            self._gated_BLD.permute(2, 0, 1), filters, block.mixer.filter_fn.bias,
-            kernels=self._conv_kernels, in_place=True,
-        )  # fmt: skip
+            self._gated_BLD.permute(2, 0, 1),
+            filters,
+            block.mixer.filter_fn.bias,
+            kernels=self._conv_kernels,
+            in_place=True,
+        )
 
     def filters(self, block: Block, *, number: int) -> Sequence[Spectra | Taps]:
         """The filters of a block, in the order of their use."""
@@ -259,9 +262,7 @@ class _AltPass(_Pass):
         `is_change`: what is gated is that difference already.
         """
         ref, n_before = self._layers[number - 1], self._n_before
-        stages = zip(
-            self.filters(block, number=number), ref.read, ref.gave, gates, strict=True
-        )  # fmt: skip
+        stages = zip(self.filters(block, number=number), ref.read, ref.gave, gates, strict=True)
         for stage, (filters, read_BSD, gave_BSD, gate_AND) in enumerate(stages):
             if stage > 0 or not is_change:
                 self._gated_BLD[:, :n_before] = 0

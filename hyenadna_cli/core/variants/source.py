@@ -163,5 +163,8 @@ class VariantSource:
             n_records = sum(self.scan.contigs[name] for name in missing)
             log.warning(
                 "%s: %s records are on %d contigs that the FASTA does not have: %s",
-                self.vcf, f"{n_records:,}", len(missing), explanation,
-            )  # fmt: skip
+                self.vcf,
+                f"{n_records:,}",
+                len(missing),
+                explanation,
+            )

@@ -102,8 +102,11 @@ def _define_operator(function, instruction):
     def _type(context):
         def result_of(a, b):
             kinds = {isinstance(a, Real), isinstance(b, Real)}
-            if kinds == {True} or (True in kinds and isinstance(a, types.Float | Real)
-                                   and isinstance(b, types.Float | Real)):  # fmt: skip
+            if kinds == {True} or (
+                True in kinds
+                and isinstance(a, types.Float | Real)
+                and isinstance(b, types.Float | Real)
+            ):
                 return REAL
             if isinstance(a, Complex) and isinstance(b, Complex) and instruction != "fmul":
                 return COMPLEX

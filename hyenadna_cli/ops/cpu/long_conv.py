@@ -137,9 +137,19 @@ def gradients(
         channel = group * LANES
         width = min(LANES, n_channels - channel)
         adjoint(
-            plan, u, taps, skip, *signals, d_skip.numpy(), channel, width, n_batch, n_positions,
-            _scratch(plan), *(_buffer(name, size) for name in ("work", "y", "spectrum", "total")),
-        )  # fmt: skip
+            plan,
+            u,
+            taps,
+            skip,
+            *signals,
+            d_skip.numpy(),
+            channel,
+            width,
+            n_batch,
+            n_positions,
+            _scratch(plan),
+            *(_buffer(name, size) for name in ("work", "y", "spectrum", "total")),
+        )
 
     workers.for_each(run, range(-(-n_channels // LANES)))
     return d_u_DBL, d_taps_D1L[:, 0], d_skip_D, d_gate_DBL

@@ -309,6 +309,18 @@ def convolve(
     columns_forward(plan, u, nothing, sequence, channel, width, n_positions, x, 0, columns, scratch)
     rows_filtered(plan, x, spectrum, k_start, 0, plan.n_rows)
     columns_inverse(
-        plan, x, skip, u, nothing, gate, out, sequence, channel, width, n_positions,
-        0, columns, scratch,
-    )  # fmt: skip
+        plan,
+        x,
+        skip,
+        u,
+        nothing,
+        gate,
+        out,
+        sequence,
+        channel,
+        width,
+        n_positions,
+        0,
+        columns,
+        scratch,
+    )

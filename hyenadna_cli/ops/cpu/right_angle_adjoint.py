@@ -35,13 +35,15 @@ def _rows_adjoint(plan, x, y, spectrum, total_spectrum):
             inputs = dft8(load_points(x, at, POINT, 8, 0))
             gradients = dft8(load_points(y, at, POINT, 8, 0))
             store_points(
-                total_spectrum, at, POINT,
+                total_spectrum,
+                at,
+                POINT,
                 _sum8(
                     load_points(total_spectrum, at, POINT, 8, 0),
                     filtered8(gradients, inputs, np.float32(-1)),
                 ),
                 0,
-            )  # fmt: skip
+            )
             k = load_points(spectrum, at, POINT, 8, 0)
             points = dft8(swapped8(filtered8(inputs, k, np.float32(1))))
             store_points(x, at, POINT, points, LANES)
@@ -80,9 +82,26 @@ def _rows_inverse(plan, x):
 
 @numba.njit(nogil=True, cache=True)
 def adjoint(
-    plan, u, taps, skip, gate, d_y, d_u, d_gate, d_taps, d_skip,
-    channel, width, n_batch, n_positions, scratch, x, y, spectrum, total_spectrum,
-):  # fmt: skip
+    plan,
+    u,
+    taps,
+    skip,
+    gate,
+    d_y,
+    d_u,
+    d_gate,
+    d_taps,
+    d_skip,
+    channel,
+    width,
+    n_batch,
+    n_positions,
+    scratch,
+    x,
+    y,
+    spectrum,
+    total_spectrum,
+):
     """The gradients of one group of channels, from the gradient d_y of the gated output."""
     nothing = Signal(np.zeros(1, np.float32), 0, 0)
     no_skip = np.zeros(0, np.float32)
@@ -102,19 +121,55 @@ def adjoint(
         _rows_adjoint(plan, x, y, spectrum, total_spectrum)
         if d_gate.data.size > 1:
             columns_inverse(
-                plan, x, skip, u, nothing, d_y, d_gate, sequence, channel, width, n_positions,
-                0, columns, scratch,
-            )  # fmt: skip
+                plan,
+                x,
+                skip,
+                u,
+                nothing,
+                d_y,
+                d_gate,
+                sequence,
+                channel,
+                width,
+                n_positions,
+                0,
+                columns,
+                scratch,
+            )
         columns_inverse(
-            plan, y, skip, d_y, gate, nothing, d_u, sequence, channel, width, n_positions,
-            0, columns, scratch,
-        )  # fmt: skip
+            plan,
+            y,
+            skip,
+            d_y,
+            gate,
+            nothing,
+            d_u,
+            sequence,
+            channel,
+            width,
+            n_positions,
+            0,
+            columns,
+            scratch,
+        )
         _add_products(d_skip, u, d_y, gate, sequence, channel, width, n_positions)
     _rows_inverse(plan, total_spectrum)
     columns_inverse(
-        plan, total_spectrum, no_skip, nothing, nothing, nothing, d_taps, 0, channel, width,
-        n_positions, 0, columns, scratch,
-    )  # fmt: skip
+        plan,
+        total_spectrum,
+        no_skip,
+        nothing,
+        nothing,
+        nothing,
+        d_taps,
+        0,
+        channel,
+        width,
+        n_positions,
+        0,
+        columns,
+        scratch,
+    )
 
 
 @numba.njit

@@ -30,9 +30,12 @@ def gated(proj_PBL: Tensor, taps_PK: Tensor, bias_P: Tensor, order: int) -> tupl
     def run(task: tuple[int, range]) -> None:
         sequence, part = task
         gate_part(
-            proj_PBL[:, sequence : sequence + 1], taps_PK, bias_P, part.start,
+            proj_PBL[:, sequence : sequence + 1],
+            taps_PK,
+            bias_P,
+            part.start,
             [y[:, sequence : sequence + 1, part.start : part.stop] for y in outputs],
-        )  # fmt: skip
+        )
 
     tasks = [(b, part) for b in range(n_batch) for part in workers.pieces(n_positions, n_parts)]
     workers.for_each(run, tasks)
@@ -55,9 +58,22 @@ def gate_part(
         y, batch_step, step = flat(y_DBL)
         other_channels = other * width if other >= 0 else -1
         short_conv(
-            proj, proj_batch_step, proj_step, taps, bias, block * width, other_channels, width,
-            y, batch_step, step, 0, n_batch, first, first + n_positions,
-        )  # fmt: skip
+            proj,
+            proj_batch_step,
+            proj_step,
+            taps,
+            bias,
+            block * width,
+            other_channels,
+            width,
+            y,
+            batch_step,
+            step,
+            0,
+            n_batch,
+            first,
+            first + n_positions,
+        )
 
 
 def gradients(
@@ -83,11 +99,20 @@ def gradients(
     def run(task: tuple[int, int, int, int]) -> None:
         block, other, output, channel = task
         short_conv_gradients(
-            *proj, taps, bias, block * width + channel,
+            *proj,
+            taps,
+            bias,
+            block * width + channel,
             other * width + channel if other >= 0 else -1,
-            min(_CHANNELS, width - channel), *flat(d_outputs[output]), channel, n_batch,
-            n_positions, d_proj, d_taps, d_bias,
-        )  # fmt: skip
+            min(_CHANNELS, width - channel),
+            *flat(d_outputs[output]),
+            channel,
+            n_batch,
+            n_positions,
+            d_proj,
+            d_taps,
+            d_bias,
+        )
 
     channels = range(0, width, _CHANNELS)
     workers.for_each(run, [(*block, channel) for channel in channels for block in blocks])

@@ -39,9 +39,16 @@ MAX_POSITIONS = 1 << 21
 MAX_ROW_POINTS = 1 << 12
 """Points that one program transforms on the chip."""
 _OUTER_SIZES = {
-    1 << 13: 16, 1 << 14: 32, 1 << 15: 32, 1 << 16: 256, 1 << 17: 256, 1 << 18: 256, 1 << 19: 256,
-    1 << 20: 256, 1 << 21: 512,
-}  # fmt: skip
+    1 << 13: 16,
+    1 << 14: 32,
+    1 << 15: 32,
+    1 << 16: 256,
+    1 << 17: 256,
+    1 << 18: 256,
+    1 << 19: 256,
+    1 << 20: 256,
+    1 << 21: 512,
+}
 """Columns of two levels: splits into factors of 16 as far as rows can take the rest. A larger DFT
 matrix is a tensor core's operand of so many registers that others spill (docs/gpu-kernels.md)."""
 
@@ -158,9 +165,14 @@ def times(xr, xi, yr, yi, CONJUGATE: tl.constexpr):
 
 @triton.jit
 def twiddle(
-    later, frequency, OFFSET: tl.constexpr, SIZE: tl.constexpr,
-    tables_ptr, SHIFT: tl.constexpr, N: tl.constexpr,
-):  # fmt: skip
+    later,
+    frequency,
+    OFFSET: tl.constexpr,
+    SIZE: tl.constexpr,
+    tables_ptr,
+    SHIFT: tl.constexpr,
+    N: tl.constexpr,
+):
     """Roots exp(-2 pi i later (frequency - OFFSET / 4) / SIZE), SIZE dividing N."""
     root = (later * (4 * frequency - OFFSET) * (N // SIZE)) & (4 * N - 1)
     fine, coarse = root & ((1 << SHIFT) - 1), (1 << SHIFT) + (root >> SHIFT)
@@ -171,9 +183,13 @@ def twiddle(
 
 @triton.jit
 def matrix(
-    tables_ptr, SHIFT: tl.constexpr, N: tl.constexpr, BEFORE: tl.constexpr, SIZE: tl.constexpr,
+    tables_ptr,
+    SHIFT: tl.constexpr,
+    N: tl.constexpr,
+    BEFORE: tl.constexpr,
+    SIZE: tl.constexpr,
     INVERSE: tl.constexpr,
-):  # fmt: skip
+):
     """A DFT matrix, or its adjoint; BEFORE is how many values the matrices in front of it take."""
     row, column = tl.arange(0, SIZE)[:, None], tl.arange(0, SIZE)[None, :]
     at = column * SIZE + row if INVERSE else row * SIZE + column
@@ -291,10 +307,18 @@ def summed_correlation(u_ptr, d_ptr, channel, n_batch, at, N: tl.constexpr):
 
 @triton.jit
 def row_forward(
-    xr, xi, tables_ptr, SHIFT: tl.constexpr, N: tl.constexpr,
-    A: tl.constexpr, B: tl.constexpr, C: tl.constexpr,
-    OFFSET: tl.constexpr, IS_REAL: tl.constexpr, PRECISION: tl.constexpr,
-):  # fmt: skip
+    xr,
+    xi,
+    tables_ptr,
+    SHIFT: tl.constexpr,
+    N: tl.constexpr,
+    A: tl.constexpr,
+    B: tl.constexpr,
+    C: tl.constexpr,
+    OFFSET: tl.constexpr,
+    IS_REAL: tl.constexpr,
+    PRECISION: tl.constexpr,
+):
     """[a, (b, c)] -> [c', (a', b')], or [b', a'] where C is 1; `xi` is not read where IS_REAL."""
     mr, mi = matrix(tables_ptr, SHIFT, N, 0, A, False)
     if IS_REAL:
@@ -322,10 +346,18 @@ def row_forward(
 
 @triton.jit
 def row_inverse(
-    xr, xi, tables_ptr, SHIFT: tl.constexpr, N: tl.constexpr,
-    A: tl.constexpr, B: tl.constexpr, C: tl.constexpr,
-    OFFSET: tl.constexpr, IS_REAL: tl.constexpr, PRECISION: tl.constexpr,
-):  # fmt: skip
+    xr,
+    xi,
+    tables_ptr,
+    SHIFT: tl.constexpr,
+    N: tl.constexpr,
+    A: tl.constexpr,
+    B: tl.constexpr,
+    C: tl.constexpr,
+    OFFSET: tl.constexpr,
+    IS_REAL: tl.constexpr,
+    PRECISION: tl.constexpr,
+):
     """The adjoint of `row_forward`, unscaled; where IS_REAL, the second plane is meaningless."""
     if C > 1:
         W: tl.constexpr = C if C >= 16 else 16

@@ -62,10 +62,14 @@ class Network(NamedTuple):
 def sizes(n_features: int, width: int, n_hidden: int, tile: Tile) -> dict[str, Any]:
     """Compile-time arguments of every kernel; 16 is the least that a tensor core multiplies."""
     return {
-        "E": n_features, "F": width, "WIDTH": max(16, triton.next_power_of_2(width)),
-        "FEATURES": max(16, triton.next_power_of_2(n_features)), "N_HIDDEN": n_hidden,
-        "POSITIONS": tile.n_positions, "CHANNELS": CHANNELS,
-    }  # fmt: skip
+        "E": n_features,
+        "F": width,
+        "WIDTH": max(16, triton.next_power_of_2(width)),
+        "FEATURES": max(16, triton.next_power_of_2(n_features)),
+        "N_HIDDEN": n_hidden,
+        "POSITIONS": tile.n_positions,
+        "CHANNELS": CHANNELS,
+    }
 
 
 def forward(network: Network, shift: float, *, precision: Precision = "tf32x3") -> Tensor:
@@ -73,9 +77,16 @@ def forward(network: Network, shift: float, *, precision: Precision = "tf32x3") 
     n_positions, n_channels = len(network.z_LE), len(network.last_CF)
     taps_CL = network.last_CF.new_empty(n_channels, n_positions)
     taps_kernel[(triton.cdiv(n_positions, FORWARD.n_positions),)](
-        *network, taps_CL, shift, n_positions, n_channels, len(network.rates_D),
-        PRECISION=precision, **network.sizes(FORWARD), num_warps=FORWARD.n_warps,
-    )  # fmt: skip
+        *network,
+        taps_CL,
+        shift,
+        n_positions,
+        n_channels,
+        len(network.rates_D),
+        PRECISION=precision,
+        **network.sizes(FORWARD),
+        num_warps=FORWARD.n_warps,
+    )
     return taps_CL
 
 
@@ -92,9 +103,7 @@ def backward(
         return d_taps_CL.new_empty(n_programs, *shape, dtype=torch.float32)
 
     arguments = (*network, d_taps_CL, shift, n_positions, n_channels, n_rates)
-    options = {
-        "PRECISION": precision, **network.sizes(BACKWARD), "num_warps": BACKWARD.n_warps
-    }  # fmt: skip
+    options = {"PRECISION": precision, **network.sizes(BACKWARD), "num_warps": BACKWARD.n_warps}
     d_last = sums(n_channels, width)
     last_gradient_kernel[(n_programs, triton.cdiv(n_channels, CHANNELS))](
         *arguments, d_last, **options
@@ -118,9 +127,19 @@ def _sine(freq, x, f, F: tl.constexpr):
 
 @triton.jit
 def _before_sine(
-    z_ptr, freq, first_ptr, inner_ptr, biases_ptr, t, n_positions, LAYER: tl.constexpr,
-    E: tl.constexpr, F: tl.constexpr, WIDTH: tl.constexpr, PRECISION: tl.constexpr,
-):  # fmt: skip
+    z_ptr,
+    freq,
+    first_ptr,
+    inner_ptr,
+    biases_ptr,
+    t,
+    n_positions,
+    LAYER: tl.constexpr,
+    E: tl.constexpr,
+    F: tl.constexpr,
+    WIDTH: tl.constexpr,
+    PRECISION: tl.constexpr,
+):
     """What the sine of hidden layer LAYER reads, [f, t]."""
     f = tl.arange(0, WIDTH)
     is_row = f < F
@@ -153,9 +172,7 @@ def _window(times_ptr, rates_ptr, shift, c, t, n_positions, n_channels, n_rates)
 
 
 @triton.jit
-def _weighed(
-    d_taps_ptr, times_ptr, rates_ptr, shift, c, t, n_positions, n_channels, n_rates
-):  # fmt: skip
+def _weighed(d_taps_ptr, times_ptr, rates_ptr, shift, c, t, n_positions, n_channels, n_rates):
     """The gradient of the last product, [c, t]; 0 outside."""
     is_inside = (c < n_channels)[:, None] & (t < n_positions)[None, :]
     at = c.to(tl.int64)[:, None] * n_positions + t[None, :]
@@ -165,20 +182,46 @@ def _weighed(
 
 @triton.jit
 def taps_kernel(
-    z_ptr, times_ptr, rates_ptr, freq_ptr, first_ptr, inner_ptr, biases_ptr, last_ptr, taps_ptr,
-    shift, n_positions, n_channels, n_rates,
-    E: tl.constexpr, F: tl.constexpr, WIDTH: tl.constexpr, FEATURES: tl.constexpr,
-    N_HIDDEN: tl.constexpr, POSITIONS: tl.constexpr, CHANNELS: tl.constexpr,
+    z_ptr,
+    times_ptr,
+    rates_ptr,
+    freq_ptr,
+    first_ptr,
+    inner_ptr,
+    biases_ptr,
+    last_ptr,
+    taps_ptr,
+    shift,
+    n_positions,
+    n_channels,
+    n_rates,
+    E: tl.constexpr,
+    F: tl.constexpr,
+    WIDTH: tl.constexpr,
+    FEATURES: tl.constexpr,
+    N_HIDDEN: tl.constexpr,
+    POSITIONS: tl.constexpr,
+    CHANNELS: tl.constexpr,
     PRECISION: tl.constexpr,
-):  # fmt: skip
+):
     """All taps of a tile of positions."""
     t = tl.program_id(0) * POSITIONS + tl.arange(0, POSITIONS)
     f = tl.arange(0, WIDTH)
     freq = tl.load(freq_ptr + f, mask=f < F, other=0.0).to(tl.float32)
     x = _before_sine(
-        z_ptr, freq, first_ptr, inner_ptr, biases_ptr, t, n_positions, N_HIDDEN - 1, E, F, WIDTH,
+        z_ptr,
+        freq,
+        first_ptr,
+        inner_ptr,
+        biases_ptr,
+        t,
+        n_positions,
+        N_HIDDEN - 1,
+        E,
+        F,
+        WIDTH,
         PRECISION,
-    )  # fmt: skip
+    )
     x = _sine(freq, x, f, F)
     for start in tl.range(0, n_channels, CHANNELS, num_stages=1):
         c = start + tl.arange(0, CHANNELS)
@@ -191,12 +234,29 @@ def taps_kernel(
 
 @triton.jit
 def last_gradient_kernel(
-    z_ptr, times_ptr, rates_ptr, freq_ptr, first_ptr, inner_ptr, biases_ptr, last_ptr, d_taps_ptr,
-    shift, n_positions, n_channels, n_rates, d_last_ptr,
-    E: tl.constexpr, F: tl.constexpr, WIDTH: tl.constexpr, FEATURES: tl.constexpr,
-    N_HIDDEN: tl.constexpr, POSITIONS: tl.constexpr, CHANNELS: tl.constexpr,
+    z_ptr,
+    times_ptr,
+    rates_ptr,
+    freq_ptr,
+    first_ptr,
+    inner_ptr,
+    biases_ptr,
+    last_ptr,
+    d_taps_ptr,
+    shift,
+    n_positions,
+    n_channels,
+    n_rates,
+    d_last_ptr,
+    E: tl.constexpr,
+    F: tl.constexpr,
+    WIDTH: tl.constexpr,
+    FEATURES: tl.constexpr,
+    N_HIDDEN: tl.constexpr,
+    POSITIONS: tl.constexpr,
+    CHANNELS: tl.constexpr,
     PRECISION: tl.constexpr,
-):  # fmt: skip
+):
     """A program's share of the gradient of some rows of the last weight."""
     share, n_shares = tl.program_id(0), tl.num_programs(0)
     c = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
@@ -206,9 +266,19 @@ def last_gradient_kernel(
     for tile in tl.range(share, tl.cdiv(n_positions, POSITIONS), n_shares, num_stages=1):
         t = tile * POSITIONS + tl.arange(0, POSITIONS)
         x = _before_sine(
-            z_ptr, freq, first_ptr, inner_ptr, biases_ptr, t, n_positions, N_HIDDEN - 1, E, F,
-            WIDTH, PRECISION,
-        )  # fmt: skip
+            z_ptr,
+            freq,
+            first_ptr,
+            inner_ptr,
+            biases_ptr,
+            t,
+            n_positions,
+            N_HIDDEN - 1,
+            E,
+            F,
+            WIDTH,
+            PRECISION,
+        )
         d_product = _weighed(
             d_taps_ptr, times_ptr, rates_ptr, shift, c, t, n_positions, n_channels, n_rates
         )
@@ -219,13 +289,32 @@ def last_gradient_kernel(
 
 @triton.jit
 def hidden_gradient_kernel(
-    z_ptr, times_ptr, rates_ptr, freq_ptr, first_ptr, inner_ptr, biases_ptr, last_ptr, d_taps_ptr,
-    shift, n_positions, n_channels, n_rates, d_weight_ptr, d_biases_ptr, d_freq_ptr,
+    z_ptr,
+    times_ptr,
+    rates_ptr,
+    freq_ptr,
+    first_ptr,
+    inner_ptr,
+    biases_ptr,
+    last_ptr,
+    d_taps_ptr,
+    shift,
+    n_positions,
+    n_channels,
+    n_rates,
+    d_weight_ptr,
+    d_biases_ptr,
+    d_freq_ptr,
     LAYER: tl.constexpr,
-    E: tl.constexpr, F: tl.constexpr, WIDTH: tl.constexpr, FEATURES: tl.constexpr,
-    N_HIDDEN: tl.constexpr, POSITIONS: tl.constexpr, CHANNELS: tl.constexpr,
+    E: tl.constexpr,
+    F: tl.constexpr,
+    WIDTH: tl.constexpr,
+    FEATURES: tl.constexpr,
+    N_HIDDEN: tl.constexpr,
+    POSITIONS: tl.constexpr,
+    CHANNELS: tl.constexpr,
     PRECISION: tl.constexpr,
-):  # fmt: skip
+):
     """A program's share of the gradients of hidden layer LAYER: weight, bias, frequencies."""
     INPUTS: tl.constexpr = WIDTH if LAYER > 0 else FEATURES
     N_INPUTS: tl.constexpr = F if LAYER > 0 else E
@@ -246,9 +335,19 @@ def hidden_gradient_kernel(
             d_x += dot(tl.trans(weight), d_product, PRECISION)
         for index in tl.static_range(N_HIDDEN - LAYER):
             x = _before_sine(
-                z_ptr, freq, first_ptr, inner_ptr, biases_ptr, t, n_positions,
-                N_HIDDEN - 1 - index, E, F, WIDTH, PRECISION,
-            )  # fmt: skip
+                z_ptr,
+                freq,
+                first_ptr,
+                inner_ptr,
+                biases_ptr,
+                t,
+                n_positions,
+                N_HIDDEN - 1 - index,
+                E,
+                F,
+                WIDTH,
+                PRECISION,
+            )
             d_angle = d_x * tl.cos(freq[:, None] * x)
             if N_HIDDEN - 1 - index == LAYER:
                 freq_total += tl.sum(d_angle * x, axis=1)
@@ -259,9 +358,19 @@ def hidden_gradient_kernel(
         bias_total += tl.sum(d_x, axis=1)
         if LAYER > 0:
             x = _before_sine(
-                z_ptr, freq, first_ptr, inner_ptr, biases_ptr, t, n_positions, LAYER - 1, E, F,
-                WIDTH, PRECISION,
-            )  # fmt: skip
+                z_ptr,
+                freq,
+                first_ptr,
+                inner_ptr,
+                biases_ptr,
+                t,
+                n_positions,
+                LAYER - 1,
+                E,
+                F,
+                WIDTH,
+                PRECISION,
+            )
             inputs = tl.trans(_sine(freq, x, f, F))
         else:
             inputs = _weight(z_ptr, t, column, n_positions, E, E)

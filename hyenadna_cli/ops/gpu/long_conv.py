@@ -83,9 +83,17 @@ def convolve(
         planes = planes_of(rows)
         if how.outer is None:
             conv_kernel[(u.shape[0] * n_batch,)](
-                u, planes, skip, gate, y, n_positions, n_batch,
-                PRECISION=precision, **how.inner.arguments(), num_warps=row_warps(how.inner),
-            )  # fmt: skip
+                u,
+                planes,
+                skip,
+                gate,
+                y,
+                n_positions,
+                n_batch,
+                PRECISION=precision,
+                **how.inner.arguments(),
+                num_warps=row_warps(how.inner),
+            )
         else:
             scratch = passes.outer_forward(u, None, how.outer, precision)
             passes.inner(scratch, planes, how.inner, precision, n_batch=n_batch)
@@ -116,9 +124,17 @@ def backward(
             )
         else:
             gradients = _backward_passes(
-                dy, u, planes, skip, gate, du_DBL[rows], dgate_DBL[rows],
-                how.outer, how.inner, precision,
-            )  # fmt: skip
+                dy,
+                u,
+                planes,
+                skip,
+                gate,
+                du_DBL[rows],
+                dgate_DBL[rows],
+                how.outer,
+                how.inner,
+                precision,
+            )
         dfilter_DL[rows], dskip_D[rows] = gradients
     return du_DBL, dfilter_DL, dskip_D, dgate_DBL
 
@@ -140,9 +156,16 @@ def _spectrum(filter_DL: Tensor, how: Plan, precision: Precision) -> Tensor:
 
 
 def _backward_rows(
-    dy: Tensor, u: Tensor, planes: Tensor, skip: Tensor, gate: Tensor, du: Tensor, dgate: Tensor,
-    transform: Transform, precision: Precision,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
+    dy: Tensor,
+    u: Tensor,
+    planes: Tensor,
+    skip: Tensor,
+    gate: Tensor,
+    du: Tensor,
+    dgate: Tensor,
+    transform: Transform,
+    precision: Precision,
+) -> tuple[Tensor, Tensor]:
     """Fills `du` and `dgate`; returns the gradients of filter and skip."""
     n_channels, n_batch, n_positions = u.shape
     u_planes = _row_spectra(u, None, transform, precision)
@@ -178,18 +201,31 @@ def _row_spectra(
     n_channels, n_batch, n_positions = x_DBL.shape
     planes = x_DBL.new_empty(n_channels * n_batch, 2, transform.n_points, dtype=torch.float32)
     spectrum_kernel[(len(planes),)](
-        x_DBL, x_DBL if factor_DBL is None else factor_DBL, planes, n_positions,
+        x_DBL,
+        x_DBL if factor_DBL is None else factor_DBL,
+        planes,
+        n_positions,
         x_DBL.stride(0) if n_batch == 1 else n_positions,
-        HAS_FACTOR=factor_DBL is not None, PRECISION=precision,
-        **transform.arguments(), num_warps=row_warps(transform),
-    )  # fmt: skip
+        HAS_FACTOR=factor_DBL is not None,
+        PRECISION=precision,
+        **transform.arguments(),
+        num_warps=row_warps(transform),
+    )
     return planes
 
 
 def _backward_passes(
-    dy: Tensor, u: Tensor, planes: Tensor, skip: Tensor, gate: Tensor, du: Tensor, dgate: Tensor,
-    outer: Transform, inner: Transform, precision: Precision,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
+    dy: Tensor,
+    u: Tensor,
+    planes: Tensor,
+    skip: Tensor,
+    gate: Tensor,
+    du: Tensor,
+    dgate: Tensor,
+    outer: Transform,
+    inner: Transform,
+    precision: Precision,
+) -> tuple[Tensor, Tensor]:
     """Fills `du` and `dgate`; returns the gradients of filter and skip."""
     n_channels, n_batch, n_positions = u.shape
     u_scratch = passes.outer_forward(u, None, outer, precision)
@@ -208,10 +244,20 @@ def _backward_passes(
 
 @triton.jit
 def spectrum_kernel(
-    x_ptr, factor_ptr, spectrum_ptr, n_positions, x_stride, tables_ptr,
-    SHIFT: tl.constexpr, N: tl.constexpr, A: tl.constexpr, B: tl.constexpr, C: tl.constexpr,
-    HAS_FACTOR: tl.constexpr, PRECISION: tl.constexpr,
-):  # fmt: skip
+    x_ptr,
+    factor_ptr,
+    spectrum_ptr,
+    n_positions,
+    x_stride,
+    tables_ptr,
+    SHIFT: tl.constexpr,
+    N: tl.constexpr,
+    A: tl.constexpr,
+    B: tl.constexpr,
+    C: tl.constexpr,
+    HAS_FACTOR: tl.constexpr,
+    PRECISION: tl.constexpr,
+):
     """Spectrum of a real row, or of the product of two."""
     row = tl.program_id(0).to(tl.int64)
     n, k = row_positions(A, B, C), row_frequencies(A, B, C)
@@ -226,10 +272,21 @@ def spectrum_kernel(
 
 @triton.jit
 def conv_kernel(
-    u_ptr, spectrum_ptr, skip_ptr, gate_ptr, y_ptr, n_positions, n_batch, tables_ptr,
-    SHIFT: tl.constexpr, N: tl.constexpr, A: tl.constexpr, B: tl.constexpr, C: tl.constexpr,
+    u_ptr,
+    spectrum_ptr,
+    skip_ptr,
+    gate_ptr,
+    y_ptr,
+    n_positions,
+    n_batch,
+    tables_ptr,
+    SHIFT: tl.constexpr,
+    N: tl.constexpr,
+    A: tl.constexpr,
+    B: tl.constexpr,
+    C: tl.constexpr,
     PRECISION: tl.constexpr,
-):  # fmt: skip
+):
     """Row of y = gate * (conv + skip * u) of one row."""
     row = tl.program_id(0).to(tl.int64)
     channel = row // n_batch
@@ -249,10 +306,19 @@ def conv_kernel(
 
 @triton.jit
 def filter_gradient_kernel(
-    u_planes_ptr, d_planes_ptr, dfilter_ptr, n_positions, n_batch, tables_ptr,
-    SHIFT: tl.constexpr, N: tl.constexpr, A: tl.constexpr, B: tl.constexpr, C: tl.constexpr,
+    u_planes_ptr,
+    d_planes_ptr,
+    dfilter_ptr,
+    n_positions,
+    n_batch,
+    tables_ptr,
+    SHIFT: tl.constexpr,
+    N: tl.constexpr,
+    A: tl.constexpr,
+    B: tl.constexpr,
+    C: tl.constexpr,
     PRECISION: tl.constexpr,
-):  # fmt: skip
+):
     """The gradient of one filter, from the spectra of its rows and of their gradients."""
     channel = tl.program_id(0).to(tl.int64)
     n, k = row_positions(A, B, C), row_frequencies(A, B, C)
@@ -263,11 +329,26 @@ def filter_gradient_kernel(
 
 @triton.jit
 def backward_kernel(
-    u_planes_ptr, d_planes_ptr, spectrum_ptr, u_ptr, skip_ptr, gate_ptr, dy_ptr, du_ptr, dgate_ptr,
-    dskip_ptr, n_positions, n_batch, tables_ptr,
-    SHIFT: tl.constexpr, N: tl.constexpr, A: tl.constexpr, B: tl.constexpr, C: tl.constexpr,
+    u_planes_ptr,
+    d_planes_ptr,
+    spectrum_ptr,
+    u_ptr,
+    skip_ptr,
+    gate_ptr,
+    dy_ptr,
+    du_ptr,
+    dgate_ptr,
+    dskip_ptr,
+    n_positions,
+    n_batch,
+    tables_ptr,
+    SHIFT: tl.constexpr,
+    N: tl.constexpr,
+    A: tl.constexpr,
+    B: tl.constexpr,
+    C: tl.constexpr,
     PRECISION: tl.constexpr,
-):  # fmt: skip
+):
     """Gradients of one row for u and gate, and its part of that for skip, from spectra."""
     row = tl.program_id(0).to(tl.int64)
     channel = row // n_batch

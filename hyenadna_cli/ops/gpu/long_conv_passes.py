@@ -48,11 +48,17 @@ def outer_forward(
     scratch = x_DBL.new_empty(n_channels * n_batch, 2, outer.n_points, dtype=torch.float32)
     columns = n_columns(outer)
     outer_forward_kernel[(outer.n_points // outer.size // columns, scratch.shape[0])](
-        x_DBL, x_DBL if factor_DBL is None else factor_DBL, scratch, n_positions,
+        x_DBL,
+        x_DBL if factor_DBL is None else factor_DBL,
+        scratch,
+        n_positions,
         x_DBL.stride(0) if n_batch == 1 else n_positions,
-        COLUMNS=columns, HAS_FACTOR=factor_DBL is not None, PRECISION=precision,
-        **outer.arguments(), num_warps=OUTER_WARPS,
-    )  # fmt: skip
+        COLUMNS=columns,
+        HAS_FACTOR=factor_DBL is not None,
+        PRECISION=precision,
+        **outer.arguments(),
+        num_warps=OUTER_WARPS,
+    )
     return scratch
 
 
@@ -61,16 +67,25 @@ def inner(
 ) -> None:
     """Turn scratch, in place, into its spectrum, or into its convolution with that of `planes`."""
     inner_kernel[(inner.n_points // inner.size, scratch.shape[0])](
-        scratch, scratch if planes is None else planes, n_batch,
-        HAS_SPECTRUM=planes is not None, PRECISION=precision,
-        **inner.arguments(), num_warps=row_warps(inner),
-    )  # fmt: skip
+        scratch,
+        scratch if planes is None else planes,
+        n_batch,
+        HAS_SPECTRUM=planes is not None,
+        PRECISION=precision,
+        **inner.arguments(),
+        num_warps=row_warps(inner),
+    )
 
 
 def inner_backward(
-    u_scratch: Tensor, d_scratch: Tensor, planes: Tensor, inner_: Transform, precision: Precision,
-    *, n_batch: int,
-) -> Tensor:  # fmt: skip
+    u_scratch: Tensor,
+    d_scratch: Tensor,
+    planes: Tensor,
+    inner_: Transform,
+    precision: Precision,
+    *,
+    n_batch: int,
+) -> Tensor:
     """Let u become u * h, d become d * conj(h), in place; gives the filters' gradient's scratch."""
     dfilter_scratch = torch.empty_like(planes)
     for scratch in (u_scratch, d_scratch):
@@ -87,10 +102,17 @@ def inner_backward(
 
 
 def outer_inverse(
-    scratch: Tensor, out_DBL: Tensor, outer: Transform, precision: Precision, *,
-    skip: Tensor | None = None, u: Tensor | None = None, factor: Tensor | None = None,
-    gate: Tensor | None = None, other: Tensor | None = None,
-) -> Tensor:  # fmt: skip
+    scratch: Tensor,
+    out_DBL: Tensor,
+    outer: Transform,
+    precision: Precision,
+    *,
+    skip: Tensor | None = None,
+    u: Tensor | None = None,
+    factor: Tensor | None = None,
+    gate: Tensor | None = None,
+    other: Tensor | None = None,
+) -> Tensor:
     """Fill `out` with gate * (conv + skip * u * factor), leaving out what is not given.
 
     Returns sums of u * factor * other by row and block of columns, if `other` is given.
@@ -104,12 +126,25 @@ def outer_inverse(
         return scratch if tensor is None else tensor
 
     outer_inverse_kernel[(n_blocks, scratch.shape[0])](
-        scratch, given(u), given(factor), given(skip), given(gate), given(other), out_DBL, sums,
-        n_positions, n_batch,
-        COLUMNS=columns, HAS_SKIP=skip is not None, HAS_FACTOR=factor is not None,
-        HAS_GATE=gate is not None, HAS_OTHER=other is not None, PRECISION=precision,
-        **outer.arguments(), num_warps=OUTER_WARPS,
-    )  # fmt: skip
+        scratch,
+        given(u),
+        given(factor),
+        given(skip),
+        given(gate),
+        given(other),
+        out_DBL,
+        sums,
+        n_positions,
+        n_batch,
+        COLUMNS=columns,
+        HAS_SKIP=skip is not None,
+        HAS_FACTOR=factor is not None,
+        HAS_GATE=gate is not None,
+        HAS_OTHER=other is not None,
+        PRECISION=precision,
+        **outer.arguments(),
+        num_warps=OUTER_WARPS,
+    )
     return sums
 
 
@@ -143,10 +178,20 @@ def _column_frequencies(column, A: tl.constexpr, B: tl.constexpr, COLUMNS: tl.co
 
 @triton.jit
 def outer_forward_kernel(
-    x_ptr, factor_ptr, scratch_ptr, n_positions, x_stride, tables_ptr,
-    SHIFT: tl.constexpr, N: tl.constexpr, A: tl.constexpr, B: tl.constexpr,
-    COLUMNS: tl.constexpr, HAS_FACTOR: tl.constexpr, PRECISION: tl.constexpr,
-):  # fmt: skip
+    x_ptr,
+    factor_ptr,
+    scratch_ptr,
+    n_positions,
+    x_stride,
+    tables_ptr,
+    SHIFT: tl.constexpr,
+    N: tl.constexpr,
+    A: tl.constexpr,
+    B: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    HAS_FACTOR: tl.constexpr,
+    PRECISION: tl.constexpr,
+):
     """Columns of a real row, or of the product of two, to frequencies, twiddled."""
     N2: tl.constexpr = N // (A * B)
     row = tl.program_id(1).to(tl.int64)
@@ -175,12 +220,28 @@ def outer_forward_kernel(
 
 @triton.jit
 def outer_inverse_kernel(
-    scratch_ptr, u_ptr, factor_ptr, skip_ptr, gate_ptr, other_ptr, out_ptr, sums_ptr,
-    n_positions, n_batch, tables_ptr,
-    SHIFT: tl.constexpr, N: tl.constexpr, A: tl.constexpr, B: tl.constexpr,
-    COLUMNS: tl.constexpr, HAS_SKIP: tl.constexpr, HAS_FACTOR: tl.constexpr,
-    HAS_GATE: tl.constexpr, HAS_OTHER: tl.constexpr, PRECISION: tl.constexpr,
-):  # fmt: skip
+    scratch_ptr,
+    u_ptr,
+    factor_ptr,
+    skip_ptr,
+    gate_ptr,
+    other_ptr,
+    out_ptr,
+    sums_ptr,
+    n_positions,
+    n_batch,
+    tables_ptr,
+    SHIFT: tl.constexpr,
+    N: tl.constexpr,
+    A: tl.constexpr,
+    B: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    HAS_SKIP: tl.constexpr,
+    HAS_FACTOR: tl.constexpr,
+    HAS_GATE: tl.constexpr,
+    HAS_OTHER: tl.constexpr,
+    PRECISION: tl.constexpr,
+):
     """Frequencies back to the real row: gate * (conv + skip * u * factor), what of it there is."""
     N2: tl.constexpr = N // (A * B)
     row = tl.program_id(1).to(tl.int64)
@@ -217,10 +278,18 @@ def outer_inverse_kernel(
 
 @triton.jit
 def inner_kernel(
-    scratch_ptr, spectrum_ptr, n_batch, tables_ptr,
-    SHIFT: tl.constexpr, N: tl.constexpr, A: tl.constexpr, B: tl.constexpr, C: tl.constexpr,
-    HAS_SPECTRUM: tl.constexpr, PRECISION: tl.constexpr,
-):  # fmt: skip
+    scratch_ptr,
+    spectrum_ptr,
+    n_batch,
+    tables_ptr,
+    SHIFT: tl.constexpr,
+    N: tl.constexpr,
+    A: tl.constexpr,
+    B: tl.constexpr,
+    C: tl.constexpr,
+    HAS_SPECTRUM: tl.constexpr,
+    PRECISION: tl.constexpr,
+):
     """One k1 of a row, in place: to its spectrum, or through the filter's and back."""
     row, k1 = tl.program_id(1).to(tl.int64), tl.program_id(0)
     n = row_positions(A, B, C) + k1 * (A * B * C)
@@ -241,10 +310,18 @@ def inner_kernel(
 
 @triton.jit
 def inner_backward_kernel(
-    u_ptr, d_ptr, spectrum_ptr, n_batch, tables_ptr,
-    SHIFT: tl.constexpr, N: tl.constexpr, A: tl.constexpr, B: tl.constexpr, C: tl.constexpr,
+    u_ptr,
+    d_ptr,
+    spectrum_ptr,
+    n_batch,
+    tables_ptr,
+    SHIFT: tl.constexpr,
+    N: tl.constexpr,
+    A: tl.constexpr,
+    B: tl.constexpr,
+    C: tl.constexpr,
     PRECISION: tl.constexpr,
-):  # fmt: skip
+):
     """One k1 of a row, in place: u * h and d * conj(h), from spectra to the inner positions."""
     row, k1 = tl.program_id(1).to(tl.int64), tl.program_id(0)
     n = row * 2 * N + row_positions(A, B, C) + k1 * (A * B * C)
@@ -265,10 +342,18 @@ def inner_backward_kernel(
 
 @triton.jit
 def inner_filter_gradient_kernel(
-    u_ptr, d_ptr, dfilter_ptr, n_batch, tables_ptr,
-    SHIFT: tl.constexpr, N: tl.constexpr, A: tl.constexpr, B: tl.constexpr, C: tl.constexpr,
+    u_ptr,
+    d_ptr,
+    dfilter_ptr,
+    n_batch,
+    tables_ptr,
+    SHIFT: tl.constexpr,
+    N: tl.constexpr,
+    A: tl.constexpr,
+    B: tl.constexpr,
+    C: tl.constexpr,
     PRECISION: tl.constexpr,
-):  # fmt: skip
+):
     """One k1 of a channel: sum over its rows of d * conj(u), to the inner positions."""
     channel, k1 = tl.program_id(1).to(tl.int64), tl.program_id(0)
     n = row_positions(A, B, C) + k1 * (A * B * C)

@@ -46,11 +46,22 @@ def gate_part(
     x0_DBL, x1_DBL = (gates[-1] if gates else gated_DBL), (gates[-2] if len(gates) > 1 else None)
     branch = 0 if x1_DBL is None else x1_DBL.data_ptr() - x0_DBL.data_ptr()
     forward_kernel[(triton.cdiv(n_positions - first, POSITIONS), n_batch, width)](
-        proj_PBL, taps_PK.contiguous(), bias_P, gated_DBL, x0_DBL, n_positions, first,
-        gated_DBL.stride(0), gated_DBL.stride(1), x0_DBL.stride(0), x0_DBL.stride(1),
+        proj_PBL,
+        taps_PK.contiguous(),
+        bias_P,
+        gated_DBL,
+        x0_DBL,
+        n_positions,
+        first,
+        gated_DBL.stride(0),
+        gated_DBL.stride(1),
+        x0_DBL.stride(0),
+        x0_DBL.stride(1),
         branch // x0_DBL.element_size(),
-        ORDER=len(gates) + 1, K=taps_PK.shape[1], POSITIONS=POSITIONS,
-    )  # fmt: skip
+        ORDER=len(gates) + 1,
+        K=taps_PK.shape[1],
+        POSITIONS=POSITIONS,
+    )
 
 
 def backward(
@@ -70,9 +81,18 @@ def backward(
     sums = proj_PBL.new_empty(n_channels, n_taps + 1, n_batch * n_blocks, dtype=torch.float32)
     d_gates_PBL = torch.cat(tuple(reversed(d_gates))) if d_gates else d_gated_DBL
     backward_kernel[(n_blocks, n_batch, width)](
-        d_gated_DBL, d_gates_PBL, proj_PBL, taps_PK.contiguous(), bias_P, d_proj_PBL, sums,
-        n_positions, ORDER=order, K=n_taps, POSITIONS=POSITIONS,
-    )  # fmt: skip
+        d_gated_DBL,
+        d_gates_PBL,
+        proj_PBL,
+        taps_PK.contiguous(),
+        bias_P,
+        d_proj_PBL,
+        sums,
+        n_positions,
+        ORDER=order,
+        K=n_taps,
+        POSITIONS=POSITIONS,
+    )
     sums_PK = sums.sum(-1)
     return d_proj_PBL, sums_PK[:, :-1].to(taps_PK.dtype), sums_PK[:, -1].to(bias_P.dtype)
 
@@ -90,10 +110,22 @@ def _convolved(row_ptr, taps_ptr, bias_ptr, channel, t, n_positions, K: tl.const
 
 @triton.jit
 def forward_kernel(
-    proj_ptr, taps_ptr, bias_ptr, gated_ptr, gates_ptr, n_positions, first,
-    gated_channel_step, gated_batch_step, gates_channel_step, gates_batch_step, gates_step,
-    ORDER: tl.constexpr, K: tl.constexpr, POSITIONS: tl.constexpr,
-):  # fmt: skip
+    proj_ptr,
+    taps_ptr,
+    bias_ptr,
+    gated_ptr,
+    gates_ptr,
+    n_positions,
+    first,
+    gated_channel_step,
+    gated_batch_step,
+    gates_channel_step,
+    gates_batch_step,
+    gates_step,
+    ORDER: tl.constexpr,
+    K: tl.constexpr,
+    POSITIONS: tl.constexpr,
+):
     """All branches of one channel of the model, for one stretch of one sequence."""
     channel, batch = tl.program_id(2), tl.program_id(1)
     width, n_batch = tl.num_programs(2), tl.num_programs(1)
@@ -104,29 +136,57 @@ def forward_kernel(
     row = (channel * n_batch + batch).to(tl.int64) * n_positions
     branch = n_batch.to(tl.int64) * n_positions * width
     v = _convolved(
-        proj_ptr + ORDER * branch + row, taps_ptr, bias_ptr, ORDER * width + channel, t,
-        n_positions, K,
-    )  # fmt: skip
+        proj_ptr + ORDER * branch + row,
+        taps_ptr,
+        bias_ptr,
+        ORDER * width + channel,
+        t,
+        n_positions,
+        K,
+    )
     gate = _convolved(
-        proj_ptr + (ORDER - 1) * branch + row, taps_ptr, bias_ptr, (ORDER - 1) * width + channel,
-        t, n_positions, K,
-    )  # fmt: skip
+        proj_ptr + (ORDER - 1) * branch + row,
+        taps_ptr,
+        bias_ptr,
+        (ORDER - 1) * width + channel,
+        t,
+        n_positions,
+        K,
+    )
     out = gated_ptr + gated_row + t - first
     tl.store(out, (v * gate).to(gated_ptr.dtype.element_ty), mask=is_inside)
     for index in tl.static_range(ORDER - 1):
         gate = _convolved(
-            proj_ptr + index * branch + row, taps_ptr, bias_ptr, index * width + channel, t,
-            n_positions, K,
-        )  # fmt: skip
+            proj_ptr + index * branch + row,
+            taps_ptr,
+            bias_ptr,
+            index * width + channel,
+            t,
+            n_positions,
+            K,
+        )
         out = gates_ptr + tl.cast(gates_step, tl.int64) * index + gates_row + t - first
         tl.store(out, gate.to(gates_ptr.dtype.element_ty), mask=is_inside)
 
 
 @triton.jit
 def _finish(
-    d_conv_ptr, other_row_ptr, HAS_OTHER: tl.constexpr, other_channel, row_ptr, d_row_ptr,
-    taps_ptr, bias_ptr, sums_ptr, channel, t, n_positions, n_shares, share, K: tl.constexpr,
-):  # fmt: skip
+    d_conv_ptr,
+    other_row_ptr,
+    HAS_OTHER: tl.constexpr,
+    other_channel,
+    row_ptr,
+    d_row_ptr,
+    taps_ptr,
+    bias_ptr,
+    sums_ptr,
+    channel,
+    t,
+    n_positions,
+    n_shares,
+    share,
+    K: tl.constexpr,
+):
     """Carry the gradient of one branch's convolution to its inputs, taps and bias.
 
     That gradient is `d_conv`, times the other branch's convolution where there is one.
@@ -151,9 +211,18 @@ def _finish(
 
 @triton.jit
 def backward_kernel(
-    d_gated_ptr, d_gates_ptr, proj_ptr, taps_ptr, bias_ptr, d_proj_ptr, sums_ptr, n_positions,
-    ORDER: tl.constexpr, K: tl.constexpr, POSITIONS: tl.constexpr,
-):  # fmt: skip
+    d_gated_ptr,
+    d_gates_ptr,
+    proj_ptr,
+    taps_ptr,
+    bias_ptr,
+    d_proj_ptr,
+    sums_ptr,
+    n_positions,
+    ORDER: tl.constexpr,
+    K: tl.constexpr,
+    POSITIONS: tl.constexpr,
+):
     """All branches of one channel of the model, for one stretch of one sequence."""
     channel, batch = tl.program_id(2), tl.program_id(1)
     width, n_batch = tl.num_programs(2), tl.num_programs(1)
@@ -165,18 +234,55 @@ def backward_kernel(
     v_row, gate_row = ORDER * branch + row, (ORDER - 1) * branch + row
     v_channel, gate_channel = ORDER * width + channel, (ORDER - 1) * width + channel
     _finish(
-        d_gated_ptr + row, proj_ptr + gate_row, True, gate_channel, proj_ptr + v_row,
-        d_proj_ptr + v_row, taps_ptr, bias_ptr, sums_ptr, v_channel, t, n_positions, n_shares,
-        share, K,
-    )  # fmt: skip
+        d_gated_ptr + row,
+        proj_ptr + gate_row,
+        True,
+        gate_channel,
+        proj_ptr + v_row,
+        d_proj_ptr + v_row,
+        taps_ptr,
+        bias_ptr,
+        sums_ptr,
+        v_channel,
+        t,
+        n_positions,
+        n_shares,
+        share,
+        K,
+    )
     _finish(
-        d_gated_ptr + row, proj_ptr + v_row, True, v_channel, proj_ptr + gate_row,
-        d_proj_ptr + gate_row, taps_ptr, bias_ptr, sums_ptr, gate_channel, t, n_positions,
-        n_shares, share, K,
-    )  # fmt: skip
+        d_gated_ptr + row,
+        proj_ptr + v_row,
+        True,
+        v_channel,
+        proj_ptr + gate_row,
+        d_proj_ptr + gate_row,
+        taps_ptr,
+        bias_ptr,
+        sums_ptr,
+        gate_channel,
+        t,
+        n_positions,
+        n_shares,
+        share,
+        K,
+    )
     for index in tl.static_range(ORDER - 1):
         at = index * branch + row
         _finish(
-            d_gates_ptr + at, proj_ptr + at, False, 0, proj_ptr + at, d_proj_ptr + at, taps_ptr,
-            bias_ptr, sums_ptr, index * width + channel, t, n_positions, n_shares, share, K,
-        )  # fmt: skip
+            d_gates_ptr + at,
+            proj_ptr + at,
+            False,
+            0,
+            proj_ptr + at,
+            d_proj_ptr + at,
+            taps_ptr,
+            bias_ptr,
+            sums_ptr,
+            index * width + channel,
+            t,
+            n_positions,
+            n_shares,
+            share,
+            K,
+        )

@@ -32,8 +32,10 @@ def start():
     def begin(seconds_to_save):
         process = subprocess.Popen(
             [sys.executable, "-c", PROGRAM, str(seconds_to_save)],
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-        )  # fmt: skip
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
         started.append(process)
         assert process.stdout.readline() == "ready\n"
         return process

@@ -56,9 +56,22 @@ def test_pretraining_counts_the_bases_of_each_split(stats_of, fasta_file):
     genome = fasta_file({name: "".join(random.choice(list("ACGT"), 600)) for name in "ab"})
 
     found = stats_of(
-        "pretrain", "--fasta", genome, "--valid-contigs", "b", "--d-model", "16", "--n-layer", "1",
-        "--max-length", "32", "--batch-bases", "128", "--max-steps", "3",
-    )  # fmt: skip
+        "pretrain",
+        "--fasta",
+        genome,
+        "--valid-contigs",
+        "b",
+        "--d-model",
+        "16",
+        "--n-layer",
+        "1",
+        "--max-length",
+        "32",
+        "--batch-bases",
+        "128",
+        "--max-steps",
+        "3",
+    )
 
     assert found["status"] == {"train": 600, "valid": 600, "test": 0}
     assert (found["steps"], found["bases"], found["model"]) == (3, 384, None)
@@ -74,9 +87,21 @@ def test_species_count_the_bases_of_each_split(stats_of, tiny_model, fasta_file,
     manifest = text_file("\n".join(rows) + "\n", name="species.tsv")
 
     found = stats_of(
-        "classify-species", "train", "--manifest", manifest, "-m", tiny_model, "--length", "32",
-        "--max-steps", "2", "--batch-bases", "128", "--probe-bases", "1k",
-    )  # fmt: skip
+        "classify-species",
+        "train",
+        "--manifest",
+        manifest,
+        "-m",
+        tiny_model,
+        "--length",
+        "32",
+        "--max-steps",
+        "2",
+        "--batch-bases",
+        "128",
+        "--probe-bases",
+        "1k",
+    )
 
     assert found["command"] == "classify-species train"
     assert found["status"] == {"train": 800, "valid": 800, "test": 800}
@@ -85,9 +110,20 @@ def test_species_count_the_bases_of_each_split(stats_of, tiny_model, fasta_file,
 
 def test_a_run_that_was_stopped_writes_none(hyenadna, tiny_model, tmp_path):
     done = hyenadna(
-        "finetune", *ROWS, "-m", tiny_model, "-o", tmp_path / "run", "--compare", "none",
-        "--max-time", "00:00:00", "--stats", tmp_path / "stats.json", *ON_CPU,
-    )  # fmt: skip
+        "finetune",
+        *ROWS,
+        "-m",
+        tiny_model,
+        "-o",
+        tmp_path / "run",
+        "--compare",
+        "none",
+        "--max-time",
+        "00:00:00",
+        "--stats",
+        tmp_path / "stats.json",
+        *ON_CPU,
+    )
 
     assert done.code == 143
     assert not (tmp_path / "stats.json").exists()
@@ -95,9 +131,16 @@ def test_a_run_that_was_stopped_writes_none(hyenadna, tiny_model, tmp_path):
 
 def test_a_place_that_cannot_be_written_is_refused_before_training(hyenadna, tiny_model, tmp_path):
     done = hyenadna(
-        "finetune", *ROWS, "-m", tiny_model, "-o", tmp_path / "run",
-        "--stats", tmp_path / "missing" / "stats.json", *ON_CPU,
-    )  # fmt: skip
+        "finetune",
+        *ROWS,
+        "-m",
+        tiny_model,
+        "-o",
+        tmp_path / "run",
+        "--stats",
+        tmp_path / "missing" / "stats.json",
+        *ON_CPU,
+    )
 
     assert done.code == 6
     assert not (tmp_path / "run").exists()

@@ -11,10 +11,12 @@ from hyenadna_cli.core.dna.intervals import intersected, merged, subtracted
 some_intervals = st.lists(
     st.builds(
         lambda contig, start, length: Interval(contig, start, start + length),
-        st.sampled_from(["chr1", "chr2"]), st.integers(0, 30), st.integers(1, 12),
+        st.sampled_from(["chr1", "chr2"]),
+        st.integers(0, 30),
+        st.integers(1, 12),
     ),
     max_size=6,
-)  # fmt: skip
+)
 
 
 def bases(intervals):

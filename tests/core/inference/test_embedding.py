@@ -182,10 +182,12 @@ def test_both_strands_give_the_mean_and_so_the_same_for_the_reverse_complement(
     both, plus, minus, other = (
         embed_all(model, read, Pooled(poolings=POOLINGS, strand=strand))[0]
         for read, strand in (
-            (sequence, "both"), (sequence, "+"), (sequence, "-"),
+            (sequence, "both"),
+            (sequence, "+"),
+            (sequence, "-"),
             (reverse_complement(sequence), "both"),
         )
-    )  # fmt: skip
+    )
 
     for key, vector in both.vectors.items():
         np.testing.assert_allclose(vector, (plus.vectors[key] + minus.vectors[key]) / 2, **CLOSE)

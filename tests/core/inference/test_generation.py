@@ -74,9 +74,13 @@ def test_float32_gives_the_logits_of_the_plain_pass(model):
 
 def run(model, prompts=("",), *, length=40, n_sequences=3, batch_size=None, **sampling):
     pieces = generate(
-        model, prompts, length=length, n_sequences=n_sequences, batch_size=batch_size,
+        model,
+        prompts,
+        length=length,
+        n_sequences=n_sequences,
+        batch_size=batch_size,
         sampling=Sampling(**sampling),
-    )  # fmt: skip
+    )
     return [row for done in pieces for row in done.rows]
 
 
@@ -169,10 +173,17 @@ def test_the_first_base_of_all_is_any_whatever_the_choices(model, choice):
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"temperature": -1}, {"temperature": float("nan")}, {"top_k": 0}, {"top_p": 0}, {"top_p": 1.1},
-     {"seed": -1}, {"seed": 2**64}],
+    [
+        {"temperature": -1},
+        {"temperature": float("nan")},
+        {"top_k": 0},
+        {"top_p": 0},
+        {"top_p": 1.1},
+        {"seed": -1},
+        {"seed": 2**64},
+    ],
     ids=str,
-)  # fmt: skip
+)
 def test_settings_that_make_no_sense_are_refused(wrong):
     with pytest.raises(ValueError, match="must be"):
         Sampling(**wrong)

@@ -15,9 +15,7 @@ def test_the_first_pooling_of_the_last_layer_comes_first():
 
 def test_settings_tell_what_was_excluded():
     assert Pooled(exclude_n=True).settings()["exclude"] == ["n"]
-    assert Pooled().settings() == {
-        "pooling": ["mean"], "layer": [-1], "strand": "+", "exclude": [],
-    }  # fmt: skip
+    assert Pooled().settings() == {"pooling": ["mean"], "layer": [-1], "strand": "+", "exclude": []}
 
 
 def test_excluding_bases_from_a_pooling_of_single_bases_is_refused():

@@ -100,10 +100,12 @@ def test_both_strands_are_averaged_base_by_base(model, random, window, stride):
     both, plus, minus, other = (
         rows_of(model, read, strand=strand, **options)[0].data.copy()
         for read, strand in (
-            (sequence, "both"), (sequence, "+"), (sequence, "-"),
+            (sequence, "both"),
+            (sequence, "+"),
+            (sequence, "-"),
             (reverse_complement(sequence), "both"),
         )
-    )  # fmt: skip
+    )
 
     np.testing.assert_allclose(both, (plus + minus) / 2, **CLOSE)
     np.testing.assert_allclose(other[::-1], both, **CLOSE)

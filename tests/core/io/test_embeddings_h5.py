@@ -124,10 +124,26 @@ def test_the_pooled_layout_is_the_one_specified(tmp_path: Path) -> None:
         "obsm/mean_layer0": ((3, D_MODEL), "float32"),
     }
     assert {name.rpartition("/")[2] for name in provenance} == {
-        "format", "format-version", "coordinates", "X", "repeated",
-        "generated-by", "version", "libraries", "command", "created", "device",
-        "model", "revision", "sha256", "inputs", "pooling", "window", "exclude-n", "shift",
-    }  # fmt: skip
+        "format",
+        "format-version",
+        "coordinates",
+        "X",
+        "repeated",
+        "generated-by",
+        "version",
+        "libraries",
+        "command",
+        "created",
+        "device",
+        "model",
+        "revision",
+        "sha256",
+        "inputs",
+        "pooling",
+        "window",
+        "exclude-n",
+        "shift",
+    }
     with h5py.File(path) as file:
         assert set(file) == {"X", "obs", "var", "obsm", "uns"}
 
@@ -162,8 +178,15 @@ def test_anndata_reads_it_in_memory(tmp_path: Path, anndata: ModuleType, n_rows:
     assert read.obs_names.is_unique
     assert list(read.var_names) == [f"dim_{i}" for i in range(D_MODEL)]
     assert list(read.obs) == [
-        "chrom", "start", "end", "strand", "length", "n_frac", "n_windows", "status",
-    ]  # fmt: skip
+        "chrom",
+        "start",
+        "end",
+        "strand",
+        "length",
+        "n_frac",
+        "n_windows",
+        "status",
+    ]
     assert list(read.obs["start"]) == [row.start for row in rows]
     assert list(read.obs["strand"]) == [row.strand for row in rows]
     assert set(read.obsm) == {"last_layer-1", "mean_layer0"}

@@ -49,8 +49,11 @@ except OutputError as error:
 def fill_the_disk(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", FILL_THE_DISK, *map(str, arguments)],
-        env=ENVIRONMENT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 @pytest.mark.parametrize("n_rows", [0, 1, 2_047, 2_048, 2_049, 10_000])

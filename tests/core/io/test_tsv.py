@@ -172,8 +172,12 @@ def test_a_closed_pipe_is_a_broken_pipe_error(n_rows: int) -> None:
     with os.fdopen(writer, "wb") as stdout:
         result = subprocess.run(
             [sys.executable, "-c", WRITE_TO_STDOUT, str(n_rows)],
-            env=ENVIRONMENT, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False,
-        )  # fmt: skip
+            env=ENVIRONMENT,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
 
     assert result.returncode == 9
     assert result.stderr.startswith("BrokenPipeError")
@@ -185,8 +189,12 @@ def test_a_refused_standard_output_is_an_output_error(n_rows: int) -> None:
     with open("/dev/full", "wb") as stdout:
         result = subprocess.run(
             [sys.executable, "-c", WRITE_TO_STDOUT, str(n_rows)],
-            env=ENVIRONMENT, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False,
-        )  # fmt: skip
+            env=ENVIRONMENT,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
 
     assert result.returncode == 9
     assert result.stderr == "OutputError: standard output: cannot write: No space left on device"

@@ -93,8 +93,9 @@ def test_info_entries_replace_those_of_the_same_name(vcf_file):
     lines = [record.with_info({"HD_LLR": "1", "HD_STATUS": "OK"}) for record in records]
 
     assert [line.split("\t")[7] for line in lines] == [
-        "AF=1;HD_LLR=1;HD_STATUS=OK\n", "HD_LLR=1;HD_STATUS=OK\n",
-    ]  # fmt: skip
+        "AF=1;HD_LLR=1;HD_STATUS=OK\n",
+        "HD_LLR=1;HD_STATUS=OK\n",
+    ]
 
 
 def test_a_record_without_alt_has_none(vcf_file):
@@ -182,8 +183,12 @@ def test_a_scan_counts_and_sees_what_the_header_does_not_declare(vcf_file):
     assert scan(str(path)).undeclared == []
     assert found.contigs == {"chr1": 1, "chr2": 1}
     assert [line.partition(",")[0] for line in found.undeclared] == [
-        "##FILTER=<ID=q10", "##INFO=<ID=DP", "##INFO=<ID=DB", "##FORMAT=<ID=GT", "##FORMAT=<ID=AD",
-    ]  # fmt: skip
+        "##FILTER=<ID=q10",
+        "##INFO=<ID=DP",
+        "##INFO=<ID=DB",
+        "##FORMAT=<ID=GT",
+        "##FORMAT=<ID=AD",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -31,9 +31,11 @@ def write(source, output, output_type, *, more=()):
 def test_bcf_keeps_an_end_that_only_repeats_the_position(vcf_file, tmp_path):
     """Block ends of a gVCF must not be dropped or moved."""
     path = vcf_file(
-        "chr1 7 . C <NON_REF> . PASS END=7", "chr1 8 . CTT <NON_REF> . PASS END=8",
-        contigs={"chr1": 100}, header=(END,),
-    )  # fmt: skip
+        "chr1 7 . C <NON_REF> . PASS END=7",
+        "chr1 8 . CTT <NON_REF> . PASS END=8",
+        contigs={"chr1": 100},
+        header=(END,),
+    )
 
     write(path, tmp_path / "x.bcf", "b")
 
@@ -50,8 +52,9 @@ def test_values_are_typed_and_missing_ones_are_missing(vcf_file, tmp_path):
     assert first.INFO["HD_LLR"] == pytest.approx((0.123457, 0.123457))
     assert dict(second.INFO) == {"HD_STATUS": "NO_ALT"}
     assert info_entries({"HD_LLR": [float("nan"), 2.0]}, ["BND", "OK"]) == {
-        "HD_LLR": ".,2", "HD_STATUS": "BND,OK",
-    }  # fmt: skip
+        "HD_LLR": ".,2",
+        "HD_STATUS": "BND,OK",
+    }
 
 
 def test_bcf_of_what_no_header_declares_is_refused(vcf_file, tmp_path):

@@ -42,14 +42,18 @@ def test_a_pooling_sees_the_bases_and_nothing_else(pooling):
     hidden_BLD = torch.randn(2, 5, 3, dtype=torch.float64)
     hidden_BLD[0, 3:] = torch.inf
 
-    pooled_BD = pool(hidden_BLD, torch.tensor([3, 5]), pooling) if pooling != "mean" else pool(
-        hidden_BLD.nan_to_num(posinf=1e9), torch.tensor([3, 5]), pooling
-    )  # fmt: skip
+    pooled_BD = (
+        pool(hidden_BLD, torch.tensor([3, 5]), pooling)
+        if pooling != "mean"
+        else pool(hidden_BLD.nan_to_num(posinf=1e9), torch.tensor([3, 5]), pooling)
+    )
 
     expected = {
-        "mean": hidden_BLD[0, :3].mean(0), "last": hidden_BLD[0, 2],
-        "first": hidden_BLD[0, 0], "max": hidden_BLD[0, :3].amax(0),
-    }  # fmt: skip
+        "mean": hidden_BLD[0, :3].mean(0),
+        "last": hidden_BLD[0, 2],
+        "first": hidden_BLD[0, 0],
+        "max": hidden_BLD[0, :3].amax(0),
+    }
     torch.testing.assert_close(pooled_BD[0], expected[pooling])
 
 

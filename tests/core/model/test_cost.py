@@ -42,9 +42,10 @@ def test_a_batch_shares_the_filters_and_nothing_else(order):
     config = dataclasses.replace(CONFIG, order=order)
     one, three = (totals(config, n_windows=n, n_tokens=1_000) for n in (1, 3))
     filters = next(
-        stage for stage in forward_stages(config, n_windows=1, n_tokens=1_000)
+        stage
+        for stage in forward_stages(config, n_windows=1, n_tokens=1_000)
         if stage.name == "filters"
-    )  # fmt: skip
+    )
 
     assert three["matmul_flops"] == 3 * one["matmul_flops"]
     assert three["n_bytes"] == 3 * one["n_bytes"] - 2 * filters.n_bytes
@@ -139,11 +140,18 @@ def test_recomputed_blocks_keep_their_inputs_only():
         ({"micro_batch_bases": 400, "batch_bases": 200}, 2),
         ({"micro_batch_bases": 400, "batch_bases": 50}, 1),
         # A step keeps its sequences as they grow: 8 of 25 bases are 8 of 100 at the end.
-        ({"micro_batch_bases": 800, "batch_bases": 200, "keep": "sequences",
-          "length_schedule": ((25, 5), (100, 5))}, 8),
+        (
+            {
+                "micro_batch_bases": 800,
+                "batch_bases": 200,
+                "keep": "sequences",
+                "length_schedule": ((25, 5), (100, 5)),
+            },
+            8,
+        ),
     ],
     ids=["micro-batch", "step", "one-sequence", "kept-sequences"],
-)  # fmt: skip
+)
 def test_memory_is_told_for_the_windows_that_are_trained_at_once(settings, n_windows):
     told = describe_training_memory(CONFIG, TrainConfig(**settings), longest=100)
 

@@ -154,18 +154,29 @@ def test_key_names_and_parameter_counts_are_the_official_ones():
     assert sorted(keys) == sorted(
         [
             "backbone.embeddings.word_embeddings.weight",
-            *(f"{layer}mixer.{n}.{w}" for n in ("in_proj", "out_proj", "short_filter")
-              for w in ("weight", "bias")),
+            *(
+                f"{layer}mixer.{n}.{w}"
+                for n in ("in_proj", "out_proj", "short_filter")
+                for w in ("weight", "bias")
+            ),
             f"{layer}mixer.filter_fn.bias",
-            *(f"{layer}mixer.filter_fn.implicit_filter.{i}.{w}" for i in (0, 2, 4)
-              for w in ("weight", "bias")),
+            *(
+                f"{layer}mixer.filter_fn.implicit_filter.{i}.{w}"
+                for i in (0, 2, 4)
+                for w in ("weight", "bias")
+            ),
             f"{layer}mixer.filter_fn.implicit_filter.1.freq",
             f"{layer}mixer.filter_fn.implicit_filter.6.weight",
-            *(f"{layer}{n}.{w}" for n in ("norm1", "norm2", "mlp.fc1", "mlp.fc2")
-              for w in ("weight", "bias")),
-            "backbone.ln_f.weight", "backbone.ln_f.bias", "lm_head.weight",
+            *(
+                f"{layer}{n}.{w}"
+                for n in ("norm1", "norm2", "mlp.fc1", "mlp.fc2")
+                for w in ("weight", "bias")
+            ),
+            "backbone.ln_f.weight",
+            "backbone.ln_f.bias",
+            "lm_head.weight",
         ]
-    )  # fmt: skip
+    )
     assert sum(parameter.numel() for parameter in model.parameters()) == 436_096
 
 

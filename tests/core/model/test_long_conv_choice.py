@@ -37,9 +37,17 @@ def gpu(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize(
     ("n_positions", "kernels"),
-    [(1, "triton"), (499, "triton"), (500, "torch"), (1_000, "torch"), (2_000, "torch"),
-     (2_001, "triton"), (3_999, "triton"), (16_000, "triton")],
-)  # fmt: skip
+    [
+        (1, "triton"),
+        (499, "triton"),
+        (500, "torch"),
+        (1_000, "torch"),
+        (2_000, "torch"),
+        (2_001, "triton"),
+        (3_999, "triton"),
+        (16_000, "triton"),
+    ],
+)
 def test_a_length_is_taken_for_the_nearest_measured_one_if_that_is_near(n_positions, kernels):
     assert LongConvChoice(MEASURED).kernels(n_positions, training=False) == kernels
 
@@ -49,10 +57,12 @@ def test_training_has_times_of_its_own():
 
 
 def test_the_nearest_is_meant_as_a_ratio():
-    choice = LongConvChoice((
-        Timing("inference", 1_000, triton=2.0, torch=1.0),
-        Timing("inference", 3_000, triton=1.0, torch=2.0),
-    ))  # fmt: skip
+    choice = LongConvChoice(
+        (
+            Timing("inference", 1_000, triton=2.0, torch=1.0),
+            Timing("inference", 3_000, triton=1.0, torch=2.0),
+        )
+    )
 
     assert choice.kernels(1_700, training=False) == "torch"
     assert choice.kernels(1_800, training=False) == "triton"
@@ -127,12 +137,17 @@ def test_times_of_operators_say_which_is_faster():
             OperatorRow(work, kernels, OperatorTime(operator, "backward", backward, 1)),
         ]
 
-    found = long_conv_timings([
-        *rows(large, "torch", 3.0, 5.0), *rows(large, "triton", 4.0, 1.0),
-        *rows(large, "torch", 2.0, 6.0),  # the same in another precision
-        *rows(small, "torch", 9.0, 9.0), *rows(small, "triton", 1.0, 1.0),
-        *rows(large, "triton", 0.1, 0.1, operator="filters"), *rows(alone, "triton", 1.0, 1.0),
-    ])  # fmt: skip
+    found = long_conv_timings(
+        [
+            *rows(large, "torch", 3.0, 5.0),
+            *rows(large, "triton", 4.0, 1.0),
+            *rows(large, "torch", 2.0, 6.0),  # the same in another precision
+            *rows(small, "torch", 9.0, 9.0),
+            *rows(small, "triton", 1.0, 1.0),
+            *rows(large, "triton", 0.1, 0.1, operator="filters"),
+            *rows(alone, "triton", 1.0, 1.0),
+        ]
+    )
 
     assert found == [
         Timing("inference", 90, triton=4.0, torch=2.0),

@@ -52,9 +52,17 @@ def test_what_killed_runs_left_unfinished_is_removed(tmp_path):
 
 
 OF_A_RUN = (
-    "last", "metrics.csv", "training.json", "config.json", "model.safetensors", "leakage.json",
-    known_answer.FILE_NAME, checkpoint.PROMPT, COMPARISON, *EVALUATION_FILES,
-)  # fmt: skip
+    "last",
+    "metrics.csv",
+    "training.json",
+    "config.json",
+    "model.safetensors",
+    "leakage.json",
+    known_answer.FILE_NAME,
+    checkpoint.PROMPT,
+    COMPARISON,
+    *EVALUATION_FILES,
+)
 
 
 def files_in(directory):
@@ -79,8 +87,11 @@ def test_starting_over_forgets_the_earlier_run_and_nothing_else(tmp_path):
 
     assert files_in(tmp_path) == sorted(mine)
     assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {
-        "evaluation", "kmer", "seed", "seed0",
-    }  # fmt: skip
+        "evaluation",
+        "kmer",
+        "seed",
+        "seed0",
+    }
 
 
 @pytest.mark.parametrize("name", OF_A_RUN)

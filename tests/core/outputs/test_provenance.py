@@ -75,8 +75,15 @@ def test_what_differs_between_equal_runs_can_be_left_out(fasta: Path) -> None:
     made_by = collected(fasta, reproducible=True)
 
     assert made_by.as_attrs().keys() == {
-        "generated-by", "model", "revision", "sha256", "inputs", "pooling", "window", "exclude-n",
-    }  # fmt: skip
+        "generated-by",
+        "model",
+        "revision",
+        "sha256",
+        "inputs",
+        "pooling",
+        "window",
+        "exclude-n",
+    }
     assert made_by.as_attrs()["generated-by"] == "hyenadna"
     assert made_by.as_json().keys() == {"model", "settings", "inputs"}
     assert made_by.is_reproducible
@@ -214,8 +221,14 @@ def test_a_reproducible_manifest_is_equal_in_every_byte(fasta: Path, tmp_path: P
 
     assert manifests[0] == manifests[1]
     assert json.loads(manifests[0]).keys() == {
-        "format", "format-version", "model", "settings", "inputs", "output", "rows",
-    }  # fmt: skip
+        "format",
+        "format-version",
+        "model",
+        "settings",
+        "inputs",
+        "output",
+        "rows",
+    }
 
 
 def test_a_manifest_without_its_output_is_an_output_error(fasta: Path, tmp_path: Path) -> None:

@@ -68,9 +68,12 @@ def test_a_shard_that_does_not_exist_is_refused(text):
 
 
 SLURM = {
-    "SLURM_ARRAY_TASK_ID": "3", "SLURM_ARRAY_TASK_MIN": "1", "SLURM_ARRAY_TASK_MAX": "7",
-    "SLURM_ARRAY_TASK_STEP": "1", "SLURM_ARRAY_TASK_COUNT": "7",
-}  # fmt: skip
+    "SLURM_ARRAY_TASK_ID": "3",
+    "SLURM_ARRAY_TASK_MIN": "1",
+    "SLURM_ARRAY_TASK_MAX": "7",
+    "SLURM_ARRAY_TASK_STEP": "1",
+    "SLURM_ARRAY_TASK_COUNT": "7",
+}
 
 
 @pytest.mark.parametrize(
@@ -78,18 +81,20 @@ SLURM = {
     [
         (SLURM, "3/7"),
         ({**SLURM, "SLURM_ARRAY_TASK_MIN": "0", "SLURM_ARRAY_TASK_COUNT": "8"}, "4/8"),
-        (
-            {**SLURM, "SLURM_ARRAY_TASK_STEP": "2", "SLURM_ARRAY_TASK_COUNT": "4"},
-            "2/4",
-        ),
+        ({**SLURM, "SLURM_ARRAY_TASK_STEP": "2", "SLURM_ARRAY_TASK_COUNT": "4"}, "2/4"),
         ({"LSB_JOBINDEX": "2", "LSB_JOBINDEX_END": "5"}, "2/5"),
         (
-            {"LSB_JOBINDEX": "0", "SGE_TASK_ID": "4", "SGE_TASK_FIRST": "1",
-             "SGE_TASK_LAST": "4", "SGE_TASK_STEPSIZE": "1"},
+            {
+                "LSB_JOBINDEX": "0",
+                "SGE_TASK_ID": "4",
+                "SGE_TASK_FIRST": "1",
+                "SGE_TASK_LAST": "4",
+                "SGE_TASK_STEPSIZE": "1",
+            },
             "4/4",
         ),
     ],
-)  # fmt: skip
+)
 def test_an_array_task_is_a_shard(environment, shard):
     assert str(Shard.of_array_task(environment)) == shard
 

@@ -133,9 +133,10 @@ def test_windows_of_n_have_no_say():
     model, sequence = classifier(), "ACGTTGCAGA" * 6
 
     with_n, half_n, alone, half = values(
-        model, [sequence + "N" * 600, sequence + "ACGTT" + "N" * 55, sequence, "ACGTT" + "N" * 55],
+        model,
+        [sequence + "N" * 600, sequence + "ACGTT" + "N" * 55, sequence, "ACGTT" + "N" * 55],
         window=60,
-    )  # fmt: skip
+    )
 
     np.testing.assert_allclose(with_n, alone, **CLOSE)
     np.testing.assert_allclose(half_n, (60 * alone + 5 * half) / 65, **CLOSE)

@@ -106,8 +106,9 @@ def test_labels_of_bases_follow_crops_and_strands(use_both_strands):
 def test_padding_has_no_label():
     batches = LabelledBatches(
         rows_of(["ACG", "ACGTA"], [np.zeros(3, np.int8), np.zeros(5, np.int8)]),
-        seed=0, use_both_strands=False,
-    )  # fmt: skip
+        seed=0,
+        use_both_strands=False,
+    )
 
     batch = batches.batch(step=0, rows=range(2), length=99, rows_per_step=2)
 

@@ -112,9 +112,12 @@ def test_published_intervals_come_once_an_epoch_first_bases_first(genome):
 def test_published_tokens_read_n_as_pad_and_end_with_sep(fasta_file):
     with Genome(fasta_file({"chr1": "ACGNN"})) as genome:
         source = GenomeWindows(
-            [Span(genome, Interval("chr1", 0, 5))], seed=0, use_both_strands=False,
-            sampling="intervals", as_published=True,
-        )  # fmt: skip
+            [Span(genome, Interval("chr1", 0, 5))],
+            seed=0,
+            use_both_strands=False,
+            sampling="intervals",
+            as_published=True,
+        )
 
         (row,) = source.batch(step=0, rows=range(1), length=5, rows_per_step=1).tolist()
 

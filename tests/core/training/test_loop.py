@@ -27,9 +27,16 @@ from hyenadna_cli.errors import DeviceMemoryError, UsageError
 
 MODEL = ModelConfig(d_model=8, n_layer=2, d_inner=16, l_max=34, filter_order=4, embed_dropout=0.2)
 TRAIN = TrainConfig(
-    max_steps=9, batch_bases=128, micro_batch_bases=64, learning_rate=1e-2, warmup_steps=2,
-    min_learning_rate=1e-3, length_schedule=((16, 3), (32, 6)), save_every=4, valid_every=100,
-)  # fmt: skip
+    max_steps=9,
+    batch_bases=128,
+    micro_batch_bases=64,
+    learning_rate=1e-2,
+    warmup_steps=2,
+    min_learning_rate=1e-3,
+    length_schedule=((16, 3), (32, 6)),
+    save_every=4,
+    valid_every=100,
+)
 
 
 class RepeatedMotif:
@@ -53,9 +60,15 @@ def run(directory, *, config=TRAIN, stop_after=None, **settings):
     model = fresh_model()
     asked = itertools.count(1)
     reports = train(
-        model, RepeatedMotif(), next_base_loss, config=config, run_dir=directory, max_length=32,
-        should_stop=lambda: next(asked) == stop_after, **settings,
-    )  # fmt: skip
+        model,
+        RepeatedMotif(),
+        next_base_loss,
+        config=config,
+        run_dir=directory,
+        max_length=32,
+        should_stop=lambda: next(asked) == stop_after,
+        **settings,
+    )
     return model, list(reports)
 
 
@@ -120,9 +133,7 @@ def test_a_step_that_does_not_fit_ends_with_advice_and_goes_on_from_a_checkpoint
         return next_base_loss(model, tokens_BL)
 
     with pytest.raises(DeviceMemoryError, match="after step 5, in passes of 64 bases") as caught:
-        list(train(
-            model, RepeatedMotif(), loss_of, config=TRAIN, run_dir=tmp_path, max_length=32,
-        ))  # fmt: skip
+        list(train(model, RepeatedMotif(), loss_of, config=TRAIN, run_dir=tmp_path, max_length=32))
 
     assert caught.value.exit_code == 75
     assert [report.step for report in run(tmp_path)[1]] == [5, 6, 7, 8, 9]
@@ -133,9 +144,16 @@ def test_other_errors_of_a_step_are_not_taken_for_a_lack_of_memory(tmp_path):
         raise RuntimeError("shapes differ")
 
     with pytest.raises(RuntimeError, match="shapes differ"):
-        list(train(
-            fresh_model(), RepeatedMotif(), loss_of, config=TRAIN, run_dir=tmp_path, max_length=32,
-        ))  # fmt: skip
+        list(
+            train(
+                fresh_model(),
+                RepeatedMotif(),
+                loss_of,
+                config=TRAIN,
+                run_dir=tmp_path,
+                max_length=32,
+            )
+        )
 
 
 def test_resuming_with_other_settings_is_refused_and_names_them(tmp_path):
@@ -172,9 +190,15 @@ def test_accumulating_gradients_gives_the_step_of_the_whole_batch(tmp_path):
         (tmp_path / name).mkdir()
         config = dataclasses.replace(TRAIN, micro_batch_bases=micro, max_steps=3)
         list(
-            train(model, RepeatedMotif(), next_base_loss, config=config,
-                  run_dir=tmp_path / name, max_length=32)
-        )  # fmt: skip
+            train(
+                model,
+                RepeatedMotif(),
+                next_base_loss,
+                config=config,
+                run_dir=tmp_path / name,
+                max_length=32,
+            )
+        )
         results.append(weights(model))
 
     for name, value in results[0].items():
@@ -195,8 +219,12 @@ def test_the_length_warm_up_keeps_bases_or_sequences():
     by_sequences = dataclasses.replace(TRAIN, keep="sequences")
 
     assert [stage_at(s, by_bases, max_length=32) for s in (0, 2, 3, 8, 99)] == [
-        (16, 8), (16, 8), (32, 4), (32, 4), (32, 4),
-    ]  # fmt: skip
+        (16, 8),
+        (16, 8),
+        (32, 4),
+        (32, 4),
+        (32, 4),
+    ]
     assert [stage_at(s, by_sequences, max_length=32) for s in (0, 3)] == [(16, 8), (32, 8)]
     assert stage_at(0, dataclasses.replace(TRAIN, length_schedule=()), max_length=32) == (32, 4)
 
@@ -204,9 +232,12 @@ def test_the_length_warm_up_keeps_bases_or_sequences():
 def test_the_learning_rate_follows_the_published_formula():
     """model.md 5.0: linear from 1e-6, then a cosine whose phase is not shifted by the warm-up."""
     config = TrainConfig(
-        max_steps=1_000, warmup_steps=10, learning_rate=6e-4, min_learning_rate=6e-5,
+        max_steps=1_000,
+        warmup_steps=10,
+        learning_rate=6e-4,
+        min_learning_rate=6e-5,
         lr_schedule="published",
-    )  # fmt: skip
+    )
 
     assert learning_rate_at(0, config) == 1e-6
     assert learning_rate_at(5, config) == pytest.approx(1e-6 + 5 * (6e-4 - 1e-6) / 10)

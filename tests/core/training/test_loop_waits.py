@@ -85,9 +85,12 @@ class Cases:
     def _labelled(self, task, targets: Callable[[], Tensor], *, pooling="mean", weights=None):
         numbers = (0.5, 2.0) if task == "regression" else ()
         head = HeadConfig(
-            task=task, label_names=("a", "b"), pooling=pooling, target_means=numbers,
+            task=task,
+            label_names=("a", "b"),
+            pooling=pooling,
+            target_means=numbers,
             target_scales=numbers,
-        )  # fmt: skip
+        )
         classifier = SequenceClassifier(HyenaDNA(MODEL), head, width=MODEL.d_model)
 
         def batch(n_rows: int = N_ROWS) -> LabelledBatch:
@@ -158,9 +161,16 @@ def stepper(case: str, device: torch.device, *, kernels: str = "torch") -> Calla
 
     def run(step: int) -> Tensor:
         return loop._step(
-            model, Batches(batch), loss_of, optimiser,
-            step=step, length=LENGTH, n_rows=N_ROWS, config=TRAIN, world=World(),
-        )  # fmt: skip
+            model,
+            Batches(batch),
+            loss_of,
+            optimiser,
+            step=step,
+            length=LENGTH,
+            n_rows=N_ROWS,
+            config=TRAIN,
+            world=World(),
+        )
 
     return run
 

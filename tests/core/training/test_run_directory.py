@@ -20,9 +20,14 @@ from hyenadna_cli.core.training.run_directory import read_progress, restore_best
 from hyenadna_cli.errors import CheckpointError, OutputError, UsageError
 
 TRAIN = TrainConfig(
-    max_steps=12, batch_bases=32, learning_rate=0.1, warmup_steps=0, valid_every=2, save_every=5,
+    max_steps=12,
+    batch_bases=32,
+    learning_rate=0.1,
+    warmup_steps=0,
+    valid_every=2,
+    save_every=5,
     keep_last=1,
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)
@@ -73,9 +78,16 @@ def run(
         selection = Selection(score=lambda _: next(coming), patience=patience)
     asked = itertools.count(1)
     reports = train(
-        model, SignOfSum(), loss_of, config=config, run_dir=directory, max_length=8,
-        selection=selection, should_stop=lambda: next(asked) == stop_after, **more,
-    )  # fmt: skip
+        model,
+        SignOfSum(),
+        loss_of,
+        config=config,
+        run_dir=directory,
+        max_length=8,
+        selection=selection,
+        should_stop=lambda: next(asked) == stop_after,
+        **more,
+    )
     return model, list(reports)
 
 

@@ -86,10 +86,15 @@ def test_equal_distributions_do_not_diverge_and_disjoint_ones_do_by_a_bit(pairs)
         bases = ids("ACGTACGTCA")
         return allele_scores.jsd(
             Pairs(
-                ref_ids_AL=bases, alt_ids_AL=bases, ref_log_probs_ALV=ref, alt_log_probs_ALV=alt,
-                start=3, ref_ends_A=ends, alt_ends_A=ends,
+                ref_ids_AL=bases,
+                alt_ids_AL=bases,
+                ref_log_probs_ALV=ref,
+                alt_log_probs_ALV=alt,
+                start=3,
+                ref_ends_A=ends,
+                alt_ends_A=ends,
             )
-        ).item()  # fmt: skip
+        ).item()
 
     assert jsd(sure, sure) == pytest.approx(0)
     assert jsd(sure, other) == pytest.approx(1)

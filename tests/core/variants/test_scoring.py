@@ -263,9 +263,8 @@ def test_batch_size_and_order_do_not_change_scores(model, genome, layout, batch_
     expected = values(scored(model, variants, genome, settings))
 
     batched = scored(
-        model, variants, genome, settings,
-        limits=BatchLimits(max_tokens=1, max_windows=batch_size),
-    )  # fmt: skip
+        model, variants, genome, settings, limits=BatchLimits(max_tokens=1, max_windows=batch_size)
+    )
     backwards = scored(model, variants[::-1], genome, settings)
 
     np.testing.assert_allclose(values(batched), expected, rtol=0, atol=1e-4)

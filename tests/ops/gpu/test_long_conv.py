@@ -19,9 +19,11 @@ LENGTHS = (1, 2, 3, 63, 257, 1000, 1025, 4097)
 def _case(n_positions: int, *, n_channels: int = 2, n_batch: int = 2) -> tuple[Tensor, ...]:
     random = torch.Generator().manual_seed(n_positions)
     sizes = {
-        "u": (n_channels, n_batch, n_positions), "filter": (n_channels, n_positions),
-        "skip": (n_channels,), "gate": (n_channels, n_batch, n_positions),
-    }  # fmt: skip
+        "u": (n_channels, n_batch, n_positions),
+        "filter": (n_channels, n_positions),
+        "skip": (n_channels,),
+        "gate": (n_channels, n_batch, n_positions),
+    }
     return tuple(torch.randn(size, generator=random) for size in sizes.values())
 
 

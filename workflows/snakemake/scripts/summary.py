@@ -13,6 +13,12 @@ with Path(snakemake.log[0]).open("w"), Path(snakemake.output.table).open("w") as
         model = manifest["model"]
         for status, count in manifest["rows"].items() or {"": 0}.items():
             print(
-                result["path"], status, count, model["name"], model["sha256"], result["sha256"],
-                sep="\t", file=table,
-            )  # fmt: skip
+                result["path"],
+                status,
+                count,
+                model["name"],
+                model["sha256"],
+                result["sha256"],
+                sep="\t",
+                file=table,
+            )

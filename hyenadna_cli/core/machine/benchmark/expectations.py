@@ -32,10 +32,13 @@ def expected_bytes(work: Workload, variant: Variant) -> int:
         )
     if variant.implementation == "hyenadna":
         return _LIBRARY_BYTES + cost.training_bytes(
-            config, n_windows=work.batch, n_tokens=work.length, recompute_blocks=work.recompute,
+            config,
+            n_windows=work.batch,
+            n_tokens=work.length,
+            recompute_blocks=work.recompute,
             product_bytes=4 if variant.dtype == "fp32" else 2,
             has_fused_filters=variant.kernels.startswith("triton"),
-        )  # fmt: skip
+        )
     is_attention = variant.implementation == "attention"
     n_streams = _ATTENTION_STREAMS if is_attention else _PLAIN_STREAMS
     if work.training:

@@ -162,9 +162,11 @@ class Benchmark:
             prepared = process.prepare(self._case(work, variant))
             rates = process.ask({"do": "floor"}, timeout=120)
         return Floor(
-            device=prepared["device"], device_name=prepared["device_name"],
-            free_bytes=prepared["free_bytes"], **rates,
-        )  # fmt: skip
+            device=prepared["device"],
+            device_name=prepared["device_name"],
+            free_bytes=prepared["free_bytes"],
+            **rates,
+        )
 
     def measure(
         self, work: Workload, variants: Sequence[Variant], *, floor: Floor | None = None
@@ -221,9 +223,14 @@ class Benchmark:
         limit = self._settings.max_seconds
         sample, seconds = _sample(process, work.length, folder, timeout=limit)
         measured = _Measured(
-            variant, process, prepared["kernels"], prepared["note"], prepared["start_bytes"],
-            seconds, sample,
-        )  # fmt: skip
+            variant,
+            process,
+            prepared["kernels"],
+            prepared["note"],
+            prepared["start_bytes"],
+            seconds,
+            sample,
+        )
         self._seen[_family(work, variant)] = (work, seconds)
         if 2 * seconds > limit:
             measured.turns.append([seconds])

@@ -55,9 +55,10 @@ def measure(work: Workload, kernels: Kernels, device: torch.device) -> list[Oper
         d_outputs = [torch.ones_like(output) for output in outputs]
 
         def backward(
-            outputs: Sequence[Tensor] = outputs, d_outputs: Sequence[Tensor] = d_outputs,
+            outputs: Sequence[Tensor] = outputs,
+            d_outputs: Sequence[Tensor] = d_outputs,
             inputs: Sequence[Tensor] = inputs,
-        ) -> Sequence[Tensor]:  # fmt: skip
+        ) -> Sequence[Tensor]:
             return torch.autograd.grad(outputs, inputs, d_outputs, retain_graph=True)
 
         seconds = best_seconds(backward, device, n=_REPEATS)

@@ -22,15 +22,41 @@ from hyenadna_cli.core.outputs import atomic
 from hyenadna_cli.core.outputs.figures import new_figure
 
 COLUMNS = (
-    "implementation", "kernels", "dtype", "pass", "n_layer", "d_model", "length", "batch",
-    "status", "n_passes", "seconds", "seconds_min", "seconds_max", "bases_per_second", "peak_mb",
-    "start_mb", "times_faster_than_plain", "memory_of_plain", "times_faster_than_attention",
-    "difference", "share_of_floor", "share_of_bandwidth", "note",
-)  # fmt: skip
+    "implementation",
+    "kernels",
+    "dtype",
+    "pass",
+    "n_layer",
+    "d_model",
+    "length",
+    "batch",
+    "status",
+    "n_passes",
+    "seconds",
+    "seconds_min",
+    "seconds_max",
+    "bases_per_second",
+    "peak_mb",
+    "start_mb",
+    "times_faster_than_plain",
+    "memory_of_plain",
+    "times_faster_than_attention",
+    "difference",
+    "share_of_floor",
+    "share_of_bandwidth",
+    "note",
+)
 OPERATOR_COLUMNS = (
-    "operator", "direction", "kernels", "d_model", "length", "batch", "seconds",
-    "gigabytes_per_second", "share_of_bandwidth",
-)  # fmt: skip
+    "operator",
+    "direction",
+    "kernels",
+    "d_model",
+    "length",
+    "batch",
+    "seconds",
+    "gigabytes_per_second",
+    "share_of_bandwidth",
+)
 PICTURES = (".png", ".svg", ".pdf")
 
 Cell = str | int | float | None
@@ -61,9 +87,18 @@ def operator_table(rows: Sequence[OperatorRow], floor: Floor) -> list[tuple[Cell
     for row in rows:
         work, rate = row.workload, row.time.n_bytes / row.time.seconds
         cells.append(
-            (row.time.operator, row.time.direction, row.kernels, work.d_model, work.length,
-             work.batch, row.time.seconds, rate / 1e9, rate / floor.copy_bytes)
-        )  # fmt: skip
+            (
+                row.time.operator,
+                row.time.direction,
+                row.kernels,
+                work.d_model,
+                work.length,
+                work.batch,
+                row.time.seconds,
+                rate / 1e9,
+                rate / floor.copy_bytes,
+            )
+        )
     return cells
 
 
@@ -157,9 +192,14 @@ def draw(rows: Sequence[Row], path: Path, *, overwrite: bool) -> None:
         panels[0].axvline(crossing.length, color="0.75", linewidth=0.8, zorder=0)
         panels[0].annotate(
             f"{crossing.variant} = attention\nat {crossing.length:,.0f}",
-            (crossing.length, 0.02), xycoords=("data", "axes fraction"), rotation=90,
-            xytext=(2, 0), textcoords="offset points", fontsize=6, color="0.4",
-        )  # fmt: skip
+            (crossing.length, 0.02),
+            xycoords=("data", "axes fraction"),
+            rotation=90,
+            xytext=(2, 0),
+            textcoords="offset points",
+            fontsize=6,
+            color="0.4",
+        )
     panels[0].legend(frameon=False, fontsize=8)
     figure.suptitle(_title(first, shown), fontsize=9)
     with atomic.replace_on_success(path, overwrite=overwrite) as scratch:
@@ -173,9 +213,13 @@ def _draw_family(axes: Any, family: Sequence[Row], points: Sequence[tuple[int, f
     colour = _COLOURS[variant.implementation]
     measured = points if family[-1].status == "OK" else points[:-1]
     axes.plot(
-        *zip(*measured, strict=True), _STYLES[variant.dtype], marker="o", markersize=4,
-        color=colour, label=str(variant),
-    )  # fmt: skip
+        *zip(*measured, strict=True),
+        _STYLES[variant.dtype],
+        marker="o",
+        markersize=4,
+        color=colour,
+        label=str(variant),
+    )
     if len(measured) < len(points):
         axes.plot(*zip(*points[-2:], strict=True), ":", color=colour)
         axes.plot(*points[-1], marker="o", markersize=5, markerfacecolor="white", color=colour)
@@ -250,11 +294,12 @@ def _attention_of(row: Row, rows: Iterable[Row]) -> Row | None:
 def _beside(row: Row, rows: Iterable[Row], implementation: Implementation) -> list[Row]:
     """Rows of the same workload that have a time."""
     return [
-        r for r in rows
+        r
+        for r in rows
         if r.workload == row.workload
         and r.variant.implementation == implementation
         and r.seconds is not None
-    ]  # fmt: skip
+    ]
 
 
 def _shape(work: Workload) -> Workload:
@@ -284,11 +329,13 @@ def _crossing(ours: Sequence[Row], theirs: Sequence[Row], quantity: Quantity) ->
     other = {row.workload.length: getattr(row, quantity) for row in theirs}
     # Logarithm of how many times more the other needs, by logarithm of length.
     points = [
-        (math.log(row.workload.length),
-         math.log(other[row.workload.length] / getattr(row, quantity)))
+        (
+            math.log(row.workload.length),
+            math.log(other[row.workload.length] / getattr(row, quantity)),
+        )
         for row in ours
         if other.get(row.workload.length) and getattr(row, quantity)
-    ]  # fmt: skip
+    ]
     if not points or points[-1][1] < 0:
         return None
     for (x0, y0), (x1, y1) in reversed(list(itertools.pairwise(points))):

@@ -77,9 +77,12 @@ class Subject:
             run.kernels if self.implementation == "hyenadna" else "-"
         )
         config = ModelConfig(
-            d_model=work.d_model, n_layer=work.n_layer, d_inner=4 * work.d_model,
-            l_max=work.length, embed_dropout=0.0,
-        )  # fmt: skip
+            d_model=work.d_model,
+            n_layer=work.n_layer,
+            d_inner=4 * work.d_model,
+            l_max=work.length,
+            embed_dropout=0.0,
+        )
         torch.manual_seed(case.seed)
         kind = AttentionModel if self.implementation == "attention" else HyenaDNA
         self.model = kind(config).train(work.training)
@@ -134,8 +137,9 @@ class Subject:
             else:
                 self.model.zero_grad(set_to_none=True)
                 logits_BLV = self.model.logits(self._hidden(token_ids_BL))
-                result = F.cross_entropy(logits_BLV[:, :-1].flatten(0, 1).float(),
-                                         token_ids_BL[:, 1:].flatten())  # fmt: skip
+                result = F.cross_entropy(
+                    logits_BLV[:, :-1].flatten(0, 1).float(), token_ids_BL[:, 1:].flatten()
+                )
         if self.work.training:
             result.backward()
         if self.device.type == "cuda":

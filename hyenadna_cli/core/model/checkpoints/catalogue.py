@@ -186,9 +186,12 @@ def expected_sha256(name: str, revision: str | None) -> str | None:
 
 
 def locate(
-    name_or_dir: str, *, revision: str | None = None, offline: bool = False,
+    name_or_dir: str,
+    *,
+    revision: str | None = None,
+    offline: bool = False,
     cache_dir: Path | None = None,
-) -> Location:  # fmt: skip
+) -> Location:
     """The directory of a model: `builtin`, a registry name, a local directory or a hub id.
 
     Registry names and hub ids are downloaded unless they are in the cache. Registry names pin a
@@ -298,9 +301,13 @@ def _one_at_a_time(repo_id: str, cache_dir: Path | None) -> Iterator[None]:
 
 
 def _snapshot(
-    label: str, repo_id: str, revision: str | None, cache_dir: Path | None,
-    *, local_files_only: bool,
-) -> Path | None:  # fmt: skip
+    label: str,
+    repo_id: str,
+    revision: str | None,
+    cache_dir: Path | None,
+    *,
+    local_files_only: bool,
+) -> Path | None:
     """The snapshot directory; None if it lacks files, or is not cached and may not be fetched."""
     try:
         directory = Path(

@@ -139,9 +139,13 @@ class _Stored:
 
 
 def load(
-    path: Path | ModelSource, *, name: str | None = None, revision: str | None = None,
-    filter_shift: float | None = None, dtype: torch.dtype = torch.float32,
-) -> tuple[HyenaDNA, ModelSource]:  # fmt: skip
+    path: Path | ModelSource,
+    *,
+    name: str | None = None,
+    revision: str | None = None,
+    filter_shift: float | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> tuple[HyenaDNA, ModelSource]:
     """A model on the CPU, in eval mode, from a model directory or a single weights file.
 
     What `inspect` has found may stand for the path; its weights are not hashed a second time.
@@ -168,8 +172,10 @@ def load(
     if left_out:
         log.info(
             "%s: left out %d tensors that are not the model's: %s",
-            stored.path, len(left_out), ", ".join(left_out[:6]),
-        )  # fmt: skip
+            stored.path,
+            len(left_out),
+            ", ".join(left_out[:6]),
+        )
     tensors = _read(stored)
     if HEAD in tensors and not torch.equal(tensors[HEAD], tensors[EMBEDDING]):
         log.info("%s: its LM head is not the embedding table; kept apart", stored.path)

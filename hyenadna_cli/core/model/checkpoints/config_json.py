@@ -33,17 +33,27 @@ _REQUIRED = ("d_model", "n_layer", "d_inner", "l_max")
 _HF_KEYS = {name: name for name in _FIELDS} | {"max_seq_len": "l_max", "hyena_order": "order"}
 _LIGHTNING_KEYS = {name: name for name in _FIELDS}
 _LIGHTNING_LAYER_KEYS = {
-    "l_max": "l_max", "order": "order", "emb_dim": "emb_dim", "filter_order": "filter_order",
-    "short_filter_order": "short_filter_order", "num_inner_mlps": "num_inner_mlps",
-    "w": "activation_freq", "shift": "filter_shift",
-}  # fmt: skip
+    "l_max": "l_max",
+    "order": "order",
+    "emb_dim": "emb_dim",
+    "filter_order": "filter_order",
+    "short_filter_order": "short_filter_order",
+    "num_inner_mlps": "num_inner_mlps",
+    "w": "activation_freq",
+    "shift": "filter_shift",
+}
 
 # Settings of the original training code that change the computation but not the tensors, and the
 # only value this implementation computes.
 _ONLY: dict[str, object] = {
-    "modulate": True, "bidirectional": False, "normalized": False, "num_heads": 1, "num_blocks": 1,
-    "outer_mixing": False, "activation": "id",
-}  # fmt: skip
+    "modulate": True,
+    "bidirectional": False,
+    "normalized": False,
+    "num_heads": 1,
+    "num_blocks": 1,
+    "outer_mixing": False,
+    "activation": "id",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +148,11 @@ def infer_config(settings: StoredSettings, shapes: Shapes) -> ModelConfig:
         if values.get(name, size) != size:
             log.warning(
                 "%s: says %s %s, but the tensors have %s; the tensors are right",
-                settings.path, name, values[name], size,
-            )  # fmt: skip
+                settings.path,
+                name,
+                values[name],
+                size,
+            )
     values |= measured
     if (embedding := shapes.get(EMBEDDING)) is not None:
         values |= _vocabulary(settings, values, n_rows=embedding[0])
@@ -201,8 +214,10 @@ def _vocabulary(
     if vocab_size > n_rows:
         log.warning(
             "%s: says vocab_size %s, but the embedding has %s rows; the tensors are right",
-            settings.path, vocab_size, n_rows,
-        )  # fmt: skip
+            settings.path,
+            vocab_size,
+            n_rows,
+        )
         vocab_size = n_rows
     stated = values.get("pad_vocab_size_multiple", usual.pad_vocab_size_multiple)
     for multiple in (stated, usual.pad_vocab_size_multiple):

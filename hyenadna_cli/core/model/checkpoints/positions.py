@@ -40,8 +40,10 @@ def use_stored_positions(model: HyenaDNA, positions: Mapping[str, Tensor], path:
     if difference > _ROUNDING:
         log.warning(
             "%s: its positional features differ from the published formula by up to %.2g; "
-            "the stored ones are used", path, difference,
-        )  # fmt: skip
+            "the stored ones are used",
+            path,
+            difference,
+        )
 
 
 def unusual_positions(model: HyenaDNA) -> Iterator[tuple[str, Tensor]]:

@@ -56,9 +56,21 @@ _INERT_NAMES = {
     "torch": {"Size", "device", *(str(dtype).removeprefix("torch.") for dtype in _DTYPES.values())},
 }
 _INERT_BUILTINS = {
-    "bool", "bytes", "complex", "dict", "float", "frozenset", "int", "list", "long", "object",
-    "set", "str", "tuple", "unicode",
-}  # fmt: skip
+    "bool",
+    "bytes",
+    "complex",
+    "dict",
+    "float",
+    "frozenset",
+    "int",
+    "list",
+    "long",
+    "object",
+    "set",
+    "str",
+    "tuple",
+    "unicode",
+}
 
 # What a damaged zip file can make zipfile raise; RuntimeError is its word for encryption.
 _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError)
@@ -68,9 +80,18 @@ _STRANGE_OPCODES = {"EXT1", "EXT2", "EXT4", "NEXT_BUFFER", "READONLY_BUFFER", "B
 
 # What a damaged pickle can make the standard unpickler raise.
 _PICKLE_ERRORS = (
-    pickle.UnpicklingError, AttributeError, EOFError, ImportError, IndexError, KeyError,
-    MemoryError, OverflowError, RecursionError, TypeError, ValueError,
-)  # fmt: skip
+    pickle.UnpicklingError,
+    AttributeError,
+    EOFError,
+    ImportError,
+    IndexError,
+    KeyError,
+    MemoryError,
+    OverflowError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 
 
 class _Inert:

@@ -148,9 +148,13 @@ def _run_network(
     data, config = experiment.data, dataclasses.replace(experiment.config, seed=seed)
     started = time.monotonic()
     classifier = training.build(
-        network, _head(experiment), config,
-        shape=experiment.shape, pretrained=experiment.pretrained, runtime=experiment.runtime,
-    )  # fmt: skip
+        network,
+        _head(experiment),
+        config,
+        shape=experiment.shape,
+        pretrained=experiment.pretrained,
+        runtime=experiment.runtime,
+    )
     max_steps = config.train_config(
         n_rows=len(data.splits["train"]), max_length=int(data.splits["train"].lengths.max())
     ).max_steps
@@ -163,19 +167,31 @@ def _run_network(
         "base": experiment.made_by.model_sha256,
     }
     for report in training.fit(
-        network, classifier, data, config,
-        run_dir=directory, runtime=experiment.runtime, about=about, world=world,
+        network,
+        classifier,
+        data,
+        config,
+        run_dir=directory,
+        runtime=experiment.runtime,
+        about=about,
+        world=world,
         should_stop=should_stop,
-    ):  # fmt: skip
+    ):
         yield Doing(network, seed, report, max_steps)
     world.wait()
     if not read_progress(directory).is_done:
         return
     progress = restore_best(classifier, directory)
     _finish(
-        experiment, network, classifier.eval(), directory,
-        config=config, progress=progress, world=world, seconds=time.monotonic() - started,
-    )  # fmt: skip
+        experiment,
+        network,
+        classifier.eval(),
+        directory,
+        config=config,
+        progress=progress,
+        world=world,
+        seconds=time.monotonic() - started,
+    )
 
 
 def _run_probe(experiment: Experiment, directory: Path) -> None:
@@ -183,16 +199,26 @@ def _run_probe(experiment: Experiment, directory: Path) -> None:
     started = time.monotonic()
     frozen = dataclasses.replace(config, freeze="all")
     classifier = training.build(
-        "finetune", _head(experiment), frozen,
-        shape=experiment.shape, pretrained=experiment.pretrained, runtime=experiment.runtime,
-    ).eval()  # fmt: skip
+        "finetune",
+        _head(experiment),
+        frozen,
+        shape=experiment.shape,
+        pretrained=experiment.pretrained,
+        runtime=experiment.runtime,
+    ).eval()
     probe = fit_probe_head(classifier, data, select=config.select)
     log.info("probe: regularisation C = %g", probe.strength)
     _finish(
-        experiment, "probe", classifier, directory,
-        config=config, progress=None, world=World(), seconds=time.monotonic() - started,
+        experiment,
+        "probe",
+        classifier,
+        directory,
+        config=config,
+        progress=None,
+        world=World(),
+        seconds=time.monotonic() - started,
         chosen={"C": probe.strength},
-    )  # fmt: skip
+    )
 
 
 def _run_kmer(experiment: Experiment, directory: Path) -> None:
@@ -201,10 +227,16 @@ def _run_kmer(experiment: Experiment, directory: Path) -> None:
     log.info("kmer: %s", baseline.describe())
     scores = baseline.scores(experiment.data.splits[experiment.judged])
     _write(
-        experiment, "kmer", directory, scores, seed=experiment.config.seed,
-        seconds=time.monotonic() - started, n_parameters=None, progress=None,
+        experiment,
+        "kmer",
+        directory,
+        scores,
+        seed=experiment.config.seed,
+        seconds=time.monotonic() - started,
+        n_parameters=None,
+        progress=None,
         chosen=baseline.chosen(),
-    )  # fmt: skip
+    )
 
 
 def _head(experiment: Experiment) -> HeadConfig:
@@ -226,10 +258,12 @@ def _finish(
 ) -> None:
     """Judge a trained network and write its directory; all processes take part."""
     scores = predict_rows(
-        classifier, experiment.data.splits[experiment.judged],
+        classifier,
+        experiment.data.splits[experiment.judged],
         batcher=training.batcher_for(classifier, experiment.runtime),
-        both_strands=config.both_strands, world=world,
-    )  # fmt: skip
+        both_strands=config.both_strands,
+        world=world,
+    )
     if not np.isfinite(scores).all():
         raise UsageError(f"{method}: training diverged, its answers are no numbers; lower --lr")
     if not world.is_main:
@@ -238,9 +272,16 @@ def _finish(
         heads.save(classifier.cpu(), directory)
     n_parameters = sum(parameter.numel() for parameter in classifier.parameters())
     _write(
-        experiment, method, directory, scores, seed=config.seed, seconds=seconds,
-        n_parameters=n_parameters, progress=progress, chosen=chosen,
-    )  # fmt: skip
+        experiment,
+        method,
+        directory,
+        scores,
+        seed=config.seed,
+        seconds=seconds,
+        n_parameters=n_parameters,
+        progress=progress,
+        chosen=chosen,
+    )
 
 
 def _write(

@@ -103,9 +103,11 @@ def read_embedded(embeddings: Path, labels: Path, *, task: Task | None) -> Embed
     for split, mine in marked.items():
         names = [row.name for row in mine]
         targets = targets_of(
-            _label_texts(mine), labelling, lengths=[0] * len(mine),
+            _label_texts(mine),
+            labelling,
+            lengths=[0] * len(mine),
             places=[(row.path, row.line) for row in mine],
-        )  # fmt: skip
+        )
         labelled = LabelledRows(
             names=names, sequences=[""] * len(mine), intervals=[None] * len(mine), targets=targets
         )
@@ -125,9 +127,12 @@ def report_shared_names(data: EmbeddedData, output: Path) -> None:
         if pair.n_shared:
             log.warning(
                 "%s against %s, of %s rows: %s have a name that stands in both, e.g. %s",
-                pair.judging, pair.other, f"{pair.n_rows:,}", f"{pair.n_shared:,}",
+                pair.judging,
+                pair.other,
+                f"{pair.n_rows:,}",
+                f"{pair.n_shared:,}",
                 pair.examples[0],
-            )  # fmt: skip
+            )
 
 
 def probe_embeddings(
@@ -151,9 +156,12 @@ def probe_embeddings(
 
         def judge(probe: LinearProbe) -> float:
             return judged(
-                labelling.task, select, held_out.rows.flat_targets, score(probe, held_out),
+                labelling.task,
+                select,
+                held_out.rows.flat_targets,
+                score(probe, held_out),
                 labelling.label_names,
-            )  # fmt: skip
+            )
 
     probe = fit_probe(
         labelling.task, train.features_ND, train.rows.flat_targets, n_outputs=n_outputs, judge=judge

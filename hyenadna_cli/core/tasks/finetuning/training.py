@@ -37,9 +37,12 @@ Network = Literal["finetune", "scratch", "attention", "cnn"]
 NETWORKS: tuple[Network, ...] = get_args(Network)
 
 _SELECT: dict[Task, str] = {
-    "binary": "auroc", "multiclass": "auroc", "token": "auroc", "multilabel": "auroc_median",
+    "binary": "auroc",
+    "multiclass": "auroc",
+    "token": "auroc",
+    "multilabel": "auroc_median",
     "regression": "spearman",
-}  # fmt: skip
+}
 """What chooses the best weights: ranks move less than accuracy on small validation sets."""
 
 _ERRORS = ("rmse", "mae", "brier", "ece")
@@ -56,9 +59,13 @@ def head_config(data: LabelledData, *, pooling: HeadPooling, dropout: float) -> 
         targets_NT = targets_NT.reshape(len(targets_NT), -1)
         means, scales = tuple(targets_NT.mean(0).tolist()), tuple(targets_NT.std(0).tolist())
     return HeadConfig(
-        task=data.task, label_names=data.label_names, pooling=pooling, dropout=dropout,
-        target_means=means, target_scales=scales,
-    )  # fmt: skip
+        task=data.task,
+        label_names=data.label_names,
+        pooling=pooling,
+        dropout=dropout,
+        target_means=means,
+        target_scales=scales,
+    )
 
 
 def build(
@@ -137,10 +144,15 @@ def fit(
         classifier,
         LabelledBatches(rows, seed=config.seed, use_both_strands=config.reverse_complement),
         HeadLoss(class_weights(data, config.class_weights)),
-        config=train_config, run_dir=run_dir, max_length=longest, selection=selection,
-        lr_ratios=ratios, about={**_decisive(config), **about},
-        world=world, should_stop=should_stop,
-    )  # fmt: skip
+        config=train_config,
+        run_dir=run_dir,
+        max_length=longest,
+        selection=selection,
+        lr_ratios=ratios,
+        about={**_decisive(config), **about},
+        world=world,
+        should_stop=should_stop,
+    )
 
 
 def _decisive(config: FinetuneConfig) -> dict[str, Any]:

@@ -25,9 +25,7 @@ from hyenadna_cli.errors import InputFileError, UsageError
 TABLES = (".csv", ".tsv", ".parquet")
 BED = (".bed",)
 _COMPRESSED = (".gz", ".bgz")
-_KNOWN_SUFFIXES = (
-    *_COMPRESSED, *TABLES, *BED, *MATRIX_SUFFIXES, ".txt", ".fa", ".fasta", ".fna",
-)  # fmt: skip
+_KNOWN_SUFFIXES = (*_COMPRESSED, *TABLES, *BED, *MATRIX_SUFFIXES, ".txt", ".fa", ".fasta", ".fna")
 _BESIDE_DATA = (".fai", ".gzi", ".csi", ".tbi", ".md", ".yaml", ".yml", ".json")
 
 

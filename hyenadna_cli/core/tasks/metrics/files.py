@@ -94,8 +94,10 @@ def _predictions(
         for target, row in zip(targets, scores.reshape(len(rows), -1), strict=True)
     )
     columns = (
-        "name", *(f"target_{name}" for name in names), *(f"{prefix}_{name}" for name in names)
-    )  # fmt: skip
+        "name",
+        *(f"target_{name}" for name in names),
+        *(f"{prefix}_{name}" for name in names),
+    )
     return columns, _named(rows, numbers)
 
 
@@ -129,17 +131,24 @@ def _draw(metrics: Metrics, path: Path) -> None:
         for row, column in np.ndindex(counts.shape):
             is_dark = shares[row, column] > 0.5
             left.text(
-                column, row, f"{counts[row, column]:,}", ha="center", va="center", fontsize=8,
+                column,
+                row,
+                f"{counts[row, column]:,}",
+                ha="center",
+                va="center",
+                fontsize=8,
                 color="white" if is_dark else "black",
-            )  # fmt: skip
+            )
     left.set_xlabel("predicted")
     left.set_ylabel("true")
     right.plot([0, 1], [0, 1], color="0.7", linewidth=0.8)
     right.plot(
         [bin_.mean_probability for bin_ in metrics.calibration],
         [bin_.observed for bin_ in metrics.calibration],
-        "o-", color="#b03a2e", markersize=4,
-    )  # fmt: skip
+        "o-",
+        color="#b03a2e",
+        markersize=4,
+    )
     right.set_xlabel("mean predicted probability of a bin")
     right.set_ylabel("how often it came true")
     right.set_xlim(0, 1)

@@ -166,9 +166,12 @@ class FewShotBatches:
         query = int(self._order[number])
         key = np.random.Philox(key=self._config.seed, counter=[0, 6, number, 0])
         shown = draw_shots(
-            self._targets, self._config.n_shots, len(self._config.words),
-            np.random.Generator(key), but=query,
-        )  # fmt: skip
+            self._targets,
+            self._config.n_shots,
+            len(self._config.words),
+            np.random.Generator(key),
+            but=query,
+        )
         ids, is_word = _demonstrated(self._rows, [*shown, query], self._config.words)
         return ids[:-1], is_word[:-1]  # nothing is asked after the last word
 
@@ -249,13 +252,21 @@ def run(
         checkpoint.save(model, output)
         known_answer.record_known_answer(model, output)
         base = dataclasses.replace(
-            base, name=HERE, revision=None, digest=backbone_digest(model),
+            base,
+            name=HERE,
+            revision=None,
+            digest=backbone_digest(model),
             sha256=sha256_of(output / "model.safetensors"),
-        )  # fmt: skip
+        )
     finish(
-        in_context(model, data, config), base, data, dataclasses.asdict(config),
-        about=about, output=output, made_by=made_by,
-    )  # fmt: skip
+        in_context(model, data, config),
+        base,
+        data,
+        dataclasses.asdict(config),
+        about=about,
+        output=output,
+        made_by=made_by,
+    )
 
 
 @torch.no_grad()

@@ -84,9 +84,13 @@ class PromptConfig:
         if not 1 <= self.n_tokens <= prompts.MOST_TOKENS:
             raise ValueError(f"a prompt has 1 to {prompts.MOST_TOKENS:,} tokens")
         for name in (
-            "epochs", "batch_size", "micro_batch_bases", "learning_rate", "head_learning_rate",
+            "epochs",
+            "batch_size",
+            "micro_batch_bases",
+            "learning_rate",
+            "head_learning_rate",
             "validations",
-        ):  # fmt: skip
+        ):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
 
@@ -249,9 +253,14 @@ def run(
         return
     restore_best(classifier, output)
     finish(
-        classifier.eval().requires_grad_(False), base, data, dataclasses.asdict(config),
-        about=about, output=output, made_by=made_by,
-    )  # fmt: skip
+        classifier.eval().requires_grad_(False),
+        base,
+        data,
+        dataclasses.asdict(config),
+        about=about,
+        output=output,
+        made_by=made_by,
+    )
 
 
 def finish(

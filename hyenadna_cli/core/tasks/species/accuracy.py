@@ -26,9 +26,15 @@ from hyenadna_cli.core.tasks.species.manifest import SpeciesGenomes, Split
 from hyenadna_cli.core.tasks.species.windows import SpeciesWindow, check_lengths, fixed_windows
 
 ACCURACY_COLUMNS = (
-    "length", "n_windows", "n_species", "accuracy", "accuracy_low", "accuracy_high",
-    "balanced_accuracy", "mcc",
-)  # fmt: skip
+    "length",
+    "n_windows",
+    "n_species",
+    "accuracy",
+    "accuracy_low",
+    "accuracy_high",
+    "balanced_accuracy",
+    "mcc",
+)
 SPECIES_COLUMNS = ("length", "species", "n_windows", "precision", "recall", "f1")
 CONFUSION_COLUMNS = ("length", "species", "predicted", "n_windows")
 
@@ -123,9 +129,15 @@ def _accuracy_row(result: AtLength) -> tuple[str | int | float, ...]:
     values = result.metrics.values
     accuracy = values["accuracy"]
     return (
-        result.length, result.metrics.n, result.n_species, accuracy.value, accuracy.low,
-        accuracy.high, values["balanced_accuracy"].value, values["mcc"].value,
-    )  # fmt: skip
+        result.length,
+        result.metrics.n,
+        result.n_species,
+        accuracy.value,
+        accuracy.low,
+        accuracy.high,
+        values["balanced_accuracy"].value,
+        values["mcc"].value,
+    )
 
 
 def _species_rows(results: Sequence[AtLength]) -> Iterator[tuple[str | int | float, ...]]:

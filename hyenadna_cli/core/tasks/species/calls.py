@@ -47,9 +47,15 @@ class SpeciesCall:
     def row(self) -> tuple[str | int | float, ...]:
         """The cells of `COLUMNS`."""
         return (
-            self.name, self.length, self.n_windows, self.species, self.prob, self.second,
-            self.second_prob, self.status,
-        )  # fmt: skip
+            self.name,
+            self.length,
+            self.n_windows,
+            self.species,
+            self.prob,
+            self.second,
+            self.second_prob,
+            self.status,
+        )
 
 
 def call_species(
@@ -81,10 +87,22 @@ def _call(prediction: Prediction, names: tuple[str, ...], min_prob: float) -> Sp
         status = "OK" if probs[first] >= min_prob else "UNCLASSIFIED"
         species = names[first] if status == "OK" else UNCLASSIFIED
         return SpeciesCall(
-            record.name, length, prediction.n_windows, species, float(probs[first]),
-            names[second], float(probs[second]), status,
-        )  # fmt: skip
+            record.name,
+            length,
+            prediction.n_windows,
+            species,
+            float(probs[first]),
+            names[second],
+            float(probs[second]),
+            status,
+        )
     return SpeciesCall(
-        record.name, length, prediction.n_windows, UNCLASSIFIED, math.nan, UNCLASSIFIED, math.nan,
+        record.name,
+        length,
+        prediction.n_windows,
+        UNCLASSIFIED,
+        math.nan,
+        UNCLASSIFIED,
+        math.nan,
         status,
-    )  # fmt: skip
+    )

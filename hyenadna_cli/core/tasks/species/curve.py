@@ -35,11 +35,15 @@ def read_curve(name: str, table: Path) -> list[CurvePoint]:
         with table.open(newline="") as handle:
             points = [
                 CurvePoint(
-                    name, int(row["length"]), int(row["n_windows"]), float(row["accuracy"]),
-                    float(row["accuracy_low"]), float(row["accuracy_high"]),
+                    name,
+                    int(row["length"]),
+                    int(row["n_windows"]),
+                    float(row["accuracy"]),
+                    float(row["accuracy_low"]),
+                    float(row["accuracy_high"]),
                 )
                 for row in csv.DictReader(handle, delimiter="\t")
-            ]  # fmt: skip
+            ]
     except OSError as error:
         raise InputFileError(table, error.strerror or str(error)) from error
     except (KeyError, TypeError, ValueError) as error:
@@ -66,9 +70,7 @@ def draw(points: Sequence[CurvePoint], path: Path, *, overwrite: bool) -> None:
     for name in dict.fromkeys(point.name for point in points):
         mine = sorted((p for p in points if p.name == name), key=lambda p: p.length)
         lengths = [p.length for p in mine]
-        (line,) = axes.plot(
-            lengths, [p.accuracy for p in mine], "o-", markersize=4, label=name
-        )  # fmt: skip
+        (line,) = axes.plot(lengths, [p.accuracy for p in mine], "o-", markersize=4, label=name)
         low, high = [p.low for p in mine], [p.high for p in mine]
         axes.fill_between(lengths, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
     axes.set_xscale("log", base=2)

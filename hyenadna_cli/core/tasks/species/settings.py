@@ -16,17 +16,25 @@ SpeciesPooling = Literal["mean", "last"]
 
 _MODEL_DEFAULTS = {"d_model": 128, "n_layer": 2}
 _TRAIN_DEFAULTS: dict[str, Any] = {
-    "max_steps": 2_000, "batch_bases": 16_384, "learning_rate": 5e-5, "valid_every": 200,
-    "save_every": 200, "warmup_steps": 50,
-}  # fmt: skip
+    "max_steps": 2_000,
+    "batch_bases": 16_384,
+    "learning_rate": 5e-5,
+    "valid_every": 200,
+    "save_every": 200,
+    "warmup_steps": 50,
+}
 _PAPER_WINDOWS = 256
 _PAPER: dict[str, dict[str, Any]] = {
     "train": {
-        "learning_rate": 6e-5, "keep": "sequences", "decay": "published",
-        "lr_schedule": "published", "weight_decay": 0.1, "reverse_complement": False,
+        "learning_rate": 6e-5,
+        "keep": "sequences",
+        "decay": "published",
+        "lr_schedule": "published",
+        "weight_decay": 0.1,
+        "reverse_complement": False,
     },
     "species": {"head_lr_ratio": 1.0, "probe_bases": 0},
-}  # fmt: skip
+}
 """The published recipe for 1,000 bases; for 32,000 its learning rate was 3e-4. 256 windows a step,
 plus strand. How many steps an epoch had is not published unambiguously: --max-steps says."""
 
@@ -111,9 +119,7 @@ def settings(
         raise UsageError(f"{config_file}: unknown tables: {', '.join(unknown)}{hint}")
     paper = _PAPER if preset == "paper" else {}
     species_values = {**paper.get("species", {}), **tables.get("species", {}), **species}
-    train_values = {
-        **_TRAIN_DEFAULTS, **paper.get("train", {}), **tables.get("train", {}), **train
-    }  # fmt: skip
+    train_values = {**_TRAIN_DEFAULTS, **paper.get("train", {}), **tables.get("train", {}), **train}
     try:
         if unknown := sorted(species_values.keys() - {f.name for f in fields(SpeciesConfig)}):
             raise ValueError(f"unknown species settings: {', '.join(unknown)}")

@@ -180,9 +180,13 @@ def run(
     )
     if species.probe_bases and not (run_dir / "last").exists():
         is_fitted = fit_head(
-            classifier, drawn, lengths=settings.lengths, n_bases=species.probe_bases,
-            match_gc=species.match_gc, should_stop=should_stop,
-        )  # fmt: skip
+            classifier,
+            drawn,
+            lengths=settings.lengths,
+            n_bases=species.probe_bases,
+            match_gc=species.match_gc,
+            should_stop=should_stop,
+        )
         if world.sum(float(not is_fitted), runtime.device) > 0:
             return
         log.info("head fitted to %s bases, backbone as it is", f"{species.probe_bases:,}")
@@ -193,11 +197,18 @@ def run(
         "data": digest(genomes),
     }
     yield from train(
-        classifier, _DrawnBatches(drawn), HeadLoss(),
-        config=config, run_dir=run_dir, max_length=species.length, valid_batches=held_out,
-        lr_ratios={"head.": species.head_lr_ratio}, about=about, world=world,
+        classifier,
+        _DrawnBatches(drawn),
+        HeadLoss(),
+        config=config,
+        run_dir=run_dir,
+        max_length=species.length,
+        valid_batches=held_out,
+        lr_ratios={"head.": species.head_lr_ratio},
+        about=about,
+        world=world,
         should_stop=should_stop,
-    )  # fmt: skip
+    )
     progress = read_progress(run_dir)
     # Not by the steps done here: a run may be killed after its last one.
     if world.is_main and progress.is_done and not (run_dir / "training.json").exists():

@@ -161,12 +161,13 @@ class TrainingWindows:
             [
                 GenomeWindows(
                     [Span(contig.genome, run) for run in contig.runs],
-                    seed=self.seed, use_both_strands=False,
+                    seed=self.seed,
+                    use_both_strands=False,
                 )
                 for contig in of_one
             ]
             for of_one in by_species
-        ]  # fmt: skip
+        ]
         cumulated = [
             _cumulated(w, f"the contigs of {n} for windows of {length:,} bases")
             for n, w in zip(names, contigs, strict=True)

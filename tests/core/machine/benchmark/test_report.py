@@ -28,10 +28,16 @@ def work(length, **changes):
 
 def row(variant, length, seconds, *, peak_bytes=100_000_000, **changes):
     return Row(
-        workload=work(length, **changes), variant=variant, status="OK", n_passes=5,
-        seconds=seconds, seconds_min=seconds, seconds_max=seconds, peak_bytes=peak_bytes,
+        workload=work(length, **changes),
+        variant=variant,
+        status="OK",
+        n_passes=5,
+        seconds=seconds,
+        seconds_min=seconds,
+        seconds_max=seconds,
+        peak_bytes=peak_bytes,
         floor_seconds=FLOOR.seconds(work(length, **changes), variant.dtype),
-    )  # fmt: skip
+    )
 
 
 def cells(rows):

@@ -51,9 +51,7 @@ def test_ours_and_the_plain_formulation_agree_on_the_same_case(work, dtype):
 
 
 def test_recomputing_changes_no_gradient():
-    again = Workload(
-        d_model=16, n_layer=2, length=300, batch=2, training=True, recompute=True
-    )  # fmt: skip
+    again = Workload(d_model=16, n_layer=2, length=300, batch=2, training=True, recompute=True)
 
     for implementation in ("plain", "hyenadna"):
         kept, recomputed = (subject(w, implementation).sample(300) for w in (TRAINING, again))
@@ -95,8 +93,9 @@ def test_a_worker_is_prepared_first_and_then_answers(tmp_path):
     case = {
         "workload": {"d_model": 16, "n_layer": 1, "length": 50, "batch": 1},
         "variant": {"implementation": "hyenadna", "dtype": "fp32", "kernels": "torch"},
-        "device": "cpu", "threads": 1,
-    }  # fmt: skip
+        "device": "cpu",
+        "threads": 1,
+    }
     with pytest.raises(ValueError, match="first request is prepare"):
         answer({"do": "peak"}, None)
 
@@ -161,9 +160,12 @@ def test_what_does_not_fit_a_gpu_is_not_begun():
     (large,) = PRESETS["gpu-8x256-1m"].workloads
     variant = Variant(implementation="hyenadna", dtype="bf16", kernels="triton")
     floor = Floor(
-        device="cuda", device_name="Fake 100", matmul_flops={"bf16": 1e12}, copy_bytes=1e10,
+        device="cuda",
+        device_name="Fake 100",
+        matmul_flops={"bf16": 1e12},
+        copy_bytes=1e10,
         free_bytes=16_000_000_000,
-    )  # fmt: skip
+    )
 
     (row,) = Benchmark(Settings(device="cuda")).measure(large, [variant], floor=floor)
 
@@ -184,5 +186,10 @@ def test_operators_are_timed_forward_and_backward():
     stream = 4 * 2 * 40 * 16
     taps = 4 * 40 * 16
     assert [each["n_bytes"] for each in found] == [
-        5 * stream, 8 * stream, taps, taps, 3 * stream + taps, 5 * stream + 2 * taps,
-    ]  # fmt: skip
+        5 * stream,
+        8 * stream,
+        taps,
+        taps,
+        3 * stream + taps,
+        5 * stream + 2 * taps,
+    ]

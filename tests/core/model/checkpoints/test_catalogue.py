@@ -83,9 +83,14 @@ def http_error(kind, status):
 
 def test_the_registry_holds_the_seven_released_models():
     assert list(PUBLISHED) == [
-        "tiny-1k", "tiny-1k-d256", "tiny-16k", "small-32k",
-        "medium-160k", "medium-450k", "large-1m",
-    ]  # fmt: skip
+        "tiny-1k",
+        "tiny-1k-d256",
+        "tiny-16k",
+        "small-32k",
+        "medium-160k",
+        "medium-450k",
+        "large-1m",
+    ]
     assert all(len(model.revision) == 40 for model in PUBLISHED.values())
     assert all(model.sha256 is None or len(model.sha256) == 64 for model in PUBLISHED.values())
 
@@ -259,10 +264,13 @@ def test_hf_hub_offline_is_honoured_from_the_environment(tmp_path):
 def test_an_interrupted_download_is_not_taken_for_a_model(hub):
     snapshot = Path(
         hub.snapshot_download(
-            SMALL.repo_id, revision=SMALL.revision, allow_patterns=[], local_files_only=False,
+            SMALL.repo_id,
+            revision=SMALL.revision,
+            allow_patterns=[],
+            local_files_only=False,
             cache_dir=None,
         )
-    )  # fmt: skip
+    )
     (snapshot / "config.json").write_text("x")
 
     with pytest.raises(CheckpointError, match=r"not in the cache .* as a whole"):

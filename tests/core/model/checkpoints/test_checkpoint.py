@@ -25,24 +25,57 @@ TINY = ModelConfig(d_model=8, n_layer=2, d_inner=32, l_max=34, filter_order=16)
 TOKENS = torch.tensor([[7, 8, 9, 10, 11, 7, 7, 9, 8, 10, 1]])
 
 LIGHTNING_CONFIG = {
-    "d_model": 8, "n_layer": 2, "d_inner": 32, "vocab_size": 12, "resid_dropout": 0.0,
-    "embed_dropout": 0.1, "fused_mlp": False, "fused_dropout_add_ln": True,
-    "checkpoint_mixer": True, "checkpoint_mlp": True, "residual_in_fp32": True,
-    "pad_vocab_size_multiple": 8, "return_hidden_state": True,
+    "d_model": 8,
+    "n_layer": 2,
+    "d_inner": 32,
+    "vocab_size": 12,
+    "resid_dropout": 0.0,
+    "embed_dropout": 0.1,
+    "fused_mlp": False,
+    "fused_dropout_add_ln": True,
+    "checkpoint_mixer": True,
+    "checkpoint_mlp": True,
+    "residual_in_fp32": True,
+    "pad_vocab_size_multiple": 8,
+    "return_hidden_state": True,
     "layer": {
-        "_name_": "hyena", "emb_dim": 5, "filter_order": 16, "local_order": 3, "l_max": 34,
-        "modulate": True, "w": 10, "lr": 6e-4, "wd": 0.0, "lr_pos_emb": 0.0,
+        "_name_": "hyena",
+        "emb_dim": 5,
+        "filter_order": 16,
+        "local_order": 3,
+        "l_max": 34,
+        "modulate": True,
+        "w": 10,
+        "lr": 6e-4,
+        "wd": 0.0,
+        "lr_pos_emb": 0.0,
     },
-}  # fmt: skip
+}
 HF_CONFIG = {
-    "activation_freq": 10, "architectures": ["HyenaDNAForCausalLM"],
+    "activation_freq": 10,
+    "architectures": ["HyenaDNAForCausalLM"],
     "auto_map": {"AutoConfig": "configuration_hyena.HyenaConfig"},
-    "d_inner": 32, "d_model": 8, "emb_dim": 5, "embed_dropout": 0.1, "filter_order": 16,
-    "hyena_dropout": 0.0, "hyena_order": 2, "initializer_range": 0.02, "layer_norm_epsilon": 1e-5,
-    "max_seq_len": 34, "model_type": "hyenadna", "n_layer": 2, "num_inner_mlps": 2,
-    "pad_token_id": 4, "pad_vocab_size_multiple": 8, "short_filter_order": 3,
-    "tie_word_embeddings": False, "torch_dtype": "float32", "use_bias": True, "vocab_size": 12,
-}  # fmt: skip
+    "d_inner": 32,
+    "d_model": 8,
+    "emb_dim": 5,
+    "embed_dropout": 0.1,
+    "filter_order": 16,
+    "hyena_dropout": 0.0,
+    "hyena_order": 2,
+    "initializer_range": 0.02,
+    "layer_norm_epsilon": 1e-5,
+    "max_seq_len": 34,
+    "model_type": "hyenadna",
+    "n_layer": 2,
+    "num_inner_mlps": 2,
+    "pad_token_id": 4,
+    "pad_vocab_size_multiple": 8,
+    "short_filter_order": 3,
+    "tie_word_embeddings": False,
+    "torch_dtype": "float32",
+    "use_bias": True,
+    "vocab_size": 12,
+}
 
 
 @pytest.fixture
@@ -74,8 +107,10 @@ def official_state(model, *, prefix, is_wrapped=False, sines=(1, 3, 5), has_head
             k.replace(".mixer.", ".mixer.layer.").replace(".mlp.", ".mlp.layer."): v
             for k, v in state.items()
         }
-    return {(prefix if k.startswith("backbone") or prefix == "model." else "") + k: v
-            for k, v in state.items()}  # fmt: skip
+    return {
+        (prefix if k.startswith("backbone") or prefix == "model." else "") + k: v
+        for k, v in state.items()
+    }
 
 
 def write_lightning(directory, state, config=LIGHTNING_CONFIG):
@@ -313,12 +348,19 @@ def test_loading_draws_no_random_numbers(model, tmp_path):
     "shape",
     [
         ModelConfig(d_model=6, n_layer=1, d_inner=10, l_max=7, order=3, emb_dim=3, filter_order=4),
-        ModelConfig(d_model=4, n_layer=3, d_inner=8, l_max=9, short_filter_order=5,
-                    num_inner_mlps=1, filter_order=2),
+        ModelConfig(
+            d_model=4,
+            n_layer=3,
+            d_inner=8,
+            l_max=9,
+            short_filter_order=5,
+            num_inner_mlps=1,
+            filter_order=2,
+        ),
         ModelConfig(d_model=4, n_layer=1, d_inner=8, l_max=9, vocab_size=36, filter_order=2),
     ],
     ids=["order3", "short5-mlps1", "vocab36"],
-)  # fmt: skip
+)
 def test_shapes_come_from_the_tensors_without_a_config(shape, tmp_path):
     state = official_state(HyenaDNA(shape), prefix="hyena.", sines=(1,))
     write_hf(tmp_path, state, None)

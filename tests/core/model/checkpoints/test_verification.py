@@ -17,8 +17,13 @@ from hyenadna_cli.core.outputs.provenance import sha256_of
 from hyenadna_cli.errors import CheckpointError
 
 CHECKS = [
-    "sha256", "tensors", "finite", "causality", "known-answer-float64", "known-answer-float32",
-]  # fmt: skip
+    "sha256",
+    "tensors",
+    "finite",
+    "causality",
+    "known-answer-float64",
+    "known-answer-float32",
+]
 
 
 @pytest.fixture

@@ -15,9 +15,12 @@ from hyenadna_cli.core.tasks.labelled.rows import LabelledData, LabelledRows
 
 def rows_of(sequences, targets=(0, 1), *, names=("x", "y"), intervals=(None, None), genome=None):
     return LabelledRows(
-        names=names, sequences=sequences, intervals=intervals, targets=np.array(targets),
+        names=names,
+        sequences=sequences,
+        intervals=intervals,
+        targets=np.array(targets),
         genome=genome,
-    )  # fmt: skip
+    )
 
 
 def data_of(**splits):

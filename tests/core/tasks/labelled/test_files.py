@@ -239,8 +239,10 @@ def test_contigs_take_rows_from_training_and_leave_the_test_set_alone(
     data = read(split_table(text_file, *rows), valid_contigs=frozenset({"c3"}))
 
     assert {split: len(part) for split, part in data.splits.items()} == {
-        "train": 2, "valid": 1, "test": 2,
-    }  # fmt: skip
+        "train": 2,
+        "valid": 1,
+        "test": 2,
+    }
 
 
 def test_a_row_of_the_test_set_never_becomes_one_of_another_split(text_file: FileBuilder) -> None:
@@ -259,8 +261,10 @@ def test_contigs_validate_beside_a_test_file(text_file: FileBuilder) -> None:
     data = read(path, test=[test], valid_contigs=frozenset({"d"}))
 
     assert {split: len(part) for split, part in data.splits.items()} == {
-        "train": 2, "valid": 1, "test": 1,
-    }  # fmt: skip
+        "train": 2,
+        "valid": 1,
+        "test": 1,
+    }
 
 
 @pytest.mark.parametrize("line", ["c 2 4", "c 2 4 ."])

@@ -85,8 +85,11 @@ def test_windows_that_are_moved_a_little_are_nearly_equal(n_moved: int, n_near: 
 def test_overlapping_places_are_found_whatever_lies_between():
     places: list[Interval | None] = [Interval("c", 0, 1_000), Interval("c", 10, 20), None]
     judged: list[Interval | None] = [
-        Interval("c", 900, 950, "-"), Interval("c", 1_000, 1_010), Interval("d", 0, 5), None,
-    ]  # fmt: skip
+        Interval("c", 900, 950, "-"),
+        Interval("c", 1_000, 1_010),
+        Interval("d", 0, 5),
+        None,
+    ]
     others = [random_dna(60, seed=seed) for seed in range(50, 54)]
 
     found = shared(rows(*others, intervals=judged), rows(*TRAIN[:3], intervals=places))

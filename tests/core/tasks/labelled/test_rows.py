@@ -15,9 +15,12 @@ SEQUENCE = "ACGTTGCAGATTACC"
 def rows_of(sequences, targets, *, intervals=None, genome=None):
     names = [f"s{number}" for number in range(len(sequences))]
     return LabelledRows(
-        names=names, sequences=sequences, intervals=intervals or [None] * len(names),
-        targets=targets, genome=genome,
-    )  # fmt: skip
+        names=names,
+        sequences=sequences,
+        intervals=intervals or [None] * len(names),
+        targets=targets,
+        genome=genome,
+    )
 
 
 @pytest.mark.parametrize("length", [1, 4, 5, 14, 15, 99])

@@ -21,9 +21,11 @@ WORDS = ("C", "G")
 
 def rows_of(sequences, targets):
     return LabelledRows(
-        names=list(sequences), sequences=list(sequences), intervals=[None] * len(sequences),
+        names=list(sequences),
+        sequences=list(sequences),
+        intervals=[None] * len(sequences),
         targets=np.array(targets),
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture
@@ -145,9 +147,12 @@ def test_tuning_changes_the_weights_and_no_samples_change_nothing(model, data, t
 
 @pytest.mark.parametrize(
     ("n_shots", "n_samples", "problem"),
-    [(5, 0, "class x has 4 training examples; 5 shots need 5"),
-     (4, 2, "4 shots need 5"), (1, 9, "9 samples of 8 training rows")],
-)  # fmt: skip
+    [
+        (5, 0, "class x has 4 training examples; 5 shots need 5"),
+        (4, 2, "4 shots need 5"),
+        (1, 9, "9 samples of 8 training rows"),
+    ],
+)
 def test_fewer_examples_than_are_needed_is_refused(data, n_shots, n_samples, problem):
     config = FewShotConfig(n_shots=n_shots, n_samples=n_samples, words=WORDS)
 

@@ -16,9 +16,14 @@ from hyenadna_cli.core.tasks.prompts.tuning import PromptConfig
 from hyenadna_cli.core.training.run_directory import read_progress, restore_best
 
 CONFIG = PromptConfig(
-    n_tokens=4, words=("A", "T"), epochs=6, batch_size=8, learning_rate=0.1, patience=None,
+    n_tokens=4,
+    words=("A", "T"),
+    epochs=6,
+    batch_size=8,
+    learning_rate=0.1,
+    patience=None,
     reverse_complement=False,
-)  # fmt: skip
+)
 
 
 def rows(n, *, seed):
@@ -28,9 +33,11 @@ def rows(n, *, seed):
     targets = np.arange(n) % 2
     sequences = ["".join(random.choice(list("ACGT"), 20, p=shares[t])) for t in targets]
     return LabelledRows(
-        names=[f"r{number}" for number in range(n)], sequences=sequences,
-        intervals=[None] * n, targets=targets,
-    )  # fmt: skip
+        names=[f"r{number}" for number in range(n)],
+        sequences=sequences,
+        intervals=[None] * n,
+        targets=targets,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +56,13 @@ def fit(model, data, run_dir, *, config=CONFIG, stop_after=None):
     run_dir.mkdir(exist_ok=True)
     reports = []
     for report in prompt_tuning.fit(
-        classifier, data, config, run_dir=run_dir, about={},
+        classifier,
+        data,
+        config,
+        run_dir=run_dir,
+        about={},
         should_stop=lambda: stop_after is not None and len(reports) + 1 == stop_after,
-    ):  # fmt: skip
+    ):
         reports.append(report)
     return classifier, reports
 

@@ -125,10 +125,20 @@ def test_a_byte_order_mark_is_no_part_of_the_header(manifest):
         ("# nothing else", "needs two species or more"),
     ],
     ids=[
-        "columns", "species_twice", "empty_split", "two_splits", "contig_twice", "reserved",
-        "no_fasta", "missing_contig", "missing_genome", "only_n", "two_species", "one_species",
+        "columns",
+        "species_twice",
+        "empty_split",
+        "two_splits",
+        "contig_twice",
+        "reserved",
+        "no_fasta",
+        "missing_contig",
+        "missing_genome",
+        "only_n",
+        "two_species",
+        "one_species",
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_with_a_manifest_is_one_line_naming_it(manifest, line, problem):
     with pytest.raises(InputFileError, match=problem) as caught:
         open_all(manifest(HEADER, HUMAN, line))

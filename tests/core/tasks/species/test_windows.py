@@ -24,10 +24,11 @@ def genomes(text_file, fasta_file):
     """Species a and b; each training contig is one letter, so that a window tells its source."""
     for species, lengths in (("a", (300, 100)), ("b", (100, 100))):
         contigs = {
-            f"c{n}": LETTERS[species, f"c{n}"] * (length // 2) + "N" * 30
+            f"c{n}": LETTERS[species, f"c{n}"] * (length // 2)
+            + "N" * 30
             + LETTERS[species, f"c{n}"] * (length // 2)
             for n, length in enumerate(lengths, start=1)
-        }  # fmt: skip
+        }
         fasta_file(contigs | {"v": "ACGT" * 25, "t": "AACC" * 25}, name=f"{species}.fa")
     lines = [f"{species}\t{species}.fa\tc1,c2\tv\tt\n" for species in "ab"]
     path = text_file("".join(lines), name="species.tsv")
