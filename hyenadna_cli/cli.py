@@ -33,6 +33,7 @@ from hyenadna_cli.commands import (
     prompt_tune,
     score_variants,
 )
+from hyenadna_cli.commands.options.groups import GroupedCommand
 from hyenadna_cli.errors import HyenaDNAError, InterruptedRunError, OutputError
 
 LogFormat = Literal["text", "json"]
@@ -49,18 +50,21 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("embed")(embed.embed)
-app.command("generate")(generate.generate)
-app.command("finetune")(finetune.finetune)
-app.command("perplexity")(perplexity.perplexity)
-app.command("predict")(predict.predict)
-app.command("pretrain")(pretrain.pretrain)
-app.command("prompt-tune")(prompt_tune.prompt_tune)
-app.command("mutagenize")(mutagenize.mutagenize)
-app.command("score-variants")(score_variants.score_variants)
-app.command("merge")(merge.merge)
-app.command("benchmark")(benchmark.benchmark)
-app.command("doctor")(doctor.doctor)
+for _name, _verb in {
+    "embed": embed.embed,
+    "generate": generate.generate,
+    "finetune": finetune.finetune,
+    "perplexity": perplexity.perplexity,
+    "predict": predict.predict,
+    "pretrain": pretrain.pretrain,
+    "prompt-tune": prompt_tune.prompt_tune,
+    "mutagenize": mutagenize.mutagenize,
+    "score-variants": score_variants.score_variants,
+    "merge": merge.merge,
+    "benchmark": benchmark.benchmark,
+    "doctor": doctor.doctor,
+}.items():
+    app.command(_name, cls=GroupedCommand)(_verb)
 app.add_typer(classify_species.app, name="classify-species")
 app.add_typer(models.app, name="models")
 app.add_typer(plot.app, name="plot")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from hyenadna_cli.commands.options import shared as opt
+from hyenadna_cli.commands.options.groups import GroupedCommand
 from hyenadna_cli.commands.reporting.tables import Cell, print_table
 from hyenadna_cli.errors import CheckpointError, UsageError
 
@@ -39,7 +40,7 @@ StoreOption = Annotated[
 ]
 
 
-@app.command("list")
+@app.command("list", cls=GroupedCommand)
 def list_models(
     as_json: JsonOption = False,
     cache_dir: opt.CacheOption = None,
@@ -102,7 +103,7 @@ def list_models(
     print_table(columns, rows, as_json=as_json)
 
 
-@app.command()
+@app.command(cls=GroupedCommand)
 def info(
     model: ModelArgument,
     as_json: JsonOption = False,
@@ -133,7 +134,7 @@ def info(
     _print_facts(facts | _file_facts(location), as_json=as_json)
 
 
-@app.command()
+@app.command(cls=GroupedCommand)
 def download(
     model: ModelArgument,
     revision: opt.RevisionOption = None,
@@ -158,7 +159,7 @@ def download(
     typer.echo(location.directory)
 
 
-@app.command()
+@app.command(cls=GroupedCommand)
 def convert(
     source: Annotated[
         str,
@@ -202,7 +203,7 @@ def convert(
     _write(model, output, store=store, overwrite=force)
 
 
-@app.command()
+@app.command(cls=GroupedCommand)
 def average(
     sources: Annotated[
         list[Path],
@@ -236,7 +237,7 @@ def average(
     _write(averaging.average(models), output, store=store, overwrite=force)
 
 
-@app.command()
+@app.command(cls=GroupedCommand)
 def verify(
     model: ModelArgument,
     as_json: JsonOption = False,

@@ -4,11 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from hyenadna_cli.core.setting_types import check_types, from_mapping
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Flag:
+    """How a setting is given on the command line: the annotation of a settings field.
+
+    `commands.options.groups` makes the option of it; nothing here knows of a command line.
+    """
+
+    name: str
+    """`--lr`, or `--rc-aug/--no-rc-aug`."""
+    help: str
+    """What the setting is, with its unit."""
+    metavar: str | None = None
+    at_least: int | None = None
+    parse: Callable[[str], Any] | None = None
+    """Text to value; raises ValueError. None: by the type of the field."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

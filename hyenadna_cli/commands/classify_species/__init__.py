@@ -9,7 +9,7 @@ import typer
 from hyenadna_cli.commands.classify_species import evaluate as evaluation
 from hyenadna_cli.commands.classify_species import train as training
 from hyenadna_cli.commands.options import shared as opt
-from hyenadna_cli.commands.options.groups import with_option_groups
+from hyenadna_cli.commands.options.groups import GroupedCommand, with_option_groups
 from hyenadna_cli.commands.options.model import (
     ChosenModel,
     ComputeRequest,
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 _TEXT = (".tsv", ".txt", ".tsv.gz", ".txt.gz", ".tsv.bgz", ".txt.bgz")
 
 app = typer.Typer(help="Tell species apart by stretches of their DNA.", no_args_is_help=True)
-app.command("train")(training.train)
-app.command("evaluate")(evaluation.evaluate)
+app.command("train", cls=GroupedCommand)(training.train)
+app.command("evaluate", cls=GroupedCommand)(evaluation.evaluate)
 
 
 @app.callback()
@@ -44,7 +44,7 @@ def _classify_species() -> None:
     """Tell species apart by stretches of their DNA."""
 
 
-@app.command()
+@app.command(cls=GroupedCommand)
 def manifest(
     paper: Annotated[
         bool, typer.Option("--paper", help="The published task: human, lemur, mouse, pig, hippo.")
@@ -64,7 +64,7 @@ def manifest(
     typer.echo(species.paper_manifest() if paper else "\t".join(species.COLUMNS) + "\n", nl=False)
 
 
-@app.command()
+@app.command(cls=GroupedCommand)
 @with_option_groups
 def predict(
     *,

@@ -1,61 +1,159 @@
-"""Options that go together, declared once as the fields of a dataclass.
+"""Options that go together, declared once as the fields of a dataclass: a heading of `--help`.
 
 A command asks for such a dataclass as for an option, and Typer sees the options themselves:
 
     @with_option_groups
-    def embed(*, fasta: opt.FastaOption, output: opt.OutputOption = "-", ...,
-              compute: ComputeRequest, destination: Destination) -> None:
+    def embed(*, records: RecordFiles, vectors: VectorOptions, destination: Destination) -> None:
 
-Fields with Annotated types are options; others are not, and need defaults. An option that the
-command declares too, as `output` above, stands where the command has it, with its default and its
-help; the command gets the value, and so does the dataclass.
+Fields annotated with a typer.Option, or with a `Flag` where the dataclass is a settings type of
+core, are options; others are not, and need defaults. The dataclass's HEADING is that of its
+options. `Annotated[Overrides, OptionsOf(TrainConfig)]` gives the settings that were spelt out, by
+name, for a command that merges them with a file's or a preset's. An option that the command
+declares too stands where the command has it, with its default and its help; the command gets the
+value, and so does the dataclass.
 """
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable
-from typing import Annotated, Any, get_origin, get_type_hints
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+import typer
+from typer.core import TyperCommand
+from typer.models import OptionInfo
+
+from hyenadna_cli.core.config import Flag
+from hyenadna_cli.errors import UsageError
+
+Overrides = Mapping[str, Any]
+"""Settings by name: those that options speak of."""
+
+
+@dataclass(frozen=True, slots=True)
+class OptionsOf:
+    """Ask for the fields of a settings type as options that may be left out."""
+
+    settings: type
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    """What holds here where nothing is said, if not the type's own defaults: for `--help`."""
+    without: Collection[str] = ()
+    """Fields that are no options of this command."""
+
+
+class GroupedCommand(TyperCommand):
+    """A command whose help lists its options under the headings of their groups."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write arguments and options, the command's own first."""
+        rows: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            if (row := parameter.get_help_record(ctx)) is not None:
+                is_option = parameter.param_type_name == "option"
+                heading = getattr(parameter, "rich_help_panel", None) if is_option else "Arguments"
+                rows.setdefault(heading or "Options", []).append(row)
+        for heading, of_heading in rows.items():
+            with formatter.section(heading):
+                formatter.write_dl(of_heading)
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    settings: type
+    options: dict[str, inspect.Parameter]
+    is_partial: bool
+
+    def build(self, values: Mapping[str, Any]) -> Any:
+        """What the command gets. Raises UsageError for values that do not go together."""
+        own = {name: values[name] for name in self.options}
+        if self.is_partial:
+            return {name: value for name, value in own.items() if value is not None}
+        try:
+            return self.settings(**own)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
 
 
 def with_option_groups(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with options in place of the dataclasses among its keyword-only parameters."""
+    """The command with options in place of the groups among its keyword-only parameters."""
     hints = get_type_hints(command, include_extras=True)
     own = inspect.signature(command).parameters
-    groups = {name: _options(hints[name]) for name in own if dataclasses.is_dataclass(hints[name])}
+    groups = {name: group for name in own if (group := _group(hints[name])) is not None}
     shown: dict[str, inspect.Parameter] = {}
     for name, parameter in own.items():
         if name in groups:
-            shown.update({o: p for o, p in groups[name].items() if o not in own})
+            shown.update({o: p for o, p in groups[name].options.items() if o not in own})
         else:
             shown[name] = parameter.replace(annotation=hints[name])
 
     @functools.wraps(command)
-    def run(**given: Any) -> None:
-        built = {
-            name: hints[name](**{option: given[option] for option in options})
-            for name, options in groups.items()
-        }
-        command(**{name: built[name] if name in built else given[name] for name in own})
+    def run(**values: Any) -> None:
+        built = {name: group.build(values) for name, group in groups.items()}
+        command(**{name: built[name] if name in built else values[name] for name in own})
 
     run.__annotations__ = {name: parameter.annotation for name, parameter in shown.items()}
     run.__signature__ = inspect.Signature(list(shown.values()))  # type: ignore[attr-defined]
     return run
 
 
-def _options(group: type) -> dict[str, inspect.Parameter]:
-    hints = get_type_hints(group, include_extras=True)
-    return {
-        field.name: inspect.Parameter(
-            field.name,
+def _group(hint: Any) -> _Group | None:
+    """The group that a parameter of this type asks for."""
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        return _Group(hint, _options(hint, None), is_partial=False)
+    marks = [mark for mark in get_args(hint)[1:] if isinstance(mark, OptionsOf)]
+    if not marks:
+        return None
+    return _Group(marks[0].settings, _options(marks[0].settings, marks[0]), is_partial=True)
+
+
+def _options(settings: type, partial: OptionsOf | None) -> dict[str, inspect.Parameter]:
+    """A parameter for each field that is an option."""
+    hints = get_type_hints(settings, include_extras=True)
+    heading = getattr(settings, "HEADING", None)
+    options = {}
+    for of in dataclasses.fields(settings):
+        if get_origin(hints[of.name]) is not Annotated:
+            continue
+        if partial is not None and of.name in partial.without:
+            continue
+        kind, mark = get_args(hints[of.name])[:2]
+        default = inspect.Parameter.empty if of.default is dataclasses.MISSING else of.default
+        if isinstance(mark, Flag):
+            kind, option = _option(kind, mark)
+        else:
+            option = copy.copy(mark)
+        option.rich_help_panel = option.rich_help_panel or heading
+        if partial is not None:
+            known = partial.defaults.get(of.name, default)
+            if known not in (inspect.Parameter.empty, None, ()):
+                option.show_default = str(known)
+            kind, default = kind if kind is Any else kind | None, None
+        options[of.name] = inspect.Parameter(
+            of.name,
             inspect.Parameter.KEYWORD_ONLY,
-            default=(
-                inspect.Parameter.empty if field.default is dataclasses.MISSING else field.default
-            ),
-            annotation=hints[field.name],
+            default=default,
+            annotation=Annotated[kind, option],
         )
-        for field in dataclasses.fields(group)
-        if get_origin(hints[field.name]) is Annotated
-    }
+    return options
+
+
+def _option(kind: Any, flag: Flag) -> tuple[Any, OptionInfo]:
+    parse = flag.parse
+    if parse is None:
+        return kind, typer.Option(
+            flag.name, help=flag.help, metavar=flag.metavar, min=flag.at_least
+        )
+
+    def parsed(text: Any) -> Any:
+        if not isinstance(text, str):  # Typer hands the default over as well.
+            return text
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
+
+    return Any, typer.Option(flag.name, help=flag.help, metavar=flag.metavar, parser=parsed)

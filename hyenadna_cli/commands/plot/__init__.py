@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from hyenadna_cli.commands.options import shared as opt
+from hyenadna_cli.commands.options.groups import GroupedCommand
 from hyenadna_cli.errors import UsageError
 
 app = typer.Typer(help="Draw what other commands wrote.", no_args_is_help=True)
@@ -18,7 +19,7 @@ def _plot() -> None:
     """Draw what other commands wrote; every picture has its table beside it."""
 
 
-@app.command()
+@app.command(cls=GroupedCommand)
 def training(
     run: Annotated[Path, typer.Argument(help="Run directory of a training command.")],
     output: Annotated[
@@ -47,7 +48,7 @@ def training(
     curves.write_table(curve, table, overwrite=force)
 
 
-@app.command()
+@app.command(cls=GroupedCommand)
 def species(
     tables: Annotated[
         list[str],
@@ -97,7 +98,7 @@ def _check_spares(table: str, output: Path) -> None:
         )
 
 
-@app.command()
+@app.command(cls=GroupedCommand)
 def mutagenesis(
     table: Annotated[
         str, typer.Argument(metavar="FILE|-", help="TSV of hyenadna mutagenize, plain or bgzip.")

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
-from typing import Annotated, get_type_hints
+from typing import Annotated, Any, ClassVar, get_args, get_type_hints
 
 import pytest
 import typer
 
-from hyenadna_cli.commands.options.groups import with_option_groups
+from hyenadna_cli.commands.options.groups import (
+    GroupedCommand,
+    OptionsOf,
+    Overrides,
+    with_option_groups,
+)
+from hyenadna_cli.core.config import Flag
+from hyenadna_cli.errors import UsageError
 
 WidthOption = Annotated[int, typer.Option("--width", min=1, help="In bases.")]
 
@@ -21,10 +28,33 @@ class Shape:
     is_checked: bool = False
 
 
+def read_pair(text: str) -> tuple[int, int]:
+    first, _, second = text.partition(":")
+    return int(first), int(second)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """As core declares them: no Typer."""
+
+    HEADING: ClassVar[str] = "Training"
+
+    rate: Annotated[float, Flag(name="--lr", help="Learning rate.")] = 0.5
+    steps: Annotated[int, Flag(name="--steps", help="Steps.", at_least=1)] = 10
+    pair: Annotated[
+        tuple[int, int], Flag(name="--pair", help="A pair.", metavar="A:B", parse=read_pair)
+    ] = (1, 2)
+    internal: int = 3
+
+    def __post_init__(self) -> None:
+        if self.rate > 1:
+            raise ValueError("rate must be at most 1")
+
+
 def seen_by(command):
     """Runs a command line; what the command got is in the list."""
-    app = typer.Typer(add_completion=False)
-    app.command()(with_option_groups(command))
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app.command(cls=GroupedCommand)(with_option_groups(command))
     return lambda *words: app(args=list(words), standalone_mode=False)
 
 
@@ -47,7 +77,8 @@ def test_options_stand_where_the_dataclass_stands():
 
     assert list(signature.parameters) == ["first", "width", "depth", "last"]
     hints = get_type_hints(with_option_groups(paint), include_extras=True)
-    assert hints["width"] == WidthOption
+    kind, option = get_args(hints["width"])
+    assert (kind, option.default, option.min) == (int, "--width", 1)
 
 
 def test_an_option_that_the_command_declares_too_keeps_its_place_and_default_and_reaches_both():
@@ -72,3 +103,58 @@ def test_limits_of_an_option_hold_in_a_dataclass():
         seen_by(paint)("--width", "0")
     with pytest.raises(Exception, match=r"[Mm]issing"):
         seen_by(paint)()
+
+
+def test_settings_of_core_are_options_with_their_defaults():
+    got = []
+
+    def paint(*, settings: Settings) -> None:
+        got.append(settings)
+
+    paint_with = seen_by(paint)
+    paint_with()
+    paint_with("--lr", "0.25", "--pair", "3:4")
+
+    assert got == [Settings(), Settings(rate=0.25, pair=(3, 4))]
+    with pytest.raises(UsageError, match="rate must be at most 1"):
+        paint_with("--lr", "2")
+    with pytest.raises(Exception, match="invalid literal"):
+        paint_with("--pair", "three")
+
+
+def test_overrides_are_what_was_spelt_out():
+    got = []
+
+    def paint(*, settings: Annotated[Overrides, OptionsOf(Settings, without=["pair"])]) -> None:
+        got.append(settings)
+
+    paint_with = seen_by(paint)
+    paint_with()
+    paint_with("--steps", "4")
+
+    assert got == [{}, {"steps": 4}]
+    with pytest.raises(Exception, match="No such option"):
+        paint_with("--pair", "3:4")
+
+
+def test_help_lists_options_under_the_headings_of_their_groups(capsys):
+    def paint(
+        *,
+        colour: Annotated[str, typer.Option("--colour", help="Of the paint.")] = "red",
+        settings: Annotated[Overrides, OptionsOf(Settings, defaults={"steps": 7})],
+        anything: Any = None,
+    ) -> None:
+        pass
+
+    seen_by(paint)("--help")
+
+    own, _, training = capsys.readouterr().out.partition("Training:\n")
+    assert "--colour" in own
+    assert "--lr" not in own
+    assert [line.split()[0] for line in training.splitlines() if "--" in line] == [
+        "--lr",
+        "--steps",
+        "--pair",
+    ]
+    assert "[default: (7)" in training
+    assert "[default: (0.5)" in training
