@@ -8,27 +8,33 @@ Floating-point numbers have 9 significant digits, which is enough to restore eve
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from collections.abc import Sequence
+from contextlib import ExitStack
+from numbers import Integral
 from types import TracebackType
-from typing import BinaryIO, Protocol
+from typing import TYPE_CHECKING
 
-import numpy as np
+from hyenadna_cli.core.outputs.atomic import is_stream
+from hyenadna_cli.core.outputs.sinks import open_sink
+from hyenadna_cli.errors import UsageError
 
-from hyenadna_cli.core.outputs.atomic import is_stream, output_error, replace_on_success
+if TYPE_CHECKING:
+    # For types only: commands import this module at their top, which must stay quick.
+    import numpy as np
 
-Cell = str | int | float | np.integer | np.floating
+    Cell = str | int | float | np.integer | np.floating
 
-_BUFFER_BYTES = 1 << 20
+TABLE_SUFFIXES = (".tsv", ".txt", ".tsv.gz", ".txt.gz", ".tsv.bgz", ".txt.bgz")
+"""What a table may be called."""
+SHORT_TABLE_SUFFIXES = TABLE_SUFFIXES[:4]
+"""Those that messages name."""
 
 
-class _Sink(Protocol):
-    """What rows are written to."""
-
-    def write(self, data: bytes, /) -> object: ...
-    def close(self) -> None: ...
+def check_table_name(output: str, *, writer: str) -> None:
+    """Raises UsageError if `output` is neither called like a table nor a stream."""
+    if not (output.endswith(TABLE_SUFFIXES) or is_stream(output)):
+        suffixes = " ".join(SHORT_TABLE_SUFFIXES)
+        raise UsageError(f"-o {output}: {writer} writes TSV; use one of {suffixes}")
 
 
 class TsvWriter:
@@ -45,21 +51,11 @@ class TsvWriter:
         self._overwrite = overwrite
 
     def __enter__(self) -> TsvWriter:
+        is_bgzip = self._output.endswith((".gz", ".bgz")) and not is_stream(self._output)
         with ExitStack() as stack:
-            if self._output == "-":
-                sys.stdout.flush()  # what was printed before comes first
-                self._sink = sys.stdout.buffer
-                # Flushed here: at the interpreter's exit nobody can answer for a closed pipe.
-                stack.push(self._on_success(sys.stdout.buffer.flush))
-            elif is_stream(self._output):
-                with self._refusals():
-                    self._sink = stream = stack.enter_context(Path(self._output).open("wb"))
-                stack.push(self._on_success(stream.flush))
-            else:
-                path = Path(self._output)
-                scratch = stack.enter_context(replace_on_success(path, overwrite=self._overwrite))
-                file = stack.enter_context(scratch.open("wb", buffering=_BUFFER_BYTES))
-                self._sink = self._compressed(file, stack) if _is_bgzf(path) else file
+            self._sink = stack.enter_context(
+                open_sink(self._output, overwrite=self._overwrite, is_bgzip=is_bgzip)
+            )
             self.write_row(self._columns)
             self._stack = stack.pop_all()
         return self
@@ -83,43 +79,11 @@ class TsvWriter:
         line = "\t".join([_cell_text(value) for value in values])
         if line.count("\t") != len(values) - 1 or "\n" in line or "\r" in line:
             raise ValueError(f"a tab or line break in a cell would break the table: {line!r}")
-        with self._refusals():
-            self._sink.write(f"{line}\n".encode())
-
-    def _compressed(self, file: BinaryIO, stack: ExitStack) -> _Sink:
-        from Bio import bgzf  # plain text needs no Biopython
-
-        writer: _Sink = bgzf.BgzfWriter(fileobj=file)
-        stack.push(self._on_success(writer.close))  # writes the end-of-file block
-        return writer
-
-    def _on_success(self, finish: Callable[[], object]) -> Callable[..., None]:
-        """`finish` as an exit callback that does nothing when the block has failed."""
-
-        def on_exit(kind: type[BaseException] | None, *_: object) -> None:
-            if kind is None:
-                with self._refusals():
-                    finish()
-
-        return on_exit
-
-    @contextmanager
-    def _refusals(self) -> Iterator[None]:
-        """A refused write is about the output, except that a closed pipe is no error."""
-        try:
-            yield
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            name = "standard output" if self._output == "-" else self._output
-            raise output_error(name, error) from error
-
-
-def _is_bgzf(path: Path) -> bool:
-    return path.suffix in {".gz", ".bgz"}
+        self._sink.write(f"{line}\n".encode())
 
 
 def _cell_text(value: Cell) -> str:
-    if isinstance(value, (float, np.floating)):
-        return f"{value:.9g}"
-    return str(value)
+    # Integral takes NumPy's integers in, whose name would load NumPy.
+    if isinstance(value, (str, int, Integral)):
+        return str(value)
+    return f"{value:.9g}"

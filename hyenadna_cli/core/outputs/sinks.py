@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from Bio import bgzf
-
 from hyenadna_cli.core.outputs.atomic import is_stream, output_error, replace_on_success
 
 _BUFFER_BYTES = 1 << 20
@@ -25,7 +23,11 @@ class Sink:
     def __init__(self, output: str, raw: BinaryIO, *, is_bgzip: bool) -> None:
         self._output = output
         self._raw = raw
-        self._bgzip = bgzf.BgzfWriter(fileobj=_Borrowed(raw)) if is_bgzip else None
+        self._bgzip = None
+        if is_bgzip:
+            from Bio import bgzf  # plain text needs no Biopython
+
+            self._bgzip = bgzf.BgzfWriter(fileobj=_Borrowed(raw))
 
     def write(self, data: bytes) -> None:
         """Write all of `data`. Raises OutputError, or BrokenPipeError if nobody reads any more."""
