@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
+from hyenadna_cli.errors import UsageError
+
 if TYPE_CHECKING:
     # For types only: commands import this module at their top, which must stay quick.
+    from hyenadna_cli.core.config import ModelConfig
     from hyenadna_cli.core.io.records import StrandChoice
     from hyenadna_cli.core.outputs.provenance import Setting
 
 Pooling = Literal["mean", "max", "last", "first", "center"]
 POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
+
+StoredDtype = Literal["fp32", "fp16"]
+"""What rows of bases are stored in, as the command line calls it."""
+_DTYPES: dict[StoredDtype, Literal["float32", "float16"]] = {"fp32": "float32", "fp16": "float16"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,9 +75,19 @@ class Tokens:
     dtype: Literal["float32", "float16"] = "float32"
     """Of the stored rows."""
 
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """The one layer."""
+        return (self.layer,)
+
     def n_rows(self, n_bases: int) -> int:
         """Rows of a record; the last may be the mean of fewer bases."""
         return -(-n_bases // self.bin_size)
+
+    def stored_size(self, lengths: Iterable[int], *, d_model: int) -> tuple[int, int]:
+        """Rows of records of these lengths together, and the bytes that they take on disk."""
+        n_rows = sum(self.n_rows(length) for length in lengths)
+        return n_rows, n_rows * d_model * (4 if self.dtype == "float32" else 2)
 
     def settings(self) -> dict[str, Setting]:
         """For provenance."""
@@ -80,3 +98,59 @@ class Tokens:
             "bin": self.bin_size,
             "out_dtype": self.dtype,
         }
+
+
+def parse_vectors(
+    *,
+    pool: str,
+    layers: str,
+    strand: StrandChoice,
+    exclude_n: bool = False,
+    exclude_softmasked: bool = False,
+    bin_size: int | None = None,
+    out_dtype: StoredDtype | None = None,
+) -> Pooled | Tokens:
+    """What --pool, --layers and the options that go with them ask for, checked together.
+
+    Raises UsageError.
+    """
+    names = [name.strip() for name in pool.split(",")]
+    numbers = _parse_layers(layers)
+    excludes = exclude_n or exclude_softmasked
+    if excludes and not {"mean", "max"} & set(names):
+        raise UsageError("--exclude-n and --exclude-softmasked are about --pool mean and max")
+    if "token" in names:
+        if len(names) > 1 or len(numbers) > 1:
+            raise UsageError("--pool token goes alone, and with one of --layers")
+        dtype = _DTYPES[out_dtype or "fp32"]
+        return Tokens(layer=numbers[0], strand=strand, bin_size=bin_size or 1, dtype=dtype)
+    if bin_size is not None or out_dtype is not None:
+        raise UsageError("--bin and --out-dtype are for --pool token")
+    return Pooled(
+        poolings=_parse_poolings(names),
+        layers=numbers,
+        strand=strand,
+        exclude_n=exclude_n,
+        exclude_softmasked=exclude_softmasked,
+    )
+
+
+def check_layers(layers: Iterable[int], config: ModelConfig, *, model_name: str) -> None:
+    """Raises UsageError for a layer that the model does not have."""
+    for layer in layers:
+        if not -1 <= layer <= config.n_layer:
+            raise UsageError(f"--layers {layer}: {model_name} has 0 to {config.n_layer}, and -1")
+
+
+def _parse_poolings(names: list[str]) -> tuple[Pooling, ...]:
+    by_name: dict[str, Pooling] = {pooling: pooling for pooling in POOLINGS}
+    if unknown := [name for name in names if name not in by_name]:
+        raise UsageError(f"--pool {unknown[0]!r}: use token, or some of {', '.join(POOLINGS)}")
+    return tuple(dict.fromkeys(by_name[name] for name in names))
+
+
+def _parse_layers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(dict.fromkeys(int(number) for number in text.split(",")))
+    except ValueError:
+        raise UsageError(f"--layers {text!r}: use numbers such as -1 or 0,1,2") from None

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from numbers import Integral
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from hyenadna_cli.core.outputs.atomic import is_stream
 from hyenadna_cli.core.outputs.sinks import open_sink
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     # For types only: commands import this module at their top, which must stay quick.
     import numpy as np
 
-    Cell = str | int | float | np.integer | np.floating
+Cell: TypeAlias = "str | int | float | np.integer | np.floating"
 
 TABLE_SUFFIXES = (".tsv", ".txt", ".tsv.gz", ".txt.gz", ".tsv.bgz", ".txt.bgz")
 """What a table may be called."""

@@ -1,0 +1,67 @@
+"""Where embeddings are written: HDF5 or TSV, by the suffix of the output.
+
+As TSV: name chrom start end strand length status, then e0, e1, ... of the first vector and
+{pooling}_layer{i}_e0, ... of each further one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hyenadna_cli.core.io.tsv import SHORT_TABLE_SUFFIXES, TABLE_SUFFIXES, TsvWriter
+from hyenadna_cli.core.outputs.atomic import is_stream
+from hyenadna_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    # For types only: commands import this module at their top, which must stay quick.
+    from hyenadna_cli.core.io.embeddings_h5 import EmbeddingRow
+    from hyenadna_cli.core.io.tsv import Cell
+    from hyenadna_cli.core.outputs.provenance import Provenance
+
+HDF5_SUFFIXES = (".h5", ".hdf5", ".h5ad")
+_TSV_COLUMNS = ("name", "chrom", "start", "end", "strand", "length", "status")
+
+
+def check_embeddings_name(output: str, *, is_token: bool) -> None:
+    """Refuse an output whose suffix says nothing, or something that cannot be: UsageError."""
+    is_hdf5 = output.endswith(HDF5_SUFFIXES)
+    if is_token and (not is_hdf5 or output.endswith(".h5ad")):
+        raise UsageError(
+            f"-o {output}: --pool token writes HDF5 of its own layout; name a file .h5 or .hdf5"
+        )
+    if not (is_hdf5 or output.endswith(TABLE_SUFFIXES) or is_stream(output)):
+        suffixes = " ".join((*HDF5_SUFFIXES, *SHORT_TABLE_SUFFIXES))
+        raise UsageError(f"-o {output}: the suffix decides the kind; use one of {suffixes}")
+
+
+@contextmanager
+def open_pooled(
+    output: str, *, keys: Sequence[str], d_model: int, made_by: Provenance, overwrite: bool
+) -> Iterator[Callable[[EmbeddingRow], None]]:
+    """A function that writes a row; `keys` are those of its vectors, the main one first.
+
+    The file appears when the block succeeds. Raises OutputError as its writers do.
+    """
+    if output.endswith(HDF5_SUFFIXES):
+        from hyenadna_cli.core.io.embeddings_h5 import PooledWriter
+
+        with PooledWriter(
+            Path(output), keys=keys, d_model=d_model, made_by=made_by, overwrite=overwrite
+        ) as hdf5:
+            yield hdf5.append
+        return
+    # As in HDF5, the first vector has the plain place and the others are named.
+    prefixes = ["", *(f"{key}_" for key in keys[1:])]
+    columns = [f"{prefix}e{i}" for prefix in prefixes for i in range(d_model)]
+    with TsvWriter(output, columns=[*_TSV_COLUMNS, *columns], overwrite=overwrite) as table:
+        yield lambda row: table.write_row(_cells(row, keys))
+
+
+def _cells(row: EmbeddingRow, keys: Sequence[str]) -> list[Cell]:
+    cells: list[Cell] = [getattr(row, column) for column in _TSV_COLUMNS]
+    for key in keys:
+        cells += row.vectors[key].tolist()
+    return cells
