@@ -15,7 +15,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +29,7 @@ from hyenadna_cli.core.model.blocks import Block, linear
 from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.core.model.prefix import Prefix, PrefixLayer, blocks_of, run_prefix
 from hyenadna_cli.core.outputs.journal import NO_JOURNAL, Journal
+from hyenadna_cli.errors import CheckpointError, UsageError
 from hyenadna_cli.ops.online_conv import OnlineConv
 
 _REPORT_STEPS = 64
@@ -234,6 +235,50 @@ def sequences_together(config: ModelConfig, device: torch.device, *, length: int
     """How many sequences of `length` bases to generate at once."""
     n_bytes = decoder_bytes(config, length=length)
     return max(1, min(_MOST_TOGETHER, _BATCH_BYTES[device.type] // n_bytes))
+
+
+def plan_generation(
+    config: ModelConfig,
+    device: torch.device,
+    *,
+    n_prompts: int,
+    n_sequences: int,
+    length: int,
+    batch_size: int | None,
+) -> dict[str, int]:
+    """The size of a run, by the names that --dry-run prints."""
+    n_together = batch_size or sequences_together(config, device, length=length)
+    n_together = min(n_together, n_sequences)
+    n_bytes = n_together * decoder_bytes(config, length=length)
+    return {
+        "prompts": n_prompts,
+        "sequences": n_sequences * n_prompts,
+        "bases": n_sequences * n_prompts * length,
+        "batches": -(-n_sequences // n_together) * n_prompts,
+        "peak_memory_mb": -(-n_bytes // 1_000_000),
+    }
+
+
+def check_lengths(
+    prompts: Iterable[tuple[str, str]],
+    length: int,
+    config: ModelConfig,
+    *,
+    model_name: str,
+) -> None:
+    """Refuse what the model cannot read: prompts, as (name, sequence), and `length` bases after.
+
+    Raises CheckpointError, or UsageError for no base at all.
+    """
+    if length < 1:
+        raise UsageError(f"--length {length}: sample at least 1 base")
+    for name, sequence in prompts:
+        if len(sequence) + length > config.l_max:
+            framed = f" after the {len(sequence):,} of prompt {name!r}" if sequence else ""
+            raise CheckpointError(
+                f"{length:,} bases{framed}: {model_name} reads at most {config.l_max:,}; "
+                "ask for fewer, or use a model with a longer context"
+            )
 
 
 def decoder_bytes(config: ModelConfig, *, length: int) -> int:

@@ -11,10 +11,19 @@ from torch.testing import assert_close
 
 from hyenadna_cli.core.config import ModelConfig
 from hyenadna_cli.core.dna import tokenizer
-from hyenadna_cli.core.inference.generation import Decoder, Sampling, generate, sample
+from hyenadna_cli.core.inference.generation import (
+    Decoder,
+    Sampling,
+    check_lengths,
+    decoder_bytes,
+    generate,
+    plan_generation,
+    sample,
+)
 from hyenadna_cli.core.model.checkpoints import checkpoint
 from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.core.model.prefix import run_prefix
+from hyenadna_cli.errors import CheckpointError, UsageError
 
 
 @pytest.fixture(scope="module")
@@ -197,3 +206,30 @@ def test_more_than_the_model_reads_is_refused(model):
 
 def test_a_seed_below_the_limit_is_taken_whole():
     assert dataclasses.replace(Sampling(), seed=2**64 - 1).seed == 2**64 - 1
+
+
+def test_a_plan_counts_what_will_be_sampled():
+    config = ModelConfig(d_model=8, n_layer=2, d_inner=16, l_max=200)
+    plan = plan_generation(
+        config, torch.device("cpu"), n_prompts=2, n_sequences=5, length=30, batch_size=3
+    )
+
+    assert plan == {
+        "prompts": 2,
+        "sequences": 10,
+        "bases": 300,
+        "batches": 4,
+        "peak_memory_mb": -(-3 * decoder_bytes(config, length=30) // 1_000_000),
+    }
+
+
+def test_a_prompt_and_what_follows_must_fit_into_the_model():
+    config = ModelConfig(d_model=8, n_layer=2, d_inner=16, l_max=10)
+
+    check_lengths([("p", "ACGT")], 6, config, model_name="tiny")
+    with pytest.raises(CheckpointError, match="7 bases after the 4 of prompt 'p': tiny reads at"):
+        check_lengths([("p", "ACGT")], 7, config, model_name="tiny")
+    with pytest.raises(CheckpointError, match="11 bases: tiny reads at most 10; ask for fewer"):
+        check_lengths([("generated", "")], 11, config, model_name="tiny")
+    with pytest.raises(UsageError, match="--length 0: sample at least 1 base"):
+        check_lengths([("generated", "")], 0, config, model_name="tiny")
