@@ -25,10 +25,25 @@ from numpy.typing import NDArray
 from hyenadna_cli.core.dna import tokenizer
 from hyenadna_cli.core.inference.batching import Batch, Batcher, Done, Readings
 from hyenadna_cli.core.io.records import Record, StrandChoice, strand_label
+from hyenadna_cli.core.io.tsv import Cell
 from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.core.model.likelihood import observed_log_probs
 from hyenadna_cli.core.outputs.journal import NO_JOURNAL, Journal
 from hyenadna_cli.core.outputs.shards import blocks
+
+COLUMNS = (
+    "name",
+    "chrom",
+    "start",
+    "end",
+    "strand",
+    "n_bases",
+    "log_likelihood",
+    "nats_per_base",
+    "bits_per_base",
+    "perplexity",
+)
+"""Of a table of `PerplexityRow.cells`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +82,43 @@ class PerplexityRow:
             return math.exp(self.nats_per_base)
         except OverflowError:
             return math.inf
+
+    def cells(self) -> tuple[Cell, ...]:
+        """The row of a table with `COLUMNS`."""
+        record = self.record
+        return (
+            record.name,
+            record.chrom,
+            record.start,
+            record.end,
+            self.strand,
+            int(self.n_bases) if self.n_bases.is_integer() else self.n_bases,
+            self.log_likelihood,
+            self.nats_per_base,
+            self.bits_per_base,
+            self.perplexity,
+        )
+
+
+class Total:
+    """The log-likelihood of all records together."""
+
+    def __init__(self) -> None:
+        self._log_likelihood = 0.0
+        self._n_bases = 0.0
+
+    def add(self, row: PerplexityRow) -> None:
+        """Take in a record; one that could not be scored brings nothing."""
+        if row.status == "OK":
+            self._log_likelihood += row.log_likelihood
+            self._n_bases += row.n_bases
+
+    def results(self) -> dict[str, float]:
+        """Nats and bits per base; nothing where no base was scored."""
+        if not self._n_bases:
+            return {}
+        nats = -self._log_likelihood / self._n_bases
+        return {"nats_per_base": nats, "bits_per_base": nats / math.log(2)}
 
 
 def perplexity(

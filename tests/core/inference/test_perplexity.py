@@ -12,7 +12,7 @@ from hyenadna_cli.core.dna import tokenizer
 from hyenadna_cli.core.dna.sequence import reverse_complement
 from hyenadna_cli.core.dna.tiling import Tiling
 from hyenadna_cli.core.inference.batching import Batcher, BatchLimits
-from hyenadna_cli.core.inference.perplexity import PerplexityRow, perplexity
+from hyenadna_cli.core.inference.perplexity import COLUMNS, PerplexityRow, Total, perplexity
 from hyenadna_cli.core.io.records import Record
 from hyenadna_cli.core.model.checkpoints import checkpoint
 
@@ -180,3 +180,25 @@ def test_special_tokens_are_refused(model):
 
     with pytest.raises(ValueError, match="special"):
         list(perplexity(model, [record("ACG")], batcher=batcher))
+
+
+def test_a_row_of_the_table_has_whole_numbers_of_bases_where_they_are_whole():
+    row = PerplexityRow(record("ACGTA"), "+", 4.0, -8.0)
+    halves = PerplexityRow(record("ACGTA"), "both", 3.5, -8.0)
+
+    assert len(row.cells()) == len(COLUMNS)
+    assert row.cells()[:7] == ("r", "chr1", 0, 5, "+", 4, -8.0)
+    assert str(row.cells()[5]) == "4"
+    assert halves.cells()[5] == 3.5
+
+
+def test_all_records_together_are_weighted_by_their_bases():
+    total = Total()
+    assert total.results() == {}
+
+    total.add(PerplexityRow(record("ACGTA"), "+", 4.0, -8.0))
+    total.add(PerplexityRow(record("NN"), "+", 0.0, 0.0))
+    total.add(PerplexityRow(record("AC"), "+", 1.0, -math.inf))
+    total.add(PerplexityRow(record("ACGTA"), "+", 4.0, -4.0))
+
+    assert total.results() == {"nats_per_base": 1.5, "bits_per_base": 1.5 / math.log(2)}
