@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from datetime import UTC, datetime
 from types import FrameType
 from typing import Annotated, Literal
@@ -50,7 +51,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _name, _verb in {
+_VERBS: dict[str, Callable[..., None]] = {
     "embed": embed.embed,
     "generate": generate.generate,
     "finetune": finetune.finetune,
@@ -63,7 +64,8 @@ for _name, _verb in {
     "merge": merge.merge,
     "benchmark": benchmark.benchmark,
     "doctor": doctor.doctor,
-}.items():
+}
+for _name, _verb in _VERBS.items():
     app.command(_name, cls=GroupedCommand)(_verb)
 app.add_typer(classify_species.app, name="classify-species")
 app.add_typer(models.app, name="models")

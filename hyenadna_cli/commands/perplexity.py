@@ -2,78 +2,40 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from hyenadna_cli.commands.options import shared as opt
 from hyenadna_cli.commands.options.groups import with_option_groups
-from hyenadna_cli.commands.options.model import (
-    ChosenModel,
-    ComputeRequest,
-    ModelRequest,
-    Windowing,
-    batching_settings,
-    choose_strand,
-)
+from hyenadna_cli.commands.options.inputs import RecordFiles
+from hyenadna_cli.commands.options.model import BatchedCompute, ModelRequest, WindowOptions
+from hyenadna_cli.commands.options.output import Destination
+from hyenadna_cli.commands.options.run import RunOptions
+from hyenadna_cli.commands.reporting.counts import Counts
 from hyenadna_cli.commands.reporting.record_run import (
-    Account,
-    Destination,
-    exit_code_when_out_of_memory,
+    RecordRun,
     print_plan_of_records,
-    write_rows,
+    table_writer,
 )
-from hyenadna_cli.core.outputs.atomic import is_stream
-from hyenadna_cli.errors import UsageError
+from hyenadna_cli.core.io.tsv import check_table_name
 
 if TYPE_CHECKING:
-    from hyenadna_cli.core.inference.batching import Batcher
     from hyenadna_cli.core.inference.perplexity import PerplexityRow
-    from hyenadna_cli.core.io.records import RecordSource, StrandChoice
-    from hyenadna_cli.core.io.tsv import Cell, TsvWriter
-
-Vocabulary = Literal["acgt", "full"]
-
-_COLUMNS = (
-    "name",
-    "chrom",
-    "start",
-    "end",
-    "strand",
-    "n_bases",
-    "log_likelihood",
-    "nats_per_base",
-    "bits_per_base",
-    "perplexity",
-)
-_TEXT = (".tsv", ".txt", ".tsv.gz", ".txt.gz", ".tsv.bgz", ".txt.bgz")
 
 
 @with_option_groups
 def perplexity(
     *,
-    fasta: opt.FastaOption,
-    bed: opt.BedOption = None,
-    output: opt.OutputOption = "-",
-    model: opt.ModelOption = "builtin",
-    strand: opt.StrandOption = None,
+    files: RecordFiles,
     vocab: Annotated[
-        Vocabulary,
+        Literal["acgt", "full"],
         typer.Option("--vocab", help="acgt: probabilities of the four bases only, renormalised."),
     ] = "acgt",
-    window: opt.WindowOption = None,
-    stride: opt.StrideOption = None,
-    contig_map: opt.ContigMapOption = "exact",
-    rename_chrs: opt.RenameChrsOption = None,
+    windows: WindowOptions,
     request: ModelRequest,
-    batch_size: opt.BatchSizeOption = "auto",
-    compute: ComputeRequest,
+    compute: BatchedCompute,
     destination: Destination,
-    dry_run: opt.DryRunOption = False,
-    verbose: opt.VerboseOption = 0,
-    quiet: opt.QuietOption = False,
+    run: RunOptions,
 ) -> None:
     """Measure how well a model predicts each base of sequences, or of the regions of a BED file.
 
@@ -85,113 +47,43 @@ def perplexity(
 
       hyenadna perplexity --fasta test_data/tiny.fa --bed test_data/regions.bed --strand both
     """
-    from hyenadna_cli.core.io.records import RecordSource
+    from hyenadna_cli.core.inference import perplexity as core
 
-    chosen_strand = choose_strand(strand, bed=bed)
-    if not (output.endswith(_TEXT) or is_stream(output)):
-        raise UsageError(f"-o {output}: perplexity writes TSV; use one of {' '.join(_TEXT[:4])}")
-    windowing = Windowing(window, stride, "none", opt.parse_batch_size(batch_size))
+    strand = files.strand_choice
+    check_table_name(destination.output, writer="perplexity")
     destination.check()
-    with (
-        exit_code_when_out_of_memory(compute.oom_exit_code),
-        RecordSource(fasta, bed=bed, contig_map=contig_map, rename_chrs=rename_chrs) as source,
-    ):
+    with compute.memory_errors(), files.open() as source:
         selected = destination.select(source)
-        chosen = request.choose(compute)
-        batcher = windowing.batcher(chosen)
-        if dry_run:
-            print_plan_of_records(source, selected, chosen, batcher, chosen_strand)
-        else:
-            _run(
-                destination,
-                source,
-                selected,
-                chosen,
-                batcher,
-                strand=chosen_strand,
-                vocabulary=vocab,
-            )
+        model = request.choose(compute)
+        batcher = windows.batcher(model, compute)
+        if run.dry_run:
+            print_plan_of_records(source.measured_lengths(selected), model, batcher, strand)
+            return
+        counts, total = Counts(command="perplexity"), core.Total()
 
+        def count(row: PerplexityRow) -> None:
+            counts.add(row.record.name, row.status, len(row.record.sequence))
+            total.add(row)
+            counts.figures = total.results()
 
-def _run(
-    destination: Destination,
-    source: RecordSource,
-    selected: range | None,
-    model: ChosenModel,
-    batcher: Batcher,
-    *,
-    strand: StrandChoice,
-    vocabulary: Vocabulary,
-) -> None:
-    from hyenadna_cli.core.inference.perplexity import perplexity
-    from hyenadna_cli.core.io.tsv import TsvWriter
-
-    settings = {"strand": strand, "vocab": vocabulary, **batching_settings(batcher)}
-    made_by = destination.made_by(model, source, settings)
-    if destination.is_done(made_by):
-        return
-    account, total = Account(command="perplexity"), _Total()
-    with destination.journal(made_by) as journal:
-        batches = perplexity(
-            model.load(),
-            source.read(selected),
-            batcher=batcher,
-            strand=strand,
-            full_vocabulary=vocabulary == "full",
-            journal=journal,
+        RecordRun.of_source(
+            source,
+            selected,
+            batcher,
+            label="scoring",
+            destination=destination,
+            model=model,
+            settings={"strand": strand, "vocab": vocab},
+            counts=counts,
+        ).write(
+            lambda journal: core.perplexity(
+                model.load(),
+                source.read(selected),
+                batcher=batcher,
+                strand=strand,
+                full_vocabulary=vocab == "full",
+                journal=journal,
+            ),
+            writer=table_writer(destination.output, core.COLUMNS, lambda row: [row.cells()]),
+            count=count,
         )
-        overwrite = destination.force or journal.is_resumed
-        with TsvWriter(destination.output, columns=_COLUMNS, overwrite=overwrite) as table:
-            write_rows(
-                batches,
-                _writer(table, account, total),
-                destination=destination,
-                n_bases=source.n_bases(selected),
-                label="scoring",
-            )
-        account.figures = total.results()
-        account.close(destination, made_by, model=model, letters=source.letters)
-
-
-class _Total:
-    """The log-likelihood of all records together."""
-
-    def __init__(self) -> None:
-        self.log_likelihood = 0.0
-        self.n_bases = 0.0
-
-    def add(self, row: PerplexityRow) -> None:
-        if row.status == "OK":
-            self.log_likelihood += row.log_likelihood
-            self.n_bases += row.n_bases
-
-    def results(self) -> dict[str, float]:
-        """Nothing where no base was scored."""
-        if not self.n_bases:
-            return {}
-        nats = -self.log_likelihood / self.n_bases
-        return {"nats_per_base": nats, "bits_per_base": nats / math.log(2)}
-
-
-def _writer(table: TsvWriter, account: Account, total: _Total) -> Callable[[PerplexityRow], None]:
-    def write(row: PerplexityRow) -> None:
-        record = row.record
-        n_bases: Cell = int(row.n_bases) if row.n_bases.is_integer() else row.n_bases
-        table.write_row(
-            (
-                record.name,
-                record.chrom,
-                record.start,
-                record.end,
-                row.strand,
-                n_bases,
-                row.log_likelihood,
-                row.nats_per_base,
-                row.bits_per_base,
-                row.perplexity,
-            )
-        )
-        account.add(record.name, row.status, len(record.sequence))
-        total.add(row)
-
-    return write

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-import itertools
-import json
-import logging
-from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
 from hyenadna_cli.commands.options import shared as opt
 from hyenadna_cli.commands.options.groups import with_option_groups
+from hyenadna_cli.commands.options.inputs import choose_strand
 from hyenadna_cli.commands.options.model import (
+    BatchedCompute,
     ChosenModel,
-    ComputeRequest,
     ModelRequest,
-    Windowing,
-    batching_settings,
+    WindowOptions,
 )
+from hyenadna_cli.commands.options.output import Destination
+from hyenadna_cli.commands.options.run import RunOptions
+from hyenadna_cli.commands.reporting.counts import Counts
 from hyenadna_cli.commands.reporting.record_run import (
-    Account,
-    Destination,
-    exit_code_when_out_of_memory,
+    RecordRun,
     print_plan_of_records,
-    write_rows,
+    table_writer,
 )
+from hyenadna_cli.core.io.tsv import check_table_name
 from hyenadna_cli.core.outputs import atomic
 from hyenadna_cli.errors import UsageError
 
@@ -34,14 +33,71 @@ if TYPE_CHECKING:
     from hyenadna_cli.core.config import HeadConfig
     from hyenadna_cli.core.inference.batching import Batcher
     from hyenadna_cli.core.io.records import RecordSource, StrandChoice
-    from hyenadna_cli.core.io.tsv import Cell, TsvWriter
     from hyenadna_cli.core.outputs.provenance import Setting
     from hyenadna_cli.core.tasks.classification import Prediction
     from hyenadna_cli.core.tasks.prompts.soft_prompt import Prompted, StoredPrompt
 
-log = logging.getLogger(__name__)
 
-_TEXT = (".tsv", ".txt", ".tsv.gz", ".txt.gz", ".tsv.bgz", ".txt.bgz")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PredictedFiles:
+    """Sequences, regions of a genome, or the rows of a table."""
+
+    HEADING: ClassVar[str] = "Input"
+
+    fasta: Annotated[
+        str | None,
+        typer.Option(
+            "--fasta",
+            metavar="FILE|-",
+            help="FASTA, FASTQ, GenBank or 2bit; with --bed or coordinates an indexed FASTA.",
+        ),
+    ] = None
+    bed: opt.BedOption = None
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            metavar="TABLE",
+            help="CSV or TSV with a column sequence, or chrom, start, end (and strand).",
+        ),
+    ] = None
+    strand: opt.StrandOption = None
+    contig_map: opt.ContigMapOption = "exact"
+    rename_chrs: opt.RenameChrsOption = None
+
+    def __post_init__(self) -> None:
+        if self.data is None and self.fasta is None:
+            raise UsageError("give sequences with --fasta (and --bed), or a table with --data")
+        if self.data is not None and self.bed is not None:
+            raise UsageError("--bed and --data exclude each other")
+        if self.fasta is None and (self.contig_map != "exact" or self.rename_chrs is not None):
+            raise UsageError("--contig-map and --rename-chrs are about the contigs of --fasta")
+
+    @property
+    def strand_choice(self) -> StrandChoice:
+        """`--strand`, or its default. Raises UsageError for the strands of records without one."""
+        has_regions = self.data is not None or self.bed is not None
+        return choose_strand(self.strand, has_regions=has_regions, named="--bed or --data")
+
+    def open(self, head: HeadConfig, *, with_targets: bool) -> RecordSource:
+        """The records; a context manager. Raises UsageError and InputFileError."""
+        from hyenadna_cli.core.io.records import RecordSource
+        from hyenadna_cli.core.tasks.labelled.columns import Labelling
+        from hyenadna_cli.core.tasks.labelled.table_records import TableSource
+
+        if self.data is None:
+            assert self.fasta is not None
+            return RecordSource(
+                self.fasta, bed=self.bed, contig_map=self.contig_map, rename_chrs=self.rename_chrs
+            )
+        known = Labelling(task=head.task, label_names=head.label_names) if with_targets else None
+        return TableSource(
+            self.data,
+            fasta=self.fasta,
+            contig_map=self.contig_map,
+            rename_chrs=self.rename_chrs,
+            known=known,
+        )
 
 
 @with_option_groups
@@ -56,23 +112,7 @@ def predict(
             help="What `hyenadna finetune` or `hyenadna prompt-tune` wrote.",
         ),
     ],
-    fasta: Annotated[
-        str | None,
-        typer.Option(
-            "--fasta",
-            metavar="FILE|-",
-            help="FASTA, FASTQ, GenBank or 2bit; with --bed or coordinates an indexed FASTA.",
-        ),
-    ] = None,
-    bed: opt.BedOption = None,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            "--data",
-            metavar="TABLE",
-            help="CSV or TSV with a column sequence, or chrom, start, end (and strand).",
-        ),
-    ] = None,
+    files: PredictedFiles,
     base: Annotated[
         str | None,
         typer.Option(
@@ -81,22 +121,14 @@ def predict(
             help="Where the model of a prompt is, if not where it was when the prompt was tuned.",
         ),
     ] = None,
-    output: opt.OutputOption = "-",
     metrics: Annotated[
         Path | None,
         typer.Option("--metrics", help="Compare with the labels of --data; written as JSON."),
     ] = None,
-    strand: opt.StrandOption = None,
-    window: opt.WindowOption = None,
-    stride: opt.StrideOption = None,
-    contig_map: opt.ContigMapOption = "exact",
-    rename_chrs: opt.RenameChrsOption = None,
-    batch_size: opt.BatchSizeOption = "auto",
-    compute: ComputeRequest,
+    windows: WindowOptions,
+    compute: BatchedCompute,
     destination: Destination,
-    dry_run: opt.DryRunOption = False,
-    verbose: opt.VerboseOption = 0,
-    quiet: opt.QuietOption = False,
+    run: RunOptions,
 ) -> None:
     """Predict the labels of sequences, regions or table rows with a tuned model.
 
@@ -107,231 +139,120 @@ def predict(
 
       hyenadna predict -m classifier --data test_data/labelled.csv
     """
-    source_of = _source_opener(fasta, bed, data, metrics, contig_map, rename_chrs)
-    if not (output.endswith(_TEXT) or atomic.is_stream(output)):
-        raise UsageError(f"-o {output}: predict writes TSV; use one of {' '.join(_TEXT[:4])}")
-    if metrics is not None and destination.shard is not None:
-        raise UsageError("--metrics needs all rows; it does not go with --shard")
-    if data is None and bed is None and strand == "bed":
-        raise UsageError("--strand bed needs --bed or --data; use +, - or both")
-    chosen_strand = strand or ("+" if data is None and bed is None else "bed")
+    from hyenadna_cli.core.tasks.prompts import soft_prompt
+
+    strand = files.strand_choice
+    check_table_name(destination.output, writer="predict")
     destination.check()
-    if metrics is not None:
-        atomic.check_output(metrics, overwrite=destination.force or destination.resume)
-    windowing = Windowing(window, stride, "none", opt.parse_batch_size(batch_size))
-    with exit_code_when_out_of_memory(compute.oom_exit_code):
+    _check_metrics(metrics, files, destination)
+    with compute.memory_errors():
         prompt = _read_prompt(model, base)
-        request = ModelRequest(
+        chosen = ModelRequest(
             model=model if prompt is None else base or prompt.base_name,
             revision=None if prompt is None or base else prompt.base.revision,
             offline=True,
+        ).choose(compute)
+        n_reserved = 0 if prompt is None else prompt.n_reserved
+        batcher = windows.batcher(chosen, compute, n_reserved=n_reserved)
+        classifier = (
+            chosen.load_classifier()
+            if prompt is None
+            else soft_prompt.attach(prompt, chosen.load())
         )
-        chosen = request.choose(compute)
-        batcher = windowing.batcher(chosen, n_reserved=0 if prompt is None else prompt.n_reserved)
-        classifier = _load(chosen, prompt)
-        with source_of(classifier.config) as source:
-            selected = destination.select(source)
-            if dry_run:
-                print_plan_of_records(source, selected, chosen, batcher, chosen_strand)
-                return
-            _run(
-                destination,
-                source,
-                selected,
-                chosen,
-                classifier,
-                batcher,
-                strand=chosen_strand,
-                metrics=metrics,
-                prompt=prompt,
-            )
+        with files.open(classifier.config, with_targets=metrics is not None) as source:
+            work = _Prediction(classifier, source, destination.select(source), batcher, strand)
+            if run.dry_run:
+                lengths = source.measured_lengths(work.selected)
+                print_plan_of_records(lengths, chosen, batcher, strand)
+            else:
+                work.write(chosen, destination, metrics, prompt)
 
 
-def _source_opener(
-    fasta: str | None,
-    bed: str | None,
-    data: str | None,
-    metrics: Path | None,
-    contig_map: Literal["exact", "auto"],
-    rename_chrs: Path | None,
-) -> Callable[[HeadConfig], RecordSource]:
-    """How to open what the options name, once it is known what the model answers."""
-    from hyenadna_cli.core.io.records import RecordSource
-
-    if data is None:
-        if fasta is None:
-            raise UsageError("give sequences with --fasta (and --bed), or a table with --data")
-        if metrics is not None:
-            raise UsageError("--metrics compares with the labels of --data")
-        return lambda _: RecordSource(
-            fasta, bed=bed, contig_map=contig_map, rename_chrs=rename_chrs
-        )
-    if bed is not None:
-        raise UsageError("--bed and --data exclude each other")
-    if fasta is None and (contig_map != "exact" or rename_chrs is not None):
-        raise UsageError("--contig-map and --rename-chrs are about the contigs of --fasta")
-
-    def table(config: HeadConfig) -> RecordSource:
-        from hyenadna_cli.core.tasks.labelled.columns import Labelling
-        from hyenadna_cli.core.tasks.labelled.table_records import TableSource
-
-        known = Labelling(task=config.task, label_names=config.label_names) if metrics else None
-        return TableSource(
-            data, fasta=fasta, contig_map=contig_map, rename_chrs=rename_chrs, known=known
-        )
-
-    return table
+def _check_metrics(metrics: Path | None, files: PredictedFiles, destination: Destination) -> None:
+    """Raises UsageError and OutputError for metrics that cannot be made or written."""
+    if metrics is None:
+        return
+    if files.data is None:
+        raise UsageError("--metrics compares with the labels of --data")
+    if destination.shard is not None:
+        raise UsageError("--metrics needs all rows; it does not go with --shard")
+    atomic.check_output(metrics, overwrite=destination.force or destination.resume)
 
 
 def _read_prompt(model: str, base: str | None) -> StoredPrompt | None:
     """The prompt of a directory, if there is one. Raises UsageError for a base without a prompt."""
-    from hyenadna_cli.core.tasks.prompts import soft_prompt as prompts
+    from hyenadna_cli.core.tasks.prompts import soft_prompt
 
-    prompt = prompts.read(Path(model))
+    prompt = soft_prompt.read(Path(model))
     if prompt is None and base is not None:
         raise UsageError(f"--base {base}: {model} holds no prompt that needs a model")
     return prompt
 
 
-def _load(chosen: ChosenModel, prompt: StoredPrompt | None) -> Prompted:
-    """Raises CheckpointError for a model without a head, or another than the prompt's."""
-    from hyenadna_cli.core.model import classifier as heads
-    from hyenadna_cli.core.tasks.prompts import soft_prompt as prompts
+@dataclass(frozen=True, slots=True)
+class _Prediction:
+    """One run, with its model loaded."""
 
-    if prompt is not None:
-        return prompts.attach(prompt, chosen.load())
-    classifier, _ = heads.load(chosen.source)
-    classifier.set_execution(chosen.run.execution())
-    return classifier.to(chosen.run.device)
+    classifier: Prompted
+    source: RecordSource
+    selected: range | None
+    batcher: Batcher
+    strand: StrandChoice
 
+    def write(
+        self,
+        model: ChosenModel,
+        destination: Destination,
+        metrics: Path | None,
+        prompt: StoredPrompt | None,
+    ) -> None:
+        """Predict and write everything."""
+        from hyenadna_cli.core.tasks import prediction_table
+        from hyenadna_cli.core.tasks.classification import predict
 
-def _run(
-    destination: Destination,
-    source: RecordSource,
-    selected: range | None,
-    chosen: ChosenModel,
-    classifier: Prompted,
-    batcher: Batcher,
-    *,
-    strand: StrandChoice,
-    metrics: Path | None,
-    prompt: StoredPrompt | None,
-) -> None:
-    from hyenadna_cli.core.io.tsv import TsvWriter
-    from hyenadna_cli.core.tasks.classification import predict
+        head, counts = self.classifier.config, Counts(command="predict")
+        kept: list[Prediction] = []
+        settings: dict[str, Setting] = {"strand": self.strand}
+        if prompt is not None:
+            settings["prompt_sha256"] = prompt.sha256
 
-    settings: dict[str, Setting] = {"strand": strand, **batching_settings(batcher)}
-    if prompt is not None:
-        settings["prompt_sha256"] = prompt.sha256
-    made_by = destination.made_by(chosen, source, settings)
-    if destination.is_done(made_by, beside=metrics):
-        return
-    config, account = classifier.config, Account(command="predict")
-    kept: list[Prediction] = []
-    columns = _columns(config)
-    with destination.journal(made_by) as journal:
-        batches = predict(
-            classifier, source.read(selected), batcher=batcher, strand=strand, journal=journal
+        def count(row: Prediction) -> None:
+            counts.add(row.record.name, row.status, len(row.record.sequence))
+            if metrics is not None:
+                kept.append(row)
+
+        RecordRun.of_source(
+            self.source,
+            self.selected,
+            self.batcher,
+            label="predicting",
+            destination=destination,
+            model=model,
+            settings=settings,
+            counts=counts,
+            beside=metrics,
+        ).write(
+            lambda journal: predict(
+                self.classifier,
+                self.source.read(self.selected),
+                batcher=self.batcher,
+                strand=self.strand,
+                journal=journal,
+            ),
+            writer=table_writer(
+                destination.output,
+                prediction_table.columns(head),
+                lambda row: prediction_table.rows(row, head),
+            ),
+            count=count,
+            finish=lambda: self._write_metrics(metrics, kept),
         )
-        # What --resume finds here is of this run: `is_done` has refused all else.
-        overwrite = destination.force or destination.resume
-        with TsvWriter(destination.output, columns=columns, overwrite=overwrite) as table:
-            write = _writer(table, account, config, kept=None if metrics is None else kept)
-            write_rows(
-                batches,
-                write,
-                destination=destination,
-                n_bases=source.n_bases(selected),
-                label="predicting",
-            )
-        if metrics is not None:
-            _write_metrics(metrics, kept, source, config)
-        account.close(destination, made_by, model=chosen, letters=source.letters)
 
+    def _write_metrics(self, path: Path | None, rows: list[Prediction]) -> None:
+        from hyenadna_cli.core.tasks import prediction_table
+        from hyenadna_cli.core.tasks.labelled.table_records import TableSource
 
-def _columns(config: HeadConfig) -> tuple[str, ...]:
-    place = ("name", "chrom", "start", "end", "strand")
-    if config.task == "token":
-        return (*place, "prediction", "probability", "status")
-    if config.task == "regression":
-        return (*place, "n_windows", *config.label_names, "status")
-    probabilities = (f"p_{name}" for name in config.label_names)
-    return (*place, "n_windows", "prediction", *probabilities, "status")
-
-
-def _writer(
-    table: TsvWriter, account: Account, config: HeadConfig, *, kept: list[Prediction] | None
-) -> Callable[[Prediction], None]:
-    cells_of = _runs if config.task == "token" else _one_row
-
-    def write(row: Prediction) -> None:
-        for cells in cells_of(row, config):
-            table.write_row(cells)
-        account.add(row.record.name, row.status, len(row.record.sequence))
-        if kept is not None:
-            kept.append(row)
-
-    return write
-
-
-def _one_row(row: Prediction, config: HeadConfig) -> Iterator[tuple[Cell, ...]]:
-    record, values = row.record, row.values.tolist()
-    place = (record.name, record.chrom, record.start, record.end, row.strand, row.n_windows)
-    if config.task == "regression":
-        yield (*place, *values, row.status)
-        return
-    if row.status != "OK":
-        answer = "."
-    elif config.task == "multilabel":
-        pairs = zip(config.label_names, values, strict=True)
-        answer = ";".join(name for name, value in pairs if value >= 0.5) or "-"
-    else:
-        answer = config.label_names[int(row.values.argmax())]
-    yield (*place, answer, *values, row.status)
-
-
-def _runs(row: Prediction, config: HeadConfig) -> Iterator[tuple[Cell, ...]]:
-    """Runs of bases of one class, in the order of the plus strand."""
-    record = row.record
-    if row.status != "OK":
-        yield (
-            record.name,
-            record.chrom,
-            record.start,
-            record.end,
-            row.strand,
-            ".",
-            "nan",
-            row.status,
-        )
-        return
-    best = row.values.argmax(1)
-    position = 0
-    for label, bases in itertools.groupby(best.tolist()):
-        end = position + sum(1 for _ in bases)
-        probability = float(row.values[position:end, label].mean())
-        yield (
-            record.name,
-            record.chrom,
-            record.start + position,
-            record.start + end,
-            row.strand,
-            config.label_names[label],
-            probability,
-            row.status,
-        )
-        position = end
-
-
-def _write_metrics(
-    path: Path, rows: list[Prediction], source: RecordSource, config: HeadConfig
-) -> None:
-    from hyenadna_cli.core.tasks.classification import against
-    from hyenadna_cli.core.tasks.labelled.table_records import TableSource
-
-    assert isinstance(source, TableSource)
-    assert source.targets is not None
-    found = against(rows, source.targets, config)
-    if found.n == 0:
-        log.warning("%s has no metrics: no row has both a label and an answer", path)
-    atomic.write_text(path, json.dumps(found.as_json(), indent=2) + "\n")
+        if path is not None:
+            assert isinstance(self.source, TableSource)
+            assert self.source.targets is not None
+            prediction_table.write_metrics(path, rows, self.source.targets, self.classifier.config)

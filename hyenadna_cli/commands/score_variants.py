@@ -2,52 +2,47 @@
 
 from __future__ import annotations
 
-import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import typer
 
 from hyenadna_cli.commands.options import shared as opt
-from hyenadna_cli.commands.options.alleles import (
-    AlleleStrand,
-    LayoutName,
-    LayoutRequest,
-    ScoreOption,
-    VocabOption,
-    parse_scores,
-    settings_of,
-    warn_of_rounding,
-)
+from hyenadna_cli.commands.options.alleles import AlleleOptions, describe, parse_scores, peak_bytes
 from hyenadna_cli.commands.options.groups import with_option_groups
-from hyenadna_cli.commands.options.model import ChosenModel, ComputeRequest, ModelRequest
-from hyenadna_cli.commands.reporting.allele_counts import AlleleAccount
-from hyenadna_cli.commands.reporting.record_run import (
-    Destination,
-    exit_code_when_out_of_memory,
-    write_rows,
-)
-from hyenadna_cli.core.variants.output import Kind, Target, kind_of
+from hyenadna_cli.commands.options.model import BatchedCompute, ChosenModel, ModelRequest
+from hyenadna_cli.commands.options.output import Destination
+from hyenadna_cli.commands.options.run import RunOptions
+from hyenadna_cli.commands.reporting.counts import AlleleCounts
+from hyenadna_cli.commands.reporting.record_run import RecordRun, megabytes, print_plan
 from hyenadna_cli.errors import InputFileError, UsageError
 
 if TYPE_CHECKING:
+    from hyenadna_cli.core.inference.batching import Done
     from hyenadna_cli.core.io.vcf import VcfRecord
+    from hyenadna_cli.core.outputs.journal import Journal
     from hyenadna_cli.core.outputs.provenance import Provenance
-    from hyenadna_cli.core.variants.alleles import Layout, Site
+    from hyenadna_cli.core.variants.alleles import Site
     from hyenadna_cli.core.variants.chunks import AlleleScore, ScoreSettings
+    from hyenadna_cli.core.variants.output import Target
     from hyenadna_cli.core.variants.source import VariantSource
 
-CheckRef = Literal["e", "w", "x"]
+    Scored = tuple[VcfRecord, Site, list[AlleleScore]]
 
 
-@with_option_groups
-def score_variants(
-    *,
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VariantFiles:
+    """Variants, and the genome that they are variants of."""
+
+    HEADING: ClassVar[str] = "Input"
+
     vcf: Annotated[
         str, typer.Argument(metavar="FILE|-", help="VCF or BCF; plain, gzip or bgzip; - is stdin.")
-    ],
+    ]
     fasta: Annotated[
         str | None,
         typer.Option(
@@ -56,30 +51,36 @@ def score_variants(
             metavar="FILE",
             help="The genome (indexed FASTA); default: the VCF's ##reference= line.",
         ),
-    ] = None,
-    output: opt.OutputOption = "-",
-    output_type: Annotated[
-        Kind | None,
+    ] = None
+    contig_map: opt.ContigMapOption = "exact"
+    rename_chrs: Annotated[
+        Path | None,
         typer.Option(
-            "-O",
-            "--output-type",
-            help="v VCF, z bgzip VCF, b BCF, u uncompressed BCF, t TSV; default: by suffix.",
+            "--rename-chrs", help="Two columns: contig name in the VCF, name in the FASTA."
         ),
-    ] = None,
-    write_index: Annotated[
-        bool, typer.Option("-W", "--write-index", help="Write the CSI index of a z or b output.")
-    ] = False,
-    model: opt.ModelOption = "builtin",
-    scores: ScoreOption = "llr,site",
-    window: Annotated[
-        int | None,
-        typer.Option(
-            "--window",
-            parser=opt.parse_bases,
-            metavar="BASES",
-            help="Read around each variant; default: the model's limit, at most 32,768.",
-        ),
-    ] = None,
+    ] = None
+
+    def open(self, *, for_bcf: bool) -> VariantSource:
+        """The records; a context manager. Raises UsageError and InputFileError."""
+        from hyenadna_cli.core.variants.source import VariantSource
+
+        return VariantSource(
+            self.vcf,
+            fasta=self.fasta,
+            contig_map=self.contig_map,
+            rename_chrs=self.rename_chrs,
+            for_bcf=for_bcf,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VariantScoring(AlleleOptions):
+    """What is written of each allele, and which alleles have scores."""
+
+    scores: Annotated[
+        str,
+        typer.Option("--scores", metavar="LIST", help="By commas: llr, site, jsd, l2, cos."),
+    ] = "llr,site"
     upstream: Annotated[
         int | None,
         typer.Option(
@@ -88,7 +89,7 @@ def score_variants(
             metavar="BASES",
             help="Before the variant, in reading direction; default: half the window.",
         ),
-    ] = None,
+    ] = None
     downstream: Annotated[
         int | None,
         typer.Option(
@@ -97,38 +98,18 @@ def score_variants(
             metavar="BASES",
             help="From the variant's first base on; the fewer, the faster.",
         ),
-    ] = None,
-    layout: Annotated[
-        LayoutName,
-        typer.Option(
-            "--layout",
-            help="centred: a window for each site; grid: fixed windows shared by all sites.",
-        ),
-    ] = "centred",
-    min_context: Annotated[
-        int | None,
-        typer.Option(
-            "--min-context",
-            parser=opt.parse_bases,
-            metavar="BASES",
-            help="With --layout grid: on both sides of every variant; default: window / 8.",
-        ),
-    ] = None,
-    strand: Annotated[
-        AlleleStrand, typer.Option("--strand", help="Strands read; both: their mean.")
-    ] = "both",
+    ] = None
     per_strand: Annotated[
         bool, typer.Option("--per-strand", help="Also write HD_LLR of each strand.")
-    ] = False,
-    vocab: VocabOption = "acgt",
+    ] = False
     check_ref: Annotated[
-        CheckRef,
+        Literal["e", "w", "x"],
         typer.Option(
             "-c",
             "--check-ref",
             help="Where REF is not the FASTA's: e exit, w mark and keep, x leave out.",
         ),
-    ] = "w",
+    ] = "w"
     max_allele_length: Annotated[
         int,
         typer.Option(
@@ -137,20 +118,36 @@ def score_variants(
             metavar="BASES",
             help="Longer REF or ALT get the status TOO_LONG.",
         ),
-    ] = 1_000,
-    max_n_fraction: Annotated[
-        float,
-        typer.Option("--max-n-frac", min=0, max=1, help="More N in a window: status N_WINDOW."),
-    ] = 0.5,
-    contig_map: opt.ContigMapOption = "exact",
-    rename_chrs: opt.RenameChrsOption = None,
+    ] = 1_000
+
+
+@with_option_groups
+def score_variants(
+    *,
+    files: VariantFiles,
+    output_type: Annotated[
+        Literal["v", "z", "b", "u", "t"] | None,
+        typer.Option(
+            "-O",
+            "--output-type",
+            rich_help_panel="Output",
+            help="v VCF, z bgzip VCF, b BCF, u uncompressed BCF, t TSV; default: by suffix.",
+        ),
+    ] = None,
+    write_index: Annotated[
+        bool,
+        typer.Option(
+            "-W",
+            "--write-index",
+            rich_help_panel="Output",
+            help="Write the CSI index of a z or b output.",
+        ),
+    ] = False,
+    scoring: VariantScoring,
     request: ModelRequest,
-    batch_size: opt.BatchSizeOption = "auto",
-    compute: ComputeRequest,
+    compute: BatchedCompute,
     destination: Destination,
-    dry_run: opt.DryRunOption = False,
-    verbose: opt.VerboseOption = 0,
-    quiet: opt.QuietOption = False,
+    run: RunOptions,
 ) -> None:
     """Score each allele of a VCF by how much it changes the likelihood of the sequence around it.
 
@@ -161,163 +158,132 @@ def score_variants(
 
       hyenadna score-variants test_data/variants.vcf --fasta test_data/tiny.fa
     """
-    from hyenadna_cli.core.variants.source import VariantSource
+    from hyenadna_cli.core.variants.output import Target, kind_of
 
-    target = Target(output, output_type or kind_of(output), write_index)
-    wanted = parse_scores(scores)
-    if per_strand and "llr" not in wanted:
+    target = Target(destination.output, output_type or kind_of(destination.output), write_index)
+    scores = parse_scores(scoring.scores)
+    if scoring.per_strand and "llr" not in scores:
         raise UsageError("--per-strand is about llr; add it to --scores")
-    placed = LayoutRequest(layout, window, upstream, downstream, min_context)
-    batch = opt.parse_batch_size(batch_size)
     destination.check()
     target.check_index(overwrite=destination.force or destination.resume)
-    with (
-        exit_code_when_out_of_memory(compute.oom_exit_code),
-        VariantSource(
-            vcf,
-            fasta=fasta,
-            contig_map=contig_map,
-            rename_chrs=rename_chrs,
-            for_bcf=target.is_bcf,
-        ) as source,
-    ):
+    with compute.memory_errors(), files.open(for_bcf=target.is_bcf) as source:
         if target.is_indexed and source.scan is not None and not source.scan.is_sorted:
-            raise InputFileError(vcf, "is not sorted, as an index needs it: bcftools sort")
-        chosen = request.choose(compute)
-        warn_of_rounding(chosen)
-        run = _Run(
-            source=source,
-            selected=source.select(destination.shard),
-            layout=placed.resolve(chosen),
-            max_allele_length=max_allele_length,
-            check_ref=check_ref,
-        )
-        if check_ref == "e" and source.scan is not None:
-            # Not at record 90,000 of a run, but before it.
-            run.check_all()
-        from hyenadna_cli.core.variants.chunks import ScoreSettings
-
-        settings = ScoreSettings(
-            layout=run.layout,
-            scores=wanted,
-            strands=("+", "-") if strand == "both" else (strand,),
-            full_vocabulary=vocab == "full",
-            max_n_fraction=max_n_fraction,
-        )
-        if dry_run:
-            run.print_plan(chosen, settings, batch)
+            raise InputFileError(files.vcf, "is not sorted, as an index needs it: bcftools sort")
+        model = request.choose(compute)
+        settings = scoring.settings(model, scores)
+        sites = _Sites(source, source.select(destination.shard), scoring, settings)
+        if scoring.check_ref == "e" and source.scan is not None:
+            sites.check_all()
+        if run.dry_run:
+            n_bytes = peak_bytes(settings, model, compute)
+            window = settings.layout.window
+            print_plan(sites.plan() | {"window": window, "peak_memory_mb": megabytes(n_bytes)})
         else:
-            run.score(destination, target, chosen, settings, batch, per_strand=per_strand)
+            sites.score(model, compute, destination, target)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Run:
+@dataclass(frozen=True, slots=True)
+class _Sites:
     """The variants of a run, and what becomes of them."""
 
     source: VariantSource
     selected: range | None
-    layout: Layout
-    max_allele_length: int
-    check_ref: CheckRef
+    scoring: VariantScoring
+    settings: ScoreSettings
 
-    def check_all(self) -> None:
-        """Read everything once. Raises InputFileError at the first wrong REF."""
-        for _ in self.sites():
-            pass
-
-    def sites(self) -> Iterator[tuple[VcfRecord, Site]]:
+    def __iter__(self) -> Iterator[tuple[VcfRecord, Site]]:
         """The records with what is known of their alleles."""
         for record, site in self.source.sites(
-            layout=self.layout, max_allele_length=self.max_allele_length, selected=self.selected
+            layout=self.settings.layout,
+            max_allele_length=self.scoring.max_allele_length,
+            selected=self.selected,
         ):
-            if self.check_ref == "e" and site.ref_agrees is False:
+            if self.scoring.check_ref == "e" and site.ref_agrees is False:
                 raise self.source.explain_mismatch(record)
             yield record, site
 
-    def print_plan(self, model: ChosenModel, settings: ScoreSettings, batch: int | None) -> None:
-        """`--dry-run`."""
-        from hyenadna_cli.core.inference.batching import BatchLimits
-        from hyenadna_cli.core.variants.scoring import plan_passes
+    def check_all(self) -> None:
+        """Raise InputFileError at the first wrong REF: now, not at record 90,000 of a run."""
+        for _ in self:
+            pass
 
-        account = AlleleAccount(command="score-variants")
-        for record, site in self.sites():
+    def plan(self) -> dict[str, int]:
+        """How many alleles there are of each status."""
+        counts = AlleleCounts(command="score-variants")
+        for record, site in self:
             statuses = [status or "TO_SCORE" for status in site.statuses] or ["NO_ALT"]
-            account.add(record.place, statuses, ref_agrees=site.ref_agrees)
-        limits = BatchLimits.choose(model.run.device, batch_size=batch)
-        n_bytes = plan_passes(settings, model.config, limits).peak_bytes
-        account.print_plan(window=self.layout.window, peak_memory_mb=-(-n_bytes // 1_000_000))
+            counts.add_record(record.place, statuses, ref_agrees=site.ref_agrees)
+        return counts.plan()
 
     def score(
         self,
+        model: ChosenModel,
+        compute: BatchedCompute,
         destination: Destination,
         target: Target,
-        model: ChosenModel,
-        settings: ScoreSettings,
-        batch: int | None,
-        *,
-        per_strand: bool,
     ) -> None:
         """Score and write everything."""
-        from hyenadna_cli.core.inference.batching import BatchLimits
+        from hyenadna_cli.core.inference.batching import Done
         from hyenadna_cli.core.variants.scoring import score
 
-        limits = BatchLimits.choose(model.run.device, batch_size=batch)
-        made_by = self._made_by(destination, model, settings, batch)
-        if destination.is_done(made_by):
-            return
-        account = AlleleAccount(command="score-variants")
+        limits, counts = compute.limits(model.run.device), AlleleCounts(command="score-variants")
+        record_run = RecordRun(
+            label="scoring",
+            destination=destination,
+            model=model,
+            inputs=self.source.inputs,
+            settings={
+                **describe(self.settings),
+                "check_ref": self.scoring.check_ref,
+                "max_allele_len": self.scoring.max_allele_length,
+                "batch_size": compute.n_windows or "auto",
+            },
+            counts=counts,
+            letters=self.source.genome.letters,
+            n_bases=self.source.n_records(self.selected),
+        )
         pending: deque[tuple[VcfRecord, Site]] = deque()
 
         def sites() -> Iterator[Site]:
-            for record, site in self.sites():
+            for record, site in self:
                 pending.append((record, site))
                 yield site
 
-        with destination.journal(made_by) as journal:
-            done = score(
-                model.load(), sites(), self.source.genome, settings, limits=limits, journal=journal
-            )
-            overwrite = destination.force or journal.is_resumed
-            with target.open(
-                self.source, settings, made_by, overwrite=overwrite, per_strand=per_strand
-            ) as write:
+        def rows(journal: Journal) -> Iterator[Done[Scored]]:
+            genome, settings = self.source.genome, self.settings
+            loaded = model.load()
+            for done in score(loaded, sites(), genome, settings, limits=limits, journal=journal):
+                yield Done(done.n_bases, [(*pending.popleft(), alleles) for alleles in done.rows])
 
-                def finish(row: list[AlleleScore]) -> None:
-                    record, site = pending.popleft()
-                    statuses: list[str] = [allele.status for allele in row] or ["NO_ALT"]
-                    if site.ref_agrees is not False or self.check_ref != "x":
-                        write(record, statuses, row)
-                    account.add(record.place, statuses, ref_agrees=site.ref_agrees)
+        def count(scored: Scored) -> None:
+            record, site, alleles = scored
+            counts.add_record(record.place, _statuses(alleles), ref_agrees=site.ref_agrees)
 
-                write_rows(
-                    done,
-                    finish,
-                    destination=destination,
-                    label="scoring",
-                    n_bases=self.source.n_records(self.selected),
-                )
-            account.close(destination, made_by, model=model, letters=self.source.genome.letters)
-
-    def _made_by(
-        self,
-        destination: Destination,
-        model: ChosenModel,
-        settings: ScoreSettings,
-        batch: int | None,
-    ) -> Provenance:
-        from hyenadna_cli.core.outputs import provenance
-
-        return provenance.collect(
-            command=["hyenadna", *sys.argv[1:]],
-            settings={
-                **settings_of(settings),
-                "check_ref": self.check_ref,
-                "max_allele_len": self.max_allele_length,
-                "batch_size": "auto" if batch is None else batch,
-                **model.settings(),
-            },
-            inputs=self.source.inputs,
-            model=model.identity(),
-            device=model.run.device_name,
-            reproducible=destination.no_version,
+        record_run.write(
+            rows,
+            writer=lambda made_by, overwrite: self._writer(target, made_by, overwrite),
+            count=count,
         )
+
+    @contextmanager
+    def _writer(
+        self, target: Target, made_by: Provenance, overwrite: bool
+    ) -> Iterator[Callable[[Scored], None]]:
+        with target.open(
+            self.source,
+            self.settings,
+            made_by,
+            overwrite=overwrite,
+            per_strand=self.scoring.per_strand,
+        ) as write:
+
+            def write_scored(scored: Scored) -> None:
+                record, site, alleles = scored
+                if site.ref_agrees is not False or self.scoring.check_ref != "x":
+                    write(record, _statuses(alleles), alleles)
+
+            yield write_scored
+
+
+def _statuses(alleles: list[AlleleScore]) -> list[str]:
+    return [allele.status for allele in alleles] or ["NO_ALT"]

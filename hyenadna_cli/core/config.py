@@ -119,6 +119,9 @@ Task = Literal["binary", "multiclass", "multilabel", "regression", "token"]
 """What is predicted of a sequence: one of two classes, of several, any of several labels, numbers,
 or a class for each base."""
 
+Score = Literal["llr", "site", "jsd", "l2", "cos"]
+"""What is said of an allele; HD_LLR and so on in a VCF."""
+
 HeadPooling = Literal["mean", "last", "first", "max"]
 HEAD_POOLINGS: tuple[HeadPooling, ...] = get_args(HeadPooling)
 

@@ -4,34 +4,31 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, cast, get_args
 
 import typer
 
+from hyenadna_cli.commands.options import shared as opt
+from hyenadna_cli.core.config import Score
 from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from hyenadna_cli.commands.options.model import ChosenModel
+    from hyenadna_cli.commands.options.model import BatchedCompute, ChosenModel
     from hyenadna_cli.core.outputs.provenance import Setting
     from hyenadna_cli.core.variants.alleles import Layout
-    from hyenadna_cli.core.variants.chunks import Score, ScoreSettings
+    from hyenadna_cli.core.variants.chunks import ScoreSettings
 
 log = logging.getLogger(__name__)
 
-AlleleStrand = Literal["both", "+", "-"]
-LayoutName = Literal["centred", "grid"]
-Vocabulary = Literal["acgt", "full"]
-
-_SCORES = ("llr", "site", "jsd", "l2", "cos")
+_SCORES = get_args(Score)
 _LONGEST_DEFAULT = 32_768
 
-ScoreOption = Annotated[
-    str,
-    typer.Option("--scores", metavar="LIST", help=f"By commas: {', '.join(_SCORES)}."),
-]
-VocabOption = Annotated[
-    Vocabulary,
-    typer.Option("--vocab", help="acgt: probabilities of the four bases only, renormalised."),
+LayoutOption = Annotated[
+    Literal["centred", "grid"],
+    typer.Option(
+        "--layout",
+        help="centred: a window for each site; grid: fixed windows shared by all sites.",
+    ),
 ]
 
 
@@ -44,15 +41,48 @@ def parse_scores(text: str) -> tuple[Score, ...]:
     return tuple(cast("Score", name) for name in names)
 
 
-@dataclass(frozen=True, slots=True)
-class LayoutRequest:
-    """The options about windows, as given; lengths in bases."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AlleleOptions:
+    """The windows that alleles are read in, and what is made of their probabilities."""
 
-    layout: LayoutName
-    window: int | None
-    upstream: int | None
-    downstream: int | None
-    min_context: int | None
+    HEADING: ClassVar[str] = "Scoring"
+
+    window: Annotated[
+        int | None,
+        typer.Option(
+            "--window",
+            parser=opt.parse_bases,
+            metavar="BASES",
+            help="Read around each variant; default: the model's limit, at most 32,768.",
+        ),
+    ] = None
+    layout: LayoutOption = "centred"
+    min_context: Annotated[
+        int | None,
+        typer.Option(
+            "--min-context",
+            parser=opt.parse_bases,
+            metavar="BASES",
+            help="With --layout grid: on both sides of every variant; default: window / 8.",
+        ),
+    ] = None
+    upstream: int | None = None
+    """Bases in front of each variant in reading direction; an option of score-variants alone."""
+    downstream: int | None = None
+    """Bases from each variant's first one on."""
+    strand: Annotated[
+        Literal["both", "+", "-"], typer.Option("--strand", help="Strands read; both: their mean.")
+    ] = "both"
+    vocab: Annotated[
+        Literal["acgt", "full"],
+        typer.Option("--vocab", help="acgt: probabilities of the four bases only, renormalised."),
+    ] = "acgt"
+    max_n_fraction: Annotated[
+        float,
+        typer.Option(
+            "--max-n-frac", min=0, max=1, help="Skip windows with a larger fraction of N: N_WINDOW."
+        ),
+    ] = 0.5
 
     def __post_init__(self) -> None:
         is_shifted = self.upstream is not None or self.downstream is not None
@@ -63,8 +93,26 @@ class LayoutRequest:
         if self.upstream is not None and self.downstream is not None and self.window is not None:
             raise UsageError("give two of --window, --upstream and --downstream at most")
 
-    def resolve(self, model: ChosenModel) -> Layout:
-        """Windows that the model can read. Raises UsageError, or CheckpointError if too long."""
+    def settings(self, model: ChosenModel, scores: tuple[Score, ...]) -> ScoreSettings:
+        """What to score and how. Raises UsageError, or CheckpointError for too long a window."""
+        import torch
+
+        from hyenadna_cli.core.variants.chunks import ScoreSettings
+
+        if model.run.dtype == torch.bfloat16:
+            log.warning(
+                "--dtype bf16: scores are small differences of large sums, and it rounds HD_LLR by "
+                "hundredths of a nat; fp32 is the default"
+            )
+        return ScoreSettings(
+            layout=self._layout(model),
+            scores=scores,
+            strands=("+", "-") if self.strand == "both" else (self.strand,),
+            full_vocabulary=self.vocab == "full",
+            max_n_fraction=self.max_n_fraction,
+        )
+
+    def _layout(self, model: ChosenModel) -> Layout:
         from hyenadna_cli.core.variants.alleles import Centred, Grid
 
         window = self.window or min(model.config.l_max, _LONGEST_DEFAULT)
@@ -73,8 +121,8 @@ class LayoutRequest:
         model.tiling(window=window, stride=None)
         try:
             if self.layout == "grid":
-                given = self.min_context
-                return Grid(window=window, min_context=window // 8 if given is None else given)
+                context = window // 8 if self.min_context is None else self.min_context
+                return Grid(window=window, min_context=context)
             upstream = window // 2 if self.upstream is None else self.upstream
             if self.upstream is None and self.downstream is not None:
                 upstream = window - self.downstream
@@ -83,18 +131,7 @@ class LayoutRequest:
             raise UsageError(f"{error}; see --window, --upstream, --min-context") from error
 
 
-def warn_of_rounding(model: ChosenModel) -> None:
-    """Say what bfloat16 does to scores, which are small differences of large sums."""
-    import torch
-
-    if model.run.dtype == torch.bfloat16:
-        log.warning(
-            "--dtype bf16: scores are small differences of large sums, and it rounds HD_LLR by "
-            "hundredths of a nat; fp32 is the default"
-        )
-
-
-def settings_of(settings: ScoreSettings) -> dict[str, Setting]:
+def describe(settings: ScoreSettings) -> dict[str, Setting]:
     """What of this shapes the scores, for provenance."""
     from hyenadna_cli.core.variants.alleles import Grid
 
@@ -112,3 +149,11 @@ def settings_of(settings: ScoreSettings) -> dict[str, Setting]:
         "vocab": "full" if settings.full_vocabulary else "acgt",
         "max_n_frac": settings.max_n_fraction,
     }
+
+
+def peak_bytes(settings: ScoreSettings, model: ChosenModel, compute: BatchedCompute) -> int:
+    """Memory of the device at its largest, estimated, for `--dry-run`."""
+    from hyenadna_cli.core.variants.scoring import plan_passes
+
+    limits = compute.limits(model.run.device)
+    return plan_passes(settings, model.config, limits).peak_bytes

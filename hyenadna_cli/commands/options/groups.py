@@ -49,13 +49,18 @@ class GroupedCommand(TyperCommand):
     """A command whose help lists its options under the headings of their groups."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write arguments and options, the command's own first."""
+        """Write arguments and options; `--help` comes last, under the last heading."""
         rows: dict[str, list[tuple[str, str]]] = {}
+        last = "Options"
         for parameter in self.get_params(ctx):
             if (row := parameter.get_help_record(ctx)) is not None:
-                is_option = parameter.param_type_name == "option"
-                heading = getattr(parameter, "rich_help_panel", None) if is_option else "Arguments"
-                rows.setdefault(heading or "Options", []).append(row)
+                if parameter.param_type_name == "argument":
+                    heading = "Arguments"
+                elif parameter.name == "help":
+                    heading = last
+                else:
+                    heading = last = getattr(parameter, "rich_help_panel", None) or "Options"
+                rows.setdefault(heading, []).append(row)
         for heading, of_heading in rows.items():
             with formatter.section(heading):
                 formatter.write_dl(of_heading)
@@ -86,7 +91,8 @@ def with_option_groups(command: Callable[..., None]) -> Callable[..., None]:
     shown: dict[str, inspect.Parameter] = {}
     for name, parameter in own.items():
         if name in groups:
-            shown.update({o: p for o, p in groups[name].options.items() if o not in own})
+            options = groups[name].options
+            shown.update({o: p for o, p in options.items() if o not in own or o in groups})
         else:
             shown[name] = parameter.replace(annotation=hints[name])
 

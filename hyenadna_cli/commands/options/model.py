@@ -1,26 +1,32 @@
-"""From model options to a model: found, its configuration read and checked, and loaded last."""
+"""From options to a model that can be loaded, the windows that it reads, and their batches."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from hyenadna_cli.commands.options import shared as opt
-from hyenadna_cli.errors import CheckpointError, UsageError
+from hyenadna_cli.errors import CheckpointError, DeviceMemoryError, UsageError
 
 if TYPE_CHECKING:
+    import torch
+
     from hyenadna_cli.core.config import ModelConfig
     from hyenadna_cli.core.dna.tiling import Tiling
-    from hyenadna_cli.core.inference.batching import Batcher
-    from hyenadna_cli.core.io.records import StrandChoice
+    from hyenadna_cli.core.inference.batching import Batcher, BatchLimits
     from hyenadna_cli.core.machine.runtime import Runtime
     from hyenadna_cli.core.model.checkpoints.checkpoint import ModelSource
+    from hyenadna_cli.core.model.classifier import SequenceClassifier
     from hyenadna_cli.core.model.hyenadna import HyenaDNA
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ComputeRequest:
-    """The options on where and how to compute, as given."""
+    """Where and how to compute."""
+
+    HEADING: ClassVar[str] = "Compute"
 
     device: opt.DeviceOption = "auto"
     dtype: opt.DtypeOption = "auto"
@@ -43,10 +49,39 @@ class ComputeRequest:
             training=training,
         )
 
+    @contextmanager
+    def memory_errors(self) -> Iterator[None]:
+        """Give DeviceMemoryError the exit code of `--oom-exit-code`."""
+        try:
+            yield
+        except DeviceMemoryError as error:
+            error.exit_code = self.oom_exit_code
+            raise
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BatchedCompute(ComputeRequest):
+    """Where and how to compute, and how many windows at once."""
+
+    batch_size: opt.BatchSizeOption = "auto"
+
+    def limits(self, device: torch.device) -> BatchLimits:
+        """How large a batch may be. Raises UsageError."""
+        from hyenadna_cli.core.inference.batching import BatchLimits
+
+        return BatchLimits.choose(device, batch_size=self.n_windows)
+
+    @property
+    def n_windows(self) -> int | None:
+        """Windows of a batch; None for as many as fit."""
+        return opt.parse_batch_size(self.batch_size)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelRequest:
-    """The options on which model to use, as given."""
+    """Which model to use."""
+
+    HEADING: ClassVar[str] = "Model"
 
     model: opt.ModelOption = "builtin"
     revision: opt.RevisionOption = None
@@ -62,11 +97,11 @@ class ModelRequest:
         from hyenadna_cli.core.model.checkpoints import catalogue, checkpoint
 
         run = compute.resolve(training=training)
-        found = catalogue.locate(
+        location = catalogue.locate(
             self.model, revision=self.revision, offline=self.offline, cache_dir=self.cache_dir
         )
         config, source, _ = checkpoint.inspect(
-            found.directory, name=found.name, revision=found.revision
+            location.directory, name=location.name, revision=location.revision
         )
         shift = config.filter_shift if self.filter_shift is None else self.filter_shift
         return ChosenModel(config, source, run, shift)
@@ -89,6 +124,14 @@ class ChosenModel:
         model.execution = self.run.execution()
         return model.to(self.run.device)
 
+    def load_classifier(self) -> SequenceClassifier:
+        """The model with its head, on its device. Raises CheckpointError if it has none."""
+        from hyenadna_cli.core.model import classifier as heads
+
+        classifier, _ = heads.load(self.source)
+        classifier.set_execution(self.run.execution())
+        return classifier.to(self.run.device)
+
     def tiling(
         self,
         *,
@@ -108,19 +151,19 @@ class ChosenModel:
         n_around = N_SPECIALS[specials] + n_reserved
         limit = self.config.l_max - n_around
         if limit < 1 or (window is not None and window > limit):
-            wanted = f"--window {window:,}" if window is not None else f"--specials {specials}"
+            asked = f"--window {window:,}" if window is not None else f"--specials {specials}"
             framed = f", {n_around:,} of them for {'a prompt' if n_reserved else 'special tokens'}"
             raise CheckpointError(
-                f"{wanted}: {self.source.name} reads at most {self.config.l_max:,} tokens"
+                f"{asked}: {self.source.name} reads at most {self.config.l_max:,} tokens"
                 f"{framed if n_around else ''}; use a window of {limit:,} bases or less, "
                 "or a model with a longer context"
             )
-        chosen = limit if window is None else window
-        if stride is not None and stride > chosen:
-            raise UsageError(f"--stride {stride:,} leaves gaps between windows of {chosen:,} bases")
-        if chosen < 1 or (stride is not None and stride < 1):
+        length = limit if window is None else window
+        if stride is not None and stride > length:
+            raise UsageError(f"--stride {stride:,} leaves gaps between windows of {length:,} bases")
+        if length < 1 or (stride is not None and stride < 1):
             raise UsageError("--window and --stride are at least 1 base")
-        return Tiling(chosen, stride if stride is not None else chosen)
+        return Tiling(length, stride if stride is not None else length)
 
     def settings(self) -> dict[str, str | float]:
         """What of this shapes the output, for provenance."""
@@ -131,43 +174,41 @@ class ChosenModel:
         return self.source.identity()
 
 
-@dataclass(frozen=True, slots=True)
-class Windowing:
-    """The options on how records are cut and batched, as given."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WindowOptions:
+    """How records that are longer than the model reads are cut."""
 
-    window: int | None
+    HEADING: ClassVar[str] = "Windows"
+
+    window: opt.WindowOption = None
     """Bases; None for as many as the model reads."""
-    stride: int | None
+    stride: opt.StrideOption = None
     """Bases; None for `window`."""
-    specials: opt.Specials
-    batch_size: int | None
-    """Windows; None for automatic."""
 
     def batcher(
-        self, model: ChosenModel, *, keep_order: bool = False, n_reserved: int = 0
+        self,
+        model: ChosenModel,
+        compute: BatchedCompute,
+        *,
+        specials: opt.Specials = "none",
+        keep_order: bool = False,
+        n_reserved: int = 0,
     ) -> Batcher:
         """Windows and batches that the model and its device can take, `n_reserved` tokens apart."""
-        from hyenadna_cli.core.inference.batching import Batcher, BatchLimits
+        from hyenadna_cli.core.inference.batching import Batcher
 
         return Batcher(
             tiling=model.tiling(
                 window=self.window,
                 stride=self.stride,
-                specials=self.specials,
+                specials=specials,
                 n_reserved=n_reserved,
             ),
-            limits=BatchLimits.choose(model.run.device, batch_size=self.batch_size),
+            limits=compute.limits(model.run.device),
             device=model.run.device,
-            specials=self.specials,
+            specials=specials,
             keep_order=keep_order,
         )
-
-
-def choose_strand(strand: StrandChoice | None, *, bed: str | None) -> StrandChoice:
-    """The default of --strand: the BED's where there is one, else +."""
-    if bed is None and strand == "bed":
-        raise UsageError("--strand bed needs --bed; use +, - or both")
-    return strand or ("+" if bed is None else "bed")
 
 
 def batching_settings(batcher: Batcher) -> dict[str, str | int]:

@@ -1,134 +1,138 @@
-"""What a run has counted by status, and what it says and writes about that at the end."""
+"""What a run has counted by status, and how that is said and stored at its end."""
 
 from __future__ import annotations
 
-import logging
 import time
-from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
-from hyenadna_cli.commands.reporting.stats import write_stats
-from hyenadna_cli.errors import SkippedRecordsError
-
-if TYPE_CHECKING:
-    from hyenadna_cli.commands.options.model import ChosenModel
-    from hyenadna_cli.commands.reporting.record_run import Destination
-    from hyenadna_cli.core.dna.sequence import LetterCounts
-    from hyenadna_cli.core.outputs.provenance import Provenance
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(kw_only=True, slots=True)
-class Ledger(ABC):
-    """Counts by status, of records or of alleles."""
+class Counts:
+    """What became of the records of one run."""
 
     command: str
-    counts: dict[str, int] = field(default_factory=dict)
+    results: frozenset[str] = frozenset({"OK"})
+    """Statuses of what has its full result."""
+    by_status: dict[str, int] = field(default_factory=dict)
     first: dict[str, str] = field(default_factory=dict)
     """The name of the first of each status."""
+    n_bases: int = 0
+    figures: dict[str, float] = field(default_factory=dict)
+    """Further results over all records."""
+    letters_where: str = ""
+    """Where replaced letters were counted, for the line about them."""
     started: float = field(default_factory=time.monotonic)
+
+    def add(self, name: str, status: str, n_bases: int) -> None:
+        """Count one record that was written."""
+        self.count(name, status)
+        self.n_bases += n_bases
 
     def count(self, name: str, status: str, n: int = 1) -> None:
         """Count `n` of one status."""
-        self.counts[status] = self.counts.get(status, 0) + n
+        self.by_status[status] = self.by_status.get(status, 0) + n
         self.first.setdefault(status, name)
 
     @property
     def n_counted(self) -> int:
         """All of them."""
-        return sum(self.counts.values())
+        return sum(self.by_status.values())
 
     @property
     def n_skipped(self) -> int:
         """Those without a full result."""
-        return sum(n for status, n in self.counts.items() if not self.is_result(status))
+        return sum(n for status, n in self.by_status.items() if status not in self.results)
 
-    @abstractmethod
-    def is_result(self, status: str) -> bool:
-        """Whether a status means that there is a full result."""
-
-    @abstractmethod
-    def totals(self) -> dict[str, object]:
-        """Counts, for `--stats`."""
-
-    @abstractmethod
-    def rate(self, seconds: float) -> dict[str, float]:
-        """What was done in a second, for `--stats`."""
-
-    @abstractmethod
-    def summary(self, seconds: float) -> str:
-        """What was done, in words."""
-
-    @abstractmethod
-    def skipped(self, kinds: str) -> str:
-        """How many have no full result, in words, `kinds` at the end."""
-
-    @property
-    def letters_where(self) -> str:
-        """Where replaced letters were counted, for the line about them."""
-        return ""
-
-    def close(
-        self,
-        destination: Destination,
-        made_by: Provenance,
-        *,
-        model: ChosenModel,
-        letters: LetterCounts,
-    ) -> None:
-        """Write manifest and statistics of the finished output, and say what was done.
-
-        `letters` were replaced in what was read. Raises SkippedRecordsError with `--strict`.
-        """
-        from hyenadna_cli.core.outputs import provenance
-
-        seconds = time.monotonic() - self.started
-        if not destination.is_stream:
-            provenance.write_manifest(
-                destination.path,
-                made_by,
-                rows=self.counts,
-                shard=destination.shard,
-                seconds=seconds,
-            )
-        if destination.stats is not None:
-            entries = {
-                "command": self.command,
-                "output": destination.output,
-                "shard": destination.shard,
-                **self.totals(),
-                "letters_read_as_n": letters.n_ambiguous,
-                "letters_read_as_t": letters.n_uracil,
-                "seconds": round(seconds, 3),
-                **self.rate(seconds),
-                "device": model.run.device_name,
-                "model": model.identity(),
-                "settings": made_by.settings,
-            }
-            write_stats(destination.stats, entries)
-        self._say(destination, seconds, letters)
-
-    def _say(self, destination: Destination, seconds: float, letters: LetterCounts) -> None:
-        where = self.letters_where
-        if letters.n_ambiguous:
-            log.info("%s IUPAC ambiguity codes were read as N%s", f"{letters.n_ambiguous:,}", where)
-        if letters.n_uracil:
-            log.info("%s U were read as T%s", f"{letters.n_uracil:,}", where)
-        skipped = self._skipped() if self.n_skipped else None
-        if skipped is not None:
-            log.warning("%s", skipped)
-        target = "" if destination.output == "-" else f" -> {destination.output}"
-        log.info("%s: %s%s", self.command, self.summary(seconds), target)
-        if skipped is not None and destination.strict:
-            raise SkippedRecordsError(f"{skipped} (--strict)")
+    def skipped(self) -> str | None:
+        """How many have no full result and why, in words; None if there are none."""
+        kinds = (
+            f"{n:,} {status} (first: {self.first[status]})"
+            for status, n in self.by_status.items()
+            if status not in self.results
+        )
+        return f"{self._skipped()}: {', '.join(kinds)}" if self.n_skipped else None
 
     def _skipped(self) -> str:
-        return self.skipped(
-            ", ".join(
-                f"{count:,} {status} (first: {self.first[status]})"
-                for status, count in self.counts.items()
-                if not self.is_result(status)
-            )
+        return f"{self.n_skipped:,} of {self.n_counted:,} records without a full result"
+
+    def summary(self, seconds: float) -> str:
+        """What was done, in words."""
+        figures = "".join(
+            f", {value:.6g} {name.replace('_', ' ')}" for name, value in self.figures.items()
         )
+        return (
+            f"{self.n_counted:,} records, {self.n_bases:,} bases in {seconds:.1f} s, "
+            f"{self.by_status.get('OK', 0):,} OK{figures}"
+        )
+
+    def totals(self) -> dict[str, object]:
+        """Counts, for `--stats`."""
+        return {
+            "records": self.n_counted,
+            "bases": self.n_bases,
+            "status": self.by_status,
+            **self.figures,
+        }
+
+    def rate(self, seconds: float) -> dict[str, float]:
+        """What was done per second, for `--stats`."""
+        return {"bases_per_second": round(self.n_bases / max(seconds, 1e-9), 1)}
+
+
+@dataclass(kw_only=True, slots=True)
+class AlleleCounts(Counts):
+    """What became of the alleles of one run; a record without ALT counts as one NO_ALT."""
+
+    results: frozenset[str] = frozenset({"OK", "OK_EDGE"})
+    # Windows overlap, and each letter is counted as often as it was read.
+    letters_where: str = ", in all windows together"
+    n_records: int = 0
+    n_ref_agree: int = 0
+    n_ref_mismatch: int = 0
+    """Records whose REF was compared with the FASTA."""
+
+    def add_record(self, place: str, statuses: Sequence[str], *, ref_agrees: bool | None) -> None:
+        """Count the alleles of one record."""
+        self.n_records += 1
+        self.n_ref_agree += ref_agrees is True
+        self.n_ref_mismatch += ref_agrees is False
+        for status in statuses:
+            self.count(place, status)
+
+    def _skipped(self) -> str:
+        return f"{self.n_skipped:,} of {self.n_counted:,} alleles without scores"
+
+    def summary(self, seconds: float) -> str:
+        """What was done, in words."""
+        records = f"{self.n_records:,} records, " if self.n_records else ""
+        at_edge = self.by_status.get("OK_EDGE", 0)
+        edge = f" ({at_edge:,} of them at contig ends)" if at_edge else ""
+        n_scored = self.n_counted - self.n_skipped
+        return (
+            f"{records}{n_scored:,} of {self.n_counted:,} alleles scored{edge} in {seconds:.1f} s"
+        )
+
+    def totals(self) -> dict[str, object]:
+        """Counts, for `--stats`."""
+        return {
+            "records": self.n_records,
+            "alleles": self.n_counted,
+            "status": self.by_status,
+            "ref_agree": self.n_ref_agree,
+            "ref_mismatch": self.n_ref_mismatch,
+        }
+
+    def rate(self, seconds: float) -> dict[str, float]:
+        """Alleles scored per second, for `--stats`."""
+        return {"alleles_per_second": round(self.n_counted / max(seconds, 1e-9), 1)}
+
+    def plan(self) -> dict[str, int]:
+        """What would be done, for `--dry-run`."""
+        return {
+            "records": self.n_records,
+            "alleles": self.n_counted,
+            **{f"status_{status}": n for status, n in self.by_status.items()},
+            "ref_agree": self.n_ref_agree,
+            "ref_mismatch": self.n_ref_mismatch,
+        }

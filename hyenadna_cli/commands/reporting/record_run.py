@@ -1,113 +1,165 @@
-"""Where record-wise commands write, and the account they give at the end.
+"""The one run over records: what every command does around the rows that it computes.
 
-check -> (--resume: done already?) -> rows, counted -> manifest, --stats, one line, --strict
+made by -> (--resume: done already?) -> journal -> rows, written and counted
+        -> manifest, --stats, one line of account, --strict
 """
 
 from __future__ import annotations
 
 import logging
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import typer
 
-from hyenadna_cli.commands.options import shared as opt
-from hyenadna_cli.commands.reporting.counts import Ledger
+from hyenadna_cli.commands.options.model import ChosenModel, batching_settings
+from hyenadna_cli.commands.options.output import Destination
+from hyenadna_cli.commands.reporting import provenance
+from hyenadna_cli.commands.reporting.counts import Counts
 from hyenadna_cli.commands.reporting.progress import track
+from hyenadna_cli.commands.reporting.stats import write_stats
 from hyenadna_cli.commands.reporting.stops import on_signals
-from hyenadna_cli.core.outputs import atomic
-from hyenadna_cli.errors import DeviceMemoryError, OutputError, UsageError
+from hyenadna_cli.errors import DeviceMemoryError, OutputError, SkippedRecordsError
 
 if TYPE_CHECKING:
-    from hyenadna_cli.commands.options.model import ChosenModel
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from hyenadna_cli.core.dna.sequence import LetterCounts
     from hyenadna_cli.core.inference.batching import Batcher, Done
-    from hyenadna_cli.core.inference.run_plan import RunPlan
     from hyenadna_cli.core.io.records import RecordSource, StrandChoice
+    from hyenadna_cli.core.io.tsv import Cell
     from hyenadna_cli.core.outputs.journal import Journal
     from hyenadna_cli.core.outputs.provenance import Provenance, Setting
 
 log = logging.getLogger(__name__)
 
 Row = TypeVar("Row")
+Writer = AbstractContextManager[Callable[[Row], None]]
+"""Opens the output; what it gives writes one row."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Destination:
-    """The output of a run and the options about it, as given."""
+class RecordRun:
+    """One run over records, with everything at hand but its rows and the weights."""
 
-    output: opt.OutputOption = "-"
-    force: opt.ForceOption = False
-    resume: opt.ResumeOption = False
-    max_time: opt.MaxTimeOption = None
-    """Seconds."""
-    tmp_dir: opt.TmpDirOption = None
-    """Already in use: `atomic.scratch_directory`."""
-    shard: opt.ShardOption = None
-    strict: opt.StrictOption = False
-    stats: opt.StatsOption = None
-    no_version: opt.NoVersionOption = False
+    label: str
+    """What the progress bar says: `embedding`."""
+    destination: Destination
+    model: ChosenModel
+    inputs: Sequence[str]
+    """The files read."""
+    settings: Mapping[str, Setting]
+    """What shapes the rows, besides the model and where it runs."""
+    counts: Counts
+    letters: LetterCounts
+    """Letters replaced in what is read; counted while it is."""
+    n_bases: int | None
+    """How much there is to do; None if that shows only once it is read."""
+    beside: Path | None = None
+    """A second output, without which the run is not complete."""
 
-    @property
-    def is_stream(self) -> bool:
-        """Whether the output is stdout, a pipe or a device."""
-        return atomic.is_stream(self.output)
-
-    @property
-    def path(self) -> Path:
-        """The output as a path."""
-        return Path(self.output)
-
-    def check(self) -> None:
-        """Refuse what cannot be, before any work: OutputError, or UsageError for a bad --shard."""
-        if self.shard is not None:
-            from hyenadna_cli.core.outputs.shards import Shard
-
-            Shard.parse(self.shard)
-        if not self.is_stream:
-            atomic.check_output(self.path, overwrite=self.force or self.resume)
-        if self.stats is not None:
-            atomic.check_output(self.stats, overwrite=True)
-
-    def select(self, source: RecordSource) -> range | None:
-        """The records of this shard; None for all. Raises UsageError for a shard of a stream."""
-        from hyenadna_cli.core.outputs.shards import Shard, shard_range
-
-        if self.shard is None:
-            return None
-        shard = Shard.parse(self.shard)
-        if source.lengths is None:
-            raise UsageError(f"--shard {shard} needs a file; stdin and pipes can be read only once")
-        return shard_range(source.lengths, shard)
-
-    def made_by(
-        self, model: ChosenModel, source: RecordSource, settings: Mapping[str, Setting]
-    ) -> Provenance:
-        """The provenance of this run's output."""
-        from hyenadna_cli.core.outputs import provenance
-
-        return provenance.collect(
-            command=["hyenadna", *sys.argv[1:]],
-            settings={**settings, **model.settings()},
+    @classmethod
+    def of_source(
+        cls,
+        source: RecordSource,
+        selected: range | None,
+        batcher: Batcher,
+        *,
+        label: str,
+        destination: Destination,
+        model: ChosenModel,
+        settings: Mapping[str, Setting],
+        counts: Counts,
+        beside: Path | None = None,
+    ) -> Self:
+        """The run over the selected records of a source, read in the batcher's windows."""
+        return cls(
+            label=label,
+            destination=destination,
+            model=model,
             inputs=source.inputs,
-            model=model.identity(),
-            device=model.run.device_name,
-            reproducible=self.no_version,
+            settings={**settings, **batching_settings(batcher)},
+            counts=counts,
+            letters=source.letters,
+            n_bases=source.n_bases(selected),
+            beside=beside,
         )
 
+    def write(
+        self,
+        rows: Callable[[Journal], Iterable[Done[Row]]],
+        *,
+        writer: Callable[[Provenance, bool], Writer[Row]],
+        count: Callable[[Row], None],
+        finish: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Compute, write and count all rows, unless an earlier run has, and give the account.
+
+        `writer` gets what made the output and whether it may replace a file; `finish` follows the
+        last row. Raises OutputError, InterruptedRunError, and SkippedRecordsError with --strict.
+        """
+        made_by = self._provenance()
+        if self._is_done(made_by):
+            return
+        with self._journal(made_by) as journal:
+            batches = rows(journal)
+            # What --resume finds is of this run: `_is_done` has refused all else.
+            is_own = self.destination.resume and self.beside is not None
+            overwrite = self.destination.force or journal.is_resumed or is_own
+            with writer(made_by, overwrite) as write:
+                self._write_rows(batches, write, count)
+            finish()
+            self._close(made_by)
+
+    def _provenance(self) -> Provenance:
+        return provenance.made_by(
+            settings={**self.settings, **self.model.settings()},
+            inputs=self.inputs,
+            model=self.model.identity(),
+            device=self.model.run.device_name,
+            no_version=self.destination.no_version,
+        )
+
+    def _is_done(self, made_by: Provenance) -> bool:
+        """Whether `--resume` finds the finished output of a run like this one.
+
+        Raises OutputError if there is an output, but of another run, and no `--force`.
+        """
+        from hyenadna_cli.core.outputs.journal import journal_path
+        from hyenadna_cli.core.outputs.provenance import manifest_difference
+
+        to = self.destination
+        if not to.resume or to.is_stream or not to.path.exists():
+            return False
+        difference = manifest_difference(to.path, made_by, shard=to.shard)
+        if difference is None and self.beside is not None and not self.beside.exists():
+            log.info("%s is complete already; %s is missing", to.output, self.beside)
+            return False
+        if difference is None:
+            log.info("%s is complete already; nothing to do", to.output)
+            journal_path(to.path).unlink(missing_ok=True)
+            return True
+        # A run that was killed after its output and before its manifest leaves its journal too.
+        if not to.force and not journal_path(to.path).exists():
+            raise OutputError(f"{to.output} exists and {difference}; --force replaces it")
+        return False
+
     @contextmanager
-    def journal(self, made_by: Provenance) -> Iterator[Journal]:
-        """What this run keeps of its finished blocks; nothing for what cannot be read again.
+    def _journal(self, made_by: Provenance) -> Iterator[Journal]:
+        """What this run keeps of its finished chunks; nothing for what cannot be read again.
 
         Raises OutputError if another run writes this output, and as `open_journal` does.
         """
         from hyenadna_cli.core.outputs.journal import NO_JOURNAL, open_journal
         from hyenadna_cli.core.outputs.provenance import library_versions
 
-        if self.is_stream or any(file.size is None for file in made_by.inputs):
+        to = self.destination
+        if to.is_stream or any(file.size is None for file in made_by.inputs):
             yield NO_JOURNAL
             return
         entries = made_by.as_json()
@@ -115,130 +167,130 @@ class Destination:
             **{name: entries.get(name) for name in ("model", "settings")},
             "inputs": {file.path: _size_and_time(file.path) for file in made_by.inputs},
             "libraries": library_versions(),
-            "shard": self.shard,
+            "shard": to.shard,
         }
-        with open_journal(self.path, identity, resume=self.resume, overwrite=self.force) as journal:
+        with open_journal(to.path, identity, resume=to.resume, overwrite=to.force) as journal:
             yield journal
 
-    def is_done(self, made_by: Provenance, *, beside: Path | None = None) -> bool:
-        """Whether `--resume` finds the finished output of a run like this one, and `beside`.
+    def _write_rows(
+        self,
+        batches: Iterable[Done[Row]],
+        write: Callable[[Row], None],
+        count: Callable[[Row], None],
+    ) -> None:
+        """A signal ends this after the current batch, so that the writer leaves nothing behind."""
+        to = self.destination
+        with on_signals(to.max_time) as stop:
+            for done in track(
+                batches, total=self.n_bases, label=self.label, size_of=lambda done: done.n_bases
+            ):
+                # Rows may be as large as a batch: none is kept while the next batch is computed.
+                while done.rows:
+                    row = done.rows.pop(0)
+                    write(row)
+                    count(row)
+                if stop():
+                    kept = "an incomplete" if to.is_stream else "no"
+                    raise stop.error(f"{kept} output was written")
 
-        Raises OutputError if there is an output, but of another run, and no `--force`.
-        """
-        from hyenadna_cli.core.outputs.journal import journal_path
-        from hyenadna_cli.core.outputs.provenance import manifest_difference
+    def _close(self, made_by: Provenance) -> None:
+        """Write manifest and statistics of the finished output, and say what was done."""
+        from hyenadna_cli.core.outputs.provenance import write_manifest
 
-        if not self.resume or self.is_stream or not self.path.exists():
-            return False
-        difference = manifest_difference(self.path, made_by, shard=self.shard)
-        if difference is None and beside is not None and not beside.exists():
-            log.info("%s is complete already; %s is missing", self.output, beside)
-            return False
-        if difference is None:
-            log.info("%s is complete already; nothing to do", self.output)
-            journal_path(self.path).unlink(missing_ok=True)
-            return True
-        # A run that was killed after its output and before its manifest leaves its journal too.
-        if not self.force and not journal_path(self.path).exists():
-            raise OutputError(f"{self.output} exists and {difference}; --force replaces it")
-        return False
+        to, counts = self.destination, self.counts
+        seconds = time.monotonic() - counts.started
+        if not to.is_stream:
+            write_manifest(to.path, made_by, rows=counts.by_status, shard=to.shard, seconds=seconds)
+        if to.stats is not None:
+            entries = {
+                "command": counts.command,
+                "output": to.output,
+                "shard": to.shard,
+                **counts.totals(),
+                "letters_read_as_n": self.letters.n_ambiguous,
+                "letters_read_as_t": self.letters.n_uracil,
+                "seconds": round(seconds, 3),
+                **counts.rate(seconds),
+                "device": self.model.run.device_name,
+                "model": self.model.identity(),
+                "settings": made_by.settings,
+            }
+            write_stats(to.stats, entries)
+        self._say(seconds)
 
-
-@dataclass(kw_only=True, slots=True)
-class Account(Ledger):
-    """What became of the records of one run."""
-
-    results: frozenset[str] = frozenset({"OK"})
-    """Statuses of records that have their full result."""
-    n_bases: int = 0
-    figures: dict[str, float] = field(default_factory=dict)
-    """Further results over all records."""
-
-    def add(self, name: str, status: str, n_bases: int) -> None:
-        """Count one record that was written."""
-        self.count(name, status)
-        self.n_bases += n_bases
-
-    def is_result(self, status: str) -> bool:
-        """Whether a record of this status has its full result."""
-        return status in self.results
-
-    def totals(self) -> dict[str, object]:
-        """Counts, for `--stats`."""
-        return {
-            "records": self.n_counted,
-            "bases": self.n_bases,
-            "status": self.counts,
-            **self.figures,
-        }
-
-    def rate(self, seconds: float) -> dict[str, float]:
-        """Bases in a second."""
-        return {"bases_per_second": round(self.n_bases / max(seconds, 1e-9), 1)}
-
-    def summary(self, seconds: float) -> str:
-        """What was done, in words."""
-        figures = "".join(
-            f", {value:.6g} {name.replace('_', ' ')}" for name, value in self.figures.items()
-        )
-        return (
-            f"{self.n_counted:,} records, {self.n_bases:,} bases in {seconds:.1f} s, "
-            f"{self.counts.get('OK', 0):,} OK{figures}"
-        )
-
-    def skipped(self, kinds: str) -> str:
-        """How many have no full result."""
-        return f"{self.n_skipped:,} of {self.n_counted:,} records without a full result: {kinds}"
+    def _say(self, seconds: float) -> None:
+        counts, letters, where = self.counts, self.letters, self.counts.letters_where
+        if letters.n_ambiguous:
+            log.info("%s IUPAC ambiguity codes were read as N%s", f"{letters.n_ambiguous:,}", where)
+        if letters.n_uracil:
+            log.info("%s U were read as T%s", f"{letters.n_uracil:,}", where)
+        skipped = counts.skipped()
+        if skipped is not None:
+            log.warning("%s", skipped)
+        to = self.destination
+        target = "" if to.output == "-" else f" -> {to.output}"
+        log.info("%s: %s%s", counts.command, counts.summary(seconds), target)
+        if skipped is not None and to.strict:
+            raise SkippedRecordsError(f"{skipped} (--strict)")
 
 
-def write_rows(
-    batches: Iterable[Done[Row]],
-    write: Callable[[Row], None],
-    *,
-    destination: Destination,
-    n_bases: int | None,
-    label: str,
-) -> None:
-    """Hand every row to `write`, with a progress bar over `n_bases`.
+def table_writer(
+    output: str, columns: Sequence[str], cells_of: Callable[[Row], Iterable[Sequence[Cell]]]
+) -> Callable[[Provenance, bool], Writer[Row]]:
+    """A `writer` of TSV; `cells_of` gives the lines of one row."""
 
-    A signal ends this after the current batch with InterruptedRunError, so that the writer around
-    it leaves nothing behind.
-    """
-    with on_signals(destination.max_time) as stop:
-        for done in track(batches, total=n_bases, label=label, size_of=lambda done: done.n_bases):
-            # Rows may be as large as a batch: none is kept while the next batch is computed.
-            while done.rows:
-                write(done.rows.pop(0))
-            if stop():
-                is_stream = destination.is_stream
-                raise stop.error(f"{'an incomplete' if is_stream else 'no'} output was written")
+    @contextmanager
+    def opened(_: Provenance, overwrite: bool) -> Iterator[Callable[[Row], None]]:
+        from hyenadna_cli.core.io.tsv import TsvWriter
+
+        with TsvWriter(output, columns=columns, overwrite=overwrite) as table:
+
+            def write(row: Row) -> None:
+                for cells in cells_of(row):
+                    table.write_row(cells)
+
+            yield write
+
+    return opened
 
 
-def print_plan(plan: RunPlan) -> None:
+def print_plan(rows: Mapping[str, int]) -> None:
     """`--dry-run`: what would be done, on stdout."""
-    for name, value in (
-        ("records", plan.n_records),
-        ("bases", plan.n_bases),
-        ("windows", plan.n_windows),
-        ("batches", plan.n_batches),
-        ("peak_memory_mb", -(-plan.peak_bytes // 1_000_000)),
-    ):
+    for name, value in rows.items():
         typer.echo(f"{name}\t{value}")
 
 
 def print_plan_of_records(
-    source: RecordSource,
-    selected: range | None,
+    lengths: NDArray[np.int64],
     model: ChosenModel,
     batcher: Batcher,
     strand: StrandChoice,
+    *,
+    n_layers: int = 1,
+    more_bytes: int = 0,
 ) -> None:
-    """`--dry-run` of a command that reads each record along one strand or both."""
+    """`--dry-run` of a command that reads records of these lengths along one strand or both.
+
+    `n_layers` hidden states are kept at once; `more_bytes` come on top of a pass's memory.
+    """
     from hyenadna_cli.core.inference.run_plan import plan_run
 
-    lengths = source.measured_lengths(selected)
-    n_strands = 2 if strand == "both" else 1
-    print_plan(plan_run(lengths, config=model.config, batcher=batcher, n_strands=n_strands))
+    plan = plan_run(
+        lengths,
+        config=model.config,
+        batcher=batcher,
+        n_strands=2 if strand == "both" else 1,
+        n_layers=n_layers,
+    )
+    print_plan(
+        {
+            "records": plan.n_records,
+            "bases": plan.n_bases,
+            "windows": plan.n_windows,
+            "batches": plan.n_batches,
+            "peak_memory_mb": megabytes(plan.peak_bytes + more_bytes),
+        }
+    )
 
 
 @contextmanager
@@ -249,6 +301,11 @@ def exit_code_when_out_of_memory(code: int) -> Iterator[None]:
     except DeviceMemoryError as error:
         error.exit_code = code
         raise
+
+
+def megabytes(n_bytes: int) -> int:
+    """Whole megabytes, rounded up."""
+    return -(-n_bytes // 1_000_000)
 
 
 def _size_and_time(path: str) -> list[int]:

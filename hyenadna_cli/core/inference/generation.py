@@ -13,7 +13,6 @@ can move a base only where a draw falls within rounding of the border between tw
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from torch import Tensor
 from hyenadna_cli.core.config import ModelConfig
 from hyenadna_cli.core.dna import tokenizer
 from hyenadna_cli.core.inference.batching import Done
+from hyenadna_cli.core.inference.sampling import Sampling
 from hyenadna_cli.core.model.blocks import Block, linear
 from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.core.model.prefix import Prefix, PrefixLayer, blocks_of, run_prefix
@@ -39,37 +39,6 @@ _BATCH_BYTES = {"cpu": 1 << 30, "cuda": 8 << 30}
 _COLDEST = torch.finfo(torch.float64).tiny
 _MOST_TOGETHER = 128
 """More sequences than this gain nothing on a CPU."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Sampling:
-    """How the next base is drawn from the model's probabilities."""
-
-    temperature: float = 1.0
-    """Divides the logits; 0 takes the most likely base."""
-    top_k: int | None = None
-    """Only the k most likely."""
-    top_p: float = 1.0
-    """Only the most likely that together reach this probability; at least one."""
-    seed: int = 0
-    """Of all draws; below 2**64."""
-    allow_n: bool = False
-    """N may be drawn too; special tokens and padding never are."""
-
-    def __post_init__(self) -> None:
-        if not (self.temperature >= 0 and math.isfinite(self.temperature)):
-            raise ValueError(f"temperature must be 0 or more, got {self.temperature}")
-        if self.top_k is not None and self.top_k < 1:
-            raise ValueError(f"top-k must be at least 1, got {self.top_k}")
-        if not 0 < self.top_p <= 1:
-            raise ValueError(f"top-p must be above 0 and at most 1, got {self.top_p}")
-        if not 0 <= self.seed < 2**64:
-            raise ValueError(f"the seed must be at least 0 and below 2**64, got {self.seed}")
-
-    @property
-    def token_ids(self) -> tuple[int, ...]:
-        """What may be sampled."""
-        return (*tokenizer.BASES, tokenizer.N) if self.allow_n else tokenizer.BASES
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,3 +158,14 @@ def test_help_lists_options_under_the_headings_of_their_groups(capsys):
     ]
     assert "[default: (7)" in training
     assert "[default: (0.5)" in training
+
+
+def test_a_group_may_have_an_option_of_its_own_name():
+    got = []
+
+    def paint(*, width: Shape) -> None:
+        got.append(width)
+
+    seen_by(paint)("--width", "3")
+
+    assert got == [Shape(width=3)]

@@ -169,7 +169,7 @@ def test_an_unknown_entry_about_the_model_is_refused(fasta: Path) -> None:
 def test_versions_are_found_without_importing_torch() -> None:
     code = """
 import sys
-from hyenadna_cli.core import provenance
+from hyenadna_cli.core.outputs import provenance
 made_by = provenance.collect(
     command=None, settings={}, inputs=[], model=None, device=None, reproducible=False)
 print("torch" in sys.modules, "numpy" in made_by.libraries)

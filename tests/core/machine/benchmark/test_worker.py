@@ -16,9 +16,9 @@ from hyenadna_cli.core.machine.benchmark.measuring import (
     TOLERANCE,
     Benchmark,
     Floor,
-    Settings,
     relative_difference,
 )
+from hyenadna_cli.core.machine.benchmark.selection import Settings
 from hyenadna_cli.core.machine.benchmark.worker import Subject, answer
 from hyenadna_cli.core.model.blocks import Execution
 from hyenadna_cli.core.model.long_conv_choice import LongConvChoice, Timing

@@ -1,0 +1,53 @@
+"""Regions to mutagenize, as text or BED, and what of them a shard holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from hyenadna_cli.core.dna.coordinates import Interval, parse_region
+from hyenadna_cli.core.io.bed import read_regions
+from hyenadna_cli.core.io.contigs import ContigNames
+from hyenadna_cli.core.outputs.shards import BLOCK_BASES, Shard, shard_range
+from hyenadna_cli.core.variants.mutagenesis import pieces
+from hyenadna_cli.errors import UsageError
+
+
+class NamedRegion(NamedTuple):
+    """A stretch of the genome."""
+
+    chrom: str
+    """The contig as the user names it."""
+    interval: Interval
+
+
+def read(
+    texts: Iterable[str], bed: str | None, *, contigs: ContigNames, lengths: Mapping[str, int]
+) -> list[NamedRegion]:
+    """Regions such as `chr7:140,753,336-140,753,336` (1-based, closed), then those of a BED.
+
+    `lengths`: of the genome's contigs. Raises UsageError or, about the BED, InputFileError.
+    """
+    regions = []
+    for text in texts:
+        try:
+            asked = parse_region(text)
+        except ValueError as error:
+            raise UsageError(f"--region: {error}") from error
+        contig = contigs.resolve(asked.contig)
+        if contig is None:
+            raise UsageError(f"--region {text}: {contigs.explain_missing(asked.contig)}")
+        if asked.end > lengths[contig]:
+            raise UsageError(f"--region {text}: {contig} has {lengths[contig]:,} bp")
+        regions.append(NamedRegion(asked.contig, Interval(contig, asked.start, asked.end)))
+    if bed is not None:
+        regions += [NamedRegion(r.chrom, r.interval) for r in read_regions(bed, contigs=contigs)]
+    return regions
+
+
+def of_shard(regions: Iterable[NamedRegion], shard: str) -> list[NamedRegion]:
+    """The pieces of a shard such as `3/16`: whole ones, so that every batch holds the same."""
+    cut = [NamedRegion(chrom, piece) for chrom, interval in regions for piece in pieces(interval)]
+    # A piece is work enough for a chunk of its own.
+    mine = shard_range([BLOCK_BASES] * len(cut), Shard.parse(shard))
+    return cut[mine.start : mine.stop]
