@@ -7,19 +7,22 @@ from typing import Annotated
 import typer
 
 from hyenadna_cli.commands.options import shared as opt
+from hyenadna_cli.commands.options.groups import with_option_groups
+from hyenadna_cli.commands.options.run import Verbosity
 from hyenadna_cli.commands.reporting.tables import print_table
 from hyenadna_cli.errors import CheckpointError, HyenaDNAError
 
 
+@with_option_groups
 def doctor(
+    *,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     device: opt.DeviceOption = "auto",
     dtype: opt.DtypeOption = "auto",
     kernels: opt.KernelsOption = "auto",
     threads: opt.ThreadsOption = None,
     cache_dir: opt.CacheOption = None,
-    verbose: opt.VerboseOption = 0,
-    quiet: opt.QuietOption = False,
+    verbosity: Verbosity,
 ) -> None:
     """Tell what this machine has, what would be used here and why, and check a known answer.
 

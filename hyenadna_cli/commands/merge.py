@@ -12,6 +12,8 @@ from typing import Annotated
 import typer
 
 from hyenadna_cli.commands.options import shared as opt
+from hyenadna_cli.commands.options.groups import with_option_groups
+from hyenadna_cli.commands.options.run import Verbosity
 from hyenadna_cli.commands.reporting.progress import track
 from hyenadna_cli.commands.reporting.stats import write_stats
 from hyenadna_cli.commands.reporting.stops import on_signals
@@ -20,7 +22,9 @@ from hyenadna_cli.core.outputs import atomic
 log = logging.getLogger(__name__)
 
 
+@with_option_groups
 def merge(
+    *,
     shards: Annotated[
         list[Path],
         typer.Argument(metavar="SHARD...", help="Outputs of --shard 1/N to N/N, in any order."),
@@ -38,8 +42,7 @@ def merge(
     force: opt.ForceOption = False,
     stats: opt.StatsOption = None,
     no_version: opt.NoVersionOption = False,
-    verbose: opt.VerboseOption = 0,
-    quiet: opt.QuietOption = False,
+    verbosity: Verbosity,
 ) -> None:
     """Put the outputs of all shards of a run together: VCF, BCF, TSV, bedGraph or HDF5.
 

@@ -4,48 +4,111 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import typer
 
 from hyenadna_cli.commands.options import shared as opt
-from hyenadna_cli.commands.options.groups import GroupedCommand
-from hyenadna_cli.commands.reporting.tables import Cell, print_table
+from hyenadna_cli.commands.options.groups import GroupedCommand, with_option_groups
+from hyenadna_cli.commands.options.run import Verbosity
+from hyenadna_cli.commands.reporting.tables import print_table
 from hyenadna_cli.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
-    from hyenadna_cli.core.config import ModelConfig
-    from hyenadna_cli.core.model.checkpoints.catalogue import Location, PublishedModel
+    from hyenadna_cli.core.model.checkpoints.catalogue import Location
     from hyenadna_cli.core.model.hyenadna import HyenaDNA
 
 log = logging.getLogger(__name__)
 
 app = typer.Typer(help="List, download, convert, average and check models.", no_args_is_help=True)
 
-_TOLD_LENGTHS = (1_000, 32_000, 160_000, 450_000)
-
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-ModelArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="NAME|DIR",
-        help="builtin, a published name (hyenadna models list), a Hugging Face id, or a directory.",
-    ),
-]
-OutputOption = Annotated[Path, typer.Option("-o", "--output", help="Model directory to write.")]
-StoreOption = Annotated[
-    Literal["fp32", "bf16"],
-    typer.Option("--store", help="Precision of the matrices in the file; bf16 halves it."),
-]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredModel:
+    """A model, by its name or where it is."""
+
+    HEADING: ClassVar[str] = "Model"
+
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|DIR",
+            help="builtin, a published name (hyenadna models list), a Hugging Face id, or a "
+            "directory.",
+        ),
+    ]
+    revision: opt.RevisionOption = None
+    cache_dir: opt.CacheOption = None
+    offline: bool = True
+    """Whether it has to be on this machine."""
+
+    def locate(self) -> Location:
+        """Where it is, downloaded if need be. Raises CheckpointError."""
+        from hyenadna_cli.core.model.checkpoints import catalogue
+
+        return catalogue.locate(
+            self.model, revision=self.revision, offline=self.offline, cache_dir=self.cache_dir
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DownloadedModel(StoredModel):
+    """A model that may come from the network."""
+
+    offline: opt.OfflineOption = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelOutput:
+    """The model directory that is written."""
+
+    HEADING: ClassVar[str] = "Output"
+
+    output: Annotated[Path, typer.Option("-o", "--output", help="Model directory to write.")]
+    store: Annotated[
+        Literal["fp32", "bf16"],
+        typer.Option("--store", help="Precision of the matrices in the file; bf16 halves it."),
+    ] = "fp32"
+    force: opt.ForceOption = False
+
+    def check(self) -> None:
+        """Refuse a directory that exists. Raises OutputError."""
+        from hyenadna_cli.core.outputs import atomic
+
+        atomic.check_output_dir(self.output, overwrite=self.force)
+
+    def write(self, model: HyenaDNA) -> None:
+        """Write the model with its known answer."""
+        import torch
+
+        from hyenadna_cli.core.model.checkpoints import checkpoint, known_answer
+        from hyenadna_cli.core.outputs import atomic
+
+        with atomic.replace_dir_on_success(self.output, overwrite=self.force) as scratch:
+            if self.store == "bf16":
+                checkpoint.save(model, scratch, matrix_dtype=torch.bfloat16)
+                model, _ = checkpoint.load(scratch)
+            else:
+                checkpoint.save(model, scratch)
+            known_answer.record_known_answer(model, scratch)
+        config = model.config
+        log.info(
+            "%s: %d layers, width %d, reads up to %d tokens",
+            self.output,
+            config.n_layer,
+            config.d_model,
+            config.l_max,
+        )
 
 
 @app.command("list", cls=GroupedCommand)
+@with_option_groups
 def list_models(
-    as_json: JsonOption = False,
-    cache_dir: opt.CacheOption = None,
-    verbose: opt.VerboseOption = 0,
-    quiet: opt.QuietOption = False,
+    *, as_json: JsonOption = False, cache_dir: opt.CacheOption = None, verbosity: Verbosity
 ) -> None:
     """List the built-in and the published models, and which of them are on this machine.
 
@@ -55,63 +118,14 @@ def list_models(
 
       hyenadna models list
     """
-    from hyenadna_cli.core.model.checkpoints import catalogue, checkpoint
+    from hyenadna_cli.core.model.checkpoints import facts
 
-    columns = (
-        "name",
-        "local",
-        "d_model",
-        "n_layer",
-        "l_max",
-        "parameters",
-        "megabytes",
-        "licence",
-        "repository",
-    )
-    rows: list[tuple[Cell, ...]] = []
-    if (catalogue.BUILTIN_DIRECTORY / "config.json").is_file():
-        config, _, n_parameters = checkpoint.inspect(catalogue.BUILTIN_DIRECTORY)
-        megabytes = _megabytes((catalogue.BUILTIN_DIRECTORY / "model.safetensors").stat().st_size)
-        rows.append(
-            (
-                catalogue.BUILTIN,
-                "yes",
-                config.d_model,
-                config.n_layer,
-                config.l_max,
-                n_parameters,
-                megabytes,
-                catalogue.LICENCE,
-                None,
-            )
-        )
-    for model in catalogue.PUBLISHED.values():
-        is_cached = catalogue.cached_weights(model, cache_dir=cache_dir) is not None
-        rows.append(
-            (
-                model.name,
-                "yes" if is_cached else "no",
-                model.d_model,
-                model.n_layer,
-                model.l_max,
-                model.n_parameters,
-                _megabytes(model.n_bytes),
-                catalogue.LICENCE,
-                model.repo_id,
-            )
-        )
-    print_table(columns, rows, as_json=as_json)
+    print_table(facts.COLUMNS, facts.listing(cache_dir), as_json=as_json)
 
 
 @app.command(cls=GroupedCommand)
-def info(
-    model: ModelArgument,
-    as_json: JsonOption = False,
-    revision: opt.RevisionOption = None,
-    cache_dir: opt.CacheOption = None,
-    verbose: opt.VerboseOption = 0,
-    quiet: opt.QuietOption = False,
-) -> None:
+@with_option_groups
+def info(*, model: StoredModel, as_json: JsonOption = False, verbosity: Verbosity) -> None:
     """Tell what is known of a model, from the registry and from its files.
 
     Prints one row a fact: key, value. forward_mb_at_N is the memory of a forward pass over N bases,
@@ -120,29 +134,24 @@ def info(
 
       hyenadna models info small-32k
     """
-    from hyenadna_cli.core.model.checkpoints import catalogue
+    from hyenadna_cli.core.model.checkpoints import catalogue, facts
 
-    registered = catalogue.find(model) if revision is None else None
-    facts: dict[str, Cell] = {"name": model}
+    registered = catalogue.find(model.model) if model.revision is None else None
+    known: dict[str, facts.Fact] = {"name": model.model}
+    is_local = True
     if registered is not None:
-        facts |= _registry_facts(registered)
-        if catalogue.cached_weights(registered, cache_dir=cache_dir) is None:
-            facts["local"] = "no"
-            _print_facts(facts, as_json=as_json)
-            return
-    location = catalogue.locate(model, revision=revision, offline=True, cache_dir=cache_dir)
-    _print_facts(facts | _file_facts(location), as_json=as_json)
+        known |= facts.of_registry(registered)
+        is_local = catalogue.cached_weights(registered, cache_dir=model.cache_dir) is not None
+    known |= facts.of_files(model.locate()) if is_local else {"local": "no"}
+    if as_json:
+        typer.echo(json.dumps(known, indent=2))
+    else:
+        print_table(("key", "value"), list(known.items()), as_json=False)
 
 
 @app.command(cls=GroupedCommand)
-def download(
-    model: ModelArgument,
-    revision: opt.RevisionOption = None,
-    offline: opt.OfflineOption = False,
-    cache_dir: opt.CacheOption = None,
-    verbose: opt.VerboseOption = 0,
-    quiet: opt.QuietOption = False,
-) -> None:
+@with_option_groups
+def download(*, model: DownloadedModel, verbosity: Verbosity) -> None:
     """Download a model into the cache, so that it works without a network from then on.
 
     Checks that the files are a HyenaDNA model and, where a hash is published, that they have it.
@@ -152,31 +161,34 @@ def download(
     """
     from hyenadna_cli.core.model.checkpoints import catalogue, checkpoint
 
-    location = catalogue.locate(model, revision=revision, offline=offline, cache_dir=cache_dir)
+    location = model.locate()
     checkpoint.inspect(location.directory, name=location.name, revision=location.revision)
     if catalogue.expected_sha256(location.name, location.revision) is None:
         log.info("%s: no hash is published for this revision, so none was checked", location.name)
     typer.echo(location.directory)
 
 
-@app.command(cls=GroupedCommand)
-def convert(
-    source: Annotated[
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConvertedModel(DownloadedModel):
+    """A model in any layout, or its weights alone."""
+
+    model: Annotated[
         str,
         typer.Argument(
             metavar="NAME|DIR|FILE",
             help="A model in any layout, or a weights file (.ckpt, .safetensors) on its own.",
         ),
-    ],
-    output: OutputOption,
+    ]
+
+
+@app.command(cls=GroupedCommand)
+@with_option_groups
+def convert(
+    *,
+    source: ConvertedModel,
     filter_shift: opt.FilterShiftOption = None,
-    store: StoreOption = "fp32",
-    force: opt.ForceOption = False,
-    revision: opt.RevisionOption = None,
-    offline: opt.OfflineOption = False,
-    cache_dir: opt.CacheOption = None,
-    verbose: opt.VerboseOption = 0,
-    quiet: opt.QuietOption = False,
+    to: ModelOutput,
+    verbosity: Verbosity,
 ) -> None:
     """Convert a model from either official layout to ours, which loads with -m everywhere.
 
@@ -186,34 +198,31 @@ def convert(
 
       hyenadna models convert weights.ckpt -o my-model
     """
-    from hyenadna_cli.core.model.checkpoints import catalogue, checkpoint
-    from hyenadna_cli.core.outputs import atomic
+    from hyenadna_cli.core.model.checkpoints import checkpoint
 
-    atomic.check_output_dir(output, overwrite=force)
-    if Path(source).is_file():
-        model, _ = checkpoint.load(Path(source), filter_shift=filter_shift)
+    to.check()
+    if Path(source.model).is_file():
+        model, _ = checkpoint.load(Path(source.model), filter_shift=filter_shift)
     else:
-        location = catalogue.locate(source, revision=revision, offline=offline, cache_dir=cache_dir)
+        location = source.locate()
         model, _ = checkpoint.load(
             location.directory,
             name=location.name,
             revision=location.revision,
             filter_shift=filter_shift,
         )
-    _write(model, output, store=store, overwrite=force)
+    to.write(model)
 
 
 @app.command(cls=GroupedCommand)
+@with_option_groups
 def average(
+    *,
     sources: Annotated[
-        list[Path],
-        typer.Argument(metavar="DIR...", help="Models of one shape, at least two."),
+        list[Path], typer.Argument(metavar="DIR...", help="Models of one shape, at least two.")
     ],
-    output: OutputOption,
-    store: StoreOption = "fp32",
-    force: opt.ForceOption = False,
-    verbose: opt.VerboseOption = 0,
-    quiet: opt.QuietOption = False,
+    to: ModelOutput,
+    verbosity: Verbosity,
 ) -> None:
     """Average the weights of several trainings into one model of the same size.
 
@@ -224,9 +233,8 @@ def average(
       hyenadna models average seed-1 seed-2 -o both
     """
     from hyenadna_cli.core.model.checkpoints import averaging, checkpoint
-    from hyenadna_cli.core.outputs import atomic
 
-    atomic.check_output_dir(output, overwrite=force)
+    to.check()
     if len(sources) < 2:
         raise UsageError("an average takes two models or more")
     models = {}
@@ -234,19 +242,12 @@ def average(
         models[str(directory)], _ = checkpoint.load(directory)
         if checkpoint.read_head(directory) is not None:
             raise CheckpointError(f"{directory}: has a head; only plain models are averaged")
-    _write(averaging.average(models), output, store=store, overwrite=force)
+    to.write(averaging.average(models))
 
 
 @app.command(cls=GroupedCommand)
-def verify(
-    model: ModelArgument,
-    as_json: JsonOption = False,
-    revision: opt.RevisionOption = None,
-    offline: opt.OfflineOption = False,
-    cache_dir: opt.CacheOption = None,
-    verbose: opt.VerboseOption = 0,
-    quiet: opt.QuietOption = False,
-) -> None:
+@with_option_groups
+def verify(*, model: DownloadedModel, as_json: JsonOption = False, verbosity: Verbosity) -> None:
     """Check that a model is what it should be, and that this machine computes it right.
 
     Prints one row a check: check, result (ok, failed, not-checked), detail. The checks are the hash
@@ -255,9 +256,9 @@ def verify(
 
       hyenadna models verify builtin
     """
-    from hyenadna_cli.core.model.checkpoints import catalogue, verification
+    from hyenadna_cli.core.model.checkpoints import verification
 
-    location = catalogue.locate(model, revision=revision, offline=offline, cache_dir=cache_dir)
+    location = model.locate()
     checks = verification.verify(location.directory, name=location.name, revision=location.revision)
     print_table(
         ("check", "result", "detail"),
@@ -266,96 +267,3 @@ def verify(
     )
     if failed := [check.name for check in checks if check.result == "failed"]:
         raise CheckpointError(f"{location.directory}: failed: {', '.join(failed)}")
-
-
-def _write(
-    model: HyenaDNA, output: Path, *, store: Literal["fp32", "bf16"], overwrite: bool
-) -> None:
-    import torch
-
-    from hyenadna_cli.core.model.checkpoints import checkpoint, known_answer
-    from hyenadna_cli.core.outputs import atomic
-
-    with atomic.replace_dir_on_success(output, overwrite=overwrite) as scratch:
-        if store == "bf16":
-            checkpoint.save(model, scratch, matrix_dtype=torch.bfloat16)
-            model, _ = checkpoint.load(scratch)
-        else:
-            checkpoint.save(model, scratch)
-        known_answer.record_known_answer(model, scratch)
-    log.info(
-        "%s: %d layers, width %d, reads up to %d tokens",
-        output,
-        model.config.n_layer,
-        model.config.d_model,
-        model.config.l_max,
-    )
-
-
-def _registry_facts(model: PublishedModel) -> dict[str, Cell]:
-    from hyenadna_cli.core.model.checkpoints import catalogue
-
-    return {
-        "name": model.name,
-        "repository": model.repo_id,
-        "revision": model.revision,
-        "published_sha256": model.sha256 or "not known",
-        "licence": catalogue.LICENCE,
-        "trained_on": catalogue.TRAINED_ON,
-        "suggested_gpus": model.gpus or "not stated by the authors",
-        "megabytes": _megabytes(model.n_bytes),
-        "d_model": model.d_model,
-        "n_layer": model.n_layer,
-        "l_max": model.l_max,
-        "parameters": model.n_parameters,
-        **_memory_facts(model.config),
-    }
-
-
-def _file_facts(location: Location) -> dict[str, Cell]:
-    import dataclasses
-
-    from hyenadna_cli.core.model.checkpoints import checkpoint
-
-    config, source, n_parameters = checkpoint.inspect(
-        location.directory, name=location.name, revision=location.revision
-    )
-    facts: dict[str, Cell] = {
-        "local": "yes",
-        "directory": str(source.directory),
-        "layout": source.layout,
-        "sha256": source.sha256,
-        "stored_parameters": n_parameters,
-    }
-    if source.revision is not None:
-        facts["revision"] = source.revision
-    return facts | dataclasses.asdict(config) | _memory_facts(config)
-
-
-def _memory_facts(config: ModelConfig) -> dict[str, Cell]:
-    """Megabytes over one sequence as --dry-run counts them: a forward pass, training in float32.
-
-    In training, blocks are recomputed (--checkpoint-blocks).
-    """
-    from hyenadna_cli.core.model.cost import forward_bytes, training_bytes
-
-    lengths = [length for length in _TOLD_LENGTHS if length < config.l_max]
-    facts: dict[str, Cell] = {}
-    for length in (*lengths, config.l_max):
-        n_bytes = forward_bytes(config, n_windows=1, n_tokens=length, n_layers=1)
-        facts[f"forward_mb_at_{length}"] = _megabytes(n_bytes)
-    for length in (*lengths, config.l_max):
-        n_bytes = training_bytes(config, n_windows=1, n_tokens=length, recompute_blocks=True)
-        facts[f"training_mb_at_{length}"] = _megabytes(n_bytes)
-    return facts
-
-
-def _megabytes(n_bytes: int) -> float:
-    return round(n_bytes / 1e6, 1)
-
-
-def _print_facts(facts: dict[str, Cell], *, as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps(facts, indent=2))
-    else:
-        print_table(("key", "value"), list(facts.items()), as_json=False)

@@ -9,6 +9,9 @@ from hyenadna_cli.errors import UsageError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+PICTURES = (".png", ".svg", ".pdf")
+"""What a picture may be called."""
+
 
 def new_figure(width: float, height: float) -> Figure:
     """An empty figure of so many inches. Raises UsageError if matplotlib is missing."""

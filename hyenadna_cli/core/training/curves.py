@@ -15,7 +15,6 @@ from hyenadna_cli.core.outputs.figures import new_figure
 from hyenadna_cli.errors import InputFileError
 
 COLUMNS = ("step", "bases_seen", "length", "loss", "valid_loss")
-PICTURES = (".png", ".svg", ".pdf")
 
 
 @dataclass(frozen=True, slots=True)

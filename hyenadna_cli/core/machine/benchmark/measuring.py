@@ -32,6 +32,7 @@ from hyenadna_cli.core.machine.benchmark.expectations import (
 )
 from hyenadna_cli.core.machine.benchmark.operators import OperatorTime
 from hyenadna_cli.core.machine.benchmark.process import MeasuredProcess, ProcessError
+from hyenadna_cli.core.machine.benchmark.selection import Settings
 from hyenadna_cli.errors import HyenaDNAError
 
 Status = Literal["OK", "SKIPPED", "STOPPED", "FAILED", "EXTRAPOLATED"]
@@ -50,25 +51,6 @@ _CHECKED_WITHOUT_PLAIN = 16_384
 _REFERENCE = Variant(implementation="plain", dtype="fp32")
 
 Sample = NDArray[np.float32]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Settings:
-    """How to measure."""
-
-    device: str = "cpu"
-    threads: int | None = None
-    """CPU threads; None for those that the process may use."""
-    repeats: int = 5
-    """Turns of each variant."""
-    max_seconds: float = 60.0
-    """For all passes of a case; one that would take longer is not begun, or stopped."""
-    max_minutes: float | None = None
-    """For the whole run: no case is begun after it."""
-    with_operators: bool = False
-    """Whether to time our operators by themselves too, at the shapes of forward passes."""
-    seed: int = 0
-    """Of weights and tokens."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

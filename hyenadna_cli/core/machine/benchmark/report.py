@@ -57,7 +57,6 @@ OPERATOR_COLUMNS = (
     "gigabytes_per_second",
     "share_of_bandwidth",
 )
-PICTURES = (".png", ".svg", ".pdf")
 
 Cell = str | int | float | None
 Quantity = Literal["seconds", "peak_bytes"]

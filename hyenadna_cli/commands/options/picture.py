@@ -1,0 +1,47 @@
+"""Where a picture goes, and the table beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+import typer
+
+from hyenadna_cli.commands.options import shared as opt
+from hyenadna_cli.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Picture:
+    """The picture that is drawn; the points that it shows go beside it."""
+
+    HEADING: ClassVar[str] = "Output"
+
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Picture: .png, .svg or .pdf; a .tsv beside it.")
+    ]
+    force: opt.ForceOption = False
+
+    @property
+    def table(self) -> Path:
+        """The table of its points."""
+        return self.output.with_suffix(".tsv")
+
+    def check(self, *shown: str | Path) -> None:
+        """Refuse what cannot be drawn or would replace a table that is shown.
+
+        Raises UsageError and OutputError.
+        """
+        from hyenadna_cli.core.outputs import atomic
+        from hyenadna_cli.core.outputs.figures import PICTURES
+
+        if self.output.suffix not in PICTURES:
+            raise UsageError(f"-o {self.output}: use {', '.join(PICTURES)}")
+        for table in shown:
+            if self.table.resolve() == Path(table).resolve():
+                raise UsageError(
+                    f"-o {self.output}: the table beside it would replace {table}; use another name"
+                )
+        for path in (self.output, self.table):
+            atomic.check_output(path, overwrite=self.force)
