@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import hyenadna_cli as hd
-from hyenadna_cli.core.io.vcf import open_vcf
+from hyenadna_cli.core.io.vcf import VcfFile
 
 TEST_DATA = Path(__file__).parents[2] / "test_data"
 VARIANTS, FASTA = TEST_DATA / "variants.vcf", TEST_DATA / "tiny.fa"
@@ -63,7 +63,7 @@ def test_scores_are_those_of_the_command(hyenadna, tiny_model, layout):
     )
     assert done.code == 0, done.err
     expected = list(csv.DictReader(done.out.splitlines(), delimiter="\t"))
-    with open_vcf(str(VARIANTS)) as reader:
+    with VcfFile(VARIANTS).open() as reader:
         variants = [hd.Variant(r.chrom, r.start, r.ref, r.alts) for r in reader.records() if r.alts]
 
     model = hd.load_model(str(tiny_model), device="cpu", threads=1)

@@ -31,7 +31,7 @@ from hyenadna_cli.core.config import ModelConfig
 from hyenadna_cli.core.dna.coordinates import Interval
 from hyenadna_cli.core.inference.batching import BatchLimits
 from hyenadna_cli.core.io.fasta import Genome
-from hyenadna_cli.core.io.vcf import open_vcf
+from hyenadna_cli.core.io.vcf import VcfFile
 from hyenadna_cli.core.machine import runtime
 from hyenadna_cli.core.machine.benchmark import plain_hyena
 from hyenadna_cli.core.model.checkpoints import catalogue, checkpoint
@@ -90,7 +90,7 @@ def snvs(genome: Genome, n_alleles: int, step: int, n_sites: int) -> list[Varian
 def of_vcf(window: int, path: str) -> list[Case]:
     """All records of a VCF, on the grid."""
     grid = Grid(window=window, min_context=window // 8)
-    with open_vcf(path) as reader:
+    with VcfFile(path).open() as reader:
         found = [Variant(r.chrom, r.start, r.ref, r.alts) for r in reader.records()]
     name = f"{Path(path).stem}, {len(found):,} records, grid"
     return [

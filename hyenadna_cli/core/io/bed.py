@@ -15,11 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from hyenadna_cli.core.dna.coordinates import Interval, Strand
 from hyenadna_cli.core.io.contigs import ContigNames
-from hyenadna_cli.core.io.streams import open_text
+from hyenadna_cli.core.io.streams import Input
 from hyenadna_cli.errors import InputFileError
 
 _SKIPPED_WORDS = ("track", "browser")
@@ -43,13 +42,13 @@ class Region:
     """1-based."""
 
 
-def read_regions(path: Path | str, *, contigs: ContigNames) -> Iterator[Region]:
+def read_regions(source: Input, *, contigs: ContigNames) -> Iterator[Region]:
     """Stream a BED file (plain, gzip, bgzip, "-" for stdin), each line checked on the FASTA.
 
     Raises InputFileError naming the line: fewer than 3 columns, start or end no whole number,
-    start >= end, contig not in the FASTA, end past the contig, bad strand; and as `open_text`.
+    start >= end, contig not in the FASTA, end past the contig, bad strand; as `Input.open_text`.
     """
-    with open_text(path) as text:
+    with source.open_text() as text:
         for number, line in enumerate(text, start=1):
             first_word = line.split(maxsplit=1)[:1]
             if not first_word or first_word[0] in _SKIPPED_WORDS or first_word[0][0] == "#":
@@ -57,7 +56,7 @@ def read_regions(path: Path | str, *, contigs: ContigNames) -> Iterator[Region]:
             try:
                 region = _region(_columns(line), contigs, number)
             except ValueError as error:
-                raise InputFileError(path, str(error), line=number) from None
+                raise InputFileError(source.path, str(error), line=number) from None
             yield region
 
 

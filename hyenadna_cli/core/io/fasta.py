@@ -1,7 +1,7 @@
 """FASTA: regions of an indexed genome, and whole records of a stream.
 
     indexed FASTA -> Genome.fetch(Interval) -> sequence
-    FASTA, FASTQ, GenBank, 2bit -> read_records -> FastaRecord
+    FASTA, FASTQ, GenBank, 2bit -> SequenceFile.read -> FastaRecord
 
 Every sequence that leaves here is cleaned: A, C, G, T, N in the file's case, on the plus strand.
 """
@@ -24,17 +24,10 @@ from numpy.typing import NDArray
 from hyenadna_cli.core.dna.coordinates import Interval, to_one_based
 from hyenadna_cli.core.dna.sequence import Cleaned, LetterCounts, LetterError, clean
 from hyenadna_cli.core.io.fasta_index import open_indexed, quiet_htslib
-from hyenadna_cli.core.io.streams import (
-    as_text,
-    compression_of,
-    head_past_blank_lines,
-    open_input,
-    reads_once,
-)
+from hyenadna_cli.core.io.streams import Input
 from hyenadna_cli.errors import InputFileError
 
 _PIECE = 4_000_000
-_TWOBIT_MAGIC = (b"\x43\x27\x41\x1a", b"\x1a\x41\x27\x43")
 
 
 class Genome:
@@ -50,7 +43,7 @@ class Genome:
         self.path = Path(path)
         self.letters = LetterCounts()
         """Letters replaced in everything fetched so far."""
-        self._fasta = open_indexed(self.path)
+        self._fasta = open_indexed(Input(self.path))
         self.lengths: dict[str, int] = dict(
             zip(self._fasta.references, self._fasta.lengths, strict=True)
         )
@@ -158,77 +151,100 @@ class FastaRecord:
     sequence: str
 
 
-def read_records(path: Path | str, *, letters: LetterCounts) -> Iterator[FastaRecord]:
-    """Stream FASTA, FASTQ, GenBank or 2bit, told by content; gzip, bgzip and "-" too (not 2bit).
+class SequenceFile:
+    """Whole records of FASTA, FASTQ, GenBank or 2bit, told by content; "-" is stdin.
 
-    One record is in memory at a time; what was replaced is added to `letters`; names may repeat.
-    An empty file has no records. Raises InputFileError for a file that is missing, truncated,
-    damaged or none of these, and at a letter that is no IUPAC code.
+    gzip and bgzip are read too (not of 2bit). One record is in memory at a time; an empty file has
+    no records; names may repeat. Reading raises InputFileError for a file that is missing,
+    truncated, damaged or none of these, and at a letter that is no IUPAC code.
     """
-    for name, sequence in _raw_records(path):
-        cleaned = _cleaned(path, name, sequence)
-        letters.add(cleaned)
-        yield FastaRecord(name, cleaned.sequence)
 
+    def __init__(self, path: Path | str) -> None:
+        self._source = Input(path)
+        self.path = str(path)
+        """As given."""
 
-def record_lengths(path: Path | str) -> list[int]:
-    """The bases of each record of a file in its order, for planning; sequences are not kept.
+    @property
+    def reads_once(self) -> bool:
+        """Whether it is stdin or a pipe, which a first reading uses up."""
+        return self._source.reads_once
 
-    Everything that `read_records` would raise, letters included, is raised here.
-    Raises ValueError for stdin and pipes, which would be used up.
-    """
-    if reads_once(path):
-        raise ValueError(f"{path} can be read only once, so its records cannot be counted first")
-    return [len(_cleaned(path, name, sequence).sequence) for name, sequence in _raw_records(path)]
+    def read(self, letters: LetterCounts) -> Iterator[FastaRecord]:
+        """Stream the records; what was replaced is added to `letters`."""
+        for name, cleaned in self._cleaned():
+            letters.add(cleaned)
+            yield FastaRecord(name, cleaned.sequence)
 
+    def lengths(self) -> list[int]:
+        """The bases of each record in order, for planning; sequences are not kept.
 
-def _cleaned(path: Path | str, name: str, sequence: str) -> Cleaned:
-    try:
-        return clean(sequence)
-    except LetterError as error:
-        position = to_one_based(error.position)
-        raise InputFileError(path, f"record {name}, position {position:,}: {error}") from None
+        Everything that `read` would raise is raised here; ValueError for what reads once.
+        """
+        if self.reads_once:
+            raise ValueError(f"{self.path} can be read only once: its records cannot be counted")
+        return [len(cleaned.sequence) for _, cleaned in self._cleaned()]
 
+    def _cleaned(self) -> Iterator[tuple[str, Cleaned]]:
+        for title, sequence in self._titled():
+            name = title.split()[0]
+            try:
+                cleaned = clean(sequence)
+            except LetterError as error:
+                position = to_one_based(error.position)
+                problem = f"record {name}, position {position:,}: {error}"
+                raise InputFileError(self.path, problem) from None
+            yield name, cleaned
 
-def _raw_records(path: Path | str) -> Iterator[tuple[str, str]]:
-    with open_input(path) as stream:
-        head = head_past_blank_lines(stream)
-        if not head:
-            return
-        with as_text(stream, path) as text:
-            titled: Iterator[tuple[str, str]]
-            if head.startswith(b">"):
-                titled = SimpleFastaParser(text)
-            elif head.startswith(b"@"):
-                titled = _fastq(text, path)
-            elif head.startswith(b"LOCUS"):
-                titled = _genbank(text, path)
-            elif head.startswith(_TWOBIT_MAGIC):
-                titled = _twobit(path)
-            else:
-                raise InputFileError(
-                    path, "is not FASTA, FASTQ, GenBank or 2bit: it starts with none of their marks"
-                )
-            n_records = 0
-            for n_records, (title, sequence) in enumerate(titled, start=1):
-                if not title.split():
-                    raise InputFileError(path, f"record number {n_records:,} has no name")
-                yield title.split()[0], sequence
+    def _titled(self) -> Iterator[tuple[str, str]]:
+        """Header, with a name for certain, and sequence as it stands."""
+        n_records = 0
+        try:
+            with self._source.open_text(past_blank_lines=True) as text:
+                if self._source.kind == "empty":
+                    return
+                for title, sequence in self._parsed(text):
+                    n_records += 1
+                    if not title.split():
+                        raise InputFileError(self.path, f"record number {n_records:,} has no name")
+                    yield title, sequence
+        except _FormatError as error:
+            raise InputFileError(self.path, str(error)) from error.__cause__
         if n_records == 0:
-            raise InputFileError(path, "is truncated: it begins well but holds no record")
+            raise InputFileError(self.path, "is truncated: it begins well but holds no record")
+
+    def _parsed(self, text: TextIO) -> Iterator[tuple[str, str]]:
+        match self._source.kind:
+            case "FASTA":
+                records: Iterator[tuple[str, str]] = SimpleFastaParser(text)
+                return records
+            case "FASTQ":
+                return _fastq(text)
+            case "GenBank":
+                return _genbank(text)
+            case "2bit":
+                if self.reads_once or self._source.compression != "none":
+                    raise _FormatError("is 2bit, which is read from an uncompressed file only")
+                return _twobit(Path(self.path))
+        raise _FormatError(
+            "is not FASTA, FASTQ, GenBank or 2bit: it starts with none of their marks"
+        )
 
 
-def _fastq(text: TextIO, path: Path | str) -> Iterator[tuple[str, str]]:
+class _FormatError(Exception):
+    """What is wrong with a file; who opened it says which."""
+
+
+def _fastq(text: TextIO) -> Iterator[tuple[str, str]]:
     try:
         for title, sequence, _quality in FastqGeneralIterator(text):
             yield title, sequence
     except UnicodeDecodeError:
         raise
     except ValueError as error:
-        raise InputFileError(path, f"is not valid FASTQ: {error}") from error
+        raise _FormatError(f"is not valid FASTQ: {error}") from error
 
 
-def _genbank(text: TextIO, path: Path | str) -> Iterator[tuple[str, str]]:
+def _genbank(text: TextIO) -> Iterator[tuple[str, str]]:
     records = SeqIO.parse(text, "genbank")
     while True:
         # Entered anew for each record: between two of them the caller's filters apply.
@@ -243,24 +259,22 @@ def _genbank(text: TextIO, path: Path | str) -> Iterator[tuple[str, str]]:
                 title = record.id or ""
                 sequence = str(record.seq)
             except UndefinedSequenceError:
-                raise InputFileError(path, f"record {title} has no sequence") from None
+                raise _FormatError(f"record {title} has no sequence") from None
             except UnicodeDecodeError:
                 raise
             except (ValueError, BiopythonParserWarning) as error:
-                raise InputFileError(path, f"is not valid GenBank: {error}") from error
+                raise _FormatError(f"is not valid GenBank: {error}") from error
         yield title, sequence
 
 
-def _twobit(path: Path | str) -> Iterator[tuple[str, str]]:
-    if reads_once(path) or compression_of(path) != "none":
-        raise InputFileError(path, "is 2bit, which is read from an uncompressed file only")
+def _twobit(path: Path) -> Iterator[tuple[str, str]]:
     try:
         # Opened here: Biopython would leave a file open that it finds to be damaged.
-        with Path(path).open("rb") as file:
+        with path.open("rb") as file:
             for record in SeqIO.parse(file, "twobit"):
                 if len(record) == 0:
                     # Biopython reads a length past the end of the file as 0.
-                    raise InputFileError(path, f"is truncated: record {record.id} is empty")
+                    raise _FormatError(f"is truncated: record {record.id} is empty")
                 yield record.id or "", str(record.seq)
     except (ValueError, RuntimeError, MemoryError) as error:
-        raise InputFileError(path, f"is damaged or truncated 2bit ({error})") from error
+        raise _FormatError(f"is damaged or truncated 2bit ({error})") from error

@@ -11,34 +11,38 @@ from pathlib import Path
 import pysam
 from pysam.utils import SamtoolsError
 
-from hyenadna_cli.core.io.streams import STDIN, compression_of, head_past_blank_lines, open_input
+from hyenadna_cli.core.io.streams import Input
 from hyenadna_cli.errors import InputFileError
 
 log = logging.getLogger(__name__)
 
 _NOT_FASTA = {
-    b"\x43\x27\x41\x1a": "2bit; regions need FASTA (twoBitToFa converts it)",
-    b"\x1a\x41\x27\x43": "2bit; regions need FASTA (twoBitToFa converts it)",
-    b"LOCU": "GenBank; regions need FASTA",
+    "empty": "empty",
+    "2bit": "2bit; regions need FASTA (twoBitToFa converts it)",
+    "GenBank": "GenBank; regions need FASTA",
 }
 
 
-def open_indexed(path: Path) -> pysam.FastaFile:
+def open_indexed(source: Input) -> pysam.FastaFile:
     """Open a plain or bgzip FASTA by its `.fai` (and `.gzi`).
 
     An index that is missing is built in a temporary directory, never beside the FASTA.
     Raises InputFileError if the file is missing, empty, truncated, not FASTA or plain gzip, or
     if its index is broken or older than its content.
     """
-    _check_is_fasta(path)
-    compression = compression_of(path)
-    if compression == "gzip":
+    path = Path(source.path)
+    if source.is_stdin:
+        raise InputFileError(path, "regions need an indexed FASTA file, not stdin")
+    if source.kind != "FASTA":
+        problem = _NOT_FASTA.get(source.kind, "not FASTA: it does not start with '>'")
+        raise InputFileError(path, f"is {problem}")
+    if source.compression == "gzip":
         raise InputFileError(
             path,
             "is gzip, which has no random access; recompress it: "
             f"gunzip -c {path} | bgzip > {path.with_suffix('.bgz')}",
         )
-    is_bgzip = compression == "bgzip"
+    is_bgzip = source.compression == "bgzip"
     fai, gzi = Path(f"{path}.fai"), Path(f"{path}.gzi")
     with quiet_htslib():
         if fai.exists() and (gzi.exists() or not is_bgzip):
@@ -54,18 +58,6 @@ def quiet_htslib() -> Iterator[None]:
         yield
     finally:
         pysam.set_verbosity(verbosity)
-
-
-def _check_is_fasta(path: Path) -> None:
-    if str(path) == STDIN:
-        raise InputFileError(path, "regions need an indexed FASTA file, not stdin")
-    with open_input(path) as stream:
-        head = head_past_blank_lines(stream)
-    if not head:
-        raise InputFileError(path, "is empty")
-    if not head.startswith(b">"):
-        kind = _NOT_FASTA.get(head[:4], "not FASTA: it does not start with '>'")
-        raise InputFileError(path, f"is {kind}")
 
 
 def _load(path: Path, *, fai: Path, gzi: Path | None) -> pysam.FastaFile:

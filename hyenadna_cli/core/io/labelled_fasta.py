@@ -18,53 +18,45 @@ from Bio.SeqIO.FastaIO import SimpleFastaParser
 from hyenadna_cli.core.dna.coordinates import Interval, parse_region, to_one_based
 from hyenadna_cli.core.dna.sequence import LetterCounts, LetterError, clean
 from hyenadna_cli.core.io.labelled_tables import LabelRow
-from hyenadna_cli.core.io.streams import as_text, head_past_blank_lines, open_input
+from hyenadna_cli.core.io.streams import Input
 from hyenadna_cli.errors import InputFileError
 
 _UNDERSCORED = re.compile(r"(?i:chr)(\w+)_(\d+)_(\d+)", re.ASCII)
 
 
-def is_fasta(path: Path | str) -> bool:
-    """Whether the file's first mark is that of FASTA."""
-    with open_input(path) as stream:
-        return head_past_blank_lines(stream).startswith(b">")
-
-
 def read_labelled_fasta(
-    path: Path | str, *, letters: LetterCounts, label: str | None
+    source: Input, *, letters: LetterCounts, label: str | None
 ) -> Iterator[LabelRow]:
     """Stream the records; `label` is that of all of them, None where each header ends in its own.
 
     Raises InputFileError naming the record: a header without label, an empty sequence, letters
     that are no IUPAC code.
     """
-    with open_input(path) as stream:
-        head_past_blank_lines(stream)
-        with as_text(stream, path) as text:
-            for number, (title, letters_) in enumerate(SimpleFastaParser(text), start=1):
-                name, own_label = _split_title(title) if label is None else (title.strip(), label)
-                if own_label is None:
-                    raise InputFileError(
-                        path,
-                        f"record {number:,} ({title!r}): the header does not end in a label "
-                        "(>name|label), and no class was given for the file",
-                    )
-                yield LabelRow(
-                    path=str(path),
-                    line=number,
-                    name=name or f"record_{number}",
-                    sequence=_bases(path, number, letters_, letters),
-                    interval=_place(name),
-                    labels=(own_label,),
-                    split=None,
+    path = source.path
+    with source.open_text(past_blank_lines=True) as text:
+        for number, (title, letters_) in enumerate(SimpleFastaParser(text), start=1):
+            name, own_label = _split_title(title) if label is None else (title.strip(), label)
+            if own_label is None:
+                raise InputFileError(
+                    path,
+                    f"record {number:,} ({title!r}): the header does not end in a label "
+                    "(>name|label), and no class was given for the file",
                 )
+            yield LabelRow(
+                path=str(path),
+                line=number,
+                name=name or f"record_{number}",
+                sequence=_bases(path, number, letters_, letters),
+                interval=_place(name),
+                labels=(own_label,),
+                split=None,
+            )
 
 
-def read_bare_sequences(
-    path: Path | str, *, letters: LetterCounts, label: str
-) -> Iterator[LabelRow]:
+def read_bare_sequences(source: Input, *, letters: LetterCounts, label: str) -> Iterator[LabelRow]:
     """Stream a text file of sequences of one class, one a line (GenomicBenchmarks: one a file)."""
-    with open_input(path) as stream, as_text(stream, path) as text:
+    path = source.path
+    with source.open_text() as text:
         for number, line in enumerate(text, start=1):
             if line.strip():
                 yield LabelRow(

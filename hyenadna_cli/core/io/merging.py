@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from hyenadna_cli.core.io.embeddings_gather import gather_embeddings
-from hyenadna_cli.core.io.streams import open_input
+from hyenadna_cli.core.io.streams import Input
 from hyenadna_cli.core.io.vcf_writer import restamped, write_index
 from hyenadna_cli.core.outputs.provenance import (
     Manifest,
@@ -222,7 +222,7 @@ def _bodies(shards: Shards, made_by: Provenance) -> Iterator[bytes]:
     header: bytes | None = None
     for file in shards.files:
         with ExitStack() as stack:
-            stream = stack.enter_context(open_input(file.path))
+            stream = stack.enter_context(Input(file.path).open())
             found = read_header(file.path, stream, made_by)
             if header is None:
                 header = found

@@ -24,8 +24,8 @@ from hyenadna_cli.core.dna.coordinates import Strand
 from hyenadna_cli.core.dna.sequence import LetterCounts, reverse_complement
 from hyenadna_cli.core.io.bed import Region, read_regions
 from hyenadna_cli.core.io.contigs import ContigNames
-from hyenadna_cli.core.io.fasta import Genome, read_records, record_lengths
-from hyenadna_cli.core.io.streams import STDIN, reads_once
+from hyenadna_cli.core.io.fasta import Genome, SequenceFile
+from hyenadna_cli.core.io.streams import STDIN, Input
 from hyenadna_cli.errors import UsageError
 
 StrandChoice = Literal["bed", "+", "-", "both"]
@@ -83,21 +83,25 @@ class RecordSource:
             raise UsageError("--contig-map and --rename-chrs are about the contig names of --bed")
         if bed is not None and fasta == STDIN:
             raise UsageError("--bed needs an indexed FASTA file; --fasta - is a stream")
-        self.fasta = fasta
-        self.bed = bed
+        self._inputs = [fasta] if bed is None else [fasta, bed]
         self._stack = ExitStack()
         self._letters = LetterCounts()
         self._genome: Genome | None = None
-        try:
-            if bed is not None:
-                self._genome = self._stack.enter_context(Genome(fasta))
-                self._contigs = ContigNames.choose(self._genome.lengths, contig_map, rename_chrs)
-            self.lengths = self._measure()
-        except BaseException:
-            self._stack.close()
-            raise
+        if bed is None:
+            self._file = SequenceFile(fasta)
+            if not self._file.reads_once:
+                self.lengths = np.array(self._file.lengths(), dtype=np.int64)
+            return
+        with self._stack as stack:
+            self._genome = stack.enter_context(Genome(fasta))
+            self._bed = Input(bed)
+            self._contigs = ContigNames.choose(self._genome.lengths, contig_map, rename_chrs)
+            if not self._bed.reads_once:
+                regions = read_regions(self._bed, contigs=self._contigs)
+                self.lengths = np.fromiter((r.interval.length for r in regions), np.int64)
+            self._stack = stack.pop_all()
 
-    lengths: NDArray[np.int64] | None
+    lengths: NDArray[np.int64] | None = None
     """Bases of every record; None for a stream, whose records are known only once read."""
 
     def __enter__(self) -> Self:
@@ -109,7 +113,7 @@ class RecordSource:
     @property
     def inputs(self) -> list[str]:
         """The files read, for provenance."""
-        return [self.fasta] if self.bed is None else [self.fasta, self.bed]
+        return self._inputs
 
     @property
     def letters(self) -> LetterCounts:
@@ -140,15 +144,14 @@ class RecordSource:
         A stream can be read once only.
         """
         first, last = (0, None) if selected is None else (selected.start, selected.stop)
-        if self.bed is not None:
-            for region in islice(read_regions(self.bed, contigs=self._contigs), first, last):
-                yield self._of_region(region)
+        if self._genome is None:
+            for entry in islice(self._file.read(self._letters), first, last):
+                yield Record(entry.name, entry.name, 0, len(entry.sequence), ".", entry.sequence)
             return
-        for entry in islice(read_records(self.fasta, letters=self._letters), first, last):
-            yield Record(entry.name, entry.name, 0, len(entry.sequence), ".", entry.sequence)
+        for region in islice(read_regions(self._bed, contigs=self._contigs), first, last):
+            yield self._of_region(region, self._genome)
 
-    def _of_region(self, region: Region) -> Record:
-        assert self._genome is not None
+    def _of_region(self, region: Region, genome: Genome) -> Record:
         interval = region.interval
         return Record(
             name=region.name,
@@ -156,13 +159,5 @@ class RecordSource:
             start=interval.start,
             end=interval.end,
             strand=interval.strand if region.has_strand else ".",
-            sequence=self._genome.fetch(interval),
+            sequence=genome.fetch(interval),
         )
-
-    def _measure(self) -> NDArray[np.int64] | None:
-        if reads_once(self.fasta if self.bed is None else self.bed):
-            return None
-        if self.bed is None:
-            return np.array(record_lengths(self.fasta), dtype=np.int64)
-        regions = read_regions(self.bed, contigs=self._contigs)
-        return np.fromiter((region.interval.length for region in regions), dtype=np.int64)

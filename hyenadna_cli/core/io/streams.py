@@ -12,7 +12,7 @@ import stat
 import sys
 import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, TextIO
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 Compression = Literal["none", "gzip", "bgzip"]
+Kind = Literal["FASTA", "FASTQ", "GenBank", "2bit", "BCF", "other", "empty"]
 
 STDIN = "-"
 # The empty block that closes every bgzip file (SAM specification, "End-of-file marker").
@@ -33,85 +34,129 @@ _OTHER_COMPRESSION = {
     b"\x28\xb5\x2f\xfd": "zstd",
     b"PK\x03\x04": "zip",
 }
+_KIND_OF_MARK: dict[bytes, Kind] = {
+    b">": "FASTA",
+    b"@": "FASTQ",
+    b"LOCUS": "GenBank",
+    b"\x43\x27\x41\x1a": "2bit",
+    b"\x1a\x41\x27\x43": "2bit",
+    b"BCF": "BCF",
+}
 
 
-@contextmanager
-def open_input(path: Path | str) -> Iterator[io.BufferedReader]:
-    """The decompressed bytes of a file, or of stdin for "-".
+class Input:
+    """A file that a run reads, or stdin ("-"): how to open it, and what the first opening has told.
 
-    Raises InputFileError, also while reading, if the file is missing, unreadable, truncated,
-    corrupt, or compressed by anything but gzip or bgzip.
+    Made once where a path enters the program, and handed on in its place.
     """
-    with _open_raw(path) as raw:
-        source = _Source(path, raw)
-        stream: io.BufferedReader = io.BufferedReader(source, 1 << 17)
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = path
+        """As given."""
+        self.is_stdin = str(path) == STDIN
+        self.reads_once = self.is_stdin or _is_pipe(Path(path))
+        """Whether a first reading uses it up."""
+        self._facts: tuple[Compression, Kind] | None = None
+
+    @property
+    def compression(self) -> Compression:
+        """Raises as `open` does."""
+        return self._recognised()[0]
+
+    @property
+    def kind(self) -> Kind:
+        """What the first bytes after blank lines say that it is. Raises as `open` does."""
+        return self._recognised()[1]
+
+    @contextmanager
+    def open(self, *, past_blank_lines: bool = False) -> Iterator[io.BufferedReader]:
+        """The decompressed bytes, from the start or from the first line that is not blank.
+
+        Raises InputFileError, also while reading, if the file is missing, unreadable, truncated,
+        corrupt, or compressed by anything but gzip or bgzip.
+        """
+        with self._open_raw() as raw:
+            source = _Source(self.path, raw)
+            stream: io.BufferedReader = io.BufferedReader(source, 1 << 17)
+            try:
+                with ExitStack() as stack:
+                    if source.compression != "none":
+                        unzipped = stack.enter_context(gzip.GzipFile(fileobj=stream))
+                        stream = io.BufferedReader(unzipped, 1 << 17)
+                    head = _skip_blank_lines(stream) if past_blank_lines else stream.peek()
+                    self._facts = (source.compression, _kind(head.lstrip()))
+                    yield stream
+            except EOFError:
+                raise _truncated(self.path) from None
+            except (gzip.BadGzipFile, zlib.error) as error:
+                problem = f"the compressed data are corrupt ({error})"
+                raise InputFileError(self.path, problem) from error
+
+    @contextmanager
+    def as_text(self, stream: io.BufferedReader) -> Iterator[TextIO]:
+        """Read UTF-8 lines with any line ends. InputFileError where the bytes are not text."""
         try:
-            if source.compression == "none":
-                yield stream
-            else:
-                with gzip.GzipFile(fileobj=stream) as unzipped:
-                    yield io.BufferedReader(unzipped, 1 << 17)
-        except EOFError:
-            raise _truncated(path) from None
-        except (gzip.BadGzipFile, zlib.error) as error:
-            raise InputFileError(path, f"the compressed data are corrupt ({error})") from error
+            yield io.TextIOWrapper(stream, encoding="utf-8")
+        except UnicodeDecodeError as error:
+            byte = error.object[error.start]
+            problem = f"is not a text file (byte 0x{byte:02x} is not UTF-8)"
+            raise InputFileError(self.path, problem) from None
+
+    @contextmanager
+    def open_text(self, *, past_blank_lines: bool = False) -> Iterator[TextIO]:
+        """The lines; raises as `open` and `as_text` do."""
+        with (
+            self.open(past_blank_lines=past_blank_lines) as stream,
+            self.as_text(stream) as text,
+        ):
+            yield text
+
+    def _recognised(self) -> tuple[Compression, Kind]:
+        if self._facts is None:
+            with self.open(past_blank_lines=True):
+                pass
+        assert self._facts is not None
+        return self._facts
+
+    @contextmanager
+    def _open_raw(self) -> Iterator[BinaryIO]:
+        if self.is_stdin:
+            yield sys.stdin.buffer
+            return
+        with ExitStack() as stack:
+            try:
+                raw = stack.enter_context(Path(self.path).open("rb"))
+            except FileNotFoundError:
+                raise InputFileError(self.path, "no such file") from None
+            except OSError as error:
+                raise _unreadable(self.path, error) from error
+            yield raw
 
 
-def head_past_blank_lines(stream: io.BufferedReader) -> bytes:
-    """The next bytes of a stream, blank lines before them consumed; b"" at its end."""
-    while (head := stream.peek()) and not head.strip():
-        stream.read(len(head))
-    return head.lstrip()
+def open_text(path: Path | str) -> AbstractContextManager[TextIO]:
+    """The lines of a file that is read once and of which nothing else matters."""
+    return Input(path).open_text()
 
 
-@contextmanager
-def as_text(stream: io.BufferedReader, path: Path | str) -> Iterator[TextIO]:
-    """Read UTF-8 lines with any line ends. InputFileError where the bytes are not text."""
+def _is_pipe(path: Path) -> bool:
     try:
-        yield io.TextIOWrapper(stream, encoding="utf-8")
-    except UnicodeDecodeError as error:
-        byte = error.object[error.start]
-        problem = f"is not a text file (byte 0x{byte:02x} is not UTF-8)"
-        raise InputFileError(path, problem) from None
-
-
-@contextmanager
-def open_text(path: Path | str) -> Iterator[TextIO]:
-    """The text of a file, or of stdin for "-"; raises as `open_input` and `as_text` do."""
-    with open_input(path) as stream, as_text(stream, path) as text:
-        yield text
-
-
-def compression_of(path: Path | str) -> Compression:
-    """How a file is compressed. Raises InputFileError as `open_input` does on opening."""
-    with _open_raw(path) as raw:
-        return _Source(path, raw).compression
-
-
-def reads_once(path: Path | str) -> bool:
-    """Whether `path` is stdin or a pipe, which a first reading uses up."""
-    if str(path) == STDIN:
-        return True
-    try:
-        mode = Path(path).stat().st_mode
+        mode = path.stat().st_mode
     except OSError:
         return False
     return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 
 
-@contextmanager
-def _open_raw(path: Path | str) -> Iterator[BinaryIO]:
-    if str(path) == STDIN:
-        yield sys.stdin.buffer
-        return
-    with ExitStack() as stack:
-        try:
-            raw = stack.enter_context(Path(path).open("rb"))
-        except FileNotFoundError:
-            raise InputFileError(path, "no such file") from None
-        except OSError as error:
-            raise _unreadable(path, error) from error
-        yield raw
+def _skip_blank_lines(stream: io.BufferedReader) -> bytes:
+    """The next bytes of a stream, blank lines before them consumed; b"" at its end."""
+    while (head := stream.peek()) and not head.strip():
+        stream.read(len(head))
+    return head
+
+
+def _kind(head: bytes) -> Kind:
+    if not head:
+        return "empty"
+    return next((kind for mark, kind in _KIND_OF_MARK.items() if head.startswith(mark)), "other")
 
 
 class _Source(io.RawIOBase):

@@ -7,13 +7,12 @@ A text record is split at its tabs and never parsed further than needed, so that
 again is what was read, to the byte, whatever its samples hold. BCF is printed by htslib, as
 `bcftools view` prints it (floats with 6 digits).
 
-`scan` reads a whole file once, before any other work: what is wrong with it, how many records and
-which contigs it has, whether it is sorted, and what its header does not declare.
+`VcfFile.scan` reads a whole file once, before any other work: what is wrong with it, how many
+records and which contigs it has, whether it is sorted, and what its header does not declare.
 """
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import threading
@@ -27,10 +26,9 @@ import pysam
 
 from hyenadna_cli.core.dna.coordinates import from_one_based
 from hyenadna_cli.core.io.fasta_index import quiet_htslib
-from hyenadna_cli.core.io.streams import as_text, compression_of, open_input, reads_once
+from hyenadna_cli.core.io.streams import Input
 from hyenadna_cli.errors import InputFileError
 
-_BCF_MAGIC = b"BCF"
 _META = re.compile(r"##(INFO|FORMAT|FILTER|contig)=<ID=([^,>]+)")
 _N_FIXED = 8
 
@@ -115,8 +113,60 @@ def _short(allele: str) -> str:
     return allele if len(allele) <= 20 else f"{allele[:17]}..."
 
 
+class VcfFile:
+    """VCF (plain, gzip or bgzip) or BCF, told by content; "-" is stdin.
+
+    Both methods raise InputFileError, while reading too, for a file that is missing, truncated,
+    damaged or neither VCF nor BCF.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self._source = Input(path)
+        self.path = str(path)
+        """As given."""
+
+    @property
+    def reads_once(self) -> bool:
+        """Whether it is stdin or a pipe, which a first reading uses up."""
+        return self._source.reads_once
+
+    @contextmanager
+    def open(self) -> Iterator[VcfReader]:
+        """The header, and the records in order."""
+        with self._source.open_text() as text:
+            if self._source.kind != "BCF":
+                yield VcfReader(self.path, enumerate(text, start=1))
+                return
+            with self._bcf_lines(text.buffer) as lines:
+                yield VcfReader(self.path, lines)
+
+    def scan(self, *, for_bcf: bool = False) -> VcfScan:
+        """Read to the end, and raise for the first thing that is wrong.
+
+        What the header does not declare is looked for only where BCF will be written.
+        """
+        with self.open() as reader:
+            return _scan(reader, for_bcf=for_bcf)
+
+    @contextmanager
+    def _bcf_lines(self, stream: BinaryIO) -> Iterator[Iterator[tuple[int | None, str]]]:
+        """A BCF as lines of VCF text."""
+        if self.reads_once or self._source.compression == "gzip":
+            # htslib reads a file descriptor; what is read here already is handed on by a pipe.
+            read_end, write_end = os.pipe()
+            pump = _Pump(stream, write_end)
+            pump.start()
+            try:
+                with os.fdopen(read_end, "rb") as pipe:
+                    yield _printed(self.path, pipe, pump)
+            finally:
+                pump.join()
+        else:
+            yield _printed(self.path, self.path, None)
+
+
 class VcfReader:
-    """The header and the records of one file or stream; made by `open_vcf`."""
+    """The header and the records of one file or stream; made by `VcfFile.open`."""
 
     def __init__(self, path: str, lines: Iterator[tuple[int | None, str]]) -> None:
         self._path = path
@@ -167,48 +217,14 @@ class VcfReader:
             raise InputFileError(self._path, "is empty: a VCF has a header at least")
         if not lines[0].startswith("##fileformat=VCF") or not lines[-1].startswith("#CHROM\t"):
             raise InputFileError(
-                self._path, "is not VCF: it needs ##fileformat=VCF... first and a #CHROM line"
+                self._path,
+                "is not VCF: it needs ##fileformat=VCF... first and a #CHROM line",
             )
         return VcfHeader(lines)
 
     def _bad(self, number: int | None, problem: str, line: str) -> InputFileError:
         place = "" if number is not None else f" (in {_short(line.strip())!r})"
         return InputFileError(self._path, f"{problem}{place}", line=number)
-
-
-@contextmanager
-def open_vcf(path: str) -> Iterator[VcfReader]:
-    """Read VCF (plain, gzip or bgzip) or BCF, told by content; "-" is stdin.
-
-    Raises InputFileError, while reading too, for a file that is missing, truncated, damaged or
-    neither VCF nor BCF.
-    """
-    with open_input(path) as stream:
-        # A pipe may give its first bytes one by one.
-        head = stream.peek()[:3]
-        if head == _BCF_MAGIC:
-            with _bcf_lines(path, stream) as lines:
-                yield VcfReader(path, lines)
-            return
-        with as_text(stream, path) as text:
-            yield VcfReader(path, enumerate(text, start=1))
-
-
-@contextmanager
-def _bcf_lines(path: str, stream: io.BufferedReader) -> Iterator[Iterator[tuple[int | None, str]]]:
-    """A BCF as lines of VCF text."""
-    if reads_once(path) or compression_of(path) == "gzip":
-        # htslib reads a file descriptor; what is read here already is handed on through a pipe.
-        read_end, write_end = os.pipe()
-        pump = _Pump(stream, write_end)
-        pump.start()
-        try:
-            with os.fdopen(read_end, "rb") as source:
-                yield _printed(path, source, pump)
-        finally:
-            pump.join()
-    else:
-        yield _printed(path, path, None)
 
 
 def _printed(
@@ -233,7 +249,7 @@ def _printed(
 class _Pump(threading.Thread):
     """Copies a stream into a pipe."""
 
-    def __init__(self, stream: io.BufferedReader, write_end: int) -> None:
+    def __init__(self, stream: BinaryIO, write_end: int) -> None:
         super().__init__(daemon=True)
         self._stream = stream
         self._write_end = write_end
@@ -270,28 +286,23 @@ class VcfScan:
     """Header lines for INFO, FORMAT and FILTER that records use and the header does not declare."""
 
 
-def scan(path: str, *, for_bcf: bool = False) -> VcfScan:
-    """Read a file to its end. Raises InputFileError for the first thing that is wrong with it.
-
-    What the header does not declare is looked for only where BCF will be written.
-    """
-    with open_vcf(path) as reader:
-        found = VcfScan(reader.header)
-        undeclared = Undeclared(reader.header)
-        contigs, last_chrom, last_position = found.contigs, None, -1
-        for _, columns in reader.rows():
-            chrom, position = columns[0], int(columns[1])
-            if chrom != last_chrom:
-                found.is_sorted &= chrom not in contigs
-                contigs.setdefault(chrom, 0)
-            elif position < last_position:
-                found.is_sorted = False
-            contigs[chrom] += 1
-            last_chrom, last_position = chrom, position
-            if for_bcf:
-                found.undeclared += undeclared.new_in(columns)
-        found.n_records = sum(contigs.values())
-    return found
+def _scan(reader: VcfReader, *, for_bcf: bool) -> VcfScan:
+    result = VcfScan(reader.header)
+    undeclared = Undeclared(reader.header)
+    contigs, last_chrom, last_position = result.contigs, None, -1
+    for _, columns in reader.rows():
+        chrom, position = columns[0], int(columns[1])
+        if chrom != last_chrom:
+            result.is_sorted &= chrom not in contigs
+            contigs.setdefault(chrom, 0)
+        elif position < last_position:
+            result.is_sorted = False
+        contigs[chrom] += 1
+        last_chrom, last_position = chrom, position
+        if for_bcf:
+            result.undeclared += undeclared.new_in(columns)
+    result.n_records = sum(contigs.values())
+    return result
 
 
 class Undeclared:

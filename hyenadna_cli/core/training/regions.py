@@ -16,6 +16,7 @@ from hyenadna_cli.core.dna.intervals import intersected, subtracted
 from hyenadna_cli.core.io import bed as bed_io
 from hyenadna_cli.core.io.contigs import ContigNames
 from hyenadna_cli.core.io.fasta import Genome, acgt_runs
+from hyenadna_cli.core.io.streams import Input
 from hyenadna_cli.core.outputs import atomic
 from hyenadna_cli.core.training.genome_windows import Span
 from hyenadna_cli.errors import InputFileError, UsageError
@@ -136,7 +137,9 @@ def _within(genome: Genome, intervals: list[Interval]) -> list[Interval]:
 
 def _splits_of_bed(path: Path, contigs: ContigNames) -> dict[Split, list[Interval]]:
     splits: dict[Split, list[Interval]] = {split: [] for split in SPLITS}
-    for number, region in enumerate(bed_io.read_regions(str(path), contigs=contigs), start=1):
+    for number, region in enumerate(
+        bed_io.read_regions(Input(str(path)), contigs=contigs), start=1
+    ):
         if region.name not in splits:
             raise InputFileError(
                 path, f"region {number}: column 4 is {region.name!r}, not train, valid or test"
@@ -148,7 +151,7 @@ def _splits_of_bed(path: Path, contigs: ContigNames) -> dict[Split, list[Interva
 def _bed_intervals(path: Path | None, contigs: ContigNames) -> list[Interval]:
     if path is None:
         return []
-    return [region.interval for region in bed_io.read_regions(str(path), contigs=contigs)]
+    return [region.interval for region in bed_io.read_regions(Input(str(path)), contigs=contigs)]
 
 
 def write_regions(regions: Regions, path: Path) -> None:

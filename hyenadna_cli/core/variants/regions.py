@@ -8,6 +8,7 @@ from typing import NamedTuple
 from hyenadna_cli.core.dna.coordinates import Interval, parse_region
 from hyenadna_cli.core.io.bed import read_regions
 from hyenadna_cli.core.io.contigs import ContigNames
+from hyenadna_cli.core.io.streams import Input
 from hyenadna_cli.core.outputs.shards import BLOCK_BASES, Shard, shard_range
 from hyenadna_cli.core.variants.mutagenesis import pieces
 from hyenadna_cli.errors import UsageError
@@ -41,7 +42,8 @@ def read(
             raise UsageError(f"--region {text}: {contig} has {lengths[contig]:,} bp")
         regions.append(NamedRegion(asked.contig, Interval(contig, asked.start, asked.end)))
     if bed is not None:
-        regions += [NamedRegion(r.chrom, r.interval) for r in read_regions(bed, contigs=contigs)]
+        of_bed = read_regions(Input(bed), contigs=contigs)
+        regions += [NamedRegion(region.chrom, region.interval) for region in of_bed]
     return regions
 
 

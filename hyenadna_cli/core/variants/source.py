@@ -17,15 +17,13 @@ import numpy as np
 
 from hyenadna_cli.core.io.contigs import ContigNames
 from hyenadna_cli.core.io.fasta import Genome
-from hyenadna_cli.core.io.streams import reads_once
 from hyenadna_cli.core.io.vcf import (
+    VcfFile,
     VcfHeader,
     VcfReader,
     VcfRecord,
     VcfScan,
     contig_line,
-    open_vcf,
-    scan,
 )
 from hyenadna_cli.core.outputs.shards import Shard, shard_range
 from hyenadna_cli.core.variants.alleles import Layout, Site, Variant, assess
@@ -51,17 +49,17 @@ class VariantSource:
         for_bcf: bool = False,
     ) -> None:
         """`for_bcf`: the output needs a header that declares all that records use."""
-        self.vcf = vcf
+        self._vcf = VcfFile(vcf)
         self.scan: VcfScan | None = None
         """What a first reading has found; None for a stream."""
         self._stream: VcfReader | None = None
         self._stack = ExitStack()
         try:
-            if reads_once(vcf):
-                self._stream = self._stack.enter_context(open_vcf(vcf))
+            if self._vcf.reads_once:
+                self._stream = self._stack.enter_context(self._vcf.open())
                 self.header: VcfHeader = self._stream.header
             else:
-                self.scan = scan(vcf, for_bcf=for_bcf)
+                self.scan = self._vcf.scan(for_bcf=for_bcf)
                 self.header = self.scan.header
             self.fasta = fasta or self._own_reference()
             self.genome = self._stack.enter_context(Genome(self.fasta))
@@ -80,7 +78,7 @@ class VariantSource:
     @property
     def inputs(self) -> list[str]:
         """The files read, for provenance."""
-        return [self.vcf, self.fasta]
+        return [self._vcf.path, self.fasta]
 
     def select(self, shard: str | None) -> range | None:
         """The records (0-based) of a shard such as `3/16`; None for all."""
@@ -127,7 +125,7 @@ class VariantSource:
     def explain_mismatch(self, record: VcfRecord) -> InputFileError:
         """The error for a REF that the genome does not have (--check-ref e)."""
         return InputFileError(
-            self.vcf,
+            self._vcf.path,
             f"{record.place}: REF is not what {self.fasta} has there; is it the same assembly? "
             "--check-ref w marks such records, x leaves them out",
             line=record.line,
@@ -137,7 +135,7 @@ class VariantSource:
         if self._stream is not None:
             yield from self._stream.records()
             return
-        with open_vcf(self.vcf) as reader:
+        with self._vcf.open() as reader:
             yield from reader.records()
 
     def _own_reference(self) -> str:
@@ -158,12 +156,12 @@ class VariantSource:
             return
         explanation = self._contigs.explain_missing(missing[0])
         if len(missing) == len(used):
-            raise InputFileError(self.vcf, f"no record can be scored: {explanation}")
+            raise InputFileError(self._vcf.path, f"no record can be scored: {explanation}")
         if self.scan is not None:
             n_records = sum(self.scan.contigs[name] for name in missing)
             log.warning(
                 "%s: %s records are on %d contigs that the FASTA does not have: %s",
-                self.vcf,
+                self._vcf.path,
                 f"{n_records:,}",
                 len(missing),
                 explanation,

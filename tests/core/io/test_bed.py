@@ -9,7 +9,7 @@ import pytest
 from hyenadna_cli.core.dna.coordinates import Interval, Strand
 from hyenadna_cli.core.io.bed import Region, read_regions
 from hyenadna_cli.core.io.contigs import ContigNames
-from hyenadna_cli.core.io.streams import Compression
+from hyenadna_cli.core.io.streams import Compression, Input
 from hyenadna_cli.errors import InputFileError
 
 FileBuilder = Callable[..., Path]
@@ -18,7 +18,7 @@ CONTIGS = ContigNames({"chr1": 1_000, "chr2": 50})
 
 
 def regions(path: Path | str, contigs: ContigNames = CONTIGS) -> list[Region]:
-    return list(read_regions(path, contigs=contigs))
+    return list(read_regions(Input(path), contigs=contigs))
 
 
 def test_three_columns_are_a_region_on_the_plus_strand_named_by_its_place(
@@ -179,7 +179,7 @@ def test_a_bad_line_is_named_with_its_number(
 
 
 def test_lines_before_a_bad_one_are_streamed_first(bed_file: FileBuilder) -> None:
-    stream = read_regions(bed_file("chr1 1 2", "chr1 2 1"), contigs=CONTIGS)
+    stream = read_regions(Input(bed_file("chr1 1 2", "chr1 2 1")), contigs=CONTIGS)
 
     assert next(stream).interval == Interval("chr1", 1, 2)
     with pytest.raises(InputFileError):

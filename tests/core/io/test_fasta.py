@@ -23,9 +23,8 @@ from hyenadna_cli.core.dna.sequence import LetterCounts
 from hyenadna_cli.core.io.fasta import (
     FastaRecord,
     Genome,
+    SequenceFile,
     acgt_runs,
-    read_records,
-    record_lengths,
 )
 from hyenadna_cli.core.io.streams import Compression
 from hyenadna_cli.errors import InputFileError
@@ -41,7 +40,11 @@ def random_dna(length: int, *, seed: int = 0, letters: str = "ACGTacgtN") -> str
 
 
 def records(path: Path | str, letters: LetterCounts | None = None) -> list[FastaRecord]:
-    return list(read_records(path, letters=LetterCounts() if letters is None else letters))
+    return list(SequenceFile(path).read(LetterCounts() if letters is None else letters))
+
+
+def lengths(path: Path | str) -> list[int]:
+    return SequenceFile(path).lengths()
 
 
 # ---- Genome
@@ -328,7 +331,7 @@ def test_a_contig_of_n_has_no_runs(fasta_file: FileBuilder) -> None:
         assert acgt_runs(genome, "chr1", max_gap=10) == []
 
 
-# ---- read_records
+# ---- SequenceFile
 
 
 @pytest.mark.parametrize("compression", KINDS)
@@ -346,7 +349,7 @@ def test_fasta_records_are_read_in_order_with_case(
         FastaRecord("two", ""),
         FastaRecord("three", "A"),
     ]
-    assert record_lengths(path) == [180, 0, 1]
+    assert lengths(path) == [180, 0, 1]
 
 
 def test_names_may_repeat(text_file: FileBuilder) -> None:
@@ -374,7 +377,7 @@ def test_fastq_records_are_read_without_their_qualities(
         ("r2", "nN"),
         ("r3", ""),
     ]
-    assert record_lengths(path) == [6, 2, 0]
+    assert lengths(path) == [6, 2, 0]
 
 
 def genbank(**sequences: str) -> str:
@@ -403,7 +406,7 @@ def test_genbank_records_are_named_by_accession_and_version(
         ("X1.2", "ACGT" * 40),
         ("X2.2", "ACGTNN"),
     ]
-    assert record_lengths(path) == [160, 6]
+    assert lengths(path) == [160, 6]
 
 
 def test_a_cut_genbank_file_is_an_error_never_a_short_read(text_file: FileBuilder) -> None:
@@ -449,7 +452,7 @@ def test_2bit_records_are_read_with_their_n_and_their_case(tmp_path: Path) -> No
     path.write_bytes(twobit(TWOBIT))
 
     assert records(path) == [FastaRecord(name, sequence) for name, sequence in TWOBIT.items()]
-    assert record_lengths(path) == [960, 5]
+    assert lengths(path) == [960, 5]
 
 
 def test_a_cut_2bit_file_is_an_error_never_a_short_read(tmp_path: Path) -> None:
@@ -485,7 +488,7 @@ def test_records_come_from_stdin_too(
 
 def test_lengths_are_not_counted_on_stdin() -> None:
     with pytest.raises(ValueError, match="- can be read only once"):
-        record_lengths("-")
+        lengths("-")
 
 
 @pytest.mark.parametrize("compression", KINDS)
@@ -493,10 +496,10 @@ def test_an_empty_file_has_no_records(text_file: FileBuilder, compression: Compr
     path = text_file("", name="empty.fa", compression=compression)
 
     assert records(path) == []
-    assert record_lengths(path) == []
+    assert lengths(path) == []
 
 
-@pytest.mark.parametrize("read", [records, record_lengths])
+@pytest.mark.parametrize("read", [records, lengths])
 @pytest.mark.parametrize("compression", ["gzip", "bgzip"])
 def test_a_truncated_compressed_file_is_an_error_never_a_short_read(
     fasta_file: FileBuilder, compression: Compression, read: Callable[[Path], object]
@@ -537,7 +540,7 @@ def test_a_bad_record_is_named_in_one_line(text_file: FileBuilder, text: str, pr
         records(path)
     assert "\n" not in str(caught.value)
     with pytest.raises(InputFileError, match=re.escape(problem)):
-        record_lengths(path)
+        lengths(path)
 
 
 @pytest.mark.parametrize("start", [b"", b">a\n", b"@a\n", b"LOCUS "])
@@ -563,9 +566,9 @@ def test_one_record_is_in_memory_at_a_time(fasta_file: FileBuilder) -> None:
     )
 
     tracemalloc.start()
-    lengths = record_lengths(path)
+    measured = lengths(path)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
 
-    assert lengths == [100_000] * 60
+    assert measured == [100_000] * 60
     assert peak < 3_000_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hyenadna_cli.core.io.fasta_writing import check_fasta_name, open_fasta_output
-from hyenadna_cli.core.io.streams import compression_of
+from hyenadna_cli.core.io.streams import Input
 from hyenadna_cli.errors import UsageError
 
 
@@ -25,7 +25,7 @@ def test_gz_is_bgzip(tmp_path):
     with open_fasta_output(str(output), overwrite=False) as write:
         write("a", "ACGT")
 
-    assert compression_of(output) == "bgzip"
+    assert Input(output).compression == "bgzip"
 
 
 def test_another_suffix_is_refused():

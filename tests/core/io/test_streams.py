@@ -14,10 +14,8 @@ import pytest
 
 from hyenadna_cli.core.io.streams import (
     Compression,
-    compression_of,
-    open_input,
+    Input,
     open_text,
-    reads_once,
 )
 from hyenadna_cli.errors import InputFileError
 
@@ -63,7 +61,7 @@ def test_text_is_read_whole_whatever_its_compression(
 ) -> None:
     path = text_file(TEXT, name="text", compression=compression)
 
-    assert compression_of(path) == compression
+    assert Input(path).compression == compression
     assert read(path) == TEXT
 
 
@@ -125,7 +123,7 @@ def test_a_truncated_bgzip_file_fails_before_its_first_byte_is_read(text_file: F
     path = text_file(TEXT, name="text.gz", compression="bgzip")
     path.write_bytes(path.read_bytes()[:-28])
 
-    with pytest.raises(InputFileError, match="is truncated"), open_input(path):
+    with pytest.raises(InputFileError, match="is truncated"), Input(path).open():
         pytest.fail("it was opened")
 
 
@@ -221,10 +219,10 @@ def test_a_directory_is_no_input(tmp_path: Path) -> None:
 def test_only_stdin_and_pipes_read_once(tmp_path: Path, text_file: FileBuilder) -> None:
     os.mkfifo(tmp_path / "pipe")
 
-    assert reads_once("-")
-    assert reads_once(tmp_path / "pipe")
-    assert not reads_once(text_file("text", name="text"))
-    assert not reads_once(tmp_path / "gone")
+    assert Input("-").reads_once
+    assert Input(tmp_path / "pipe").reads_once
+    assert not Input(text_file("text", name="text")).reads_once
+    assert not Input(tmp_path / "gone").reads_once
 
 
 def test_an_error_of_the_reader_itself_passes_unchanged(text_file: FileBuilder) -> None:

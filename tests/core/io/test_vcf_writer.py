@@ -7,7 +7,7 @@ import random
 import cyvcf2
 import pytest
 
-from hyenadna_cli.core.io.vcf import VcfHeader, open_vcf
+from hyenadna_cli.core.io.vcf import VcfFile, VcfHeader
 from hyenadna_cli.core.io.vcf_writer import VcfWriter, info_entries, scored_header
 from hyenadna_cli.core.outputs.provenance import Provenance
 from hyenadna_cli.errors import InputFileError, OutputError
@@ -17,7 +17,7 @@ END = '##INFO=<ID=END,Number=1,Type=Integer,Description="end">'
 
 
 def write(source, output, output_type, *, more=()):
-    with open_vcf(str(source)) as reader:
+    with VcfFile(source).open() as reader:
         header = scored_header(reader.header, Provenance(), TAGS, more)
         with VcfWriter(
             str(output), output_type=output_type, header=header, overwrite=False

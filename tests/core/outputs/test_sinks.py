@@ -6,7 +6,7 @@ import gzip
 
 import pytest
 
-from hyenadna_cli.core.io.streams import compression_of
+from hyenadna_cli.core.io.streams import Input
 from hyenadna_cli.core.outputs.sinks import open_sink
 from hyenadna_cli.errors import OutputError
 
@@ -18,7 +18,7 @@ def test_bgzip_files_are_complete(tmp_path, text):
     with open_sink(str(path), overwrite=False, is_bgzip=True) as sink:
         sink.write(text)
 
-    assert compression_of(path) == "bgzip"
+    assert Input(path).compression == "bgzip"
     assert gzip.decompress(path.read_bytes()) == text
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hyenadna_cli.core.io.labelled_tables import SPLIT_NAMES, Split
-from hyenadna_cli.core.io.streams import reads_once
+from hyenadna_cli.core.io.streams import Input
 from hyenadna_cli.core.io.target_matrices import SUFFIXES as MATRIX_SUFFIXES
 from hyenadna_cli.errors import InputFileError, UsageError
 
@@ -95,7 +95,7 @@ def _of_file_or_prefix(path: Path) -> dict[Split | None, list[LabelFile]]:
 
 
 def _existing(path: Path) -> Path:
-    if reads_once(path):
+    if Input(path).reads_once:
         raise UsageError(f"{path}: labelled data are read more than once; give a file")
     if not path.exists():
         raise InputFileError(path, "no such file or directory")

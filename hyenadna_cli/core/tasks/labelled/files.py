@@ -17,13 +17,14 @@ from hyenadna_cli.core.dna.sequence import LetterCounts
 from hyenadna_cli.core.io.bed import read_regions
 from hyenadna_cli.core.io.contigs import ContigNames
 from hyenadna_cli.core.io.fasta import Genome
-from hyenadna_cli.core.io.labelled_fasta import is_fasta, read_bare_sequences, read_labelled_fasta
+from hyenadna_cli.core.io.labelled_fasta import read_bare_sequences, read_labelled_fasta
 from hyenadna_cli.core.io.labelled_tables import (
     LabelRow,
     LabelTable,
     Split,
     read_label_table,
 )
+from hyenadna_cli.core.io.streams import Input
 from hyenadna_cli.core.io.target_matrices import SUFFIXES as MATRIX_SUFFIXES
 from hyenadna_cli.core.io.target_matrices import read_target_matrix
 from hyenadna_cli.core.tasks.labelled.columns import Labelling, LabelTexts, infer, targets_of
@@ -209,11 +210,12 @@ def _open(file: LabelFile, reading: Reading, letters: LetterCounts) -> LabelTabl
         return LabelTable(("label",), _bed_rows(file, contigs, reading.label_columns))
     if kind in MATRIX_SUFFIXES:
         return read_target_matrix(file.path, contigs=contigs, letters=letters)
-    if kind not in TABLES and is_fasta(file.path):
-        rows = read_labelled_fasta(file.path, letters=letters, label=file.label)
+    source = Input(file.path)
+    if kind not in TABLES and source.kind == "FASTA":
+        rows = read_labelled_fasta(source, letters=letters, label=file.label)
         return LabelTable(("label",), rows)
     if kind == ".txt" and file.label is not None:
-        bare = read_bare_sequences(file.path, letters=letters, label=file.label)
+        bare = read_bare_sequences(source, letters=letters, label=file.label)
         return LabelTable(("label",), bare)
     table = read_label_table(
         file.path,
@@ -234,7 +236,7 @@ def _bed_rows(
     wanted = label_columns[0] if label_columns else _BED_LABEL
     if len(label_columns) > 1 or not (wanted == _BED_LABEL or wanted.isdigit()):
         raise UsageError(f"the label of a BED is its `name` or a column number, not {wanted!r}")
-    for region in read_regions(file.path, contigs=contigs):
+    for region in read_regions(Input(file.path), contigs=contigs):
         if file.label is not None:
             label = file.label
         elif wanted == _BED_LABEL:

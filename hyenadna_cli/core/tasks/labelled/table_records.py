@@ -16,7 +16,7 @@ from hyenadna_cli.core.io.contigs import ContigNames
 from hyenadna_cli.core.io.fasta import Genome
 from hyenadna_cli.core.io.labelled_tables import LabelRow, LabelTable, read_label_table, table_lines
 from hyenadna_cli.core.io.records import Record, RecordSource
-from hyenadna_cli.core.io.streams import STDIN, reads_once
+from hyenadna_cli.core.io.streams import STDIN, Input
 from hyenadna_cli.core.tasks.labelled.columns import Labelling, LabelTexts, targets_of
 from hyenadna_cli.errors import InputFileError, UsageError
 
@@ -38,11 +38,10 @@ class TableSource(RecordSource):
         rename_chrs: Path | None = None,
         known: Labelling | None = None,
     ) -> None:
-        if reads_once(table):
+        if Input(table).reads_once:
             raise UsageError(f"--data {table}: a table is read twice; give a file")
         self.table = table
         self.fasta = fasta or STDIN
-        self.bed = None
         self.targets: NDArray[np.generic] | list[NDArray[np.int8]] | None = None
         self._letters = LetterCounts()
         self._stack = ExitStack()
