@@ -24,9 +24,9 @@ MODEL = ("--device", "cpu", "--threads", "1", "--no-version", "-q")
 
 
 @pytest.fixture(autouse=True)
-def small_blocks(monkeypatch):
-    """Shards are whole blocks; with blocks this small a few records make many."""
-    monkeypatch.setattr(shards, "BLOCK_RECORDS", 3)
+def small_chunks(monkeypatch):
+    """Shards are whole chunks; with chunks this small a few records make many."""
+    monkeypatch.setattr(shards, "CHUNK_RECORDS", 3)
 
 
 @pytest.fixture

@@ -31,8 +31,8 @@ CASES = {
 
 
 @pytest.fixture(autouse=True)
-def small_blocks(monkeypatch):
-    monkeypatch.setattr(shards, "BLOCK_RECORDS", 4)
+def small_chunks(monkeypatch):
+    monkeypatch.setattr(shards, "CHUNK_RECORDS", 4)
     monkeypatch.setattr(mutagenesis, "_PIECE", 20)
 
 
@@ -110,7 +110,7 @@ def run(hyenadna, tiny_model, classifiers, inputs):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_resumed_run_skips_finished_blocks_and_ends_in_the_same_bytes(
+def test_a_resumed_run_skips_finished_chunks_and_ends_in_the_same_bytes(
     run, passes, tmp_path, case
 ):
     whole = tmp_path / "whole" / case

@@ -1,6 +1,6 @@
 """Sequences to windows to padded batches, as large as fits. Nothing else in the program pads.
 
-    readings of a block -> windows (windows.py) -> sorted by length -> batches -> compute -> results
+    readings of a chunk -> windows (windows.py) -> sorted by length -> batches -> compute -> results
                                                                          ^           |
                                                                          +-- halves -+ out of memory
 
@@ -53,7 +53,7 @@ class Done(Generic[Row]):
 
 
 class Readings:
-    """The records of a block, each read along every strand that was asked for."""
+    """The records of a chunk, each read along every strand that was asked for."""
 
     def __init__(self, records: Sequence[Record], choice: StrandChoice) -> None:
         self.of: list[tuple[Record, Strand]] = [
@@ -68,7 +68,7 @@ class Readings:
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """Windows of the readings of one block: arrays of equal length.
+    """Windows of the readings of one chunk: arrays of equal length.
 
     Positions are 0-based half-open in reading direction.
     """
@@ -120,7 +120,7 @@ class BatchLimits:
     max_tokens: int
     """Padding included; a longer window is a batch of its own."""
     max_windows: int | None = None
-    """Exactly this many where the block has them, whatever their tokens; None: by tokens."""
+    """Exactly this many where the chunk has them, whatever their tokens; None: by tokens."""
 
     @classmethod
     def choose(cls, device: torch.device, *, batch_size: int | None) -> BatchLimits:

@@ -20,7 +20,7 @@ NaN); NONFINITE (the model gave an infinity or NaN).
 """
 
 # B windows of a batch, S some of them, L positions (tokens), D d_model, Y layers,
-# R readings (a record along one strand) of a block
+# R readings (a record along one strand) of a chunk
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ from hyenadna_cli.core.io.embeddings_h5 import EmbeddingRow
 from hyenadna_cli.core.io.records import Record, strand_label
 from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.core.outputs.journal import NO_JOURNAL, Journal
-from hyenadna_cli.core.outputs.shards import blocks
+from hyenadna_cli.core.outputs.shards import chunks
 
-_CHUNK = 4_096
-"""Positions summed in the model's precision; chunks are summed in float64."""
+_TILE = 4_096
+"""Positions summed in the model's precision; tiles are summed in float64."""
 
 Array = NDArray[np.floating[Any]]
 Index = NDArray[np.int64]
@@ -58,12 +58,12 @@ def embed(
     batcher: Batcher,
     journal: Journal = NO_JOURNAL,
 ) -> Iterator[Done[EmbeddingRow]]:
-    """Embed a stream of records: one `Done` a batch, with the rows at the end of each block."""
-    for block in blocks(records, length_of=lambda record: len(record.sequence)):
-        work = _PooledBlock(block, pooled, batcher=batcher, d_model=model.config.d_model)
-        if journal.has_block:
+    """Embed a stream of records: one `Done` a batch, with the rows at the end of each chunk."""
+    for chunk in chunks(records, length_of=lambda record: len(record.sequence)):
+        work = _PooledChunk(chunk, pooled, batcher=batcher, d_model=model.config.d_model)
+        if journal.has_chunk:
             journal.recall(*work.numbers)
-            yield Done(float(sum(len(record.sequence) for record in block)), [])
+            yield Done(float(sum(len(record.sequence) for record in chunk)), [])
         else:
             compute = functools.partial(_pool, model, work)
             for batch, states in batcher.run(work.readings.token_ids, compute):
@@ -73,8 +73,8 @@ def embed(
         yield Done(0.0, work.rows())
 
 
-class _PooledBlock:
-    """Collects what the windows of a block bring to the vectors of its records."""
+class _PooledChunk:
+    """Collects what the windows of a chunk bring to the vectors of its records."""
 
     def __init__(
         self, records: list[Record], pooled: Pooled, *, batcher: Batcher, d_model: int
@@ -185,7 +185,7 @@ class _PooledBlock:
 
 
 @torch.inference_mode()
-def _pool(model: HyenaDNA, work: _PooledBlock, batch: Batch) -> dict[str, Array]:
+def _pool(model: HyenaDNA, work: _PooledChunk, batch: Batch) -> dict[str, Array]:
     """Of each window: sums, maxima, single bases; (B, Y, D) or (S, Y, D) in float64."""
     layers = work.pooled.layers
     states = [wide(states_BLD) for states_BLD in model.hidden_states(batch.token_ids_BL, layers)]
@@ -205,7 +205,7 @@ def _pool(model: HyenaDNA, work: _PooledBlock, batch: Batch) -> dict[str, Array]
     return {name: tensor.double().cpu().numpy() for name, tensor in pooled.items()}
 
 
-def _counted_positions(batch: Batch, work: _PooledBlock) -> Tensor:
+def _counted_positions(batch: Batch, work: _PooledChunk) -> Tensor:
     counted_BL = torch.zeros(batch.token_ids_BL.shape, dtype=torch.bool)
     for row, is_counted in enumerate(work.counted(batch.windows)):
         end = batch.n_front + is_counted.size
@@ -217,14 +217,14 @@ def _sum_and_max(states_BLD: Tensor, counted_BL: Tensor, for_max: bool) -> tuple
     """Over the counted positions: sums in float64, and maxima (-inf unless `for_max`): (B, D)."""
     sums_BD = states_BLD.new_zeros(states_BLD.shape[0], states_BLD.shape[2], dtype=torch.float64)
     maxima_BD = torch.full_like(sums_BD, -torch.inf)
-    for start in range(0, states_BLD.shape[1], _CHUNK):
-        chunk_BLD = states_BLD[:, start : start + _CHUNK]
-        is_counted_BL = counted_BL[:, start : start + _CHUNK]
+    for start in range(0, states_BLD.shape[1], _TILE):
+        tile_BLD = states_BLD[:, start : start + _TILE]
+        is_counted_BL = counted_BL[:, start : start + _TILE]
         # As a product, so that leaving positions out takes no copy of the states.
-        weights_B1L = is_counted_BL[:, None].to(chunk_BLD.dtype)
-        sums_BD += torch.bmm(weights_B1L, chunk_BLD)[:, 0]
+        weights_B1L = is_counted_BL[:, None].to(tile_BLD.dtype)
+        sums_BD += torch.bmm(weights_B1L, tile_BLD)[:, 0]
         if for_max:
-            candidates_BLD = chunk_BLD.masked_fill(~is_counted_BL[..., None], -torch.inf)
+            candidates_BLD = tile_BLD.masked_fill(~is_counted_BL[..., None], -torch.inf)
             maxima_BD = torch.maximum(maxima_BD, candidates_BLD.amax(1).double())
     return sums_BD, maxima_BD
 

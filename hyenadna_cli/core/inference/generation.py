@@ -167,7 +167,7 @@ def generate(
 ) -> Iterator[Done[Generated]]:
     """Sample `n_sequences` continuations of `length` bases of every prompt, in order.
 
-    What is sampled together is a block of the journal. Before the first base of an empty prompt
+    What is sampled together is a chunk of the journal. Before the first base of an empty prompt
     the model has nothing to go by: that base is drawn with equal probabilities, whatever the
     temperature and the truncation. Raises ValueError if a prompt and its continuation are longer
     than the model reads.
@@ -181,7 +181,7 @@ def generate(
         for first in range(0, n_sequences, n_together):
             numbers = range(first, min(first + n_together, n_sequences))
             letters = np.empty((len(numbers), length), np.uint8)
-            if journal.has_block:
+            if journal.has_chunk:
                 journal.recall(letters)
                 yield Done(float(letters.size), [])
             else:

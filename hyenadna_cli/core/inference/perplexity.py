@@ -29,7 +29,7 @@ from hyenadna_cli.core.io.tsv import Cell
 from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.core.model.likelihood import observed_log_probs
 from hyenadna_cli.core.outputs.journal import NO_JOURNAL, Journal
-from hyenadna_cli.core.outputs.shards import blocks
+from hyenadna_cli.core.outputs.shards import chunks
 
 COLUMNS = (
     "name",
@@ -130,7 +130,7 @@ def perplexity(
     full_vocabulary: bool = False,
     journal: Journal = NO_JOURNAL,
 ) -> Iterator[Done[PerplexityRow]]:
-    """Score a stream of records: one `Done` a batch, with the rows at the end of each block.
+    """Score a stream of records: one `Done` a batch, with the rows at the end of each chunk.
 
     Probabilities are over A, C, G, T only unless `full_vocabulary`. The batcher must add no special
     tokens; raises ValueError otherwise.
@@ -138,21 +138,21 @@ def perplexity(
     if batcher.specials != "none":
         raise ValueError("perplexity reads bare sequences, without special tokens")
     compute = functools.partial(_window_log_likelihoods, model, full_vocabulary=full_vocabulary)
-    for block in blocks(records, length_of=lambda record: len(record.sequence)):
-        readings = Readings(block, strand)
+    for chunk in chunks(records, length_of=lambda record: len(record.sequence)):
+        readings = Readings(chunk, strand)
         totals_R2 = np.zeros((len(readings.of), 2))
-        if journal.has_block:
+        if journal.has_chunk:
             journal.recall(totals_R2)
-            yield Done(float(sum(len(record.sequence) for record in block)), [])
+            yield Done(float(sum(len(record.sequence) for record in chunk)), [])
         else:
             for batch, sums_B2 in batcher.run(readings.token_ids, compute):
                 np.add.at(totals_R2, batch.windows.readings, sums_B2)
                 yield Done(batch.windows.n_new_bases / readings.n_strands, [])
             journal.keep(totals_R2)
-        of_records = totals_R2.reshape(len(block), readings.n_strands, 2).mean(axis=1).tolist()
+        of_records = totals_R2.reshape(len(chunk), readings.n_strands, 2).mean(axis=1).tolist()
         rows = [
             PerplexityRow(record, strand_label(record, strand), n_bases, log_likelihood)
-            for record, (log_likelihood, n_bases) in zip(block, of_records, strict=True)
+            for record, (log_likelihood, n_bases) in zip(chunk, of_records, strict=True)
         ]
         yield Done(0.0, rows)
 

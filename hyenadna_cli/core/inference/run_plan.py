@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hyenadna_cli.core.config import ModelConfig
 from hyenadna_cli.core.inference.batching import N_SPECIALS, Batcher
 from hyenadna_cli.core.model.cost import forward_bytes
-from hyenadna_cli.core.outputs.shards import blocks
+from hyenadna_cli.core.outputs.shards import chunks
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,8 +38,8 @@ def plan_run(
 ) -> RunPlan:
     """Plan the batches of records of these lengths (bases); `n_layers` hidden states are kept."""
     n_windows = n_batches = peak_bytes = 0
-    for block in blocks(lengths, length_of=int):
-        for windows in batcher.plan(np.repeat(block, n_strands)):
+    for chunk in chunks(lengths, length_of=int):
+        for windows in batcher.plan(np.repeat(chunk, n_strands)):
             longest = int(windows.lengths.max()) + N_SPECIALS[batcher.specials]
             n_windows += len(windows)
             n_batches += 1

@@ -25,7 +25,7 @@ from hyenadna_cli.core.inference.pooling import Tokens
 from hyenadna_cli.core.io.records import Record, strand_label
 from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.core.outputs.journal import NO_JOURNAL, Journal
-from hyenadna_cli.core.outputs.shards import blocks
+from hyenadna_cli.core.outputs.shards import chunks
 
 Array = NDArray[np.floating[Any]]
 
@@ -67,10 +67,10 @@ def embed_tokens(
         array: Array = wide(states_BLD).cpu().numpy()
         return array
 
-    for block in blocks(records, length_of=lambda record: len(record.sequence)):
-        work = _TokenBlock(block, tokens, d_model=model.config.d_model)
-        if journal.has_block:
-            for record in block:
+    for chunk in chunks(records, length_of=lambda record: len(record.sequence)):
+        work = _TokenChunk(chunk, tokens, d_model=model.config.d_model)
+        if journal.has_chunk:
+            for record in chunk:
                 data = work.empty(len(record.sequence), np.dtype(np.float32))
                 journal.recall(data)
                 yield Done(float(len(record.sequence)), [work.row(record, data)])
@@ -83,15 +83,15 @@ def embed_tokens(
         yield Done(0.0, _kept(work, journal))
 
 
-def _kept(work: _TokenBlock, journal: Journal) -> list[TokenRows]:
+def _kept(work: _TokenChunk, journal: Journal) -> list[TokenRows]:
     rows = work.finished()
     for row in rows:
-        journal.keep(row.data, ends_block=row.record is work.records[-1])
+        journal.keep(row.data, ends_chunk=row.record is work.records[-1])
     return rows
 
 
-class _TokenBlock:
-    """Collects the rows of the records of a block; their windows come in input order."""
+class _TokenChunk:
+    """Collects the rows of the records of a chunk; their windows come in input order."""
 
     def __init__(self, records: list[Record], tokens: Tokens, *, d_model: int) -> None:
         self.records = records

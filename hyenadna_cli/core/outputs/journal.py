@@ -1,15 +1,15 @@
-"""Finished blocks of a run, kept on disk so that an interrupted run need not compute them again.
+"""Finished chunks of a run, kept on disk so that an interrupted run need not compute them again.
 
 `X.journal` lies beside the output X while a run lasts, and after one that did not end well:
 
     hyenadna-journal 1
     {"version": ..., "model": ..., "settings": ..., "inputs": ..., "shard": ...}
-    entries: CRC-32 of what follows; length in bytes, 1 if it ends a block; the arrays' numbers
+    entries: CRC-32 of what follows; length in bytes, 1 if it ends a chunk; the arrays' numbers
 
-The numbers of a block are what its computation brought, before any of it is formatted. A resumed
+The numbers of a chunk are what its computation brought, before any of it is formatted. A resumed
 run reads its input again and writes the whole output with the code of any run, so that its bytes
-are those of a run that nobody interrupted; only the computation is skipped, block by block. What a
-killed process left half-written fails its checksum or does not end a block, and is cut off.
+are those of a run that nobody interrupted; only the computation is skipped, chunk by chunk. What a
+killed process left half-written fails its checksum or does not end a chunk, and is cut off.
 
 A lock on the journal keeps a second run from writing the same output at the same time.
 """
@@ -49,20 +49,20 @@ class Journal:
 
     is_resumed = False
     """Whether an interrupted run of the same output goes on."""
-    n_blocks = 0
-    """Finished blocks on disk."""
+    n_chunks = 0
+    """Finished chunks on disk."""
 
     @property
-    def has_block(self) -> bool:
-        """Whether the next block need not be computed: `recall` has it."""
+    def has_chunk(self) -> bool:
+        """Whether the next chunk need not be computed: `recall` has it."""
         return False
 
     def recall(self, *arrays: Array) -> None:
         """Fill arrays with those of the next entry; they have its shapes and types."""
         raise ValueError("nothing was kept")
 
-    def keep(self, *arrays: Array, ends_block: bool = True) -> None:
-        """Add an entry. A block counts once its last entry is there. Raises OutputError."""
+    def keep(self, *arrays: Array, ends_chunk: bool = True) -> None:
+        """Add an entry. A chunk counts once its last entry is there. Raises OutputError."""
 
 
 NO_JOURNAL = Journal()
@@ -71,32 +71,32 @@ NO_JOURNAL = Journal()
 class JournalFile(Journal):
     """A journal on disk; made by `open_journal`."""
 
-    def __init__(self, path: Path, file: BinaryIO, n_blocks: int, *, is_resumed: bool) -> None:
+    def __init__(self, path: Path, file: BinaryIO, n_chunks: int, *, is_resumed: bool) -> None:
         self._path = path
         self._file = file
-        self._n_waiting = n_blocks
-        self.n_blocks = n_blocks
+        self._n_waiting = n_chunks
+        self.n_chunks = n_chunks
         self.is_resumed = is_resumed
 
     @property
-    def has_block(self) -> bool:
-        """Whether the next block need not be computed."""
+    def has_chunk(self) -> bool:
+        """Whether the next chunk need not be computed."""
         return self._n_waiting > 0
 
     def recall(self, *arrays: Array) -> None:
         """Fill arrays with those of the next entry. Raises UsageError if they do not fit."""
         self._file.read(_CHECKSUM.size)  # checked when the journal was opened
-        length, ends_block = _HEAD.unpack(self._file.read(_HEAD.size))
+        length, ends_chunk = _HEAD.unpack(self._file.read(_HEAD.size))
         if length != sum(array.nbytes for array in arrays):
             raise UsageError(f"{self._path} does not fit this run; --force starts over")
         for array in arrays:
             array.reshape(-1)[:] = np.frombuffer(self._file.read(array.nbytes), array.dtype)
-        self._n_waiting -= ends_block
+        self._n_waiting -= ends_chunk
 
-    def keep(self, *arrays: Array, ends_block: bool = True) -> None:
+    def keep(self, *arrays: Array, ends_chunk: bool = True) -> None:
         """Add an entry."""
         data = [np.ascontiguousarray(array).data.cast("B") for array in arrays if array.size]
-        head = _HEAD.pack(sum(part.nbytes for part in data), ends_block)
+        head = _HEAD.pack(sum(part.nbytes for part in data), ends_chunk)
         checksum = zlib.crc32(head)
         for part in data:
             checksum = zlib.crc32(part, checksum)
@@ -104,11 +104,11 @@ class JournalFile(Journal):
             self._file.write(_CHECKSUM.pack(checksum) + head)
             for part in data:
                 self._file.write(part)
-            if ends_block:
+            if ends_chunk:
                 self._file.flush()
         except OSError as error:
             raise output_error(self._path, error) from error
-        self.n_blocks += ends_block
+        self.n_chunks += ends_chunk
 
 
 def journal_path(output: Path) -> Path:
@@ -131,32 +131,32 @@ def open_journal(
         if is_locked:
             # Whoever had the lock before is gone, and its unfinished files are of no use any more.
             remove_scratch(output)
-        n_blocks, is_resumed = 0, False
+        n_chunks, is_resumed = 0, False
         if found := _read_identity(file):
-            n_blocks = _count_blocks(file) if resume else 0
+            n_chunks = _count_chunks(file) if resume else 0
             difference = _difference(found, identity)
             if resume and difference is None:
                 is_resumed = True
-                log.info("%s: going on after %s finished blocks", output, f"{n_blocks:,}")
+                log.info("%s: going on after %s finished chunks", output, f"{n_chunks:,}")
             elif resume and not overwrite:
                 raise UsageError(
                     f"{path}: the interrupted run had {difference}; --force starts over"
                 )
         if not is_resumed:
-            n_blocks = 0
+            n_chunks = 0
             _start(file, identity, path)
-        journal = JournalFile(path, file, n_blocks, is_resumed=is_resumed)
+        journal = JournalFile(path, file, n_chunks, is_resumed=is_resumed)
         try:
             yield journal
         except SkippedRecordsError:
             path.unlink(missing_ok=True)  # the output is complete
             raise
         except BaseException:
-            if journal.n_blocks:
+            if journal.n_chunks:
                 log.info(
-                    "%s keeps %s finished blocks; --resume goes on from there",
+                    "%s keeps %s finished chunks; --resume goes on from there",
                     path,
-                    f"{journal.n_blocks:,}",
+                    f"{journal.n_chunks:,}",
                 )
             else:
                 path.unlink(missing_ok=True)
@@ -217,26 +217,26 @@ def _read_identity(file: BinaryIO) -> dict[str, object] | None:
     return identity
 
 
-def _count_blocks(file: BinaryIO) -> int:
-    """Whole blocks from here on; what follows them is cut off. Leaves the file where it was."""
+def _count_chunks(file: BinaryIO) -> int:
+    """Whole chunks from here on; what follows them is cut off. Leaves the file where it was."""
     start = end = file.tell()
-    n_blocks = 0
+    n_chunks = 0
     size = os.fstat(file.fileno()).st_size
     while len(checksum := file.read(_CHECKSUM.size)) == _CHECKSUM.size:
         head = file.read(_HEAD.size)
         if len(head) < _HEAD.size:
             break
-        length, ends_block = _HEAD.unpack(head)
+        length, ends_chunk = _HEAD.unpack(head)
         data = file.read(min(length, size))
         is_whole = _CHECKSUM.pack(zlib.crc32(data, zlib.crc32(head))) == checksum
         if len(data) < length or not is_whole:
             break
-        if ends_block:
-            n_blocks += 1
+        if ends_chunk:
+            n_chunks += 1
             end = file.tell()
     file.truncate(end)
     file.seek(start)
-    return n_blocks
+    return n_chunks
 
 
 def _difference(found: Mapping[str, object], wanted: Mapping[str, object]) -> str | None:

@@ -1,8 +1,8 @@
-"""Blocks of consecutive records, and shards made of whole blocks.
+"""Chunks of consecutive records, and shards made of whole chunks.
 
-    records -> blocks (fixed by the input alone) -> shard i of N = a run of whole blocks
+    records -> chunks (fixed by the input alone) -> shard i of N = a run of whole chunks
 
-Batches are made inside a block and never across two, so every batch holds the same records
+Batches are made inside a chunk and never across two, so every batch holds the same records
 whatever N is, and the shards of any N, put together, are the same rows to the last bit.
 """
 
@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from hyenadna_cli.errors import UsageError
 
-BLOCK_RECORDS = 256
-BLOCK_BASES = 1_000_000
-"""A block closes with the record that brings it to either of these."""
+CHUNK_RECORDS = 256
+CHUNK_BASES = 1_000_000
+"""A chunk closes with the record that brings it to either of these."""
 
 _ARRAY_VARIABLES = {
     "Slurm": (
@@ -81,35 +81,35 @@ class Shard:
         return f"{self.index}/{self.count}"
 
 
-def blocks(items: Iterable[Item], *, length_of: Callable[[Item], int]) -> Iterator[list[Item]]:
-    """Cut a stream into blocks; `length_of` an item is in bases. One block is held at a time."""
-    block: list[Item] = []
+def chunks(items: Iterable[Item], *, length_of: Callable[[Item], int]) -> Iterator[list[Item]]:
+    """Cut a stream into chunks; `length_of` an item is in bases. One chunk is held at a time."""
+    chunk: list[Item] = []
     n_bases = 0
     for item in items:
-        block.append(item)
+        chunk.append(item)
         n_bases += length_of(item)
-        if len(block) >= BLOCK_RECORDS or n_bases >= BLOCK_BASES:
-            yield block
-            block, n_bases = [], 0
-    if block:
-        yield block
+        if len(chunk) >= CHUNK_RECORDS or n_bases >= CHUNK_BASES:
+            yield chunk
+            chunk, n_bases = [], 0
+    if chunk:
+        yield chunk
 
 
 def shard_range(lengths: Sequence[int] | NDArray[np.int64], shard: Shard) -> range:
     """The records (0-based) of one shard, from the lengths of all records in bases.
 
-    Contiguous, in whole blocks, balanced by bases: a block belongs to the shard in whose part of
+    Contiguous, in whole chunks, balanced by bases: a chunk belongs to the shard in whose part of
     all bases its middle lies. The ranges of shards 1 ... N follow each other without a gap; with
-    fewer blocks than shards some are empty.
+    fewer chunks than shards some are empty.
     """
     n_records = n_bases = 0
     ends, twice_the_middles = [], []
-    for block in blocks(lengths, length_of=int):
-        block_bases = int(sum(block))
-        n_records += len(block)
+    for chunk in chunks(lengths, length_of=int):
+        chunk_bases = int(sum(chunk))
+        n_records += len(chunk)
         ends.append(n_records)
-        twice_the_middles.append(2 * n_bases + block_bases)
-        n_bases += block_bases
+        twice_the_middles.append(2 * n_bases + chunk_bases)
+        n_bases += chunk_bases
     # Records without any base at the very end have their middle at the end of all bases.
     owners = [
         min(middle * shard.count // (2 * n_bases), shard.count - 1) if n_bases else 0

@@ -9,7 +9,7 @@ Status of a record: OK; EMPTY (no bases: NaN); NO_BASES (nothing but N: NaN); NO
 gave an infinity or NaN).
 """
 
-# B windows of a batch, L positions (bases), C outputs, R readings of a block, N rows of a split
+# B windows of a batch, L positions (bases), C outputs, R readings of a chunk, N rows of a split
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from hyenadna_cli.core.inference.batching import Batch, Batcher, Done, Readings
 from hyenadna_cli.core.io.records import Record, StrandChoice, strand_label
 from hyenadna_cli.core.model.classifier import NOT_LABELLED, Answers
 from hyenadna_cli.core.outputs.journal import NO_JOURNAL, Journal
-from hyenadna_cli.core.outputs.shards import blocks
+from hyenadna_cli.core.outputs.shards import chunks
 from hyenadna_cli.core.tasks.labelled.rows import LabelledRows
 from hyenadna_cli.core.tasks.metrics.evaluation import Metrics, evaluate
 from hyenadna_cli.core.training.distributed import World
@@ -73,7 +73,7 @@ def predict(
     strand: StrandChoice = "+",
     journal: Journal = NO_JOURNAL,
 ) -> Iterator[Done[Prediction]]:
-    """Answer a stream of records: one `Done` a batch, with the rows at the end of each block.
+    """Answer a stream of records: one `Done` a batch, with the rows at the end of each chunk.
 
     The batcher must add no special tokens; raises ValueError otherwise.
     """
@@ -81,14 +81,14 @@ def predict(
         raise ValueError("heads read bare sequences, without special tokens")
     compute = functools.partial(_window_predictions, classifier)
     is_token = classifier.config.task == "token"
-    for block in blocks(records, length_of=lambda record: len(record.sequence)):
-        readings = Readings(block, strand)
+    for chunk in chunks(records, length_of=lambda record: len(record.sequence)):
+        readings = Readings(chunk, strand)
         work: _Means | _Bases = (_Bases if is_token else _Means)(
             readings, n_outputs=classifier.config.n_outputs
         )
-        if journal.has_block:
+        if journal.has_chunk:
             journal.recall(*work.numbers)
-            yield Done(float(sum(len(record.sequence) for record in block)), [])
+            yield Done(float(sum(len(record.sequence) for record in chunk)), [])
         else:
             for batch, values in batcher.run(readings.token_ids, compute):
                 work.add(batch, values)
@@ -101,7 +101,7 @@ def predict(
                 batcher.tiling.n_tiles(len(record.sequence)),
                 work.values(number),
             )
-            for number, record in enumerate(block)
+            for number, record in enumerate(chunk)
         ]
         yield Done(0.0, rows)
 

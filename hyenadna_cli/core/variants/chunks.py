@@ -1,9 +1,9 @@
-"""Blocks of variants as windows to run and a table of values to fill.
+"""Chunks of variants as windows to run and a table of values to fill.
 
-    sites of a block -> windows of a strand, each with the alleles scored in it -> Tasks
+    sites of a chunk -> windows of a strand, each with the alleles scored in it -> Tasks
     values of (allele, strand, score) -> mean over strands, statuses -> AlleleScore
 
-Alleles in the same window of a block share it. Blocks are fixed by the input alone.
+Alleles in the same window of a chunk share it. Chunks are fixed by the input alone.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from hyenadna_cli.core.variants.alleles import Layout, Site, Status, places, rea
 Score = Literal["llr", "site", "jsd", "l2", "cos"]
 SCORES: tuple[Score, ...] = get_args(Score)
 
-_CHUNK_BASES = 4_000_000
+_GROUP_BASES = 4_000_000
 """Windows whose bases are in memory at once."""
 
 WindowKey = tuple[str, int, Strand]
@@ -72,7 +72,7 @@ class Allele:
     """One allele in one window, in reading direction."""
 
     row: int
-    """Of the block's table of values."""
+    """Of the chunk's table of values."""
     offset: int
     ref: str
     alt: str
@@ -126,8 +126,8 @@ class Task:
         return int(self.window.bases[self.first]), alt_id
 
 
-class BlockScores:
-    """Collects what the windows of a block bring to the scores of its alleles."""
+class ChunkScores:
+    """Collects what the windows of a chunk bring to the scores of its alleles."""
 
     def __init__(self, sites: Sequence[Site], genome: Genome, settings: ScoreSettings) -> None:
         self._sites = sites
@@ -144,10 +144,10 @@ class BlockScores:
         """Of each allele: whether a window of it has too many N to be scored."""
         self.n_windows = len(self._alleles_of)
 
-    def chunks(self) -> Iterator[list[Window]]:
+    def window_groups(self) -> Iterator[list[Window]]:
         """The windows, a few at a time."""
         keys = list(self._alleles_of)
-        step = max(1, _CHUNK_BASES // self._settings.layout.window)
+        step = max(1, _GROUP_BASES // self._settings.layout.window)
         for first in range(0, len(keys), step):
             windows = [self._read(key) for key in keys[first : first + step]]
             yield [window for window in windows if window is not None]

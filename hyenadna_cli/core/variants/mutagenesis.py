@@ -162,7 +162,7 @@ def _from_ref_passes(
             else:
                 readings.append(_Reading(start, strand, rows, tokenizer.encode(text.bases)))
     log_probs = np.zeros((piece.length, 4))
-    if journal.has_block:
+    if journal.has_chunk:
         journal.recall(log_probs)
     else:
         compute = functools.partial(_log_probs, model, settings)

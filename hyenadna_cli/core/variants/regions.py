@@ -9,7 +9,7 @@ from hyenadna_cli.core.dna.coordinates import Interval, parse_region
 from hyenadna_cli.core.io.bed import read_regions
 from hyenadna_cli.core.io.contigs import ContigNames
 from hyenadna_cli.core.io.streams import Input
-from hyenadna_cli.core.outputs.shards import BLOCK_BASES, Shard, shard_range
+from hyenadna_cli.core.outputs.shards import CHUNK_BASES, Shard, shard_range
 from hyenadna_cli.core.variants.mutagenesis import pieces
 from hyenadna_cli.errors import UsageError
 
@@ -51,5 +51,5 @@ def of_shard(regions: Iterable[NamedRegion], shard: str) -> list[NamedRegion]:
     """The pieces of a shard such as `3/16`: whole ones, so that every batch holds the same."""
     cut = [NamedRegion(chrom, piece) for chrom, interval in regions for piece in pieces(interval)]
     # A piece is work enough for a chunk of its own.
-    mine = shard_range([BLOCK_BASES] * len(cut), Shard.parse(shard))
+    mine = shard_range([CHUNK_BASES] * len(cut), Shard.parse(shard))
     return cut[mine.start : mine.stop]

@@ -1,11 +1,11 @@
 """Variants to scores: REF passes shared, ALT passes batched.
 
-    sites -> blocks -> windows (score_blocks.py)
+    sites -> chunks -> windows (chunks.py)
           -> REF passes, a batch of windows each        (site scores: from here alone)
           -> ALT passes, a batch of equally long suffixes each -> scores (allele_scores.py)
 
-Which windows and suffixes share a batch depends on their block alone, neither on shards nor on what
-other blocks hold. Memory grows with one batch of windows, never with the variants.
+Which windows and suffixes share a batch depends on their chunk alone, neither on shards nor on what
+other chunks hold. Memory grows with one batch of windows, never with the variants.
 """
 
 # B windows of a REF pass, A alleles of an ALT pass, L positions of a window, S of a suffix,
@@ -29,12 +29,12 @@ from hyenadna_cli.core.io.fasta import Genome
 from hyenadna_cli.core.model.cost import forward_bytes
 from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.core.outputs.journal import NO_JOURNAL, Journal
-from hyenadna_cli.core.outputs.shards import blocks
+from hyenadna_cli.core.outputs.shards import chunks
 from hyenadna_cli.core.variants import scores as allele_scores
 from hyenadna_cli.core.variants.alleles import Site
 from hyenadna_cli.core.variants.chunks import (
     AlleleScore,
-    BlockScores,
+    ChunkScores,
     Score,
     ScoreSettings,
     Task,
@@ -102,27 +102,27 @@ def score(
     limits: BatchLimits,
     journal: Journal = NO_JOURNAL,
 ) -> Iterator[Done[list[AlleleScore]]]:
-    """Score a stream of sites: one `Done` a batch, counting sites; rows at the end of each block.
+    """Score a stream of sites: one `Done` a batch, counting sites; rows at the end of each chunk.
 
     A row holds the scores of all alleles of a site, in order.
     """
     device = model.lm_head.weight.device
     plan = plan_passes(settings, model.config, limits)
     work = _Passes(model, settings, plan=plan, device=device)
-    for block in blocks(sites, length_of=lambda _: 0):
-        scores = BlockScores(block, genome, settings)
-        if journal.has_block:
+    for chunk in chunks(sites, length_of=lambda _: 0):
+        scores = ChunkScores(chunk, genome, settings)
+        if journal.has_chunk:
             journal.recall(scores.values, scores.is_unknown)
-            yield Done(float(len(block)), scores.rows())
+            yield Done(float(len(chunk)), scores.rows())
             continue
         n_done = 0.0
-        for windows in scores.chunks():
+        for windows in scores.window_groups():
             for n_windows in work.run(windows, scores):
-                n_sites = len(block) * n_windows / scores.n_windows
+                n_sites = len(chunk) * n_windows / scores.n_windows
                 n_done += n_sites
                 yield Done(n_sites, [])
         journal.keep(scores.values, scores.is_unknown)
-        yield Done(len(block) - n_done, scores.rows())
+        yield Done(len(chunk) - n_done, scores.rows())
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +151,7 @@ class _Passes:
         self._alt_batches = Batcher(tiling=tiling, limits=plan.alt_limits, device=device)
         self._shared = SharedPrefix(model, length) if plan.shares_prefix else None
 
-    def run(self, windows: list[Window], scores: BlockScores) -> Iterator[int]:
+    def run(self, windows: list[Window], scores: ChunkScores) -> Iterator[int]:
         """Score all alleles of these windows; yields how many windows are done, now and then."""
         compute = functools.partial(self._ref, windows)
         for batch, ref in self._ref_batches.run([w.token_ids for w in windows], compute):
@@ -282,7 +282,7 @@ class _Passes:
 
     def _put(
         self,
-        scores: BlockScores,
+        scores: ChunkScores,
         tasks: list[Task],
         values: Mapping[Score, NDArray[np.float64]],
     ) -> None:

@@ -88,7 +88,7 @@ def test_empty_readings_have_no_window():
     assert lengths_of(make_batcher().plan([0, 2])) == [[2]]
 
 
-def test_a_block_is_read_along_every_strand():
+def test_a_chunk_is_read_along_every_strand():
     records = [Record("a", "c", 0, 2, "-", "AC"), Record("b", "c", 0, 1, "+", "G")]
 
     readings = Readings(records, "both")

@@ -172,7 +172,7 @@ def test_a_record_in_one_window_is_not_copied(model, random):
     assert rows.data.base is not None
 
 
-def test_finished_records_do_not_wait_for_the_block(model, random):
+def test_finished_records_do_not_wait_for_the_chunk(model, random):
     records = [record(dna(random, 256)) for _ in range(5)]
     batcher = Batcher(
         tiling=Tiling(256, 256),

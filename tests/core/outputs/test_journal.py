@@ -20,43 +20,43 @@ class Killed(BaseException):
     pass
 
 
-def interrupted(output, *blocks, identity=IDENTITY):
-    """A run that keeps `blocks`, each a list of entries, and ends without success."""
+def interrupted(output, *chunks, identity=IDENTITY):
+    """A run that keeps `chunks`, each a list of entries, and ends without success."""
     with (
         suppress(Killed),
         open_journal(output, identity, resume=False, overwrite=False) as journal,
     ):
-        for entries in blocks:
+        for entries in chunks:
             for number, arrays in enumerate(entries, start=1):
-                journal.keep(*arrays, ends_block=number == len(entries))
+                journal.keep(*arrays, ends_chunk=number == len(entries))
         raise Killed
 
 
 def recalled(output, *, identity=IDENTITY, overwrite=False):
-    """The blocks that a resumed run finds, as sums of their (3,) float64 arrays."""
+    """The chunks that a resumed run finds, as sums of their (3,) float64 arrays."""
     found = []
     with open_journal(output, identity, resume=True, overwrite=overwrite) as journal:
-        while journal.has_block:
+        while journal.has_chunk:
             array = np.empty(3)
             journal.recall(array)
             found.append(array.tolist())
     return found
 
 
-def block(value):
+def chunk(value):
     return [[np.full(3, float(value))]]
 
 
-def test_finished_blocks_are_recalled_to_the_bit_and_the_journal_goes_with_success(tmp_path):
+def test_finished_chunks_are_recalled_to_the_bit_and_the_journal_goes_with_success(tmp_path):
     output = tmp_path / "x.tsv"
     kept = [np.array([[0.1, np.nan], [-np.inf, 3e-308]]), np.array([True, False]), np.empty((0, 4))]
     interrupted(output, [kept])
 
     with open_journal(output, IDENTITY, resume=True, overwrite=False) as journal:
-        assert (journal.has_block, journal.is_resumed) == (True, True)
+        assert (journal.has_chunk, journal.is_resumed) == (True, True)
         arrays = [np.zeros_like(array) for array in kept]
         journal.recall(*arrays)
-        assert not journal.has_block
+        assert not journal.has_chunk
 
     for array, expected in zip(arrays, kept, strict=True):
         np.testing.assert_array_equal(array, expected)
@@ -64,9 +64,9 @@ def test_finished_blocks_are_recalled_to_the_bit_and_the_journal_goes_with_succe
 
 
 @given(cut=st.integers(0, 400), flip=st.integers(0, 399))
-def test_whatever_a_killed_process_left_only_whole_blocks_are_recalled(tmp_path_factory, cut, flip):
+def test_whatever_a_killed_process_left_only_whole_chunks_are_recalled(tmp_path_factory, cut, flip):
     output = tmp_path_factory.mktemp("run") / "x.tsv"
-    interrupted(output, *[block(i) for i in range(6)])
+    interrupted(output, *[chunk(i) for i in range(6)])
     path = journal_path(output)
     data = bytearray(path.read_bytes())
     start = data.index(b"}\n") + 2
@@ -83,15 +83,15 @@ def test_whatever_a_killed_process_left_only_whole_blocks_are_recalled(tmp_path_
     assert found == [[float(i)] * 3 for i in range(n_whole)]
 
 
-def test_a_block_of_which_the_last_entry_is_missing_does_not_count(tmp_path):
+def test_a_chunk_of_which_the_last_entry_is_missing_does_not_count(tmp_path):
     output = tmp_path / "x.h5"
-    interrupted(output, block(0))
+    interrupted(output, chunk(0))
     with (
         suppress(Killed),
         open_journal(output, IDENTITY, resume=True, overwrite=False) as journal,
     ):
         journal.recall(np.empty(3))
-        journal.keep(np.ones(3), ends_block=False)
+        journal.keep(np.ones(3), ends_chunk=False)
         raise Killed
 
     assert recalled(output) == [[0.0] * 3]
@@ -99,15 +99,15 @@ def test_a_block_of_which_the_last_entry_is_missing_does_not_count(tmp_path):
 
 def test_a_resumed_run_goes_on_keeping(tmp_path):
     output = tmp_path / "x.h5"
-    interrupted(output, block(0))
+    interrupted(output, chunk(0))
     for value in (1, 2):
         with (
             suppress(Killed),
             open_journal(output, IDENTITY, resume=True, overwrite=False) as journal,
         ):
-            while journal.has_block:
+            while journal.has_chunk:
                 journal.recall(np.empty(3))
-            journal.keep(*block(value)[0][0])
+            journal.keep(*chunk(value)[0][0])
             raise Killed
 
     assert recalled(output) == [[float(i)] * 3 for i in range(3)]
@@ -115,7 +115,7 @@ def test_a_resumed_run_goes_on_keeping(tmp_path):
 
 def test_a_run_of_other_settings_is_refused_and_says_which(tmp_path):
     output = tmp_path / "x.tsv"
-    interrupted(output, block(0))
+    interrupted(output, chunk(0))
     other = {**IDENTITY, "settings": {"window": 128, "strand": "+"}}
 
     with pytest.raises(UsageError, match="window 64, not 128"):
@@ -125,10 +125,10 @@ def test_a_run_of_other_settings_is_refused_and_says_which(tmp_path):
 
 def test_without_resume_a_run_starts_over(tmp_path):
     output = tmp_path / "x.tsv"
-    interrupted(output, block(0))
+    interrupted(output, chunk(0))
 
     with open_journal(output, IDENTITY, resume=False, overwrite=False) as journal:
-        assert (journal.has_block, journal.is_resumed) == (False, False)
+        assert (journal.has_chunk, journal.is_resumed) == (False, False)
 
 
 def test_nothing_finished_leaves_nothing(tmp_path):
@@ -177,4 +177,4 @@ def test_two_runs_of_one_output_are_refused(tmp_path):
 def test_a_stream_keeps_nothing():
     NO_JOURNAL.keep(np.ones(3))
 
-    assert not NO_JOURNAL.has_block
+    assert not NO_JOURNAL.has_chunk

@@ -1,4 +1,4 @@
-"""Shards are runs of whole blocks, and blocks depend on the input alone."""
+"""Shards are runs of whole chunks, and chunks depend on the input alone."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hyenadna_cli.core.outputs import shards
-from hyenadna_cli.core.outputs.shards import Shard, blocks, shard_range
+from hyenadna_cli.core.outputs.shards import Shard, chunks, shard_range
 from hyenadna_cli.errors import UsageError
 
 
-def test_a_block_closes_with_the_record_that_fills_it():
-    lengths = [1_000] * 300 + [shards.BLOCK_BASES] * 2 + [10]
+def test_a_chunk_closes_with_the_record_that_fills_it():
+    lengths = [1_000] * 300 + [shards.CHUNK_BASES] * 2 + [10]
 
-    cut = list(blocks(lengths, length_of=int))
+    cut = list(chunks(lengths, length_of=int))
 
-    assert [len(block) for block in cut] == [256, 45, 1, 1]
+    assert [len(chunk) for chunk in cut] == [256, 45, 1, 1]
 
 
 def test_a_stream_is_cut_while_it_is_read():
     def records():
-        yield from ([1] * shards.BLOCK_RECORDS)
-        raise AssertionError("the first block was complete")
+        yield from ([1] * shards.CHUNK_RECORDS)
+        raise AssertionError("the first chunk was complete")
 
-    assert len(next(blocks(records(), length_of=int))) == shards.BLOCK_RECORDS
+    assert len(next(chunks(records(), length_of=int))) == shards.CHUNK_RECORDS
 
 
-def test_no_records_make_no_block():
-    assert list(blocks([], length_of=int)) == []
+def test_no_records_make_no_chunk():
+    assert list(chunks([], length_of=int)) == []
     assert shard_range([], Shard(1, 1)) == range(0)
 
 
@@ -36,11 +36,11 @@ def test_no_records_make_no_block():
     lengths=st.lists(st.sampled_from([0, 1, 200_000, 999_999, 3_000_000]), max_size=80),
     count=st.integers(1, 12),
 )
-def test_shards_follow_each_other_without_a_gap_at_block_ends(lengths, count):
-    """Law: the shards of any N, put together, are all records, and no block is split."""
+def test_shards_follow_each_other_without_a_gap_at_chunk_ends(lengths, count):
+    """Law: the shards of any N, put together, are all records, and no chunk is split."""
     ends = {0}
-    for block in blocks(lengths, length_of=int):
-        ends.add(max(ends) + len(block))
+    for chunk in chunks(lengths, length_of=int):
+        ends.add(max(ends) + len(chunk))
 
     parts = [shard_range(lengths, Shard(index, count)) for index in range(1, count + 1)]
 
@@ -54,7 +54,7 @@ def test_shards_are_balanced_by_bases():
     parts = [shard_range(lengths, Shard(index, 4)) for index in range(1, 5)]
 
     bases = [sum(lengths[number] for number in part) for part in parts]
-    assert max(bases) - min(bases) <= 2 * shards.BLOCK_BASES
+    assert max(bases) - min(bases) <= 2 * shards.CHUNK_BASES
 
 
 def test_a_shard_is_written_as_it_is_read():
