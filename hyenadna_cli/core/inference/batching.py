@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ from hyenadna_cli.core.dna.tiling import Tiling
 from hyenadna_cli.core.dna.tokenizer import Specials, TokenIds
 from hyenadna_cli.core.io.records import Record, StrandChoice
 from hyenadna_cli.core.machine.out_of_memory import is_out_of_memory
+from hyenadna_cli.core.outputs.journal import Journal
 from hyenadna_cli.errors import DeviceMemoryError
 
 log = logging.getLogger(__name__)
@@ -64,6 +65,8 @@ class Readings:
         """Readings of each record."""
         self.token_ids = [tokenizer.encode(record.read(strand)) for record, strand in self.of]
         """Whole records, 5' to 3', without special tokens."""
+        self.n_bases = sum(len(record.sequence) for record in records)
+        """Of the records, each counted once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +184,29 @@ class Batcher:
                 yield batch, outcome
                 # Not needed any more, and as large as the next one may be.
                 del batch, outcome
+
+    def fill(
+        self,
+        numbers: Sequence[NDArray[Any]],
+        readings: Readings,
+        compute: Callable[[Batch], Result],
+        add: Callable[[Batch, Result], None],
+        *,
+        journal: Journal,
+    ) -> Iterator[float]:
+        """Fill the arrays that `add` adds to, a chunk of records in all, and keep them.
+
+        A chunk that the journal has is recalled instead. Yields how many bases are done, each
+        counted once over all windows and strands.
+        """
+        if journal.has_chunk:
+            journal.recall(*numbers)
+            yield float(readings.n_bases)
+            return
+        for batch, result in self.run(readings.token_ids, compute):
+            add(batch, result)
+            yield batch.windows.n_new_bases / readings.n_strands
+        journal.keep(*numbers)
 
     def _windows(self, lengths: Sequence[int] | NDArray[np.int64]) -> Windows:
         tiles = [self.tiling.tiles(int(length)) for length in lengths]

@@ -61,15 +61,11 @@ def embed(
     """Embed a stream of records: one `Done` a batch, with the rows at the end of each chunk."""
     for chunk in chunks(records, length_of=lambda record: len(record.sequence)):
         work = _PooledChunk(chunk, pooled, batcher=batcher, d_model=model.config.d_model)
-        if journal.has_chunk:
-            journal.recall(*work.numbers)
-            yield Done(float(sum(len(record.sequence) for record in chunk)), [])
-        else:
-            compute = functools.partial(_pool, model, work)
-            for batch, states in batcher.run(work.readings.token_ids, compute):
-                work.add(batch.windows, states)
-                yield Done(batch.windows.n_new_bases / work.readings.n_strands, [])
-            journal.keep(*work.numbers)
+        compute = functools.partial(_pool, model, work)
+        for n_bases in batcher.fill(
+            work.numbers, work.readings, compute, work.add, journal=journal
+        ):
+            yield Done(n_bases, [])
         yield Done(0.0, work.rows())
 
 
@@ -108,8 +104,9 @@ class _PooledChunk:
         rows_S = np.flatnonzero((windows.news <= base_B) & (base_B < windows.ends))
         return rows_S, (base_B - windows.starts)[rows_S]
 
-    def add(self, windows: Windows, states: Mapping[str, Array]) -> None:
+    def add(self, batch: Batch, states: Mapping[str, Array]) -> None:
         """Take the results of `_pool`."""
+        windows = batch.windows
         for pooling, state_RYD in self._state.items():
             if pooling == "mean":
                 np.add.at(state_RYD, windows.readings, states["mean"])

@@ -141,20 +141,19 @@ def perplexity(
     for chunk in chunks(records, length_of=lambda record: len(record.sequence)):
         readings = Readings(chunk, strand)
         totals_R2 = np.zeros((len(readings.of), 2))
-        if journal.has_chunk:
-            journal.recall(totals_R2)
-            yield Done(float(sum(len(record.sequence) for record in chunk)), [])
-        else:
-            for batch, sums_B2 in batcher.run(readings.token_ids, compute):
-                np.add.at(totals_R2, batch.windows.readings, sums_B2)
-                yield Done(batch.windows.n_new_bases / readings.n_strands, [])
-            journal.keep(totals_R2)
+        add = functools.partial(_add, totals_R2)
+        for n_bases in batcher.fill([totals_R2], readings, compute, add, journal=journal):
+            yield Done(n_bases, [])
         of_records = totals_R2.reshape(len(chunk), readings.n_strands, 2).mean(axis=1).tolist()
         rows = [
             PerplexityRow(record, strand_label(record, strand), n_bases, log_likelihood)
             for record, (log_likelihood, n_bases) in zip(chunk, of_records, strict=True)
         ]
         yield Done(0.0, rows)
+
+
+def _add(totals_R2: NDArray[np.float64], batch: Batch, sums_B2: NDArray[np.float64]) -> None:
+    np.add.at(totals_R2, batch.windows.readings, sums_B2)
 
 
 @torch.inference_mode()

@@ -86,14 +86,8 @@ def predict(
         work: _Means | _Bases = (_Bases if is_token else _Means)(
             readings, n_outputs=classifier.config.n_outputs
         )
-        if journal.has_chunk:
-            journal.recall(*work.numbers)
-            yield Done(float(sum(len(record.sequence) for record in chunk)), [])
-        else:
-            for batch, values in batcher.run(readings.token_ids, compute):
-                work.add(batch, values)
-                yield Done(batch.windows.n_new_bases / readings.n_strands, [])
-            journal.keep(*work.numbers)
+        for n_bases in batcher.fill(work.numbers, readings, compute, work.add, journal=journal):
+            yield Done(n_bases, [])
         rows = [
             Prediction(
                 record,
