@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
 import os
@@ -35,13 +34,11 @@ from hyenadna_cli.commands import (
     score_variants,
 )
 from hyenadna_cli.commands.options.groups import GroupedCommand
-from hyenadna_cli.errors import HyenaDNAError, InterruptedRunError, OutputError
+from hyenadna_cli.errors import NO_ROOM, HyenaDNAError, InterruptedRunError, OutputError
 
 LogFormat = Literal["text", "json"]
 
 log = logging.getLogger(__name__)
-
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 app = typer.Typer(
     name="hyenadna",
@@ -126,7 +123,7 @@ def _run(arguments: list[str] | None) -> int:
             return 0
         raise
     except Exception as error:  # noqa: BLE001  the last resort: one line, not a traceback
-        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
             return _report(f"standard output: {error.strerror}", OutputError.exit_code)
         return _report(f"internal error: {type(error).__name__}: {error} (-v shows where)", 1)
     finally:

@@ -15,7 +15,11 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""What only a write can raise: about the output, also where it names no file."""
 
 
 class HyenaDNAError(Exception):

@@ -10,7 +10,6 @@ it points to is replaced, the link stays. An index is made visible before its da
 
 from __future__ import annotations
 
-import errno
 import glob
 import os
 import re
@@ -22,15 +21,12 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 
-from hyenadna_cli.errors import OutputError
+from hyenadna_cli.errors import NO_ROOM, OutputError
 
 _SCRATCH = re.compile(r"(\.csi|\.manifest\.json)?\.tmp\.\d+\..*")
 
 scratch_directory: ContextVar[Path | None] = ContextVar("scratch_directory", default=None)
 """Where unfinished files lie, if not beside the final one; they are copied there when finished."""
-
-# Raised by writing only, so they are about the output even when they name no file.
-_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def output_error(path: Path | str, error: OSError) -> OutputError:
@@ -244,7 +240,7 @@ def _refused_writes_about(path: Path, scratch: Path) -> Iterator[None]:
     except OSError as error:
         named = None if error.filename is None else Path(os.fsdecode(error.filename))
         if named is None:
-            is_ours = error.errno in _NO_ROOM
+            is_ours = error.errno in NO_ROOM
         else:
             is_ours = named == scratch or scratch in named.parents
         if not is_ours:
