@@ -270,11 +270,12 @@ class _Sites:
         self, target: Target, made_by: Provenance, overwrite: bool
     ) -> Iterator[Callable[[Scored], None]]:
         with target.open(
-            self.source,
-            self.settings,
+            self.source.header,
+            self.source.missing_header_lines(),
             made_by,
+            scores=self.settings.scores,
+            strands=self.settings.strands if self.scoring.per_strand else (),
             overwrite=overwrite,
-            per_strand=self.scoring.per_strand,
         ) as write:
 
             def write_scored(scored: Scored) -> None:

@@ -63,7 +63,7 @@ def test_scores_are_those_of_the_command(hyenadna, tiny_model, layout):
     )
     assert done.code == 0, done.err
     expected = list(csv.DictReader(done.out.splitlines(), delimiter="\t"))
-    with VcfFile(VARIANTS).open() as reader:
+    with VcfFile(VARIANTS).open_vcf() as reader:
         variants = [hd.Variant(r.chrom, r.start, r.ref, r.alts) for r in reader.records() if r.alts]
 
     model = hd.load_model(str(tiny_model), device="cpu", threads=1)

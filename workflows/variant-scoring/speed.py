@@ -90,7 +90,7 @@ def snvs(genome: Genome, n_alleles: int, step: int, n_sites: int) -> list[Varian
 def of_vcf(window: int, path: str) -> list[Case]:
     """All records of a VCF, on the grid."""
     grid = Grid(window=window, min_context=window // 8)
-    with VcfFile(path).open() as reader:
+    with VcfFile(path).open_vcf() as reader:
         found = [Variant(r.chrom, r.start, r.ref, r.alts) for r in reader.records()]
     name = f"{Path(path).stem}, {len(found):,} records, grid"
     return [

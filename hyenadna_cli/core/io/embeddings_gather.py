@@ -13,22 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-import numpy as np
-from numpy.typing import NDArray
 
 from hyenadna_cli.core.io.embeddings_h5 import (
+    OBS_COLUMNS,
     POOLED_FORMAT,
+    REGION_COLUMNS,
     TOKEN_FORMAT,
     PooledWriter,
     TokenWriter,
 )
-from hyenadna_cli.core.io.embeddings_reading import format_of, opened
+from hyenadna_cli.core.io.embeddings_reading import format_of, opened, values
 from hyenadna_cli.core.outputs.provenance import Provenance
 from hyenadna_cli.errors import InputFileError
 
 _SLAB_ROWS = 1_024
-_OBS = ("chrom", "start", "end", "strand", "length", "n_frac", "n_windows", "status")
-_REGIONS = ("name", "chrom", "start", "end", "strand")
 
 
 def gather_embeddings(
@@ -78,13 +76,13 @@ def _append_pooled(file: h5py.File, writer: PooledWriter, places: dict[str, str]
     for first in range(0, len(file["X"]), _SLAB_ROWS):
         slab = slice(first, first + _SLAB_ROWS)
         names = file["obs/_index"].asstr()[slab].tolist()
-        given = [
+        own_names = [
             name.rpartition("-")[0] if row in repeated else name
             for row, name in enumerate(names, start=first)
         ]
-        columns = {name: _values(file[f"obs/{name}"], slab) for name in _OBS}
+        columns = {name: values(file[f"obs/{name}"], slab) for name in OBS_COLUMNS}
         vectors = {key: file[place][slab] for key, place in places.items()}
-        writer.extend(given, columns, vectors)
+        writer.extend(own_names, columns, vectors)
         yield 0
 
 
@@ -107,11 +105,9 @@ def _gather_tokens(
                 data, offsets = file["tokens/data"], file["tokens/offsets"][:].tolist()
                 if data.shape[1] != d_model or data.dtype != dtype:
                     raise InputFileError(source, f"has other vectors than {sources[0]}")
-                columns = [
-                    _values(file[f"regions/{name}"], slice(None)).tolist() for name in _REGIONS
-                ]
-                for start, end, *values in zip(offsets[:-1], offsets[1:], *columns, strict=True):
-                    region: dict[str, Any] = dict(zip(_REGIONS, values, strict=True))
+                columns = [values(file[f"regions/{name}"]).tolist() for name in REGION_COLUMNS]
+                for start, end, *cells in zip(offsets[:-1], offsets[1:], *columns, strict=True):
+                    region: dict[str, Any] = dict(zip(REGION_COLUMNS, cells, strict=True))
                     if is_virtual:
                         writer.append_virtual(**region, n_rows=end - start)
                     else:
@@ -147,8 +143,3 @@ def _keys(main: str, others: list[str], made_by: Provenance) -> tuple[str, ...]:
         asked = [f"{pooling}_layer{layer}" for pooling in poolings for layer in layers]
     rest = [key for key in asked if key in others]
     return (main, *rest, *(key for key in others if key not in rest))
-
-
-def _values(dataset: h5py.Dataset, rows: slice) -> NDArray[Any]:
-    is_text = h5py.check_string_dtype(dataset.dtype)
-    return np.asarray(dataset.asstr()[rows] if is_text else dataset[rows])

@@ -36,13 +36,11 @@ along the records, without compression, and filled through buffers of about 1 Mi
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import h5py
 import numpy as np
@@ -51,6 +49,7 @@ from numpy.typing import NDArray
 from hyenadna_cli.core.io.growing_h5 import TEXT, GrowingDataset, GrowingFile, growing_file
 from hyenadna_cli.core.io.unique_names import UniqueNames
 from hyenadna_cli.core.outputs.provenance import Provenance, Scalar
+from hyenadna_cli.core.outputs.sinks import Writer
 from hyenadna_cli.errors import OutputError
 
 POOLED_FORMAT = "hyenadna-embeddings"
@@ -92,34 +91,21 @@ class EmbeddingRow:
     """`{pooling}_layer{i}` to float32 [d_model]."""
 
 
-class _Writer(ABC):
-    """A context manager: the file appears at `path` when the block succeeds."""
-
+class _Hdf5Writer(Writer):
     def __init__(self, path: Path, *, overwrite: bool) -> None:
         self._path = path
         self._overwrite = overwrite
 
-    def __enter__(self) -> Self:
-        with ExitStack() as stack:
-            output = stack.enter_context(growing_file(self._path, overwrite=self._overwrite))
-            output.run(lambda: self._lay_out(output))
-            self._stack = stack.pop_all()
-        return self
+    def _open(self, stack: ExitStack) -> None:
+        output = stack.enter_context(growing_file(self._path, overwrite=self._overwrite))
+        output.run(lambda: self._lay_out(output))
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._stack.__exit__(kind, error, traceback)
-
-    @abstractmethod
     def _lay_out(self, output: GrowingFile) -> None:
         """Make every dataset, and write what is known before the first record."""
+        raise NotImplementedError
 
 
-class PooledWriter(_Writer):
+class PooledWriter(_Hdf5Writer):
     """Write pooled vectors row by row; the first of `keys` becomes /X, the others /obsm/{key}.
 
     A context manager: the file appears at `path` when the block succeeds, a file without rows
@@ -232,7 +218,7 @@ class PooledWriter(_Writer):
         self._repeated = _column(output, "uns/hyenadna/repeated", np.int64)
 
 
-class TokenWriter(_Writer):
+class TokenWriter(_Hdf5Writer):
     """Write one row per base (or bin) of each record; a context manager like `PooledWriter`.
 
     Raises OutputError also when a number is too large for float16.

@@ -76,7 +76,7 @@ def read_embeddings(path: Path) -> Embeddings:
             given_names[row] = names[row].rpartition("-")[0]
         vectors = {str(made_by["X"]): file["X"][:]}
         vectors |= {key: dataset[:] for key, dataset in file["obsm"].items()}
-        obs = {name: _values(file[f"obs/{name}"]) for name in OBS_COLUMNS}
+        obs = {name: values(file[f"obs/{name}"]) for name in OBS_COLUMNS}
         return Embeddings(names, given_names, vectors, obs, made_by)
 
 
@@ -86,7 +86,7 @@ def read_tokens(path: Path) -> TokenEmbeddings:
         return TokenEmbeddings(
             data=file["tokens/data"][:],
             offsets=file["tokens/offsets"][:],
-            regions={name: _values(file[f"regions/{name}"]) for name in REGION_COLUMNS},
+            regions={name: values(file[f"regions/{name}"]) for name in REGION_COLUMNS},
             made_by={name: _scalar(value) for name, value in file.attrs.items()},
         )
 
@@ -134,11 +134,10 @@ def _open(path: Path) -> h5py.File:
         return h5py.File(path, "r", locking=False)
 
 
-def _values(dataset: h5py.Dataset) -> NDArray[Any]:
-    values: NDArray[Any] = (
-        dataset.asstr()[:] if h5py.check_string_dtype(dataset.dtype) else dataset[:]
-    )
-    return values
+def values(dataset: h5py.Dataset, rows: slice = slice(None)) -> NDArray[Any]:
+    """Rows of a column, text as str."""
+    is_text = h5py.check_string_dtype(dataset.dtype)
+    return np.asarray(dataset.asstr()[rows] if is_text else dataset[rows])
 
 
 def _scalar(value: Any) -> Scalar:

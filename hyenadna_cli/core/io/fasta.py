@@ -151,23 +151,13 @@ class FastaRecord:
     sequence: str
 
 
-class SequenceFile:
+class SequenceFile(Input):
     """Whole records of FASTA, FASTQ, GenBank or 2bit, told by content; "-" is stdin.
 
     gzip and bgzip are read too (not of 2bit). One record is in memory at a time; an empty file has
     no records; names may repeat. Reading raises InputFileError for a file that is missing,
     truncated, damaged or none of these, and at a letter that is no IUPAC code.
     """
-
-    def __init__(self, path: Path | str) -> None:
-        self._source = Input(path)
-        self.path = str(path)
-        """As given."""
-
-    @property
-    def reads_once(self) -> bool:
-        """Whether it is stdin or a pipe, which a first reading uses up."""
-        return self._source.reads_once
 
     def read(self, letters: LetterCounts) -> Iterator[FastaRecord]:
         """Stream the records; what was replaced is added to `letters`."""
@@ -199,8 +189,8 @@ class SequenceFile:
         """Header, with a name for certain, and sequence as it stands."""
         n_records = 0
         try:
-            with self._source.open_text(past_blank_lines=True) as text:
-                if self._source.kind == "empty":
+            with self.open_text(past_blank_lines=True) as text:
+                if self.kind == "empty":
                     return
                 for title, sequence in self._parsed(text):
                     n_records += 1
@@ -213,7 +203,7 @@ class SequenceFile:
             raise InputFileError(self.path, "is truncated: it begins well but holds no record")
 
     def _parsed(self, text: TextIO) -> Iterator[tuple[str, str]]:
-        match self._source.kind:
+        match self.kind:
             case "FASTA":
                 records: Iterator[tuple[str, str]] = SimpleFastaParser(text)
                 return records
@@ -222,7 +212,7 @@ class SequenceFile:
             case "GenBank":
                 return _genbank(text)
             case "2bit":
-                if self.reads_once or self._source.compression != "none":
+                if self.reads_once or self.compression != "none":
                     raise _FormatError("is 2bit, which is read from an uncompressed file only")
                 return _twobit(Path(self.path))
         raise _FormatError(

@@ -13,13 +13,13 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from hyenadna_cli.core.io.embeddings_gather import gather_embeddings
 from hyenadna_cli.core.io.streams import Input
+from hyenadna_cli.core.io.tsv import BEDGRAPH_SUFFIXES, TABLE_SUFFIXES
 from hyenadna_cli.core.io.vcf_writer import restamped, write_index
 from hyenadna_cli.core.outputs.provenance import (
     Manifest,
@@ -38,8 +38,8 @@ _SUFFIXES: dict[Kind, tuple[str, ...]] = {
     "hdf5": (".h5ad", ".h5", ".hdf5"),
     "vcf": (".vcf", ".vcf.gz", ".vcf.bgz"),
     "bcf": (".bcf",),
-    "table": (".tsv", ".txt", ".tsv.gz", ".txt.gz", ".tsv.bgz", ".txt.bgz"),
-    "bedgraph": (".bedgraph", ".bg", ".bedgraph.gz", ".bg.gz"),
+    "table": TABLE_SUFFIXES,
+    "bedgraph": BEDGRAPH_SUFFIXES,
 }
 _BCF_MAGIC = b"BCF\x02\x02"
 _PIECE_BYTES = 1 << 20
@@ -141,7 +141,8 @@ def merge(
     """
     kind = shards.kind
     if output != "-" and kind_of(output) != kind:
-        raise UsageError(f"-o {output}: the shards are {kind}; use one of {_suffixes(kind)}")
+        suffixes = " ".join(_SUFFIXES[kind])
+        raise UsageError(f"-o {output}: the shards are {kind}; use one of {suffixes}")
     if is_virtual and kind != "hdf5":
         raise UsageError("--virtual is for HDF5")
     if kind == "hdf5":
@@ -165,10 +166,6 @@ def merge(
         for part in _bodies(shards, made_by):
             sink.write(part)
             yield len(part)
-
-
-def _suffixes(kind: Kind) -> str:
-    return " ".join(_SUFFIXES[kind])
 
 
 def _read(path: Path) -> ShardFile:
@@ -221,13 +218,12 @@ def _bodies(shards: Shards, made_by: Provenance) -> Iterator[bytes]:
     read_header = _READ_HEADER[shards.kind]
     header: bytes | None = None
     for file in shards.files:
-        with ExitStack() as stack:
-            stream = stack.enter_context(Input(file.path).open())
-            found = read_header(file.path, stream, made_by)
+        with Input(file.path).open() as stream:
+            own_header = read_header(file.path, stream, made_by)
             if header is None:
-                header = found
+                header = own_header
                 yield header
-            elif found != header:
+            elif own_header != header:
                 raise InputFileError(file.path, f"has another header than {shards.files[0].path}")
             while piece := stream.read(_PIECE_BYTES):
                 yield piece

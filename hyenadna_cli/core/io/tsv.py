@@ -11,11 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from numbers import Integral
-from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias
 
 from hyenadna_cli.core.outputs.atomic import is_stream
-from hyenadna_cli.core.outputs.sinks import open_sink
+from hyenadna_cli.core.outputs.sinks import Writer, open_sink
 from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,6 +27,7 @@ TABLE_SUFFIXES = (".tsv", ".txt", ".tsv.gz", ".txt.gz", ".tsv.bgz", ".txt.bgz")
 """What a table may be called."""
 SHORT_TABLE_SUFFIXES = TABLE_SUFFIXES[:4]
 """Those that messages name."""
+BEDGRAPH_SUFFIXES = (".bedgraph", ".bg", ".bedgraph.gz", ".bg.gz")
 
 
 def check_table_name(output: str, *, writer: str) -> None:
@@ -37,7 +37,7 @@ def check_table_name(output: str, *, writer: str) -> None:
         raise UsageError(f"-o {output}: {writer} writes TSV; use one of {suffixes}")
 
 
-class TsvWriter:
+class TsvWriter(Writer):
     """Write rows to `output`, a path or "-".
 
     A context manager: the header is written on entry, the file appears when the block succeeds.
@@ -50,23 +50,12 @@ class TsvWriter:
         self._columns = tuple(columns)
         self._overwrite = overwrite
 
-    def __enter__(self) -> TsvWriter:
+    def _open(self, stack: ExitStack) -> None:
         is_bgzip = self._output.endswith((".gz", ".bgz")) and not is_stream(self._output)
-        with ExitStack() as stack:
-            self._sink = stack.enter_context(
-                open_sink(self._output, overwrite=self._overwrite, is_bgzip=is_bgzip)
-            )
-            self.write_row(self._columns)
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._stack.__exit__(kind, error, traceback)
+        self._sink = stack.enter_context(
+            open_sink(self._output, overwrite=self._overwrite, is_bgzip=is_bgzip)
+        )
+        self.write_row(self._columns)
 
     def write_row(self, values: Sequence[Cell]) -> None:
         """Write one row.

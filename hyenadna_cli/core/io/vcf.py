@@ -113,28 +113,18 @@ def _short(allele: str) -> str:
     return allele if len(allele) <= 20 else f"{allele[:17]}..."
 
 
-class VcfFile:
+class VcfFile(Input):
     """VCF (plain, gzip or bgzip) or BCF, told by content; "-" is stdin.
 
     Both methods raise InputFileError, while reading too, for a file that is missing, truncated,
     damaged or neither VCF nor BCF.
     """
 
-    def __init__(self, path: Path | str) -> None:
-        self._source = Input(path)
-        self.path = str(path)
-        """As given."""
-
-    @property
-    def reads_once(self) -> bool:
-        """Whether it is stdin or a pipe, which a first reading uses up."""
-        return self._source.reads_once
-
     @contextmanager
-    def open(self) -> Iterator[VcfReader]:
+    def open_vcf(self) -> Iterator[VcfReader]:
         """The header, and the records in order."""
-        with self._source.open_text() as text:
-            if self._source.kind != "BCF":
+        with self.open_text() as text:
+            if self.kind != "BCF":
                 yield VcfReader(self.path, enumerate(text, start=1))
                 return
             with self._bcf_lines(text.buffer) as lines:
@@ -145,13 +135,13 @@ class VcfFile:
 
         What the header does not declare is looked for only where BCF will be written.
         """
-        with self.open() as reader:
+        with self.open_vcf() as reader:
             return _scan(reader, for_bcf=for_bcf)
 
     @contextmanager
     def _bcf_lines(self, stream: BinaryIO) -> Iterator[Iterator[tuple[int | None, str]]]:
         """A BCF as lines of VCF text."""
-        if self.reads_once or self._source.compression == "gzip":
+        if self.reads_once or self.compression == "gzip":
             # htslib reads a file descriptor; what is read here already is handed on by a pipe.
             read_end, write_end = os.pipe()
             pump = _Pump(stream, write_end)
@@ -162,13 +152,13 @@ class VcfFile:
             finally:
                 pump.join()
         else:
-            yield _printed(self.path, self.path, None)
+            yield _printed(self.path, str(self.path), None)
 
 
 class VcfReader:
-    """The header and the records of one file or stream; made by `VcfFile.open`."""
+    """The header and the records of one file or stream; made by `VcfFile.open_vcf`."""
 
-    def __init__(self, path: str, lines: Iterator[tuple[int | None, str]]) -> None:
+    def __init__(self, path: Path | str, lines: Iterator[tuple[int | None, str]]) -> None:
         self._path = path
         self._lines = lines
         self.header = self._read_header()
@@ -228,7 +218,7 @@ class VcfReader:
 
 
 def _printed(
-    path: str, source: str | BinaryIO, pump: _Pump | None
+    path: Path | str, source: str | BinaryIO, pump: _Pump | None
 ) -> Iterator[tuple[int | None, str]]:
     try:
         with quiet_htslib(), pysam.VariantFile(source) as bcf:

@@ -17,7 +17,6 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any, Literal
 
 import cyvcf2
@@ -27,7 +26,7 @@ from hyenadna_cli.core.io.fasta_index import quiet_htslib
 from hyenadna_cli.core.io.vcf import Undeclared, VcfHeader, VcfRecord, index_path
 from hyenadna_cli.core.outputs.atomic import replace_on_success
 from hyenadna_cli.core.outputs.provenance import Provenance
-from hyenadna_cli.core.outputs.sinks import Sink, open_sink
+from hyenadna_cli.core.outputs.sinks import Sink, Writer, open_sink
 from hyenadna_cli.errors import InputFileError, OutputError
 
 OutputType = Literal["v", "z", "b", "u"]
@@ -125,7 +124,7 @@ def info_entries(values: Mapping[str, Sequence[float]], statuses: Sequence[str])
     return {**entries, "HD_STATUS": ",".join(statuses)}
 
 
-class VcfWriter:
+class VcfWriter(Writer):
     """Write records to `output`, a path or "-".
 
     A context manager: the file, and its index before it, appear when the block succeeds.
@@ -148,32 +147,21 @@ class VcfWriter:
         self._undeclared = Undeclared(header)
         self._contigs = header.declared("contig")
 
-    def __enter__(self) -> VcfWriter:
-        with ExitStack() as stack:
-            self._sink = sink = stack.enter_context(
-                open_sink(
-                    self._output,
-                    overwrite=self._overwrite,
-                    is_bgzip=self._type == "z",
-                    before_visible=self._write_index if self._is_indexed else None,
-                )
+    def _open(self, stack: ExitStack) -> None:
+        self._sink = sink = stack.enter_context(
+            open_sink(
+                self._output,
+                overwrite=self._overwrite,
+                is_bgzip=self._type == "z",
+                before_visible=self._write_index if self._is_indexed else None,
             )
-            self._bcf: _BcfEncoder | None = None
-            if self._type in ("b", "u"):
-                mode = "wb" if self._type == "b" else "wbu"
-                self._bcf = stack.enter_context(_bcf_encoder(self._header.text(), mode, sink))
-            else:
-                sink.write(self._header.text().encode())
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stack.__exit__(kind, error, trace)
+        )
+        self._bcf: _BcfEncoder | None = None
+        if self._type in ("b", "u"):
+            mode = "wb" if self._type == "b" else "wbu"
+            self._bcf = stack.enter_context(_bcf_encoder(self._header.text(), mode, sink))
+        else:
+            sink.write(self._header.text().encode())
 
     def write(self, record: VcfRecord, entries: Mapping[str, str]) -> None:
         """Write a record with these INFO entries."""

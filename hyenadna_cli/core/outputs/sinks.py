@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from types import TracebackType
+from typing import BinaryIO, Self
 
 from hyenadna_cli.core.outputs.atomic import is_stream, output_error, replace_on_success
 
@@ -43,6 +44,28 @@ class Sink:
             if self._bgzip is not None:
                 self._bgzip.close()
             self._raw.flush()
+
+
+class Writer:
+    """A context manager: its output appears when the block succeeds."""
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            self._open(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stack.__exit__(kind, error, traceback)
+
+    def _open(self, stack: ExitStack) -> None:
+        """Open what is written to, and write what is known before the first row."""
+        raise NotImplementedError
 
 
 @contextmanager

@@ -9,7 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Literal
 
-from hyenadna_cli.core.io.tsv import SHORT_TABLE_SUFFIXES, TABLE_SUFFIXES, TsvWriter
+from hyenadna_cli.core.io.tsv import (
+    BEDGRAPH_SUFFIXES,
+    SHORT_TABLE_SUFFIXES,
+    TABLE_SUFFIXES,
+    TsvWriter,
+)
 from hyenadna_cli.core.outputs.atomic import is_stream
 from hyenadna_cli.core.outputs.sinks import open_sink
 from hyenadna_cli.errors import UsageError
@@ -22,16 +27,14 @@ if TYPE_CHECKING:
 
 Kind = Literal["tsv", "bedgraph"]
 
-_BEDGRAPH_SUFFIXES = (".bedgraph", ".bg", ".bedgraph.gz", ".bg.gz")
-
 
 def kind_of(output: str) -> Kind:
     """What a suffix stands for; a stream without one is TSV. Raises UsageError."""
-    if output.endswith(_BEDGRAPH_SUFFIXES):
+    if output.endswith(BEDGRAPH_SUFFIXES):
         return "bedgraph"
     if output.endswith(TABLE_SUFFIXES) or is_stream(output):
         return "tsv"
-    suffixes = " ".join((*SHORT_TABLE_SUFFIXES, *_BEDGRAPH_SUFFIXES[:2]))
+    suffixes = " ".join((*SHORT_TABLE_SUFFIXES, *BEDGRAPH_SUFFIXES[:2]))
     raise UsageError(f"-o {output}: use one of {suffixes}, or say -O")
 
 

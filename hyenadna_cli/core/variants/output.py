@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from hyenadna_cli.core.io.tsv import TABLE_SUFFIXES, TsvWriter
 from hyenadna_cli.core.outputs.atomic import check_output, is_stream
 from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from hyenadna_cli.core.dna.coordinates import Strand
-    from hyenadna_cli.core.io.vcf import VcfRecord
+    from hyenadna_cli.core.io.vcf import VcfHeader, VcfRecord
     from hyenadna_cli.core.outputs.provenance import Provenance
-    from hyenadna_cli.core.variants.chunks import AlleleScore, Score, ScoreSettings
-    from hyenadna_cli.core.variants.source import VariantSource
+    from hyenadna_cli.core.variants.chunks import AlleleScore, Score
 
     Write = Callable[[VcfRecord, list[str], list[AlleleScore]], None]
 
@@ -28,12 +28,7 @@ _KIND_OF_SUFFIX: dict[str, Kind] = {
     ".vcf.gz": "z",
     ".vcf.bgz": "z",
     ".bcf": "b",
-    ".tsv": "t",
-    ".txt": "t",
-    ".tsv.gz": "t",
-    ".txt.gz": "t",
-    ".tsv.bgz": "t",
-    ".txt.bgz": "t",
+    **dict.fromkeys(TABLE_SUFFIXES, "t"),
 }
 _TSV_COLUMNS = ("chrom", "pos", "id", "ref", "alt", "status")
 _STRAND_TAGS = {"+": "HD_LLR_FWD", "-": "HD_LLR_REV"}
@@ -76,43 +71,34 @@ class Target:
         if self.is_indexed:
             check_output(index_path(Path(self.output)), overwrite=overwrite)
 
+    @contextmanager
     def open(
         self,
-        source: VariantSource,
-        settings: ScoreSettings,
+        header: VcfHeader,
+        missing_lines: Sequence[str],
         made_by: Provenance,
         *,
-        overwrite: bool,
-        per_strand: bool,
-    ) -> AbstractContextManager[Write]:
-        """A function that writes a record, its statuses and its scores."""
-        strands = settings.strands if per_strand else ()
-        if self.kind == "t":
-            return _tsv(self.output, settings.scores, strands, overwrite=overwrite)
-        return self._vcf(source, settings.scores, strands, made_by, overwrite=overwrite)
-
-    @contextmanager
-    def _vcf(
-        self,
-        source: VariantSource,
         scores: Sequence[Score],
         strands: Sequence[Strand],
-        made_by: Provenance,
-        *,
         overwrite: bool,
     ) -> Iterator[Write]:
+        """A function that writes a record, its statuses and its scores.
+
+        `header`: of the records; `missing_lines` are what they use and it does not declare. llr is
+        also written of each of `strands`.
+        """
+        if self.kind == "t":
+            with _tsv(self.output, scores, strands, overwrite=overwrite) as write_row:
+                yield write_row
+            return
         from hyenadna_cli.core.io.vcf_writer import VcfWriter, info_entries, scored_header
 
-        assert self.kind != "t"
         tags = [f"HD_{score.upper()}" for score in scores]
         tags += [_STRAND_TAGS[strand] for strand in strands]
-        header = scored_header(
-            source.header, made_by, [*tags, "HD_STATUS"], source.missing_header_lines()
-        )
         with VcfWriter(
             self.output,
             output_type=self.kind,
-            header=header,
+            header=scored_header(header, made_by, [*tags, "HD_STATUS"], missing_lines),
             overwrite=overwrite,
             is_indexed=self.is_indexed,
         ) as writer:
@@ -130,8 +116,6 @@ def _tsv(
     output: str, scores: Sequence[Score], strands: Sequence[Strand], *, overwrite: bool
 ) -> Iterator[Write]:
     """A row an allele; positions are 1-based, as in the VCF."""
-    from hyenadna_cli.core.io.tsv import TsvWriter
-
     columns = (*_TSV_COLUMNS, *scores, *(_STRAND_COLUMNS[strand] for strand in strands))
     with TsvWriter(output, columns=columns, overwrite=overwrite) as table:
 

@@ -56,7 +56,7 @@ class VariantSource:
         self._stack = ExitStack()
         try:
             if self._vcf.reads_once:
-                self._stream = self._stack.enter_context(self._vcf.open())
+                self._stream = self._stack.enter_context(self._vcf.open_vcf())
                 self.header: VcfHeader = self._stream.header
             else:
                 self.scan = self._vcf.scan(for_bcf=for_bcf)
@@ -78,7 +78,7 @@ class VariantSource:
     @property
     def inputs(self) -> list[str]:
         """The files read, for provenance."""
-        return [self._vcf.path, self.fasta]
+        return [str(self._vcf.path), self.fasta]
 
     def select(self, shard: str | None) -> range | None:
         """The records (0-based) of a shard such as `3/16`; None for all."""
@@ -135,7 +135,7 @@ class VariantSource:
         if self._stream is not None:
             yield from self._stream.records()
             return
-        with self._vcf.open() as reader:
+        with self._vcf.open_vcf() as reader:
             yield from reader.records()
 
     def _own_reference(self) -> str:

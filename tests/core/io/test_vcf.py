@@ -14,7 +14,7 @@ from hyenadna_cli.errors import InputFileError
 
 
 def read(path):
-    with VcfFile(path).open() as reader:
+    with VcfFile(path).open_vcf() as reader:
         return reader.header, list(reader.records())
 
 

@@ -17,7 +17,7 @@ END = '##INFO=<ID=END,Number=1,Type=Integer,Description="end">'
 
 
 def write(source, output, output_type, *, more=()):
-    with VcfFile(source).open() as reader:
+    with VcfFile(source).open_vcf() as reader:
         header = scored_header(reader.header, Provenance(), TAGS, more)
         with VcfWriter(
             str(output), output_type=output_type, header=header, overwrite=False
