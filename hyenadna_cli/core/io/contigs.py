@@ -90,9 +90,9 @@ class ContigNames:
     def explain_missing(self, name: str) -> str:
         """One line on a name that `resolve` did not find: both sides, and what to do."""
         renamed = self._mapping.get(name, name)
-        wanted = f"contig {name!r}" if renamed == name else f"contig {name!r}, renamed {renamed!r},"
+        subject = f"contig {name!r}" + (f", renamed {renamed!r}," if renamed != name else "")
         return (
-            f"{wanted} is not in the FASTA (it has {self._some_contigs()}); "
+            f"{subject} is not in the FASTA (it has {self._some_contigs()}); "
             "if only the names differ: --contig-map auto (chr1 <-> 1, chrM <-> MT) "
             "or --rename-chrs FILE"
         )

@@ -138,8 +138,8 @@ def virtual_layout(
 def _keys(main: str, others: list[str], made_by: Provenance) -> tuple[str, ...]:
     """All keys in the order in which they were asked for, which the file does not keep."""
     poolings, layers = made_by.settings.get("pooling"), made_by.settings.get("layer")
-    asked: list[str] = []
+    in_order: list[str] = []
     if isinstance(poolings, list) and isinstance(layers, list):
-        asked = [f"{pooling}_layer{layer}" for pooling in poolings for layer in layers]
-    rest = [key for key in asked if key in others]
+        in_order = [f"{pooling}_layer{layer}" for pooling in poolings for layer in layers]
+    rest = [key for key in in_order if key in others]
     return (main, *rest, *(key for key in others if key not in rest))

@@ -177,11 +177,10 @@ class PooledWriter(_Hdf5Writer):
     def _numbered(self, names: Sequence[str]) -> list[str]:
         """Unique names of the next records."""
         unique = []
-        for given in names:
-            name = self._names.unique(given)
-            if name != given:
+        for name in names:
+            unique.append(self._names.unique(name))
+            if unique[-1] != name:
                 self._repeated.append(self._n_rows)
-            unique.append(name)
             self._n_rows += 1
         return unique
 

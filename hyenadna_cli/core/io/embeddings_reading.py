@@ -112,8 +112,8 @@ def opened(path: Path, file_format: str) -> Iterator[h5py.File]:
                 where = {name: facts[name][()] for name in ("format", "format-version")}
             if "format" not in where:
                 raise InputFileError(path, "is not an embedding file")
-            if (found := _scalar(where["format"])) != file_format:
-                raise InputFileError(path, f"is a {found} file, not a {file_format} file")
+            if (kind := _scalar(where["format"])) != file_format:
+                raise InputFileError(path, f"is a {kind} file, not a {file_format} file")
             if (version := where["format-version"]) > FORMAT_VERSION:
                 raise InputFileError(
                     path, f"has format version {version}; this hyenadna reads {FORMAT_VERSION}"

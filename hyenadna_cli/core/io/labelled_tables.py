@@ -172,7 +172,7 @@ def _parquet_lines(path: Path | str) -> Iterator[tuple[int, list[str]]]:
         raise InputFileError(path, f"is not valid Parquet: {error}") from error
 
 
-def _find_columns(path: Path | str, header: list[str], wanted: Sequence[str]) -> _Columns:
+def _find_columns(path: Path | str, header: list[str], label_columns: Sequence[str]) -> _Columns:
     lowered = [cell.lower() for cell in header]
     if len(set(header)) < len(header):
         raise InputFileError(path, "two columns have the same name", line=1)
@@ -180,8 +180,8 @@ def _find_columns(path: Path | str, header: list[str], wanted: Sequence[str]) ->
     def first(*names: str) -> int | None:
         return next((lowered.index(name) for name in names if name in lowered), None)
 
-    labels = _label_columns(path, header, lowered, wanted)
-    found = _Columns(
+    labels = _label_columns(path, header, lowered, label_columns)
+    columns = _Columns(
         sequence=first(*_SEQUENCE),
         contig=first(*_CONTIG),
         contig_number=first(_CONTIG_NUMBER),
@@ -194,31 +194,31 @@ def _find_columns(path: Path | str, header: list[str], wanted: Sequence[str]) ->
         label_names=tuple(header[index].removeprefix("y_") for index in labels),
         n_columns=len(header),
     )
-    if found.sequence is None and not found.has_coordinates:
+    if columns.sequence is None and not columns.has_coordinates:
         raise InputFileError(
             path,
             f"has the columns {', '.join(header[:8])}; needs a header line with `sequence`, "
             "or with `chrom`, `start` and `end`",
             line=1,
         )
-    return found
+    return columns
 
 
 def _label_columns(
-    path: Path | str, header: list[str], lowered: list[str], wanted: Sequence[str]
+    path: Path | str, header: list[str], lowered: list[str], label_columns: Sequence[str]
 ) -> tuple[int, ...]:
-    if wanted:
-        if missing := [name for name in wanted if name not in header]:
+    if label_columns:
+        if missing := [name for name in label_columns if name not in header]:
             raise InputFileError(
                 path, f"has no column {missing[0]!r} (it has {', '.join(header[:8])})", line=1
             )
-        return tuple(header.index(name) for name in wanted)
+        return tuple(header.index(name) for name in label_columns)
     for name in _LABEL:
         if name in lowered:
             return (lowered.index(name),)
     prefixed = tuple(index for index, name in enumerate(lowered) if name.startswith("y_"))
-    known = {*_SEQUENCE, *_CONTIG, _CONTIG_NUMBER, *_NAME, *_OTHER}
-    return prefixed or tuple(i for i, name in enumerate(lowered) if name not in known)
+    not_labels = {*_SEQUENCE, *_CONTIG, _CONTIG_NUMBER, *_NAME, *_OTHER}
+    return prefixed or tuple(i for i, name in enumerate(lowered) if name not in not_labels)
 
 
 def _row(

@@ -128,9 +128,9 @@ class RecordSource:
 
     def measured_lengths(self, selected: range | None = None) -> NDArray[np.int64]:
         """Bases of the selected records. A stream is read for this, and so used up."""
-        known = self.known_lengths(selected)
-        if known is not None:
-            return known
+        lengths = self.known_lengths(selected)
+        if lengths is not None:
+            return lengths
         return np.fromiter((len(record.sequence) for record in self.read(selected)), np.int64)
 
     def n_bases(self, selected: range | None = None) -> int | None:

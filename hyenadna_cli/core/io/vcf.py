@@ -43,10 +43,10 @@ class VcfHeader:
 
     def declared(self, kind: str) -> set[str]:
         """IDs of one kind: INFO, FORMAT, FILTER (PASS among them) or contig."""
-        found = {
+        names = {
             match[2] for line in self.meta if (match := _META.match(line)) and match[1] == kind
         }
-        return found | {"PASS"} if kind == "FILTER" else found
+        return names | {"PASS"} if kind == "FILTER" else names
 
     @property
     def n_samples(self) -> int:

@@ -65,11 +65,11 @@ def scored_header(
     header: VcfHeader, made_by: Provenance, tags: Sequence[str], more: Sequence[str] = ()
 ) -> VcfHeader:
     """The header with `more` lines, the declarations of `tags`, and where the scores come from."""
-    declared = [
+    declarations = [
         f'##INFO=<ID={tag},Number=A,Type={INFO_TYPES[tag][0]},Description="{INFO_TYPES[tag][1]}">'
         for tag in tags
     ]
-    lines = [*more, *declared, *_provenance_lines(made_by)]
+    lines = [*more, *declarations, *_provenance_lines(made_by)]
     return header.extended(lines, replacing=frozenset(INFO_TYPES))
 
 
@@ -86,8 +86,8 @@ def _provenance_lines(made_by: Provenance) -> list[str]:
 
 def _structured(entries: Mapping[str, object]) -> str:
     """`<ID=..,key="value">`; htslib wants the ID first, and quotes around commas."""
-    known = [(key, str(value)) for key, value in entries.items() if value is not None]
-    shown = [f'{key}="{value.replace(chr(34), chr(39))}"' for key, value in known]
+    pairs = [(key, str(value)) for key, value in entries.items() if value is not None]
+    shown = [f'{key}="{value.replace(chr(34), chr(39))}"' for key, value in pairs]
     return f"<ID=score_variants,{','.join(shown)}>"
 
 

@@ -132,9 +132,9 @@ def open_journal(
             # Whoever had the lock before is gone, and its unfinished files are of no use any more.
             remove_scratch(output)
         n_chunks, is_resumed = 0, False
-        if found := _read_identity(file):
+        if before := _read_identity(file):
             n_chunks = _count_chunks(file) if resume else 0
-            difference = _difference(found, identity)
+            difference = _difference(before, identity)
             if resume and difference is None:
                 is_resumed = True
                 log.info("%s: going on after %s finished chunks", output, f"{n_chunks:,}")
@@ -239,14 +239,14 @@ def _count_chunks(file: BinaryIO) -> int:
     return n_chunks
 
 
-def _difference(found: Mapping[str, object], wanted: Mapping[str, object]) -> str | None:
+def _difference(before: Mapping[str, object], now: Mapping[str, object]) -> str | None:
     """The first thing in which two runs differ, in words."""
-    wanted = json.loads(json.dumps(wanted))
-    for name in sorted(found.keys() | wanted.keys()):
-        before, now = found.get(name), wanted.get(name)
-        if isinstance(before, dict) and isinstance(now, dict):
-            if (inside := _difference(before, now)) is not None:
+    now = json.loads(json.dumps(now))
+    for name in sorted(before.keys() | now.keys()):
+        old, new = before.get(name), now.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            if (inside := _difference(old, new)) is not None:
                 return inside
-        elif before != now:
-            return f"{name} {before}, not {now}"
+        elif old != new:
+            return f"{name} {old}, not {new}"
     return None

@@ -143,11 +143,11 @@ class Provenance:
             "command": self.command,
             "created": self.created,
             "device": self.device,
-            "model": _known(model) or None,
-            "settings": _known(self.settings),
+            "model": _without_none(model) or None,
+            "settings": _without_none(self.settings),
             "inputs": [_input_json(file) for file in self.inputs],
         }
-        return _known(entries)
+        return _without_none(entries)
 
 
 def collect(
@@ -217,29 +217,29 @@ def read_manifest(output: Path) -> Manifest:
     """The manifest of `output`. Raises InputFileError if it is missing or not one."""
     path = manifest_path(output)
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if found["format"] != MANIFEST_FORMAT:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+        if entries["format"] != MANIFEST_FORMAT:
             raise ValueError
-        if (version := found["format-version"]) > MANIFEST_VERSION:
+        if (version := entries["format-version"]) > MANIFEST_VERSION:
             problem = f"has format version {version}; this hyenadna reads {MANIFEST_VERSION}"
             raise InputFileError(path, problem)
-        model = found.get("model", {})
+        model = entries.get("model", {})
         return Manifest(
             made_by=Provenance(
-                version=found.get("version"),
-                libraries=found.get("libraries", {}),
-                command=found.get("command"),
-                created=found.get("created"),
-                device=found.get("device"),
+                version=entries.get("version"),
+                libraries=entries.get("libraries", {}),
+                command=entries.get("command"),
+                created=entries.get("created"),
+                device=entries.get("device"),
                 model_name=model.get("name"),
                 model_revision=model.get("revision"),
                 model_sha256=model.get("sha256"),
-                settings=found["settings"],
-                inputs=tuple(InputFile(i["path"], i.get("size")) for i in found["inputs"]),
+                settings=entries["settings"],
+                inputs=tuple(InputFile(i["path"], i.get("size")) for i in entries["inputs"]),
             ),
-            sha256=found["output"]["sha256"],
-            rows=found["rows"],
-            shard=found.get("shard"),
+            sha256=entries["output"]["sha256"],
+            rows=entries["rows"],
+            shard=entries.get("shard"),
         )
     except OSError as error:
         raise InputFileError(path, f"cannot be read: {error.strerror or error}") from error
@@ -251,15 +251,15 @@ def manifest_difference(output: Path, made_by: Provenance, *, shard: str | None)
     """How a finished output differs from what this run would make; None if it does not."""
     manifest = manifest_path(output)
     try:
-        found = json.loads(manifest.read_text(encoding="utf-8"))
-        is_whole = found["output"]["sha256"] == sha256_of(output)
+        entries = json.loads(manifest.read_text(encoding="utf-8"))
+        is_whole = entries["output"]["sha256"] == sha256_of(output)
     except (OSError, ValueError, KeyError, TypeError):
         return f"has no readable manifest {manifest.name} to tell how it was made"
     if not is_whole:
         return f"is not the file that {manifest.name} describes"
-    wanted = {**made_by.as_json(), "shard": shard}
+    expected = {**made_by.as_json(), "shard": shard}
     for name in ("model", "settings", "inputs", "shard"):
-        if found.get(name) != wanted.get(name):
+        if entries.get(name) != expected.get(name):
             return f"was made with other {name}"
     return None
 
@@ -293,16 +293,16 @@ def write_manifest(
         "seconds": None if provenance.is_reproducible else round(seconds, 3),
     }
     manifest = manifest_path(output)
-    write_text(manifest, json.dumps(_known(entries), indent=2, ensure_ascii=False) + "\n")
+    write_text(manifest, json.dumps(_without_none(entries), indent=2, ensure_ascii=False) + "\n")
     return manifest
 
 
-def _known(entries: Mapping[str, object]) -> dict[str, object]:
+def _without_none(entries: Mapping[str, object]) -> dict[str, object]:
     return {name: value for name, value in entries.items() if value is not None}
 
 
 def _input_json(file: InputFile) -> dict[str, object]:
-    return _known({"path": file.path, "size": file.size})
+    return _without_none({"path": file.path, "size": file.size})
 
 
 def _input_file(path: Path | str) -> InputFile:

@@ -60,16 +60,16 @@ class Shard:
         nobody but the user knows how many shards there are.
         """
         for scheduler, names in _ARRAY_VARIABLES.items():
-            found = [environment.get(name, "") for name in names]
-            if found[0].isdecimal() and not (scheduler == "LSF" and found[0] == "0"):
+            values = [environment.get(name, "") for name in names]
+            if values[0].isdecimal() and not (scheduler == "LSF" and values[0] == "0"):
                 break
         else:
             raise UsageError("--shard auto: this is no task of a Slurm, LSF or SGE array; use i/N")
-        task, first, last, step = (int(text) if text.isdecimal() else 1 for text in found)
+        task, first, last, step = (int(text) if text.isdecimal() else 1 for text in values)
         count = (last - first) // max(1, step) + 1
-        asked = environment.get("SLURM_ARRAY_TASK_COUNT", "") if scheduler == "Slurm" else ""
-        is_part = first > 1 or (asked.isdecimal() and int(asked) != count)
-        if is_part or not found[2].isdecimal():
+        n_tasks = environment.get("SLURM_ARRAY_TASK_COUNT", "") if scheduler == "Slurm" else ""
+        is_part = first > 1 or (n_tasks.isdecimal() and int(n_tasks) != count)
+        if is_part or not values[2].isdecimal():
             raise UsageError(
                 f"--shard auto: the {scheduler} array is not 1-N as a whole, so the number of "
                 f"shards is not known; use --shard ${names[0]}/N"

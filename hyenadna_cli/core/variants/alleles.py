@@ -142,8 +142,8 @@ class Grid:
 
     def place(self, ref: Interval, strand: Strand, *, contig_length: int) -> Place | None:
         """The window of a REF allele; None if no window holds it with its context."""
-        wanted = self._number(ref.start, ref.end, strand)
-        number = max(0, min(wanted, self._last(contig_length)))
+        best = self._number(ref.start, ref.end, strand)
+        number = max(0, min(best, self._last(contig_length)))
         start = number * self.step
         left = ref.start - start
         right = min(start + self.window, contig_length) - ref.end
@@ -151,7 +151,7 @@ class Grid:
         shortest_right = min(self.min_context, contig_length - ref.end)
         if left < shortest_left or right < shortest_right:
             return None
-        is_edge = number != wanted or start + self.window > contig_length
+        is_edge = number != best or start + self.window > contig_length
         offset = left if strand == "+" else start + self.window - ref.end
         return Place(start, offset, is_edge)
 
@@ -160,9 +160,9 @@ class Grid:
     ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Starts of the windows of single bases and whether they are at an edge, as `place`."""
         base = np.arange(region.start, region.end, dtype=np.int64)
-        wanted = self._number(base, base + 1, strand)
-        starts = np.clip(wanted, 0, self._last(contig_length)) * self.step
-        is_edge = (starts != wanted * self.step) | (starts + self.window > contig_length)
+        best = self._number(base, base + 1, strand)
+        starts = np.clip(best, 0, self._last(contig_length)) * self.step
+        is_edge = (starts != best * self.step) | (starts + self.window > contig_length)
         return starts, is_edge
 
     def _number(self, start: Index, end: Index, strand: Strand) -> Index:
@@ -240,16 +240,16 @@ def _agrees(variant: Variant, genome: Genome) -> bool:
     assert variant.contig is not None
     if variant.start < 0 or variant.end > genome.lengths[variant.contig]:
         return False
-    found = genome.fetch(Interval(variant.contig, variant.start, variant.end))
-    return found.upper() == variant.ref.upper()
+    bases = genome.fetch(Interval(variant.contig, variant.start, variant.end))
+    return bases.upper() == variant.ref.upper()
 
 
 def _room(variant: Variant, genome: Genome, layout: Layout) -> int | None:
     """The longest ALT that fits into the windows of both strands."""
-    placed = places(variant, genome, layout)
-    if placed is None:
+    place_of = places(variant, genome, layout)
+    if place_of is None:
         return None
-    return layout.window - max(place.offset for place in placed.values())
+    return layout.window - max(place.offset for place in place_of.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,10 +273,10 @@ def read_window(
         max(0, min(first, genome.lengths[contig])),
         max(0, min(last, genome.lengths[contig])),
     )
-    found = genome.fetch(inside)
-    n_found = found.upper().count("N")
+    text = genome.fetch(inside)
+    n_unknown = text.upper().count("N")
     n_bases = last - first
-    bases = ("N" * max(0, -first) + found).ljust(n_bases, "N")[:n_bases]
+    bases = ("N" * max(0, -first) + text).ljust(n_bases, "N")[:n_bases]
     if strand == "-":
         bases = reverse_complement(bases)
-    return WindowText(bases, n_found / max(1, len(found)))
+    return WindowText(bases, n_unknown / max(1, len(text)))

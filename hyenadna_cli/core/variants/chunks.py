@@ -172,10 +172,10 @@ class ChunkScores:
         if not rows:
             return
         assert variant.contig is not None
-        placed = places(variant, self._genome, self._settings.layout)
-        assert placed is not None
+        place_of = places(variant, self._genome, self._settings.layout)
+        assert place_of is not None
         for strand in self._settings.strands:
-            place = placed[strand]
+            place = place_of[strand]
             alleles = self._alleles_of.setdefault((variant.contig, place.start, strand), [])
             ref = _in_direction(variant.ref, strand)
             for row in rows:

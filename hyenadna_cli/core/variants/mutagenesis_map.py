@@ -67,38 +67,38 @@ def read_map(
     `score` defaults to `llr` where the table has it. Memory grows with the region that is drawn.
     Raises InputFileError if the file is no such table or has nothing in the region.
     """
-    found: dict[int, tuple[str, list[float]]] = {}
+    scores_at: dict[int, tuple[str, list[float]]] = {}
     contig = None if region is None else region.contig
     with open_text(path) as text:
         rows = csv.DictReader(text, delimiter="\t")
         names = rows.fieldnames or []
-        chosen = score or ("llr" if "llr" in names else "site")
-        if not {"chrom", "pos", "ref", "alt", chosen} <= set(names):
-            raise InputFileError(path, f"is no table of mutagenize with the score {chosen}")
+        score_name = score or ("llr" if "llr" in names else "site")
+        if not {"chrom", "pos", "ref", "alt", score_name} <= set(names):
+            raise InputFileError(path, f"is no table of mutagenize with the score {score_name}")
         for row in rows:
             try:
                 start = from_one_based(int(row["pos"]))
-                column, value = _BASES.index(row["alt"]), float(row[chosen])
+                column, value = _BASES.index(row["alt"]), float(row[score_name])
             except (ValueError, TypeError) as error:
                 raise InputFileError(path, f"{error}", line=rows.line_num) from error
             contig = contig or row["chrom"]
             is_inside = region is None or region.start <= start < region.end
             if row["chrom"] == contig and is_inside:
-                entry = found.setdefault(start, (row["ref"], [np.nan] * 4))
+                entry = scores_at.setdefault(start, (row["ref"], [np.nan] * 4))
                 entry[1][column] = value
-    if contig is None or not found:
+    if contig is None or not scores_at:
         raise InputFileError(path, "has no scores" + ("" if region is None else f" in {region}"))
-    drawn = Interval(contig, min(found), max(found) + 1) if region is None else region
-    return _binned(drawn, chosen, found)
+    extent = Interval(contig, min(scores_at), max(scores_at) + 1) if region is None else region
+    return _binned(extent, score_name, scores_at)
 
 
 def _binned(
-    region: Interval, score: str, found: dict[int, tuple[str, list[float]]]
+    region: Interval, score: str, scores_at: dict[int, tuple[str, list[float]]]
 ) -> MutagenesisMap:
     width = -(-region.length // _MAX_COLUMNS)
     n_columns = -(-region.length // width)
     padded = np.full((n_columns * width, 4), np.nan)
-    for start, (_, of_base) in found.items():
+    for start, (_, of_base) in scores_at.items():
         padded[start - region.start] = of_base
     by_column = padded.reshape(n_columns, width, 4)
     is_known = np.isfinite(by_column)
@@ -108,7 +108,7 @@ def _binned(
     starts = region.start + width * np.arange(n_columns, dtype=np.int64)
     bases = ""
     if width == 1:
-        bases = "".join(found.get(start, ("N", []))[0] for start in starts.tolist())
+        bases = "".join(scores_at.get(start, ("N", []))[0] for start in starts.tolist())
     return MutagenesisMap(region, score, starts, width, bases, values)
 
 

@@ -32,15 +32,15 @@ def read(
     regions = []
     for text in texts:
         try:
-            asked = parse_region(text)
+            region = parse_region(text)
         except ValueError as error:
             raise UsageError(f"--region: {error}") from error
-        contig = contigs.resolve(asked.contig)
+        contig = contigs.resolve(region.contig)
         if contig is None:
-            raise UsageError(f"--region {text}: {contigs.explain_missing(asked.contig)}")
-        if asked.end > lengths[contig]:
+            raise UsageError(f"--region {text}: {contigs.explain_missing(region.contig)}")
+        if region.end > lengths[contig]:
             raise UsageError(f"--region {text}: {contig} has {lengths[contig]:,} bp")
-        regions.append(NamedRegion(asked.contig, Interval(contig, asked.start, asked.end)))
+        regions.append(NamedRegion(region.contig, Interval(contig, region.start, region.end)))
     if bed is not None:
         of_bed = read_regions(Input(bed), contigs=contigs)
         regions += [NamedRegion(region.chrom, region.interval) for region in of_bed]

@@ -83,13 +83,13 @@ def plan_passes(settings: ScoreSettings, config: ModelConfig, limits: BatchLimit
         )
     n_windows = settings.state_bytes // bytes_of_window
     by_tokens = max(1, min(limits.max_tokens // layout.window, n_windows))
-    chosen = None if limits.max_windows is None else min(limits.max_windows, n_windows)
+    max_windows = None if limits.max_windows is None else min(limits.max_windows, n_windows)
     return PassPlan(
         shares_prefix=True,
-        ref_limits=BatchLimits(max_tokens=by_tokens * layout.window, max_windows=chosen),
+        ref_limits=BatchLimits(max_tokens=by_tokens * layout.window, max_windows=max_windows),
         alt_limits=limits,
-        kept_bytes=(chosen or by_tokens) * bytes_of_window,
-        peak_bytes=(chosen or by_tokens) * bytes_of_window + forward(chosen or by_tokens),
+        kept_bytes=(max_windows or by_tokens) * bytes_of_window,
+        peak_bytes=(max_windows or by_tokens) * bytes_of_window + forward(max_windows or by_tokens),
     )
 
 
