@@ -93,23 +93,15 @@ class Input:
                 raise InputFileError(self.path, problem) from error
 
     @contextmanager
-    def as_text(self, stream: io.BufferedReader) -> Iterator[TextIO]:
-        """Read UTF-8 lines with any line ends. InputFileError where the bytes are not text."""
-        try:
-            yield io.TextIOWrapper(stream, encoding="utf-8")
-        except UnicodeDecodeError as error:
-            byte = error.object[error.start]
-            problem = f"is not a text file (byte 0x{byte:02x} is not UTF-8)"
-            raise InputFileError(self.path, problem) from None
-
-    @contextmanager
     def open_text(self, *, past_blank_lines: bool = False) -> Iterator[TextIO]:
-        """The lines; raises as `open` and `as_text` do."""
-        with (
-            self.open(past_blank_lines=past_blank_lines) as stream,
-            self.as_text(stream) as text,
-        ):
-            yield text
+        """UTF-8 lines with any line ends. Raises as `open` does, and where bytes are not text."""
+        with self.open(past_blank_lines=past_blank_lines) as stream:
+            try:
+                yield io.TextIOWrapper(stream, encoding="utf-8")
+            except UnicodeDecodeError as error:
+                byte = error.object[error.start]
+                problem = f"is not a text file (byte 0x{byte:02x} is not UTF-8)"
+                raise InputFileError(self.path, problem) from None
 
     def _recognised(self) -> tuple[Compression, Kind]:
         if self._facts is None:

@@ -228,3 +228,43 @@ def test_only_stdin_and_pipes_read_once(tmp_path: Path, text_file: FileBuilder) 
 def test_an_error_of_the_reader_itself_passes_unchanged(text_file: FileBuilder) -> None:
     with pytest.raises(OSError, match="mine"), open_text(text_file("text", name="text")):
         raise OSError("mine")
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        (">a\nACGT\n", "FASTA"),
+        ("\n \n>a\nACGT\n", "FASTA"),
+        ("@a\nA\n+\nI\n", "FASTQ"),
+        ("LOCUS       X\n", "GenBank"),
+        ("chr1\t1\t2\n", "other"),
+        (" \n", "empty"),
+        ("", "empty"),
+    ],
+)
+@pytest.mark.parametrize("compression", KINDS)
+def test_what_a_file_is_stands_in_its_first_bytes(
+    text_file: FileBuilder, text: str, kind: str, compression: Compression
+) -> None:
+    source = Input(text_file(text, name="x", compression=compression))
+
+    assert source.kind == kind
+    assert source.compression == compression
+
+
+def test_what_a_stream_is_is_known_once_it_is_open(stdin: StdinBuilder) -> None:
+    stdin(gzip.compress(b"\n\n>a\nACGT\n"))
+    source = Input("-")
+
+    with source.open_text(past_blank_lines=True) as text:
+        assert (source.kind, source.compression) == ("FASTA", "gzip")
+        assert text.read().lstrip() == ">a\nACGT\n"
+
+
+def test_a_file_is_recognised_once(text_file: FileBuilder) -> None:
+    path = text_file(">a\nACGT\n", name="x.fa")
+    source = Input(path)
+    assert source.kind == "FASTA"
+    path.unlink()
+
+    assert (source.kind, source.compression) == ("FASTA", "none")
