@@ -72,11 +72,7 @@ def _region(columns: list[str], contigs: ContigNames, line: int) -> Region:
     start, end = _coordinate("start", start_text), _coordinate("end", end_text)
     if start >= end:
         raise ValueError(f"start {start:,} is not before end {end:,} (0-based, half-open)")
-    contig = contigs.resolve(chrom)
-    if contig is None:
-        raise ValueError(contigs.explain_missing(chrom))
-    if end > contigs.lengths[contig]:
-        raise ValueError(f"end {end:,} is past {contig}, which has {contigs.lengths[contig]:,} bp")
+    contig = contigs.holding(chrom, end)
     name, _score, strand = (*columns[3:6], "", "", "")[:3]
     has_name = name not in ("", ".")
     if strand not in _STRANDS:

@@ -87,6 +87,15 @@ class ContigNames:
         contig = self._mapping.get(name, name)
         return contig if contig in self.lengths else None
 
+    def holding(self, name: str, end: int) -> str:
+        """The FASTA's name of a contig that reaches `end`. Raises ValueError if there is none."""
+        contig = self.resolve(name)
+        if contig is None:
+            raise ValueError(self.explain_missing(name))
+        if end > self.lengths[contig]:
+            raise ValueError(f"end {end:,} is past {contig}, which has {self.lengths[contig]:,} bp")
+        return contig
+
     def explain_missing(self, name: str) -> str:
         """One line on a name that `resolve` did not find: both sides, and what to do."""
         renamed = self._mapping.get(name, name)

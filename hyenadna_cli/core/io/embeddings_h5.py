@@ -259,17 +259,12 @@ class TokenWriter(_Hdf5Writer):
             raise OutputError(
                 f"{self._path}: a value of {name} is too large for {self._dtype}; write float32"
             ) from error
-        self._append_region(name, chrom, start, end, strand, n_rows=len(data))
+        self.append_virtual(name, chrom, start, end, strand, n_rows=len(data))
 
     def append_virtual(
         self, name: str, chrom: str, start: int, end: int, strand: str, *, n_rows: int
     ) -> None:
-        """Add one record whose rows are the next `n_rows` of `virtual`."""
-        self._append_region(name, chrom, start, end, strand, n_rows=n_rows)
-
-    def _append_region(
-        self, name: str, chrom: str, start: int, end: int, strand: str, *, n_rows: int
-    ) -> None:
+        """Add one record whose `n_rows` rows are in the dataset already."""
         self._n_rows += n_rows
         self._offsets.append(self._n_rows)
         for dataset, value in zip(

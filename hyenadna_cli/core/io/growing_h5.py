@@ -61,9 +61,7 @@ class GrowingDataset:
     def append(self, row: Any) -> None:
         """Add one row (a number, a text, or an array of `width` numbers)."""
         self._buffer[self._n_waiting] = row
-        self._n_waiting += 1
-        if self._n_waiting == len(self._buffer):
-            self.flush()
+        self._count(1)
 
     def extend(self, rows: NDArray[Any]) -> None:
         """Add many rows, however many, through the buffer.
@@ -72,18 +70,21 @@ class GrowingDataset:
         """
         done = 0
         while done < len(rows):
-            n = min(len(self._buffer) - self._n_waiting, len(rows) - done)
+            n = min(self.n_free, len(rows) - done)
             with np.errstate(over="raise"):
                 self._buffer[self._n_waiting : self._n_waiting + n] = rows[done : done + n]
-            self._n_waiting += n
+            self._count(n)
             done += n
-            if self._n_waiting == len(self._buffer):
-                self.flush()
 
     def flush(self) -> None:
         """Hand the waiting rows to HDF5. Raises OutputError if the disk refuses them."""
         if self._n_waiting:
             self._output.run(self._hand_over)
+
+    def _count(self, n_rows: int) -> None:
+        self._n_waiting += n_rows
+        if not self.n_free:
+            self.flush()
 
     def _hand_over(self) -> None:
         n_before = len(self.dataset)

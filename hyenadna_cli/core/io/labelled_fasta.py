@@ -16,8 +16,8 @@ from pathlib import Path
 from Bio.SeqIO.FastaIO import SimpleFastaParser
 
 from hyenadna_cli.core.dna.coordinates import Interval, parse_region, to_one_based
-from hyenadna_cli.core.dna.sequence import LetterCounts, LetterError, clean
-from hyenadna_cli.core.io.labelled_tables import LabelRow
+from hyenadna_cli.core.dna.sequence import LetterCounts, LetterError
+from hyenadna_cli.core.io.labelled_tables import LabelRow, checked_bases
 from hyenadna_cli.core.io.streams import Input
 from hyenadna_cli.errors import InputFileError
 
@@ -72,15 +72,12 @@ def read_bare_sequences(source: Input, *, letters: LetterCounts, label: str) -> 
 
 def _bases(path: Path | str, number: int, text: str, letters: LetterCounts) -> str:
     try:
-        cleaned = clean(text)
+        return checked_bases(text, letters)
     except LetterError as error:
-        raise InputFileError(
-            path, f"{error} (base {to_one_based(error.position):,})", line=number
-        ) from None
-    letters.add(cleaned)
-    if not cleaned.sequence:
-        raise InputFileError(path, "the sequence is empty", line=number)
-    return cleaned.sequence.upper()
+        problem = f"{error} (base {to_one_based(error.position):,})"
+        raise InputFileError(path, problem, line=number) from None
+    except ValueError as error:
+        raise InputFileError(path, str(error), line=number) from None
 
 
 def _split_title(title: str) -> tuple[str, str | None]:

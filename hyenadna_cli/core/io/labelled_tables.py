@@ -294,13 +294,7 @@ def checked_interval(
         raise ValueError(f"start {start:,} is not before end {end:,} (0-based, half-open)")
     if strand not in _STRANDS:
         raise ValueError(f"strand {strand!r} is none of + - .")
-    if contigs is None:
-        return Interval(name, start, end, _STRANDS[strand])
-    contig = contigs.resolve(name)
-    if contig is None:
-        raise ValueError(contigs.explain_missing(name))
-    if end > contigs.lengths[contig]:
-        raise ValueError(f"end {end:,} is past {contig}, which has {contigs.lengths[contig]:,} bp")
+    contig = name if contigs is None else contigs.holding(name, end)
     return Interval(contig, start, end, _STRANDS[strand])
 
 
