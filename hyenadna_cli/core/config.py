@@ -5,13 +5,19 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from dataclasses import KW_ONLY, dataclass
+from typing import Annotated, Any, ClassVar, Literal, get_args, get_type_hints
 
-from hyenadna_cli.core.setting_types import check_types, from_mapping
+from hyenadna_cli.core.dna.coordinates import parse_bases
+from hyenadna_cli.core.setting_types import (
+    check_types,
+    from_mapping,
+    parse_freeze,
+    parse_length_schedule,
+)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Flag:
     """How a setting is given on the command line: the annotation of a settings field.
 
@@ -22,22 +28,41 @@ class Flag:
     """`--lr`, or `--rc-aug/--no-rc-aug`."""
     help: str
     """What the setting is, with its unit."""
+    _: KW_ONLY
     metavar: str | None = None
-    at_least: int | None = None
+    at_least: float | None = None
+    at_most: float | None = None
     parse: Callable[[str], Any] | None = None
     """Text to value; raises ValueError. None: by the type of the field."""
+
+
+def flag_of(settings: type, field: str) -> str:
+    """What a field of a settings type is called on the command line, for messages."""
+    flag: Flag = get_type_hints(settings, include_extras=True)[field].__metadata__[0]
+    return flag.name.partition("/")[0]
+
+
+def in_bases(name: str, help_text: str) -> Flag:
+    """The flag of a length: `32k`."""
+    return Flag(name, help_text, metavar="BASES", parse=parse_bases)
+
+
+ContigMap = Literal["exact", "auto"]
+CONTIG_MAP = Flag("--contig-map", "auto: also match chr1 with 1 and chrM with MT.")
+RENAME_CHRS = Flag(
+    "--rename-chrs", "Two columns: a contig's name in the other files, its name in the FASTA."
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelConfig:
     """The shape of a HyenaDNA model; saved as `config.json` beside its weights."""
 
-    d_model: int
-    """Channels of the residual stream."""
-    n_layer: int
-    """Hyena blocks."""
-    d_inner: int
-    """Hidden channels of each MLP; 4 * d_model in every released model."""
+    HEADING: ClassVar[str] = "Shape of a new model"
+
+    d_model: Annotated[int, Flag("--d-model", "Channels of the residual stream.")]
+    n_layer: Annotated[int, Flag("--n-layer", "Hyena blocks.")]
+    d_inner: Annotated[int, Flag("--d-inner", "Hidden channels of each MLP.")]
     l_max: int
     """Longest sequence in tokens; the positions of the implicit filters are normalised by it."""
     vocab_size: int = 12
@@ -169,26 +194,53 @@ class HeadConfig:
             raise ValueError(f"not the description of a head: {error}") from error
 
 
+MICRO_BATCH_BASES = in_bases(
+    "--micro-batch-bases",
+    "Bases per forward and backward pass of one process; gradients accumulate over passes.",
+)
+RECOMPUTE_BLOCKS = Flag(
+    "--checkpoint-blocks/--no-checkpoint-blocks",
+    "Gradient checkpointing: less memory, about a third more time.",
+)
+DROPOUT = Flag("--dropout", "Dropout on the pooled vector, in training.")
+FREEZE = Flag(
+    "--freeze",
+    "What of the backbone does not train; N: the embedding and the first N blocks.",
+    metavar="all|none|N",
+    parse=parse_freeze,
+)
+SEED = Flag("--seed", "Random seed.", at_least=0)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainConfig:
     """How to optimise a model; saved in `training.json` beside the weights."""
 
-    max_steps: int = 10_000
-    """Optimiser steps in all."""
-    batch_bases: int = 262_144
-    """Bases per optimiser step over all processes and accumulation steps."""
-    micro_batch_bases: int = 16_384
-    """Bases per forward and backward pass of one process; gradients accumulate over passes."""
-    length_schedule: tuple[tuple[int, int], ...] = ()
-    """Sequence-length warm-up: (length in bases, steps) stages; the last goes on to `max_steps`."""
+    HEADING: ClassVar[str] = "Training"
+
+    max_steps: Annotated[int, Flag("--max-steps", "Optimiser steps in all.")] = 10_000
+    batch_bases: Annotated[
+        int, in_bases("--batch-bases", "Bases per optimiser step, over all processes.")
+    ] = 262_144
+    micro_batch_bases: Annotated[int, MICRO_BATCH_BASES] = 16_384
+    length_schedule: Annotated[
+        tuple[tuple[int, int], ...],
+        Flag(
+            "--length-schedule",
+            "Sequence-length warm-up: stages, the last of which goes on to the last step.",
+            metavar="BASES:STEPS,...",
+            parse=parse_length_schedule,
+        ),
+    ] = ()
     keep: Literal["bases", "sequences"] = "bases"
     """What a longer stage keeps: bases per step, or sequences per step as in the paper."""
-    learning_rate: float = 6e-4
-    """Peak learning rate."""
-    min_learning_rate: float = 6e-5
-    """Learning rate at the end of the schedule."""
-    warmup_steps: int = 100
-    """Steps over which the learning rate rises linearly from 1e-6."""
+    learning_rate: Annotated[float, Flag("--lr", "Peak learning rate.")] = 6e-4
+    min_learning_rate: Annotated[
+        float, Flag("--min-lr", "Learning rate at the end of the schedule.")
+    ] = 6e-5
+    warmup_steps: Annotated[
+        int, Flag("--warmup-steps", "Steps over which the learning rate rises linearly from 1e-6.")
+    ] = 100
     lr_schedule: Literal["cosine", "published", "constant"] = "cosine"
     """`cosine` falls from the end of warm-up to the last step; `published` does not shift its
     phase by the warm-up (as the original); `constant` stays at the peak."""
@@ -198,34 +250,35 @@ class TrainConfig:
     """`muon` takes the matrices of the blocks in orthogonalised steps, the rest as `adamw`."""
     adam_betas: tuple[float, float] = (0.9, 0.999)
     """AdamW's decay rates of the first and second moment."""
-    weight_decay: float = 0.1
-    """AdamW's decoupled weight decay."""
+    weight_decay: Annotated[float, Flag("--weight-decay", "Decoupled weight decay of AdamW.")] = 0.1
     decay: Literal["matrices", "published"] = "matrices"
     """What decays: `matrices` spares norms, biases and filters; `published` the filters only."""
     filter_learning_rate_ratio: float = 1.0
     """Learning rate of the implicit filters relative to the rest."""
     max_grad_norm: float = 1.0
     """Gradients are scaled down to this norm."""
-    reverse_complement: bool = True
-    """Read each training window from a random strand."""
+    reverse_complement: Annotated[
+        bool, Flag("--rc-aug/--no-rc-aug", "Read each training window from a random strand.")
+    ] = True
     targets: Literal["bases", "all"] = "bases"
     """`bases` learns A, C, G, T only; `all` also pads and separators, with N read as [PAD] and
     [SEP] appended, as the first published pretraining did."""
     sampling: Literal["random", "intervals"] = "random"
     """`random` windows anywhere in the training regions; `intervals`: the first bases of each BED
     interval once per epoch, as published."""
-    recompute_blocks: bool = False
-    """Gradient checkpointing: less memory, about a third more time."""
-    valid_every: int = 500
-    """Steps between validations; the last step always validates."""
-    valid_bases: int = 1_000_000
-    """At most this many held-out bases per validation, evenly spread."""
-    save_every: int = 500
-    """Steps between checkpoints; the last step always saves."""
+    recompute_blocks: Annotated[bool, RECOMPUTE_BLOCKS] = False
+    valid_every: Annotated[
+        int, Flag("--valid-every", "Steps between validations; the last step always validates.")
+    ] = 500
+    valid_bases: Annotated[
+        int, in_bases("--valid-bases", "Held-out bases per validation, at most; evenly spread.")
+    ] = 1_000_000
+    save_every: Annotated[
+        int, Flag("--save-every", "Steps between checkpoints; the last step always saves.")
+    ] = 500
     keep_last: int = 2
     """Checkpoints kept."""
-    seed: int = 0
-    """Of initial weights, windows, strands and dropout."""
+    seed: Annotated[int, SEED] = 0
 
     def __post_init__(self) -> None:
         check_types(self)

@@ -21,6 +21,7 @@ import functools
 import inspect
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
@@ -29,6 +30,9 @@ from typer.models import OptionInfo
 
 from hyenadna_cli.core.config import Flag
 from hyenadna_cli.errors import UsageError
+
+_REPEATED: dict[Any, Any] = {tuple[str, ...]: list[str], tuple[Path, ...]: list[Path]}
+"""Typer's types of options that may be given again and again."""
 
 Overrides = Mapping[str, Any]
 """Settings by name: those that options speak of."""
@@ -43,6 +47,8 @@ class OptionsOf:
     """What holds here where nothing is said, if not the type's own defaults: for `--help`."""
     without: Collection[str] = ()
     """Fields that are no options of this command."""
+    required: Collection[str] = ()
+    """Fields that this command cannot do without."""
 
 
 class GroupedCommand(TyperCommand):
@@ -74,7 +80,11 @@ class _Group:
 
     def build(self, values: Mapping[str, Any]) -> Any:
         """What the command gets. Raises UsageError for values that do not go together."""
-        own = {name: values[name] for name in self.options}
+        own = {
+            # Settings are frozen: what may be given again and again is a tuple in them.
+            name: tuple(values[name]) if isinstance(values[name], list) else values[name]
+            for name in self.options
+        }
         if self.is_partial:
             return {name: value for name, value in own.items() if value is not None}
         try:
@@ -129,14 +139,14 @@ def _options(settings: type, partial: OptionsOf | None) -> dict[str, inspect.Par
         kind, mark = get_args(hints[of.name])[:2]
         default = inspect.Parameter.empty if of.default is dataclasses.MISSING else of.default
         if isinstance(mark, Flag):
-            kind, option = _option(kind, mark)
+            kind, option = _option(_REPEATED.get(kind, kind), mark)
         else:
             option = copy.copy(mark)
         option.rich_help_panel = option.rich_help_panel or heading
-        if partial is not None:
-            known = partial.defaults.get(of.name, default)
-            if known not in (inspect.Parameter.empty, None, ()):
-                option.show_default = str(known)
+        if partial is not None and of.name in partial.required:
+            default = inspect.Parameter.empty
+        elif partial is not None:
+            option.show_default = _shown(partial.defaults.get(of.name, default), option)
             kind, default = kind if kind is Any else kind | None, None
         options[of.name] = inspect.Parameter(
             of.name,
@@ -147,19 +157,32 @@ def _options(settings: type, partial: OptionsOf | None) -> dict[str, inspect.Par
     return options
 
 
+def _shown(default: Any, option: OptionInfo) -> str | bool:
+    """How help names what holds where nothing is said."""
+    names = str(option.default).split("/")
+    if isinstance(default, bool) and len(names) == 2:
+        default = names[not default].lstrip("-")
+    if default in (inspect.Parameter.empty, None, ()) or default is False:
+        return False
+    return str(default)
+
+
 def _option(kind: Any, flag: Flag) -> tuple[Any, OptionInfo]:
-    parse = flag.parse
-    if parse is None:
-        return kind, typer.Option(
-            flag.name, help=flag.help, metavar=flag.metavar, min=flag.at_least
-        )
+    """The option of a flag, and the type that Typer reads its text as."""
 
     def parsed(text: Any) -> Any:
         if not isinstance(text, str):  # Typer hands the default over as well.
             return text
+        assert flag.parse is not None
         try:
-            return parse(text)
+            return flag.parse(text)
         except ValueError as error:
             raise typer.BadParameter(str(error)) from error
 
-    return Any, typer.Option(flag.name, help=flag.help, metavar=flag.metavar, parser=parsed)
+    option = typer.Option(
+        flag.name, help=flag.help, metavar=flag.metavar, min=flag.at_least, max=flag.at_most
+    )
+    if flag.parse is not None:
+        option.parser = parsed
+        return Any, option
+    return kind, option

@@ -10,24 +10,20 @@ from typing import Annotated, Literal
 
 import typer
 
+from hyenadna_cli.core.dna import coordinates
 from hyenadna_cli.core.outputs import atomic
 
 DtypeRequest = Literal["auto", "fp32", "bf16"]
 KernelsRequest = Literal["auto", "torch", "numba", "triton", "triton-fp16"]
 Specials = Literal["none", "sep", "cls-sep"]
 
-_MULTIPLES = {"": 1, "k": 1_000, "m": 1_000_000}
-
 
 def parse_bases(text: str) -> int:
     """A number of bases: `32768`, `32k` = 32,000, `1m` = 1,000,000."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([km]?)", str(text).strip().lower().replace(",", ""))
-    if match is None:
-        raise typer.BadParameter(f"{text!r} is not a length such as 32768, 32k or 1m")
-    bases = float(match[1]) * _MULTIPLES[match[2]]
-    if bases != int(bases):
-        raise typer.BadParameter(f"{text!r} is not a whole number of bases")
-    return int(bases)
+    try:
+        return coordinates.parse_bases(str(text))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def parse_seconds(text: str) -> float:

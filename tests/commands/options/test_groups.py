@@ -44,6 +44,9 @@ class Settings:
     pair: Annotated[
         tuple[int, int], Flag(name="--pair", help="A pair.", metavar="A:B", parse=read_pair)
     ] = (1, 2)
+    is_on: Annotated[bool, Flag(name="--on/--off", help="A switch.")] = False
+    words: Annotated[tuple[str, ...], Flag(name="--word", help="Repeatable.")] = ()
+    share: Annotated[float, Flag(name="--share", help="A part.", at_least=0, at_most=0.9)] = 0.1
     internal: int = 3
 
     def __post_init__(self) -> None:
@@ -155,7 +158,11 @@ def test_help_lists_options_under_the_headings_of_their_groups(capsys):
         "--lr",
         "--steps",
         "--pair",
+        "--on",
+        "--word",
+        "--share",
     ]
+    assert "[default: (off)" in training
     assert "[default: (7)" in training
     assert "[default: (0.5)" in training
 
@@ -169,3 +176,32 @@ def test_a_group_may_have_an_option_of_its_own_name():
     seen_by(paint)("--width", "3")
 
     assert got == [Shape(width=3)]
+
+
+def test_a_repeated_option_is_a_tuple_and_a_limit_holds():
+    got = []
+
+    def paint(*, settings: Settings) -> None:
+        got.append((settings.words, settings.share))
+
+    paint_with = seen_by(paint)
+    paint_with()
+    paint_with("--word", "red", "--word", "blue", "--share", "0.9")
+
+    assert got == [((), 0.1), (("red", "blue"), 0.9)]
+    with pytest.raises(Exception, match="less than or equal"):
+        paint_with("--share", "0.95")
+
+
+def test_an_option_that_a_command_needs_is_missed():
+    got = []
+
+    def paint(*, settings: Annotated[Overrides, OptionsOf(Settings, required=["words"])]) -> None:
+        got.append(settings)
+
+    paint_with = seen_by(paint)
+    paint_with("--word", "red")
+
+    assert got == [{"words": ("red",)}]
+    with pytest.raises(Exception, match=r"[Mm]issing"):
+        paint_with()
