@@ -78,6 +78,16 @@ class StepReport:
     """What `Selection.score` gave, on the steps that validate."""
 
     @property
+    def reached(self) -> str:
+        """What a run that ends after this step has come to."""
+        return f"checkpoint at step {self.step:,}"
+
+    @property
+    def is_validated(self) -> bool:
+        """Whether this step was followed by a validation."""
+        return self.valid_loss is not None or self.valid_score is not None
+
+    @property
     def valid_perplexity(self) -> float | None:
         """exp(valid_loss)."""
         return None if self.valid_loss is None else math.exp(self.valid_loss)

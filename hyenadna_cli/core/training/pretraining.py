@@ -1,18 +1,15 @@
-"""Next-nucleotide pretraining: settings, the run, and the finished model.
+"""Next-nucleotide pretraining: the run, and the finished model.
 
-training_regions.Regions -> datasets.GenomeWindows
-settings (preset < TOML < options) -> ModelConfig, TrainConfig -> training.train
+regions.Regions -> genome_windows.GenomeWindows
+settings.settings -> ModelConfig, TrainConfig -> loop.train
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import logging
-import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -30,88 +27,6 @@ from hyenadna_cli.core.training.loop import StepReport, train
 from hyenadna_cli.core.training.regions import SPLITS, Regions, Split
 from hyenadna_cli.core.training.run_directory import read_progress
 from hyenadna_cli.core.training.starting_model import StartingModel
-from hyenadna_cli.errors import InputFileError, UsageError
-
-log = logging.getLogger(__name__)
-
-_MODEL_DEFAULTS = {"d_model": 128, "n_layer": 2, "l_max": 1026}
-_PAPER_TRAIN: dict[str, Any] = {
-    "batch_bases": 262_144,
-    "learning_rate": 6e-4,
-    "min_learning_rate": 6e-5,
-    "lr_schedule": "published",
-    "decay": "published",
-    "weight_decay": 0.1,
-    "reverse_complement": False,
-    "targets": "all",
-    "sampling": "intervals",
-    "keep": "sequences",
-    "max_steps": 13_300,
-    "warmup_steps": 3_815,
-    "lr_decay_steps": 381_500,
-    "seed": 2222,
-}
-"""The published tiny-1k run: 256 sequences of 1,024 bases, 100 epochs of 34,021 intervals.
-
-Its schedule was laid out for 381,500 steps, so that the learning rate hardly fell after warm-up.
-"""
-_PAPER_MODEL: dict[str, Any] = {"filter_shift": 0.0}
-"""The published training code adds no floor to the decay window."""
-
-
-def settings(
-    *,
-    model: Mapping[str, Any],
-    train: Mapping[str, Any],
-    config_file: Path | None = None,
-    preset: str | None = None,
-    start: StartingModel | None = None,
-) -> tuple[ModelConfig, TrainConfig]:
-    """Merge defaults, preset, TOML file and options, the later ones winning.
-
-    The shape is that of `start`, if there is one. Raises UsageError for a setting that does not
-    exist, makes no sense or asks for another shape, InputFileError for a file that is not TOML.
-    """
-    if preset not in (None, "paper"):
-        raise UsageError(f"--preset {preset}: the only preset is paper")
-    from_file = read_toml(config_file) if config_file else {}
-    if unknown := sorted(from_file.keys() - {"model", "train"}):
-        raise UsageError(f"{config_file}: unknown tables: {', '.join(unknown)}")
-    is_paper = preset == "paper"
-    model_values = {
-        **(_MODEL_DEFAULTS if start is None else dataclasses.asdict(start.config)),
-        **(_PAPER_MODEL if is_paper else {}),
-        **from_file.get("model", {}),
-        **model,
-    }
-    model_values.setdefault("d_inner", 4 * model_values["d_model"])
-    train_values = {**(_PAPER_TRAIN if is_paper else {}), **from_file.get("train", {}), **train}
-    if "learning_rate" in train_values and "min_learning_rate" not in train_values:
-        train_values["min_learning_rate"] = 0.1 * train_values["learning_rate"]
-    try:
-        model_config = ModelConfig.from_mapping(model_values)
-        train_config = TrainConfig.from_mapping(train_values)
-    except (ValueError, TypeError) as error:
-        raise UsageError(str(error)) from error
-    if start is not None:
-        start.check(model_config)
-    longest = max([length for length, _ in train_config.length_schedule], default=0)
-    if longest + 2 > model_config.l_max:
-        raise UsageError(
-            f"--length-schedule reaches {longest:,} bases; --max-length is "
-            f"{model_config.l_max - 2:,}"
-        )
-    return model_config, train_config
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """A settings file. Raises InputFileError if it is missing or no TOML."""
-    try:
-        return tomllib.loads(path.read_text())
-    except OSError as error:
-        raise InputFileError(path, error.strerror or str(error)) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputFileError(path, f"not TOML: {error}") from error
 
 
 def plan(regions: Regions, model_config: ModelConfig, config: TrainConfig) -> str:

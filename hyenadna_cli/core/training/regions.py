@@ -19,6 +19,7 @@ from hyenadna_cli.core.io.fasta import Genome, acgt_runs
 from hyenadna_cli.core.io.streams import Input
 from hyenadna_cli.core.outputs import atomic
 from hyenadna_cli.core.training.genome_windows import Span
+from hyenadna_cli.core.training.settings import DataFiles
 from hyenadna_cli.errors import InputFileError, UsageError
 
 Split = Literal["train", "valid", "test"]
@@ -26,17 +27,6 @@ SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 
 _MAX_GAP = 10
 """Runs of more N than this are never sampled; shorter ones are read and not learned."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DataFiles:
-    """What to learn from, and what to hold out."""
-
-    fasta: tuple[Path, ...]
-    bed: Path | None = None
-    exclude_bed: Path | None = None
-    valid_contigs: tuple[str, ...] = ()
-    test_contigs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

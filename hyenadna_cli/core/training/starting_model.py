@@ -25,10 +25,15 @@ class StartingModel:
 
     @classmethod
     def find(
-        cls, name: str, *, revision: str | None, offline: bool, cache_dir: Path | None
+        cls,
+        model: str,
+        *,
+        revision: str | None = None,
+        offline: bool = False,
+        cache_dir: Path | None = None,
     ) -> StartingModel:
         """Find it, downloading it if need be. Raises CheckpointError."""
-        found = catalogue.locate(name, revision=revision, offline=offline, cache_dir=cache_dir)
+        found = catalogue.locate(model, revision=revision, offline=offline, cache_dir=cache_dir)
         config, source, _ = checkpoint.inspect(
             found.directory, name=found.name, revision=found.revision
         )

@@ -7,7 +7,7 @@ import pytest
 from hyenadna_cli.core.model.checkpoints import checkpoint, known_answer
 from hyenadna_cli.core.outputs.locks import check_run_dir, claimed_run_dir
 from hyenadna_cli.core.tasks.finetuning.comparison_table import COMPARISON
-from hyenadna_cli.core.tasks.finetuning.experiment import METHODS
+from hyenadna_cli.core.tasks.finetuning.settings import METHODS
 from hyenadna_cli.core.tasks.metrics.files import EVALUATION_FILES
 from hyenadna_cli.errors import OutputError
 

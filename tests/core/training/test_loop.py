@@ -22,7 +22,7 @@ from hyenadna_cli.core.training.loop import (
     stage_at,
     train,
 )
-from hyenadna_cli.core.training.pretraining import settings
+from hyenadna_cli.core.training.settings import settings
 from hyenadna_cli.errors import DeviceMemoryError, UsageError
 
 MODEL = ModelConfig(d_model=8, n_layer=2, d_inner=16, l_max=34, filter_order=4, embed_dropout=0.2)

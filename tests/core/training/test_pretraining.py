@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hyenadna_cli.core.training.pretraining import settings
+from hyenadna_cli.core.training.settings import settings
 from hyenadna_cli.errors import InputFileError, UsageError
 
 

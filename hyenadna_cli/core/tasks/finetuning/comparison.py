@@ -41,10 +41,10 @@ from hyenadna_cli.core.tasks.finetuning.comparison_table import (
     read_runs,
     write_comparison,
 )
-from hyenadna_cli.core.tasks.finetuning.experiment import Experiment, Method
+from hyenadna_cli.core.tasks.finetuning.experiment import Experiment
 from hyenadna_cli.core.tasks.finetuning.kmer_baseline import fit_kmer_baseline
 from hyenadna_cli.core.tasks.finetuning.probe_head import fit_probe_head, start_from_probe
-from hyenadna_cli.core.tasks.finetuning.settings import FinetuneConfig
+from hyenadna_cli.core.tasks.finetuning.settings import FinetuneConfig, Method
 from hyenadna_cli.core.tasks.finetuning.training import NETWORKS, Network
 from hyenadna_cli.core.tasks.labelled.leakage import leakage
 from hyenadna_cli.core.tasks.metrics.evaluation import evaluate
@@ -68,6 +68,21 @@ class Doing:
     seed: int
     report: StepReport
     max_steps: int
+
+    @property
+    def n_bases(self) -> int:
+        """Of the step."""
+        return self.report.n_bases
+
+    @property
+    def reached(self) -> str:
+        """What a run that ends after this step has come to."""
+        return self.describe()
+
+    @property
+    def is_validated(self) -> bool:
+        """Whether the step was followed by a validation."""
+        return self.report.is_validated
 
     def describe(self) -> str:
         """One line: method, seed, step, loss, and the validation score where there is one."""

@@ -13,6 +13,7 @@ from scipy import stats
 
 from hyenadna_cli.core.config import Task
 from hyenadna_cli.core.io.tsv import TsvWriter
+from hyenadna_cli.core.tasks.labelled.presets import Preset
 from hyenadna_cli.core.tasks.metrics.bootstrap import Estimate
 from hyenadna_cli.core.tasks.metrics.evaluation import range_of
 from hyenadna_cli.core.tasks.metrics.files import METRICS
@@ -109,6 +110,15 @@ def summary(rows: Sequence[ComparisonRow], task: Task) -> Iterator[str]:
             f"{row.metric} {row.value:.3f} ({row.low:.3f}-{row.high:.3f})" for row in mine
         )
         yield f"{method} on {mine[0].n:,} {mine[0].split} rows: {values}"
+
+
+def table_beside(
+    preset: Preset | None, rows: Sequence[ComparisonRow], task: Task
+) -> Iterator[tuple[str, ...]]:
+    """Cells of what `--table` prints: the metrics of a benchmark, or the main ones of a task."""
+    published = {} if preset is None else preset.published
+    metrics = SHOWN[task] if preset is None else tuple(published) or (preset.metric,)
+    return table(rows, metrics, published)
 
 
 def table(

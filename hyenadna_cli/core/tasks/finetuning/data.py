@@ -4,111 +4,80 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
-from hyenadna_cli.core.config import Task
 from hyenadna_cli.core.dna.sequence import LetterCounts
 from hyenadna_cli.core.io.contigs import ContigNames
 from hyenadna_cli.core.io.fasta import Genome
 from hyenadna_cli.core.tasks.labelled.files import Reading, read_labelled
 from hyenadna_cli.core.tasks.labelled.rows import LabelledData
-from hyenadna_cli.core.tasks.labelled.validation import GroupBy, with_validation
-from hyenadna_cli.errors import CheckpointError, InputFileError, UsageError
+from hyenadna_cli.core.tasks.labelled.settings import LabelledFiles
+from hyenadna_cli.core.tasks.labelled.validation import with_validation
+from hyenadna_cli.errors import CheckpointError, InputFileError
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DataRequest:
-    """Which files to read and how to split them, as given."""
-
-    data: tuple[str, ...]
-    """PATH or CLASS=PATH; training rows, or rows of all splits."""
-    valid: tuple[str, ...] = ()
-    test: tuple[str, ...] = ()
-    fasta: Path | None = None
-    """The genome of rows that are coordinates."""
-    contig_map: Literal["exact", "auto"] = "exact"
-    rename_chrs: Path | None = None
-    task: Task | None = None
-    """None: inferred."""
-    label_columns: tuple[str, ...] = ()
-    valid_contigs: frozenset[str] = frozenset()
-    test_contigs: frozenset[str] = frozenset()
-    valid_fraction: float = 0.1
-    """Of the training rows, where the data have no validation split."""
-    group_by: GroupBy = "overlap"
-    """What stays on one side when validation rows are cut."""
-    n_train: int | None = None
-    """At most so many training rows, drawn at random."""
-    seed: int = 0
-    """Of the cut and the draw; the same for every seed of training."""
-
-
 @contextmanager
-def open_data(request: DataRequest) -> Iterator[LabelledData]:
+def open_data(files: LabelledFiles) -> Iterator[LabelledData]:
     """Everything that will be learned and judged; the genome stays open.
 
     Raises InputFileError for what is wrong with the files, UsageError for options that do not go
     together.
     """
-    for split, named, files in (
-        ("valid", request.valid_contigs, request.valid),
-        ("test", request.test_contigs, request.test),
-    ):
-        if named and files:
-            raise UsageError(f"--{split} and --{split}-contigs both say which rows those are")
+    files.check()
     with ExitStack() as stack:
         genome = contigs = None
-        if request.fasta is not None:
-            genome = stack.enter_context(Genome(request.fasta))
-            contigs = ContigNames.choose(genome.lengths, request.contig_map, request.rename_chrs)
-        elif request.contig_map != "exact" or request.rename_chrs is not None:
-            raise UsageError("--contig-map and --rename-chrs are about the contigs of --fasta")
+        if files.fasta is not None:
+            genome = stack.enter_context(Genome(files.fasta))
+            contigs = ContigNames.choose(genome.lengths, files.contig_map, files.rename_chrs)
         reading = Reading(
             genome=genome,
             contigs=contigs,
-            task=request.task,
-            label_columns=request.label_columns,
-            valid_contigs=_resolved(request.valid_contigs, contigs),
-            test_contigs=_resolved(request.test_contigs, contigs),
+            task=files.task,
+            label_columns=files.label_columns,
+            valid_contigs=_resolved(files.valid_contigs, contigs),
+            test_contigs=_resolved(files.test_contigs, contigs),
         )
         letters = LetterCounts()
         data = read_labelled(
-            request.data, valid=request.valid, test=request.test, reading=reading, letters=letters
+            files.data, valid=files.valid, test=files.test, reading=reading, letters=letters
         )
         if letters.n_ambiguous:
             log.info("%s IUPAC ambiguity codes were read as N", f"{letters.n_ambiguous:,}")
         if letters.n_uracil:
             log.info("%s U were read as T", f"{letters.n_uracil:,}")
-        data = _with_validation(data, request)
-        data = _thinned(data, n_train=request.n_train, seed=request.seed)
-        _check_targets(data, request.data[0])
+        data = _with_validation(data, files)
+        data = _thinned(data, n_train=files.n_train, seed=files.seed)
+        _check_targets(data, files.data[0])
         yield data
 
 
-def _resolved(named: frozenset[str], contigs: ContigNames | None) -> frozenset[str]:
+def inputs_of(data: LabelledData, files: LabelledFiles) -> list[Path | str]:
+    """Every file that was read, for provenance."""
+    return [*(source.path for source in data.sources), *filter(None, [files.fasta])]
+
+
+def _resolved(named: Sequence[str], contigs: ContigNames | None) -> frozenset[str]:
     """Contigs by the names of the FASTA, as rows have them."""
     if contigs is None:
-        return named
+        return frozenset(named)
     return frozenset(contigs.resolve(name) or name for name in named)
 
 
-def _with_validation(data: LabelledData, request: DataRequest) -> LabelledData:
-    if request.valid_fraction == 0:
+def _with_validation(data: LabelledData, files: LabelledFiles) -> LabelledData:
+    if files.valid_fraction == 0:
         return data
     try:
         return with_validation(
-            data, fraction=request.valid_fraction, seed=request.seed, group_by=request.group_by
+            data, fraction=files.valid_fraction, seed=files.seed, group_by=files.group_by
         )
     except ValueError as error:
-        raise InputFileError(request.data[0], str(error)) from error
+        raise InputFileError(files.data[0], str(error)) from error
 
 
 def _thinned(data: LabelledData, *, n_train: int | None, seed: int) -> LabelledData:

@@ -11,25 +11,27 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hyenadna_cli.core.config import Task
+from hyenadna_cli.core.config import Task, flag_of
 from hyenadna_cli.core.io.embeddings_reading import read_embeddings
 from hyenadna_cli.core.io.labelled_tables import LabelRow, Split, checked_split, table_lines
 from hyenadna_cli.core.outputs import atomic
 from hyenadna_cli.core.outputs.provenance import Provenance
 from hyenadna_cli.core.tasks.finetuning.probing import LinearProbe, fit_probe
+from hyenadna_cli.core.tasks.finetuning.settings import Comparison
 from hyenadna_cli.core.tasks.finetuning.training import judged
 from hyenadna_cli.core.tasks.labelled.columns import Labelling, LabelTexts, infer, targets_of
 from hyenadna_cli.core.tasks.labelled.rows import LabelledRows
+from hyenadna_cli.core.tasks.labelled.settings import LabelledFiles
 from hyenadna_cli.core.tasks.metrics.evaluation import Metrics, evaluate
 from hyenadna_cli.core.tasks.metrics.files import write_evaluation
-from hyenadna_cli.errors import InputFileError
+from hyenadna_cli.errors import InputFileError, UsageError
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +62,11 @@ class EmbeddedData:
         listed = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
         return f"{self.labelling.task} ({listed}), {width:,} features: {'; '.join(sizes)}"
 
+    @property
+    def split_sizes(self) -> dict[str, int]:
+        """Rows of each split."""
+        return {split: len(part.rows) for split, part in self.splits.items()}
+
 
 @dataclass(frozen=True, slots=True)
 class _SharedNames:
@@ -71,6 +78,25 @@ class _SharedNames:
     """Of the judging split."""
     n_shared: int
     examples: tuple[str, ...]
+
+
+def files_of(
+    comparison: Comparison, files: LabelledFiles, *, preset: str | None
+) -> tuple[Path, Path]:
+    """Vectors and table of labels. Raises UsageError for options that mean nothing with them."""
+    if not comparison.probe or len(files.data) != 1 or preset or not comparison.embeddings:
+        raise UsageError("--embeddings goes with --probe and one table of labels as --data")
+    known = {"probe", "embeddings", "data", "task", "seed"}
+    if not comparison.compare:
+        known.add("compare")
+    for options in (comparison, files):
+        for of in fields(options):
+            if of.name not in known and getattr(options, of.name) != of.default:
+                raise UsageError(
+                    f"{flag_of(type(options), of.name)} means nothing with --embeddings: the "
+                    "table's columns name, label and split say it all"
+                )
+    return comparison.embeddings, Path(files.data[0])
 
 
 def read_embedded(embeddings: Path, labels: Path, *, task: Task | None) -> EmbeddedData:
@@ -173,7 +199,7 @@ def probe_embeddings(
         "label_map": {name: index for index, name in enumerate(labelling.label_names)},
         "method": "probe",
         "strength": probe.strength,
-        "rows": {name: len(part.rows) for name, part in splits.items()},
+        "rows": data.split_sizes,
         "results": {name: found.value for name, found in metrics.values.items()},
         "made_by": made_by.as_json(),
     }

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from hyenadna_cli.core.model.cost import describe_training_memory
 from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.core.outputs.provenance import Provenance
 from hyenadna_cli.core.tasks.classification import as_scores
-from hyenadna_cli.core.tasks.finetuning.settings import FinetuneConfig
+from hyenadna_cli.core.tasks.finetuning.settings import Comparison, FinetuneConfig, Method
 from hyenadna_cli.core.tasks.finetuning.training import class_weights, judged
 from hyenadna_cli.core.tasks.labelled.digest import digest
 from hyenadna_cli.core.tasks.labelled.rows import LabelledData
@@ -25,8 +25,6 @@ from hyenadna_cli.errors import UsageError
 
 log = logging.getLogger(__name__)
 
-Method = Literal["finetune", "probe", "scratch", "attention", "cnn", "kmer"]
-METHODS: tuple[Method, ...] = get_args(Method)
 _SEEDLESS: tuple[Method, ...] = ("probe", "kmer")
 """Their result does not depend on a seed."""
 
@@ -94,9 +92,8 @@ def _check_metric(data: LabelledData, metric: str | None) -> None:
 def experiment(
     data: LabelledData,
     config: FinetuneConfig,
-    methods: Sequence[str],
+    comparison: Comparison,
     *,
-    n_seeds: int,
     shape: ModelConfig,
     pretrained: Callable[[], HyenaDNA],
     runtime: Runtime,
@@ -104,11 +101,9 @@ def experiment(
     made_by: Provenance,
 ) -> Experiment:
     """An experiment that can be carried out. Raises UsageError for one that cannot."""
-    if unknown := [method for method in methods if method not in METHODS]:
-        raise UsageError(f"{unknown[0]!r} is no method: {', '.join(METHODS)}")
     if not {"valid", "test"} & data.splits.keys():
         raise UsageError("there are no rows to judge on: give --test, or --valid-fraction above 0")
-    if "valid" not in data.splits and "kmer" in methods:
+    if "valid" not in data.splits and "kmer" in comparison.methods:
         raise UsageError("the k-mer baseline needs validation rows; --compare none leaves it out")
     if isinstance(config.freeze, int) and config.freeze > shape.n_layer:
         raise UsageError(f"--freeze {config.freeze}: the model has {shape.n_layer} blocks")
@@ -123,8 +118,8 @@ def experiment(
     return Experiment(
         data=data,
         config=config,
-        methods=cast(tuple[Method, ...], tuple(methods)),
-        n_seeds=n_seeds,
+        methods=comparison.methods,
+        n_seeds=comparison.n_seeds,
         shape=shape,
         pretrained=pretrained,
         runtime=runtime,

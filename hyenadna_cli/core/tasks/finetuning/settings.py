@@ -3,68 +3,176 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from hyenadna_cli.core.config import HeadPooling, TrainConfig
-from hyenadna_cli.core.setting_types import check_types, from_mapping
-from hyenadna_cli.errors import InputFileError, UsageError
+from hyenadna_cli.core.config import (
+    DROPOUT,
+    FREEZE,
+    MICRO_BATCH_BASES,
+    RECOMPUTE_BLOCKS,
+    SEED,
+    Flag,
+    HeadPooling,
+    TrainConfig,
+    in_bases,
+)
+from hyenadna_cli.core.setting_types import (
+    check_types,
+    from_mapping,
+    parse_length_schedule,
+    read_tables,
+)
+from hyenadna_cli.errors import UsageError
+
+Method = Literal["finetune", "probe", "scratch", "attention", "cnn", "kmer"]
+METHODS: tuple[Method, ...] = get_args(Method)
+
+
+def parse_methods(text: str) -> tuple[Method, ...]:
+    """Methods by commas; `none` for none. Raises ValueError."""
+    names = [] if text == "none" else text.split(",")
+    if unknown := [name for name in names if name not in METHODS]:
+        raise ValueError(f"{unknown[0]!r} is none of {', '.join(METHODS)}")
+    return tuple(method for name in names for method in METHODS if method == name)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Comparison:
+    """What is trained on the same rows, and judged side by side."""
+
+    HEADING: ClassVar[str] = "Methods"
+
+    probe: Annotated[
+        bool, Flag("--probe", "A linear model on frozen features, in place of training.")
+    ] = False
+    embeddings: Annotated[
+        Path | None,
+        Flag(
+            "--embeddings",
+            "With --probe: vectors from `hyenadna embed`, in place of a model; --data is then a "
+            "table of name, label and split.",
+        ),
+    ] = None
+    compare: Annotated[
+        tuple[Method, ...],
+        Flag(
+            "--compare",
+            f"Baselines on the same rows: {', '.join(METHODS)}, or none.",
+            metavar="METHOD,...",
+            parse=parse_methods,
+        ),
+    ] = ("kmer",)
+    n_seeds: Annotated[int, Flag("--seeds", "Runs, with seeds from --seed up.", at_least=1)] = 1
+
+    table: Annotated[
+        bool, Flag("--table", "Print results as TSV, a preset's published ones too.")
+    ] = False
+
+    @property
+    def methods(self) -> tuple[Method, ...]:
+        """All of them, each once; the model of the first is what the run is for."""
+        first: Method = "probe" if self.probe else "finetune"
+        return tuple(dict.fromkeys((first, *self.compare)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FinetuneConfig:
     """How to fine-tune; saved in training.json."""
 
-    epochs: float = 10.0
-    """Passes over the training rows, at most."""
-    batch_size: int = 32
-    """Sequences per optimiser step, over all processes."""
-    micro_batch_bases: int = 16_384
-    """Bases per forward and backward pass; gradients accumulate over passes."""
-    learning_rate: float = 2e-3
-    """Peak learning rate of the head, and of networks that start from nothing."""
-    backbone_lr_ratio: float = 0.5
-    """Learning rate of a pretrained backbone relative to the head's."""
+    HEADING: ClassVar[str] = "Fine-tuning"
+
+    epochs: Annotated[float, Flag("--epochs", "Passes over the training rows, at most.")] = 10.0
+    batch_size: Annotated[
+        int, Flag("--batch-size", "Sequences per optimiser step, over all processes.", at_least=1)
+    ] = 32
+    micro_batch_bases: Annotated[int, MICRO_BATCH_BASES] = 16_384
+    learning_rate: Annotated[
+        float,
+        Flag("--lr", "Peak learning rate of the head, and of networks that start from nothing."),
+    ] = 2e-3
+    backbone_lr_ratio: Annotated[
+        float,
+        Flag(
+            "--backbone-lr-ratio", "Learning rate of a pretrained backbone relative to the head's."
+        ),
+    ] = 0.5
     min_lr_ratio: float = 0.05
     """Learning rate at the end relative to the peak."""
     warmup: float = 0.1
     """Fraction of the steps over which the learning rate rises."""
-    weight_decay: float = 0.1
-    """AdamW's, on matrices."""
-    pooling: HeadPooling = "mean"
-    """Of the hidden states over the bases."""
-    head_init: Literal["random", "probe"] = "random"
-    """Where the head of a pretrained backbone starts: at random, or as a linear probe of the frozen
-    backbone. The heads of networks from scratch start at random."""
-    dropout: float = 0.1
-    """On the pooled vector, in training."""
-    freeze: Literal["all", "none"] | int = "none"
-    """What of the backbone does not train: all, none, or embedding and first blocks."""
-    class_weights: Literal["none", "balanced"] = "none"
-    """`balanced`: every class counts the same in the loss, however rare; multilabel: positives
-    weigh as much as negatives, up to 20 times."""
-    reverse_complement: bool = False
-    """Read each training example from a random strand: for labels that hold on either one. Those of
-    promoters or splice sites, stored along the gene, do not."""
-    both_strands: bool = False
-    """Average the predictions of both strands in the final evaluation."""
-    max_length: int | None = None
-    """Cut longer sequences to this many bases around their middle; None: they are an error."""
-    length_schedule: tuple[tuple[int, int], ...] = ()
-    """Sequence-length warm-up: (length in bases, steps) stages of random crops."""
-    recompute_blocks: bool = False
-    """Gradient checkpointing."""
-    select: str | None = None
-    """Validation metric that chooses the weights; None: AUROC, for regression Spearman."""
+    weight_decay: Annotated[
+        float, Flag("--weight-decay", "Weight decay of AdamW, on matrices.")
+    ] = 0.1
+    pooling: Annotated[
+        HeadPooling, Flag("--pool", "How the hidden states over the bases become one vector.")
+    ] = "mean"
+    head_init: Annotated[
+        Literal["random", "probe"],
+        Flag(
+            "--head-init",
+            "Where the head of a pretrained backbone starts; probe: fitted to frozen features, for "
+            "which a --backbone-lr-ratio of 0.15 and --dropout 0 suit.",
+        ),
+    ] = "random"
+    """The heads of networks from scratch start at random."""
+    dropout: Annotated[float, DROPOUT] = 0.1
+    freeze: Annotated[Literal["all", "none"] | int, FREEZE] = "none"
+    class_weights: Annotated[
+        Literal["none", "balanced"],
+        Flag("--class-weights", "balanced: every class counts the same in the loss, however rare."),
+    ] = "none"
+    """Multilabel: positives weigh as much as negatives, up to 20 times."""
+    reverse_complement: Annotated[
+        bool,
+        Flag(
+            "--rc-aug/--no-rc-aug",
+            "Read each training example from a random strand, for labels that hold on both.",
+        ),
+    ] = False
+    """Those of promoters or splice sites, stored along the gene, do not."""
+    both_strands: Annotated[
+        bool,
+        Flag(
+            "--rc-eval/--no-rc-eval",
+            "Average both strands in the evaluation; what follows a base then counts too.",
+        ),
+    ] = False
+    max_length: Annotated[
+        int | None,
+        in_bases(
+            "--max-length",
+            "Cut longer sequences around their middle; without it they are an error.",
+        ),
+    ] = None
+    length_schedule: Annotated[
+        tuple[tuple[int, int], ...],
+        Flag(
+            "--length-schedule",
+            "Sequence-length warm-up on random crops.",
+            metavar="BASES:STEPS,...",
+            parse=parse_length_schedule,
+        ),
+    ] = ()
+    """(length in bases, steps) stages."""
+    recompute_blocks: Annotated[bool, RECOMPUTE_BLOCKS] = False
+    select: Annotated[
+        str | None,
+        Flag(
+            "--select",
+            "Validation metric that chooses the weights; default: auroc, for regression spearman.",
+        ),
+    ] = None
     validations: float = 1.0
     """Validations per epoch."""
-    patience: int | None = 4
-    """Validations without a better score that end the run; None: never."""
-    seed: int = 0
-    """Of the head's first weights, the order, strands and dropout."""
+    patience: Annotated[
+        int | None,
+        Flag("--patience", "Validations without a better score that end the run.", at_least=1),
+    ] = 4
+    """None: never."""
+    seed: Annotated[int, SEED] = 0
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -121,19 +229,7 @@ def settings(
     Raises UsageError for a setting that does not exist or makes no sense, InputFileError for a
     file that is not TOML.
     """
-    from_file: dict[str, Any] = {}
-    if config_file is not None:
-        try:
-            content = tomllib.loads(config_file.read_text())
-        except OSError as error:
-            raise InputFileError(config_file, error.strerror or str(error)) from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise InputFileError(config_file, f"not TOML: {error}") from error
-        if unknown := sorted(content.keys() - {"finetune"}):
-            raise UsageError(f"{config_file}: unknown tables: {', '.join(unknown)}")
-        from_file = content.get("finetune", {})
-        if not isinstance(from_file, dict):
-            raise UsageError(f"{config_file}: [finetune] is not a table")
+    from_file = read_tables(config_file, "finetune")["finetune"]
     try:
         return FinetuneConfig.from_mapping({**defaults, **from_file, **given})
     except ValueError as error:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -100,6 +100,21 @@ def find(name: str) -> Preset:
         near = difflib.get_close_matches(name, _presets(), n=3, cutoff=0.4) or list(_presets())
         raise UsageError(f"no preset {name!r}; there are, among others: {', '.join(near)}")
     return preset
+
+
+def data_of(
+    preset: Preset, data: Sequence[str], cache_dir: Path | None, *, offline: bool
+) -> tuple[str]:
+    """Where a preset's rows are: a local copy if `data` names one, or the hub's.
+
+    Raises UsageError for more than one directory; InputFileError and OutputError as `local_data`
+    and `download` do.
+    """
+    if not data:
+        return (download(preset, cache_dir=cache_dir, offline=offline),)
+    if len(data) > 1:
+        raise UsageError("with --preset, --data is the one directory that holds its files")
+    return (local_data(preset, Path(data[0])),)
 
 
 def local_data(preset: Preset, directory: Path) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +17,7 @@ from scipy.sparse.csgraph import connected_components
 
 from hyenadna_cli.core.dna.sequence import reverse_complement
 from hyenadna_cli.core.tasks.labelled.rows import LabelledData, LabelledRows
-
-GroupBy = Literal["overlap", "contig"]
+from hyenadna_cli.core.tasks.labelled.settings import GroupBy
 
 
 def with_validation(

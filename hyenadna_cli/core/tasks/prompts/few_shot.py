@@ -14,7 +14,6 @@ once. Only training rows are ever shown or tuned on.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hyenadna_cli.core.config import HeadConfig, TrainConfig
+from hyenadna_cli.core.config import HeadConfig
 from hyenadna_cli.core.dna import tokenizer
 from hyenadna_cli.core.dna.tokenizer import TokenIds
 from hyenadna_cli.core.model.checkpoints import checkpoint, known_answer
@@ -34,8 +33,8 @@ from hyenadna_cli.core.model.checkpoints.checkpoint import ModelSource
 from hyenadna_cli.core.model.classifier import backbone_digest
 from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.core.outputs.provenance import Provenance, sha256_of
-from hyenadna_cli.core.setting_types import check_types
 from hyenadna_cli.core.tasks.labelled.rows import LabelledData, LabelledRows
+from hyenadna_cli.core.tasks.prompts.settings import FewShotConfig
 from hyenadna_cli.core.tasks.prompts.soft_prompt import HERE, Base, PromptedBackbone, WordClassifier
 from hyenadna_cli.core.tasks.prompts.tuning import check_finished, finish, made_on
 from hyenadna_cli.core.training.device_batches import TensorBatch
@@ -43,67 +42,6 @@ from hyenadna_cli.core.training.loop import StepReport, train
 from hyenadna_cli.core.training.run_directory import read_progress
 
 _NOT_A_WORD = -100
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FewShotConfig:
-    """How to learn from demonstrations; saved in training.json."""
-
-    n_shots: int
-    """Demonstrations of each class."""
-    n_samples: int = 0
-    """Samples to tune all weights on, once each but for those that fill up the last step; 0: no
-    tuning."""
-    words: tuple[str, ...]
-    """What stands for each class."""
-    batch_size: int = 2
-    """Samples per optimiser step."""
-    micro_batch_bases: int = 32_768
-    """Tokens per forward and backward pass, at least one sample."""
-    learning_rate: float = 1e-4
-    """Of all weights, constant."""
-    recompute_blocks: bool = False
-    """Gradient checkpointing."""
-    seed: int = 0
-    """Of demonstrations, samples, order and dropout."""
-
-    def __post_init__(self) -> None:
-        check_types(self)
-        for name in ("n_shots", "n_samples"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
-        for name in ("batch_size", "micro_batch_bases", "learning_rate"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
-
-    def n_context(self, longest: int) -> int:
-        """Tokens of demonstrations with sequences of up to `longest` bases."""
-        return self.n_shots * len(self.words) * (longest + len(self.words[0]) + 2)
-
-    def n_tokens(self, longest: int) -> int:
-        """Tokens of a whole sample of such sequences: demonstrations, sequence, word."""
-        return self.n_context(longest) + longest + 1 + len(self.words[0])
-
-    def train_config(self, *, longest: int) -> TrainConfig:
-        """The settings of the training loop for sequences of up to `longest` bases."""
-        n_tokens = self.n_tokens(longest)
-        max_steps = max(1, math.ceil(self.n_samples / self.batch_size))
-        return TrainConfig(
-            max_steps=max_steps,
-            batch_bases=self.batch_size * n_tokens,
-            micro_batch_bases=self.micro_batch_bases,
-            learning_rate=self.learning_rate,
-            min_learning_rate=self.learning_rate,
-            warmup_steps=0,
-            lr_schedule="constant",
-            weight_decay=0.0,
-            reverse_complement=False,
-            recompute_blocks=self.recompute_blocks,
-            valid_every=max_steps,
-            save_every=max(50, max_steps // 5),
-            keep_last=1,
-            seed=self.seed,
-        )
 
 
 def check_counts(rows: LabelledRows, label_names: Sequence[str], config: FewShotConfig) -> None:

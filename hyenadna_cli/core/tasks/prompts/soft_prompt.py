@@ -46,7 +46,6 @@ from hyenadna_cli.errors import CheckpointError, UsageError
 HERE = "."
 """Name of a base model that lies in the prompt directory itself."""
 FORMAT_VERSION = 1
-MOST_TOKENS = 32_768
 
 _LETTERS = "ACGTN"
 

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 
-from hyenadna_cli.core.config import HeadConfig, HeadPooling, TrainConfig
+from hyenadna_cli.core.config import HeadConfig
 from hyenadna_cli.core.dna.tiling import Tiling
 from hyenadna_cli.core.inference.batching import Batcher, BatchLimits
 from hyenadna_cli.core.model.checkpoints.checkpoint import ModelSource
@@ -25,13 +23,13 @@ from hyenadna_cli.core.model.classifier import HeadLoss, LabelledBatch, Sequence
 from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.core.outputs import atomic
 from hyenadna_cli.core.outputs.provenance import Provenance
-from hyenadna_cli.core.setting_types import check_types
 from hyenadna_cli.core.tasks.classification import predict_rows
 from hyenadna_cli.core.tasks.labelled.digest import digest
 from hyenadna_cli.core.tasks.labelled.rows import LabelledData, LabelledRows
 from hyenadna_cli.core.tasks.labelled_batches import LabelledBatches, stack
 from hyenadna_cli.core.tasks.metrics.evaluation import Metrics, evaluate
 from hyenadna_cli.core.tasks.prompts import soft_prompt as prompts
+from hyenadna_cli.core.tasks.prompts.settings import PromptConfig
 from hyenadna_cli.core.tasks.prompts.soft_prompt import (
     Base,
     Prompted,
@@ -44,74 +42,6 @@ from hyenadna_cli.core.training.run_directory import read_progress, require_same
 
 _VALID_ROWS = 128
 """Rows of a validation batch."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PromptConfig:
-    """How to tune a prompt; saved in training.json."""
-
-    n_tokens: int = 32
-    """Vectors before the input."""
-    init: Literal["vocabulary", "random"] = "vocabulary"
-    """First vectors: embeddings of random bases, or N(0, 0.02)."""
-    words: tuple[str, ...] = ()
-    """What stands for each class; empty: a linear head instead."""
-    pooling: HeadPooling = "last"
-    """What a head reads of the bases' hidden states."""
-    n_examples: int | None = None
-    """Training rows to tune on, as many of each class as of any; None: all."""
-    epochs: float = 10.0
-    """Passes over the training rows, at most."""
-    batch_size: int = 32
-    """Sequences per optimiser step."""
-    micro_batch_bases: int = 32_768
-    """Bases per forward and backward pass; the prompt is run once for each."""
-    learning_rate: float = 1e-2
-    """Peak learning rate of the prompt."""
-    head_learning_rate: float = 1e-3
-    """Peak learning rate of a head."""
-    reverse_complement: bool = False
-    """Read each training example from a random strand."""
-    validations: float = 1.0
-    """Validations per epoch."""
-    patience: int | None = 4
-    """Validations without a better loss that end the run; None: never."""
-    seed: int = 0
-    """Of the first vectors, the choice of examples, the order and the strands."""
-
-    def __post_init__(self) -> None:
-        check_types(self)
-        if not 1 <= self.n_tokens <= prompts.MOST_TOKENS:
-            raise ValueError(f"a prompt has 1 to {prompts.MOST_TOKENS:,} tokens")
-        for name in (
-            "epochs",
-            "batch_size",
-            "micro_batch_bases",
-            "learning_rate",
-            "head_learning_rate",
-            "validations",
-        ):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
-
-    def train_config(self, *, n_rows: int, longest: int) -> TrainConfig:
-        """The settings of the training loop for so many training rows."""
-        steps_per_epoch = n_rows / self.batch_size
-        max_steps = max(1, math.ceil(self.epochs * steps_per_epoch))
-        return TrainConfig(
-            max_steps=max_steps,
-            batch_bases=self.batch_size * longest,
-            micro_batch_bases=self.micro_batch_bases,
-            learning_rate=self.learning_rate,
-            min_learning_rate=0.05 * self.learning_rate,
-            warmup_steps=round(0.05 * max_steps),
-            weight_decay=0.0,
-            reverse_complement=self.reverse_complement,
-            valid_every=max(1, round(steps_per_epoch / self.validations)),
-            save_every=max(50, max_steps // 5),
-            keep_last=1,
-            seed=self.seed,
-        )
 
 
 def chosen_rows(data: LabelledData, *, n_examples: int | None, seed: int) -> LabelledData:
@@ -293,6 +223,23 @@ def finish(
         "made_by": made_by.as_json(),
     }
     atomic.write_text(output / "training.json", json.dumps(record, indent=2) + "\n")
+
+
+def summary(output: Path) -> Iterator[str]:
+    """One line for each split that was judged."""
+    metrics = json.loads((output / "training.json").read_text())["metrics"]
+    for split, found in metrics.items():
+        values = ", ".join(
+            f"{name} {value['value']:.3f}" + _interval(value)
+            for name, value in found["values"].items()
+            if name in ("accuracy", "mcc", "auroc") and value["value"] is not None
+        )
+        yield f"{split}, {found['n']:,} rows: {values}"
+
+
+def _interval(value: Mapping[str, float | None]) -> str:
+    """Nothing where rows of one class leave the interval undefined."""
+    return "" if value["low"] is None else f" ({value['low']:.3f}-{value['high']:.3f})"
 
 
 def _held_out(rows: LabelledRows) -> list[LabelledBatch]:

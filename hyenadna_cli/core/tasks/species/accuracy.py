@@ -6,6 +6,7 @@ fixed windows -> probabilities -> metrics of each length -> tables
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +20,18 @@ from hyenadna_cli.core.inference.batching import Batcher, BatchLimits
 from hyenadna_cli.core.io.records import Record, StrandChoice
 from hyenadna_cli.core.io.tsv import TsvWriter
 from hyenadna_cli.core.model.classifier import SequenceClassifier
+from hyenadna_cli.core.outputs import atomic
+from hyenadna_cli.core.outputs.provenance import Provenance
 from hyenadna_cli.core.tasks.classification import predict
 from hyenadna_cli.core.tasks.metrics import evaluation
 from hyenadna_cli.core.tasks.metrics.evaluation import Metrics
+from hyenadna_cli.core.tasks.species import curve
 from hyenadna_cli.core.tasks.species.manifest import SpeciesGenomes, Split
+from hyenadna_cli.core.tasks.species.settings import Measurement
 from hyenadna_cli.core.tasks.species.windows import SpeciesWindow, check_lengths, fixed_windows
+from hyenadna_cli.errors import UsageError
+
+log = logging.getLogger(__name__)
 
 ACCURACY_COLUMNS = (
     "length",
@@ -36,6 +44,8 @@ ACCURACY_COLUMNS = (
     "mcc",
 )
 SPECIES_COLUMNS = ("length", "species", "n_windows", "precision", "recall", "f1")
+REPORT = "metrics.json"
+"""By which a directory of such tables is known."""
 CONFUSION_COLUMNS = ("length", "species", "predicted", "n_windows")
 
 
@@ -98,6 +108,44 @@ def accuracy_by_length(
         yield AtLength(length, found)
 
 
+def measure(
+    classifier: SequenceClassifier,
+    genomes: SpeciesGenomes,
+    asked: Measurement,
+    output: Path,
+    *,
+    overwrite: bool,
+    made_by: Provenance,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> bool:
+    """Write accuracy by length into `output`; False, and nothing, if `should_stop` says so."""
+    results, lengths = [], sorted(set(asked.lengths))
+    for result in accuracy_by_length(
+        classifier,
+        genomes,
+        lengths=lengths,
+        max_windows=asked.n_windows,
+        device=next(classifier.parameters()).device,
+        split=asked.split,
+        strand=asked.strand,
+        should_stop=should_stop,
+    ):
+        log.info("%s", result)
+        results.append(result)
+    if len(results) < len(lengths):
+        return False
+    with atomic.replace_dir_on_success(output, overwrite=overwrite, marker=REPORT) as scratch:
+        write_report(results, scratch)
+        text = json.dumps(made_by.as_json(), indent=2)
+        (scratch / "manifest.json").write_text(f"{text}\n")
+        try:
+            points = curve.read_curve("this model", scratch / "accuracy.tsv")
+            curve.draw(points, scratch / "accuracy.png", overwrite=False)
+        except UsageError as error:
+            log.warning("no accuracy.png: %s", error)
+    return True
+
+
 def _records(windows: Iterator[SpeciesWindow], labels: list[int]) -> Iterator[Record]:
     """The windows as records; their labels are appended as they pass."""
     for window in windows:
@@ -114,7 +162,7 @@ def write_report(results: Sequence[AtLength], directory: Path) -> None:
     _write(directory / "species.tsv", SPECIES_COLUMNS, _species_rows(results))
     _write(directory / "confusion.tsv", CONFUSION_COLUMNS, _confusion_rows(results))
     found = {str(result.length): result.metrics.as_json() for result in results}
-    (directory / "metrics.json").write_text(json.dumps(found, indent=2) + "\n")
+    (directory / REPORT).write_text(json.dumps(found, indent=2) + "\n")
 
 
 def _write(

@@ -19,6 +19,7 @@ from hyenadna_cli.core.dna.coordinates import Interval
 from hyenadna_cli.core.io.contigs import ContigNames
 from hyenadna_cli.core.io.fasta import Genome, acgt_runs
 from hyenadna_cli.core.io.streams import open_text
+from hyenadna_cli.core.tasks.species.settings import SpeciesFiles
 from hyenadna_cli.errors import InputFileError
 
 Split = Literal["train", "valid", "test"]
@@ -26,9 +27,6 @@ SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 COLUMNS = ("species", "fasta", *(f"{split}_contigs" for split in SPLITS))
 UNCLASSIFIED = "unclassified"
 """What a sequence is called that no species is likely enough for; no species has this name."""
-
-MAX_N_RUN = 10
-"""Runs of more N than this, in bases, are never in a window."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -201,27 +199,22 @@ class SpeciesGenomes:
 
 
 @contextmanager
-def open_genomes(
-    manifest: Path,
-    species: tuple[Species, ...],
-    *,
-    contig_map: Literal["exact", "auto"] = "exact",
-    rename_chrs: Path | None = None,
-    max_n_run: int = MAX_N_RUN,
-) -> Iterator[SpeciesGenomes]:
-    """Open every genome and find every listed contig in it.
+def open_genomes(files: SpeciesFiles) -> Iterator[SpeciesGenomes]:
+    """Read the manifest, open every genome and find every listed contig in it.
 
     Raises InputFileError for a genome that cannot be read or lacks a listed contig, and for a
     contig of one file that is listed twice, be it under two names or for two species; UsageError if
-    both `contig_map` and `rename_chrs` are given.
+    both `contig_map` and `rename_chrs` are given. Others as `read_manifest` does.
     """
+    manifest = files.manifest
+    species = read_manifest(manifest, selected=files.species)
     with ExitStack() as stack:
         genomes: dict[str, Genome] = {}
         names: dict[str, dict[str, str]] = {}
         owners: dict[tuple[Path, str], str] = {}
         for one in species:
             genome = genomes[one.name] = stack.enter_context(_opened(manifest, one))
-            known = ContigNames.choose(genome.lengths, contig_map, rename_chrs)
+            known = ContigNames.choose(genome.lengths, files.contig_map, files.rename_chrs)
             names[one.name] = {}
             for split, contig in _listed(one):
                 name = known.resolve(contig)
@@ -239,7 +232,7 @@ def open_genomes(
                     )
                 owners[key] = where
                 names[one.name][contig] = name
-        yield SpeciesGenomes(manifest, species, genomes, names, max_n_run)
+        yield SpeciesGenomes(manifest, species, genomes, names, files.max_n_run)
 
 
 def _opened(manifest: Path, species: Species) -> Genome:

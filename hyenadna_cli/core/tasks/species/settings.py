@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from hyenadna_cli.core.config import ModelConfig, TrainConfig
-from hyenadna_cli.core.setting_types import check_types
-from hyenadna_cli.core.training import pretraining
+from hyenadna_cli.core.config import (
+    CONTIG_MAP,
+    DROPOUT,
+    FREEZE,
+    RENAME_CHRS,
+    ContigMap,
+    Flag,
+    ModelConfig,
+    TrainConfig,
+    in_bases,
+)
+from hyenadna_cli.core.dna.coordinates import parse_bases
+from hyenadna_cli.core.setting_types import check_types, from_mapping, parse_list, read_tables
 from hyenadna_cli.errors import UsageError
 
 SpeciesPooling = Literal["mean", "last"]
 
-_MODEL_DEFAULTS = {"d_model": 128, "n_layer": 2}
-_TRAIN_DEFAULTS: dict[str, Any] = {
+MODEL_DEFAULTS = {"d_model": 128, "n_layer": 2}
+TRAIN_DEFAULTS: dict[str, Any] = {
     "max_steps": 2_000,
     "batch_bases": 16_384,
     "learning_rate": 5e-5,
@@ -23,6 +33,8 @@ _TRAIN_DEFAULTS: dict[str, Any] = {
     "save_every": 200,
     "warmup_steps": 50,
 }
+TOLD = MODEL_DEFAULTS | TRAIN_DEFAULTS | {"min_learning_rate": "a tenth of --lr"}
+"""Defaults that are not those of ModelConfig and TrainConfig, in words; see `settings`."""
 _PAPER_WINDOWS = 256
 _PAPER: dict[str, dict[str, Any]] = {
     "train": {
@@ -39,29 +51,133 @@ _PAPER: dict[str, dict[str, Any]] = {
 plus strand. How many steps an epoch had is not published unambiguously: --max-steps says."""
 
 
+def parse_lengths(text: str) -> tuple[int, ...]:
+    """`1k,4k,16k` as bases. Raises ValueError."""
+    lengths = tuple(map(parse_bases, text.split(",")))
+    if min(lengths) < 2:
+        raise ValueError(f"{text!r}: windows have 2 bases or more; commas separate lengths")
+    return lengths
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SpeciesFiles:
+    """The genomes to tell apart, and how often each is drawn in training."""
+
+    HEADING: ClassVar[str] = "Genomes"
+
+    manifest: Annotated[
+        Path,
+        Flag(
+            "--manifest", "Tab-separated: species fasta train_contigs valid_contigs test_contigs."
+        ),
+    ]
+    species: Annotated[
+        tuple[str, ...],
+        Flag(
+            "--species",
+            "Of the manifest, by commas; default: all.",
+            metavar="NAME,...",
+            parse=parse_list,
+        ),
+    ] = ()
+    species_weights: Annotated[
+        str,
+        Flag("--species-weights", "How often each is drawn.", metavar="uniform|bases|NAME=W,..."),
+    ] = "uniform"
+    contig_weights: Annotated[
+        str,
+        Flag(
+            "--contig-weights",
+            "Within a species; a file has three columns: species contig weight.",
+            metavar="bases|uniform|FILE",
+        ),
+    ] = "bases"
+    contig_map: Annotated[ContigMap, CONTIG_MAP] = "exact"
+    rename_chrs: Annotated[Path | None, RENAME_CHRS] = None
+    max_n_run: Annotated[
+        int, Flag("--max-n-run", "No window holds a longer run of N (bases).", at_least=0)
+    ] = 10
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measurement:
+    """How accuracy is measured, on windows of several lengths."""
+
+    HEADING: ClassVar[str] = "Measuring accuracy"
+
+    lengths: Annotated[
+        tuple[int, ...],
+        Flag(
+            "--lengths",
+            "Measure accuracy with windows of each length, on held-out contigs.",
+            metavar="BASES,...",
+            parse=parse_lengths,
+        ),
+    ] = ()
+    split: Annotated[
+        Literal["train", "valid", "test"], Flag("--split", "Contigs to measure on.")
+    ] = "test"
+    n_windows: Annotated[
+        int, Flag("--test-windows", "Windows per species and length, at most.", at_least=1)
+    ] = 100
+    strand: Annotated[
+        Literal["+", "both"], Flag("--strand", "In measuring; both averages the two strands.")
+    ] = "+"
+
+    def described(self) -> dict[str, str | int | list[int]]:
+        """What of this shapes the numbers, for provenance."""
+        return {
+            "split": self.split,
+            "test_windows": self.n_windows,
+            "strand": self.strand,
+            "lengths": list(self.lengths),
+        }
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SpeciesConfig:
     """What a species classifier is, beyond how it is optimised; saved in training.json."""
 
-    length: int
-    """Bases of the longest training window, of validation windows, and by default in prediction."""
-    pooling: SpeciesPooling = "mean"
-    """Of the hidden states: over all bases, or the last one as published for long windows."""
-    dropout: float = 0.0
-    """On the pooled vector, in training. A fitted head tells species by small differences of
-    large numbers: a tenth of them dropped costs several nats a window."""
-    head_lr_ratio: float = 10.0
-    """Learning rate of the head relative to the backbone's: the head starts from nothing."""
-    freeze: Literal["all", "none"] | int = "none"
-    """Of the backbone: all of it, nothing, or the embedding and this many blocks."""
-    probe_bases: int = 4_000_000
-    """Bases, shared between the lengths of the schedule, of training windows that the head is
-    fitted to at the start, the backbone as it is; 0: the head starts from nothing."""
-    match_gc: bool = True
-    """Whether that fit weighs species alike in every range of GC content: it differs more between
-    two places of a genome than between two mammals, and training contigs may be few places."""
-    valid_windows: int = 20
-    """At most so many validation windows a species."""
+    HEADING: ClassVar[str] = "Classifier"
+
+    length: Annotated[
+        int,
+        in_bases("--length", "Length of the longest training windows; needed here or in --config."),
+    ]
+    """Of validation windows too, and by default of those in prediction."""
+    pooling: Annotated[
+        SpeciesPooling,
+        Flag("--pool", "Hidden states to read: the mean over all bases, or the last as published."),
+    ] = "mean"
+    dropout: Annotated[float, DROPOUT] = 0.0
+    """A fitted head tells species by small differences of large numbers: a tenth of them dropped
+    costs several nats a window."""
+    head_lr_ratio: Annotated[
+        float, Flag("--head-lr-ratio", "Learning rate of the head relative to --lr.")
+    ] = 10.0
+    """The head starts from nothing, the backbone does not."""
+    freeze: Annotated[Literal["all", "none"] | int, FREEZE] = "none"
+    probe_bases: Annotated[
+        int,
+        in_bases(
+            "--probe-bases",
+            "Bases that the head is fitted to before training; 0: it starts from nothing.",
+        ),
+    ] = 4_000_000
+    """Of training windows, shared between the lengths of the schedule; the backbone stays as it
+    is."""
+    match_gc: Annotated[
+        bool,
+        Flag(
+            "--match-gc/--no-match-gc",
+            "In that fit, weigh species alike in every range of GC content.",
+        ),
+    ] = True
+    """GC differs more between two places of a genome than between two mammals, and training contigs
+    may be few places."""
+    valid_windows: Annotated[
+        int, Flag("--valid-windows", "Validation windows per species, at most.")
+    ] = 20
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -112,38 +228,34 @@ def settings(
     """
     if preset not in (None, "paper"):
         raise UsageError(f"--preset {preset}: the only preset is paper")
-    tables = pretraining.read_toml(config_file) if config_file else {}
-    known = {"train", "species"} | ({"model"} if model is not None else set())
-    if unknown := sorted(tables.keys() - known):
-        hint = "; [model] goes with --from-scratch" if unknown == ["model"] else ""
-        raise UsageError(f"{config_file}: unknown tables: {', '.join(unknown)}{hint}")
+    tables = read_tables(config_file, "model", "train", "species")
+    if model is None and tables["model"]:
+        raise UsageError(f"{config_file}: unknown tables: model; [model] goes with --from-scratch")
     paper = _PAPER if preset == "paper" else {}
-    species_values = {**paper.get("species", {}), **tables.get("species", {}), **species}
-    train_values = {**_TRAIN_DEFAULTS, **paper.get("train", {}), **tables.get("train", {}), **train}
+    species_values = {**paper.get("species", {}), **tables["species"], **species}
+    train_values = {**TRAIN_DEFAULTS, **paper.get("train", {}), **tables["train"], **train}
     try:
-        if unknown := sorted(species_values.keys() - {f.name for f in fields(SpeciesConfig)}):
-            raise ValueError(f"unknown species settings: {', '.join(unknown)}")
         if "length" not in species_values:
             raise ValueError("--length is needed: bases of the longest training windows")
-        species_config = SpeciesConfig(**species_values)
+        species_config = from_mapping(SpeciesConfig, species_values, called="species")
         if preset == "paper":
             train_values.setdefault("batch_bases", _PAPER_WINDOWS * species_config.length)
         if "min_learning_rate" not in train_values and "learning_rate" in train_values:
             train_values["min_learning_rate"] = 0.1 * train_values["learning_rate"]
         model_config = None
         if model is not None:
-            values = {**_MODEL_DEFAULTS, **tables.get("model", {}), **model}
+            values = {**MODEL_DEFAULTS, **tables["model"], **model}
             values.setdefault("d_inner", 4 * values["d_model"])
             values.setdefault("l_max", species_config.length + 2)
             model_config = ModelConfig.from_mapping(values)
-        found = Settings(
+        settings = Settings(
             species=species_config, train=TrainConfig.from_mapping(train_values), model=model_config
         )
     except (ValueError, TypeError) as error:
         raise UsageError(str(error)) from error
-    if found.longest > species_config.length:
+    if settings.longest > species_config.length:
         raise UsageError(
-            f"--length-schedule reaches {found.longest:,} bases; --length is "
+            f"--length-schedule reaches {settings.longest:,} bases; --length is "
             f"{species_config.length:,}"
         )
-    return found
+    return settings

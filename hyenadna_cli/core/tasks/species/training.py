@@ -126,11 +126,10 @@ def check(
     check_lengths(genomes, "test", measured)
 
 
-def plan(
-    genomes: SpeciesGenomes, settings: Settings, *, shape: ModelConfig, n_parameters: int
-) -> str:
+def plan(genomes: SpeciesGenomes, settings: Settings, backbone: HyenaDNA) -> str:
     """What a run would do: data, size of the backbone, stages, memory."""
     species, config = settings.species, settings.train
+    n_parameters = sum(parameter.numel() for parameter in backbone.parameters())
     stages = config.length_schedule or ((species.length, config.max_steps),)
     lines = [
         *(genomes.describe(split) for split in SPLITS),
@@ -138,7 +137,7 @@ def plan(
         f"model: {n_parameters:,} parameters, {species.pooling} pooling",
         f"steps: {config.max_steps:,} of {config.batch_bases:,} bases",
         *(f"stage: {length:,} bases a window for {steps:,} steps" for length, steps in stages),
-        describe_training_memory(shape, config, longest=settings.longest),
+        describe_training_memory(backbone.config, config, longest=settings.longest),
     ]
     return "\n".join(lines)
 

@@ -17,6 +17,7 @@ from hyenadna_cli.core.dna.coordinates import Interval
 from hyenadna_cli.core.dna.sequence import reverse_complement
 from hyenadna_cli.core.io.streams import open_text
 from hyenadna_cli.core.tasks.species.manifest import ContigRuns, SpeciesGenomes, Split
+from hyenadna_cli.core.tasks.species.settings import SpeciesFiles
 from hyenadna_cli.core.training.genome_windows import GenomeWindows, Span
 from hyenadna_cli.errors import InputFileError, UsageError
 
@@ -31,6 +32,17 @@ class SamplingWeights:
     """`bases`: in proportion to their training bases; or a weight for each, 1 where not named."""
     contigs: Rule | Mapping[tuple[str, str], float] = "bases"
     """Of (species, contig) as the manifest names them; likewise."""
+
+
+def sampling_weights(files: SpeciesFiles, genomes: SpeciesGenomes) -> SamplingWeights:
+    """What the options ask for. Raises InputFileError and UsageError for what cannot be."""
+    contigs: Rule | Mapping[tuple[str, str], float]
+    if files.contig_weights == "bases" or files.contig_weights == "uniform":
+        contigs = "bases" if files.contig_weights == "bases" else "uniform"
+    else:
+        contigs = read_contig_weights(Path(files.contig_weights), genomes)
+    species = parse_species_weights(files.species_weights, genomes.names)
+    return SamplingWeights(species=species, contigs=contigs)
 
 
 def parse_species_weights(text: str, names: tuple[str, ...]) -> Rule | dict[str, float]:

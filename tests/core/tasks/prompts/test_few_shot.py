@@ -12,7 +12,8 @@ from hyenadna_cli.core.model.checkpoints import checkpoint
 from hyenadna_cli.core.model.classifier import backbone_digest
 from hyenadna_cli.core.tasks.labelled.rows import LabelledData, LabelledRows
 from hyenadna_cli.core.tasks.prompts import few_shot
-from hyenadna_cli.core.tasks.prompts.few_shot import FewShotBatches, FewShotConfig
+from hyenadna_cli.core.tasks.prompts.few_shot import FewShotBatches
+from hyenadna_cli.core.tasks.prompts.settings import FewShotConfig
 
 SEQUENCES = ("AAA", "ACC", "AGGG", "ATTT", "TAA", "TCC", "TGG", "TTTT")
 TARGETS = (0, 0, 0, 0, 1, 1, 1, 1)

@@ -12,7 +12,7 @@ from hyenadna_cli.core.model.checkpoints import checkpoint
 from hyenadna_cli.core.model.classifier import backbone_digest
 from hyenadna_cli.core.tasks.labelled.rows import LabelledData, LabelledRows
 from hyenadna_cli.core.tasks.prompts import tuning as prompt_tuning
-from hyenadna_cli.core.tasks.prompts.tuning import PromptConfig
+from hyenadna_cli.core.tasks.prompts.settings import PromptConfig
 from hyenadna_cli.core.training.run_directory import read_progress, restore_best
 
 CONFIG = PromptConfig(

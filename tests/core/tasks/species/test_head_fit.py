@@ -10,8 +10,8 @@ from hyenadna_cli.core.model.checkpoints import checkpoint
 from hyenadna_cli.core.model.classifier import HeadLoss
 from hyenadna_cli.core.tasks.labelled_batches import stack
 from hyenadna_cli.core.tasks.species.head_fit import fit_head, gc_matched_weights
-from hyenadna_cli.core.tasks.species.manifest import open_genomes, read_manifest
-from hyenadna_cli.core.tasks.species.settings import SpeciesConfig
+from hyenadna_cli.core.tasks.species.manifest import open_genomes
+from hyenadna_cli.core.tasks.species.settings import SpeciesConfig, SpeciesFiles
 from hyenadna_cli.core.tasks.species.training import new_classifier
 from hyenadna_cli.core.tasks.species.windows import TrainingWindows, fixed_windows
 
@@ -26,7 +26,7 @@ def genomes(text_file, fasta_file):
         fasta_file(contigs, name=f"{species}.fa")
     lines = [f"{species}\t{species}.fa\tx\ty\tz\n" for species in shares]
     path = text_file("".join(lines), name="species.tsv")
-    with open_genomes(path, read_manifest(path)) as opened:
+    with open_genomes(SpeciesFiles(manifest=path)) as opened:
         yield opened
 
 
@@ -90,7 +90,7 @@ def test_training_goes_on_from_what_was_fitted(tiny_model, genomes):
 
 def test_two_species_need_two_rows_of_weights(tiny_model, genomes):
     path = genomes.manifest
-    with open_genomes(path, read_manifest(path, selected=("c", "a"))) as two:
+    with open_genomes(SpeciesFiles(manifest=path, species=("c", "a"))) as two:
         model = classifier(tiny_model, two.names)
         fit_head(model, TrainingWindows(two, seed=0), lengths=(128,), n_bases=10_000)
 

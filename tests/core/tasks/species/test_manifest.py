@@ -12,6 +12,7 @@ from hyenadna_cli.core.tasks.species.manifest import (
     paper_manifest,
     read_manifest,
 )
+from hyenadna_cli.core.tasks.species.settings import SpeciesFiles
 from hyenadna_cli.errors import InputFileError
 
 HEADER = "\t".join(COLUMNS)
@@ -37,7 +38,7 @@ def manifest(text_file, fasta_file):
 
 
 def open_all(path, **settings):
-    with open_genomes(path, read_manifest(path), **settings) as genomes:
+    with open_genomes(SpeciesFiles(manifest=path, **settings)) as genomes:
         return [genomes.runs(split) for split in ("train", "valid", "test")]
 
 

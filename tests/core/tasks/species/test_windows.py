@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hyenadna_cli.core.tasks.species.manifest import open_genomes, read_manifest
+from hyenadna_cli.core.tasks.species.manifest import open_genomes
+from hyenadna_cli.core.tasks.species.settings import SpeciesFiles
 from hyenadna_cli.core.tasks.species.windows import (
     SamplingWeights,
     TrainingWindows,
@@ -32,7 +33,7 @@ def genomes(text_file, fasta_file):
         fasta_file(contigs | {"v": "ACGT" * 25, "t": "AACC" * 25}, name=f"{species}.fa")
     lines = [f"{species}\t{species}.fa\tc1,c2\tv\tt\n" for species in "ab"]
     path = text_file("".join(lines), name="species.tsv")
-    with open_genomes(path, read_manifest(path)) as opened:
+    with open_genomes(SpeciesFiles(manifest=path)) as opened:
         yield opened
 
 
@@ -135,7 +136,7 @@ def test_a_species_name_with_blanks_can_have_weights(genomes, text_file):
     manifest = text_file("".join(lines), name="blanks.tsv")
     weights = text_file("Aus a\tc1\t2\n\nBus b\tc2 \t0\n", name="weights.tsv")
 
-    with open_genomes(manifest, read_manifest(manifest)) as opened:
+    with open_genomes(SpeciesFiles(manifest=manifest)) as opened:
         assert read_contig_weights(weights, opened) == {("Aus a", "c1"): 2.0, ("Bus b", "c2"): 0.0}
 
 
