@@ -34,15 +34,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", help="Settings as TOML: tables [species], [train], [model]."),
+]
+
 
 @with_option_groups
 def train(
     *,
     files: SpeciesFiles,
-    config: Annotated[
-        Path | None,
-        typer.Option("--config", help="Settings as TOML: tables [species], [train], [model]."),
-    ] = None,
+    config: ConfigOption = None,
     preset: tr.PresetOption = None,
     model: ModelRequest,
     from_scratch: Annotated[
@@ -83,12 +85,6 @@ def train(
     run_directory.check()
     with compute.memory_errors(), open_genomes(files) as genomes:
         chosen = None if from_scratch else model.choose(compute, training=True)
-        _check_longest(max([settings.longest, *measurement.lengths]), chosen, settings)
-        weights = sampling_weights(files, genomes)
-        training.check(genomes, settings, weights, measured=measurement.lengths)
-        if run_options.dry_run:
-            typer.echo(training.plan(genomes, settings, _backbone(chosen, settings)))
-            return
         runtime = chosen.run if chosen else compute.resolve(training=True)
         run = TrainingRun(
             command="classify-species train",
@@ -98,7 +94,13 @@ def train(
             model=chosen.identity() if chosen else None,
             runtime=runtime,
         )
-        _run(run, runtime, genomes, settings, weights, measurement, chosen)
+        _check_longest(max([settings.longest, *measurement.lengths]), chosen, settings)
+        weights = sampling_weights(files, genomes)
+        training.check(genomes, settings, weights, measured=measurement.lengths)
+        if run_options.dry_run:
+            typer.echo(training.plan(genomes, settings, _backbone(chosen, settings)))
+        else:
+            _run(run, runtime, genomes, settings, weights, measurement, chosen)
 
 
 def _check_longest(longest: int, chosen: ChosenModel | None, settings: Settings) -> None:
