@@ -47,6 +47,8 @@ def in_bases(name: str, help_text: str) -> Flag:
     return Flag(name, help_text, metavar="BASES", parse=parse_bases)
 
 
+Split = Literal["train", "valid", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
 ContigMap = Literal["exact", "auto"]
 CONTIG_MAP = Flag("--contig-map", "auto: also match chr1 with 1 and chrM with MT.")
 RENAME_CHRS = Flag(

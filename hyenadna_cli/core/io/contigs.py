@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
+from hyenadna_cli.core.config import ContigMap
 from hyenadna_cli.core.io.streams import open_text
 from hyenadna_cli.errors import InputFileError, UsageError
 
@@ -30,7 +31,7 @@ class ContigNames:
     def choose(
         cls,
         lengths: Mapping[str, int],
-        contig_map: Literal["exact", "auto"] = "exact",
+        contig_map: ContigMap = "exact",
         rename_chrs: Path | str | None = None,
     ) -> Self:
         """What `--contig-map` and `--rename-chrs` ask for. Raises InputFileError and UsageError."""

@@ -22,18 +22,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hyenadna_cli.core.config import Split
 from hyenadna_cli.core.dna.coordinates import Interval, Strand, to_one_based
 from hyenadna_cli.core.dna.sequence import LetterCounts, LetterError, clean
 from hyenadna_cli.core.io.contigs import ContigNames
 from hyenadna_cli.core.io.streams import open_text
 from hyenadna_cli.errors import InputFileError
-
-Split = Literal["train", "valid", "test"]
 
 SPLIT_NAMES: dict[str, Split] = {
     "train": "train",

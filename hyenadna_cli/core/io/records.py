@@ -20,6 +20,7 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from hyenadna_cli.core.config import ContigMap
 from hyenadna_cli.core.dna.coordinates import Strand
 from hyenadna_cli.core.dna.sequence import LetterCounts, reverse_complement
 from hyenadna_cli.core.io.bed import Region, read_regions
@@ -76,7 +77,7 @@ class RecordSource:
         fasta: str,
         *,
         bed: str | None = None,
-        contig_map: Literal["exact", "auto"] = "exact",
+        contig_map: ContigMap = "exact",
         rename_chrs: Path | None = None,
     ) -> None:
         if bed is None and (contig_map != "exact" or rename_chrs is not None):

@@ -29,13 +29,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import io as scipy_io
 
+from hyenadna_cli.core.config import Split
 from hyenadna_cli.core.dna.sequence import LetterCounts, LetterError
 from hyenadna_cli.core.io.contigs import ContigNames
 from hyenadna_cli.core.io.labelled_tables import (
     SPLIT_NAMES,
     LabelRow,
     LabelTable,
-    Split,
     checked_bases,
     checked_interval,
     checked_split,

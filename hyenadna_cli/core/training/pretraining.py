@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from hyenadna_cli.core.config import ModelConfig, TrainConfig
+from hyenadna_cli.core.config import SPLITS, ModelConfig, Split, TrainConfig
 from hyenadna_cli.core.machine.runtime import Runtime
 from hyenadna_cli.core.model.checkpoints import checkpoint, known_answer
 from hyenadna_cli.core.model.cost import describe_training_memory
@@ -24,7 +24,7 @@ from hyenadna_cli.core.outputs.provenance import Provenance
 from hyenadna_cli.core.training.distributed import World
 from hyenadna_cli.core.training.genome_windows import GenomeWindows
 from hyenadna_cli.core.training.loop import StepReport, train
-from hyenadna_cli.core.training.regions import SPLITS, Regions, Split
+from hyenadna_cli.core.training.regions import Regions
 from hyenadna_cli.core.training.run_directory import read_progress
 from hyenadna_cli.core.training.starting_model import StartingModel
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
+from hyenadna_cli.core.config import SPLITS, Split
 from hyenadna_cli.core.dna.coordinates import Interval
 from hyenadna_cli.core.dna.intervals import intersected, subtracted
 from hyenadna_cli.core.io import bed as bed_io
@@ -21,9 +21,6 @@ from hyenadna_cli.core.outputs import atomic
 from hyenadna_cli.core.training.genome_windows import Span
 from hyenadna_cli.core.training.settings import DataFiles
 from hyenadna_cli.errors import InputFileError, UsageError
-
-Split = Literal["train", "valid", "test"]
-SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 
 _MAX_GAP = 10
 """Runs of more N than this are never sampled; shorter ones are read and not learned."""

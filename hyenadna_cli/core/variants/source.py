@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 
+from hyenadna_cli.core.config import ContigMap
 from hyenadna_cli.core.io.contigs import ContigNames
 from hyenadna_cli.core.io.fasta import Genome
 from hyenadna_cli.core.io.vcf import (
@@ -44,7 +45,7 @@ class VariantSource:
         vcf: str,
         *,
         fasta: str | None,
-        contig_map: Literal["exact", "auto"] = "exact",
+        contig_map: ContigMap = "exact",
         rename_chrs: Path | None = None,
         for_bcf: bool = False,
     ) -> None:

@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hyenadna_cli.core.config import Task, flag_of
+from hyenadna_cli.core.config import Split, Task, flag_of
 from hyenadna_cli.core.io.embeddings_reading import read_embeddings
-from hyenadna_cli.core.io.labelled_tables import LabelRow, Split, checked_split, table_lines
+from hyenadna_cli.core.io.labelled_tables import LabelRow, checked_split, table_lines
 from hyenadna_cli.core.outputs import atomic
 from hyenadna_cli.core.outputs.provenance import Provenance
 from hyenadna_cli.core.tasks.finetuning.probing import LinearProbe, fit_probe

@@ -17,7 +17,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hyenadna_cli.core.io.labelled_tables import SPLIT_NAMES, Split
+from hyenadna_cli.core.config import Split
+from hyenadna_cli.core.io.labelled_tables import SPLIT_NAMES
 from hyenadna_cli.core.io.streams import Input
 from hyenadna_cli.core.io.target_matrices import SUFFIXES as MATRIX_SUFFIXES
 from hyenadna_cli.errors import InputFileError, UsageError

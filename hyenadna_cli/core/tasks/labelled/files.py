@@ -12,18 +12,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hyenadna_cli.core.config import SPLITS, Split, Task
 from hyenadna_cli.core.dna.coordinates import Interval
 from hyenadna_cli.core.dna.sequence import LetterCounts
 from hyenadna_cli.core.io.bed import read_regions
 from hyenadna_cli.core.io.contigs import ContigNames
 from hyenadna_cli.core.io.fasta import Genome
 from hyenadna_cli.core.io.labelled_fasta import read_bare_sequences, read_labelled_fasta
-from hyenadna_cli.core.io.labelled_tables import (
-    LabelRow,
-    LabelTable,
-    Split,
-    read_label_table,
-)
+from hyenadna_cli.core.io.labelled_tables import LabelRow, LabelTable, read_label_table
 from hyenadna_cli.core.io.streams import Input
 from hyenadna_cli.core.io.target_matrices import SUFFIXES as MATRIX_SUFFIXES
 from hyenadna_cli.core.io.target_matrices import read_target_matrix
@@ -35,13 +31,7 @@ from hyenadna_cli.core.tasks.labelled.file_layouts import (
     files_of_splits,
     suffix_of,
 )
-from hyenadna_cli.core.tasks.labelled.rows import (
-    SPLITS,
-    LabelledData,
-    LabelledRows,
-    LabelSource,
-    Task,
-)
+from hyenadna_cli.core.tasks.labelled.rows import LabelledData, LabelledRows, LabelSource
 from hyenadna_cli.errors import InputFileError, UsageError
 
 _BED_LABEL = "name"

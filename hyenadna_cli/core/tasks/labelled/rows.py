@@ -20,15 +20,13 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from hyenadna_cli.core.config import SPLITS, Split
 from hyenadna_cli.core.config import Task as Task
 from hyenadna_cli.core.dna.coordinates import Interval
 from hyenadna_cli.core.dna.sequence import reverse_complement
 from hyenadna_cli.core.io.fasta import Genome
-from hyenadna_cli.core.io.labelled_tables import Split
 
 Target = int | float | NDArray[np.float32] | NDArray[np.int8]
-
-SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

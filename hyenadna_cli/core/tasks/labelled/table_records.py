@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hyenadna_cli.core.config import ContigMap
 from hyenadna_cli.core.dna.sequence import LetterCounts, reverse_complement
 from hyenadna_cli.core.io.contigs import ContigNames
 from hyenadna_cli.core.io.fasta import Genome
@@ -34,7 +34,7 @@ class TableSource(RecordSource):
         table: str,
         *,
         fasta: str | None = None,
-        contig_map: Literal["exact", "auto"] = "exact",
+        contig_map: ContigMap = "exact",
         rename_chrs: Path | None = None,
         known: Labelling | None = None,
     ) -> None:

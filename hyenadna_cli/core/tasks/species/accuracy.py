@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from hyenadna_cli.core.config import Split
 from hyenadna_cli.core.dna.tiling import Tiling
 from hyenadna_cli.core.inference.batching import Batcher, BatchLimits
 from hyenadna_cli.core.io.records import Record, StrandChoice
@@ -26,7 +27,7 @@ from hyenadna_cli.core.tasks.classification import predict
 from hyenadna_cli.core.tasks.metrics import evaluation
 from hyenadna_cli.core.tasks.metrics.evaluation import Metrics
 from hyenadna_cli.core.tasks.species import curve
-from hyenadna_cli.core.tasks.species.manifest import SpeciesGenomes, Split
+from hyenadna_cli.core.tasks.species.manifest import SpeciesGenomes
 from hyenadna_cli.core.tasks.species.settings import Measurement
 from hyenadna_cli.core.tasks.species.windows import SpeciesWindow, check_lengths, fixed_windows
 from hyenadna_cli.errors import UsageError

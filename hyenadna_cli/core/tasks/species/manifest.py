@@ -13,8 +13,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Literal
 
+from hyenadna_cli.core.config import SPLITS, Split
 from hyenadna_cli.core.dna.coordinates import Interval
 from hyenadna_cli.core.io.contigs import ContigNames
 from hyenadna_cli.core.io.fasta import Genome, acgt_runs
@@ -22,8 +22,6 @@ from hyenadna_cli.core.io.streams import open_text
 from hyenadna_cli.core.tasks.species.settings import SpeciesFiles
 from hyenadna_cli.errors import InputFileError
 
-Split = Literal["train", "valid", "test"]
-SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 COLUMNS = ("species", "fasta", *(f"{split}_contigs" for split in SPLITS))
 UNCLASSIFIED = "unclassified"
 """What a sequence is called that no species is likely enough for; no species has this name."""

@@ -15,6 +15,7 @@ from hyenadna_cli.core.config import (
     ContigMap,
     Flag,
     ModelConfig,
+    Split,
     TrainConfig,
     in_bases,
 )
@@ -114,9 +115,7 @@ class Measurement:
             parse=parse_lengths,
         ),
     ] = ()
-    split: Annotated[
-        Literal["train", "valid", "test"], Flag("--split", "Contigs to measure on.")
-    ] = "test"
+    split: Annotated[Split, Flag("--split", "Contigs to measure on.")] = "test"
     n_windows: Annotated[
         int, Flag("--test-windows", "Windows per species and length, at most.", at_least=1)
     ] = 100

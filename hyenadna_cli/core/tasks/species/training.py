@@ -16,7 +16,7 @@ from typing import Any, overload
 
 import torch
 
-from hyenadna_cli.core.config import HeadConfig, ModelConfig
+from hyenadna_cli.core.config import SPLITS, HeadConfig, ModelConfig
 from hyenadna_cli.core.machine.runtime import Runtime
 from hyenadna_cli.core.model import classifier as heads
 from hyenadna_cli.core.model.classifier import HeadLoss, LabelledBatch, SequenceClassifier
@@ -26,7 +26,7 @@ from hyenadna_cli.core.outputs import atomic
 from hyenadna_cli.core.outputs.provenance import Provenance
 from hyenadna_cli.core.tasks.labelled_batches import stack
 from hyenadna_cli.core.tasks.species.head_fit import fit_head
-from hyenadna_cli.core.tasks.species.manifest import SPLITS, SpeciesGenomes
+from hyenadna_cli.core.tasks.species.manifest import SpeciesGenomes
 from hyenadna_cli.core.tasks.species.settings import Settings, SpeciesConfig
 from hyenadna_cli.core.tasks.species.windows import (
     SamplingWeights,

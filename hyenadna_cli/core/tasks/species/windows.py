@@ -13,10 +13,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from hyenadna_cli.core.config import Split
 from hyenadna_cli.core.dna.coordinates import Interval
 from hyenadna_cli.core.dna.sequence import reverse_complement
 from hyenadna_cli.core.io.streams import open_text
-from hyenadna_cli.core.tasks.species.manifest import ContigRuns, SpeciesGenomes, Split
+from hyenadna_cli.core.tasks.species.manifest import ContigRuns, SpeciesGenomes
 from hyenadna_cli.core.tasks.species.settings import SpeciesFiles
 from hyenadna_cli.core.training.genome_windows import GenomeWindows, Span
 from hyenadna_cli.errors import InputFileError, UsageError
