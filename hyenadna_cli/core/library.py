@@ -23,7 +23,7 @@ from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.core.variants import scoring as _scoring
 from hyenadna_cli.core.variants.alleles import Centred, Grid, Variant, assess
 from hyenadna_cli.core.variants.chunks import AlleleScore, Score, ScoreSettings
-from hyenadna_cli.ops.choice import KernelsRequest
+from hyenadna_cli.ops.kernels import KernelsRequest
 
 
 def load_model(

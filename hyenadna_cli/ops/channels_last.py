@@ -14,6 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 
+def is_served(*tensors: Tensor) -> bool:
+    """Whether the compiled loops take these; anything else goes the portable way, by design."""
+    return all(t.dtype == torch.float32 and t.device.type == "cpu" for t in tensors)
+
+
 def is_channels_last(x_DBL: Tensor) -> bool:
     """Whether the channels of each position are neighbours."""
     return x_DBL.shape[0] == 1 or x_DBL.stride(0) == 1

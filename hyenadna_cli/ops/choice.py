@@ -5,23 +5,14 @@ from __future__ import annotations
 import functools
 import importlib.util
 import logging
-from typing import Literal, TypeGuard
 
 import torch
-from torch import Tensor
 
 from hyenadna_cli.errors import UsageError
+from hyenadna_cli.ops import self_check
+from hyenadna_cli.ops.kernels import Kernels, KernelsRequest, Triton, is_triton
 
 log = logging.getLogger(__name__)
-
-Kernels = Literal["torch", "numba", "triton", "triton-fp16"]
-"""Implementations that exist. `numba` is for float32 on a CPU: see `is_served`; `triton` is for
-GPUs, and only where it is asked for, as it has not been measured yet. `triton-fp16` is the same
-with the transforms of the long convolution in fp16: docs/gpu-kernels.md states its error."""
-
-Triton = Literal["triton", "triton-fp16"]
-
-KernelsRequest = Literal["auto", "torch", "numba", "triton", "triton-fp16"]
 
 
 def resolve(requested: KernelsRequest, device: torch.device) -> tuple[Kernels, str]:
@@ -29,7 +20,7 @@ def resolve(requested: KernelsRequest, device: torch.device) -> tuple[Kernels, s
 
     Raises UsageError if the requested one cannot run.
     """
-    if requested == "triton" or requested == "triton-fp16":
+    if is_triton(requested):
         if (problem := triton_problem(device, requested)) is not None:
             raise UsageError(f"--kernels {requested}: {problem}; use --kernels auto or torch")
         return requested, "requested; not measured on any GPU yet"
@@ -53,7 +44,7 @@ def numba_problem() -> str | None:
     try:
         from numba.core.errors import NumbaError
 
-        from hyenadna_cli.ops import cpu, self_check
+        from hyenadna_cli.ops import cpu
     except ImportError as error:
         return f"numba cannot be imported ({error})"
     if not cpu.is_kept():
@@ -76,8 +67,6 @@ def triton_problem(device: torch.device, kernels: Triton = "triton") -> str | No
         return f"{torch.cuda.get_device_name(device)} is older than compute capability 8.0"
     try:
         from triton.errors import TritonError
-
-        from hyenadna_cli.ops import self_check
     except ImportError as error:
         return f"triton cannot be imported ({error})"
     try:
@@ -86,13 +75,3 @@ def triton_problem(device: torch.device, kernels: Triton = "triton") -> str | No
         # A GPU with too little shared memory, say, or a driver older than the compiler.
         return f"its kernels do not run here ({str(error).strip().splitlines()[0]})"
     return None if is_right else "its kernels fail a known-answer check on this machine"
-
-
-def is_triton(kernels: str) -> TypeGuard[Triton]:
-    """Whether these are Triton kernels, in whichever precision."""
-    return kernels in ("triton", "triton-fp16")
-
-
-def is_served(*tensors: Tensor) -> bool:
-    """Whether the compiled loops take these; anything else goes the portable way, by design."""
-    return all(t.dtype == torch.float32 and t.device.type == "cpu" for t in tensors)

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
-from hyenadna_cli.ops.channels_last import to_channels_last
-from hyenadna_cli.ops.choice import Kernels, Triton, is_served, is_triton
+from hyenadna_cli.ops.channels_last import is_served, to_channels_last
+from hyenadna_cli.ops.kernels import Kernels, Triton, is_triton
 
 _BLOCK_BYTES = 8 << 20
 """Channels are transformed in blocks of about this size, so that a block stays in the CPU's cache

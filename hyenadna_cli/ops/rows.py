@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hyenadna_cli.ops.choice import Kernels, is_served
+from hyenadna_cli.ops.channels_last import is_served
+from hyenadna_cli.ops.kernels import Kernels
 
 
 def norm(

@@ -7,7 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from hyenadna_cli.ops.choice import Kernels, Triton, is_triton
+from hyenadna_cli.ops.implicit_filter import fused_taps
+from hyenadna_cli.ops.kernels import Kernels, Triton, is_triton
+from hyenadna_cli.ops.long_conv import long_conv_gate
+from hyenadna_cli.ops.short_conv import short_conv_gate
 
 _TOLERANCE = {"triton": 1e-3, "triton-fp16": 1e-2}
 """Of the largest entry: far from rounding, and from what a wrong kernel gives."""
@@ -41,10 +44,6 @@ def triton_is_right(
 
 
 def _agree(device: torch.device, asked: Triton, n_positions: int) -> bool:
-    from hyenadna_cli.ops.implicit_filter import fused_taps
-    from hyenadna_cli.ops.long_conv import long_conv_gate
-    from hyenadna_cli.ops.short_conv import short_conv_gate
-
     generator = torch.Generator().manual_seed(n_positions)
 
     def random(*shape: int) -> Tensor:

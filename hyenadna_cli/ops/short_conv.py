@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
-from hyenadna_cli.ops.channels_last import to_channels_last
-from hyenadna_cli.ops.choice import Kernels, is_served, is_triton
+from hyenadna_cli.ops.channels_last import is_served, to_channels_last
+from hyenadna_cli.ops.kernels import Kernels, is_triton
 
 
 def short_conv_gate(

@@ -21,7 +21,7 @@ from hyenadna_cli.core.machine import hardware, runtime
 from hyenadna_cli.core.machine.runtime import DtypeRequest, Runtime
 from hyenadna_cli.core.model.checkpoints import catalogue, checkpoint, known_answer, verification
 from hyenadna_cli.errors import CheckpointError, UsageError
-from hyenadna_cli.ops.choice import KernelsRequest
+from hyenadna_cli.ops.kernels import KernelsRequest
 
 Result = Literal["ok", "missing", "failed"]
 

@@ -14,8 +14,8 @@ from hyenadna_cli.core.model.blocks import Execution
 from hyenadna_cli.core.model.long_conv_choice import NOT_MEASURED, LongConvChoice
 from hyenadna_cli.errors import UsageError
 from hyenadna_cli.ops import choice
-from hyenadna_cli.ops.choice import Kernels, KernelsRequest
 from hyenadna_cli.ops.dense import has_bfloat16_products
+from hyenadna_cli.ops.kernels import Kernels, KernelsRequest
 
 log = logging.getLogger(__name__)
 

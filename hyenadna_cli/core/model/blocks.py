@@ -19,7 +19,8 @@ from hyenadna_cli.core.config import ModelConfig
 from hyenadna_cli.core.model.cost import HIDDEN_BYTES
 from hyenadna_cli.core.model.filters import ImplicitFilter, PositionalFeatures
 from hyenadna_cli.core.model.long_conv_choice import NOT_MEASURED, LongConvChoice
-from hyenadna_cli.ops.choice import Kernels, is_served, is_triton
+from hyenadna_cli.ops.channels_last import is_served
+from hyenadna_cli.ops.kernels import Kernels, is_triton
 from hyenadna_cli.ops.long_conv import long_conv_gate
 from hyenadna_cli.ops.short_conv import short_conv_gate
 

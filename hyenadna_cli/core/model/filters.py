@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from hyenadna_cli.core.config import ModelConfig
-from hyenadna_cli.ops.choice import Kernels, is_triton
 from hyenadna_cli.ops.dense import dense
 from hyenadna_cli.ops.implicit_filter import fused_taps
+from hyenadna_cli.ops.kernels import Kernels, is_triton
 
 
 class PositionalFeatures(nn.Module):

@@ -26,9 +26,10 @@ from torch import Tensor, nn
 
 from hyenadna_cli.core.model.weight_cache import Derived
 from hyenadna_cli.ops import rows, workers
-from hyenadna_cli.ops.choice import Kernels, is_served, is_triton
+from hyenadna_cli.ops.channels_last import is_served
 from hyenadna_cli.ops.dense import dense
 from hyenadna_cli.ops.huge_pages import empty_huge
+from hyenadna_cli.ops.kernels import Kernels, is_triton
 from hyenadna_cli.ops.long_conv import (
     Spectra,
     Taps,

@@ -25,7 +25,7 @@ from hyenadna_cli.core.model.cuda_graphs import Graphs
 from hyenadna_cli.core.model.filters import PositionalFeatures
 from hyenadna_cli.core.model.fused_forward import Inference
 from hyenadna_cli.core.model.weight_cache import Derived
-from hyenadna_cli.ops.choice import is_triton
+from hyenadna_cli.ops.kernels import is_triton
 
 _DERIVED_BYTES = 512 << 20
 """Filter spectra are kept between calls up to this size, those of all blocks or none."""

@@ -28,7 +28,7 @@ import torch
 from hyenadna_cli._version import __version__
 from hyenadna_cli.core.outputs import atomic
 from hyenadna_cli.errors import OutputError
-from hyenadna_cli.ops.choice import Kernels
+from hyenadna_cli.ops.kernels import Kernels
 
 log = logging.getLogger(__name__)
 

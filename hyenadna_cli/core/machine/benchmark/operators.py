@@ -23,7 +23,7 @@ from torch import Tensor
 from hyenadna_cli.core.config import ModelConfig
 from hyenadna_cli.core.machine.benchmark.cases import Workload
 from hyenadna_cli.core.model.filters import ImplicitFilter
-from hyenadna_cli.ops.choice import Kernels
+from hyenadna_cli.ops.kernels import Kernels
 from hyenadna_cli.ops.long_conv import long_conv_gate
 from hyenadna_cli.ops.short_conv import short_conv_gate
 

@@ -43,8 +43,8 @@ from hyenadna_cli.core.model.attention import AttentionModel
 from hyenadna_cli.core.model.filters import ImplicitFilter
 from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.errors import HyenaDNAError
-from hyenadna_cli.ops.choice import Kernels
 from hyenadna_cli.ops.dense import dense, has_bfloat16_products
+from hyenadna_cli.ops.kernels import Kernels
 
 _SAMPLED_POSITIONS = 256
 _FIRST_BASE_ID, _AFTER_LAST_BASE_ID = 7, 11
