@@ -128,14 +128,8 @@ class ModelConfig:
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> ModelConfig:
         """Read what `to_json` wrote. Raises ValueError on an unknown or missing key."""
-        known = {field.name for field in dataclasses.fields(cls)}
-        given = {key: value for key, value in values.items() if key != "model_type"}
-        if unknown := sorted(given.keys() - known):
-            raise ValueError(f"unknown model settings: {', '.join(unknown)}")
-        try:
-            return cls(**given)
-        except TypeError as error:
-            raise ValueError(f"incomplete model settings: {error}") from error
+        settings = {key: value for key, value in values.items() if key != "model_type"}
+        return from_mapping(cls, settings, called="model")
 
 
 MODEL_TYPE = "hyenadna-cli"
@@ -187,13 +181,7 @@ class HeadConfig:
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> HeadConfig:
         """Read what `dataclasses.asdict` gave. Raises ValueError for what makes no head."""
-        given: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
-        }
-        try:
-            return cls(**given)
-        except TypeError as error:
-            raise ValueError(f"not the description of a head: {error}") from error
+        return from_mapping(cls, values, called="head")
 
 
 MICRO_BATCH_BASES = in_bases(

@@ -77,12 +77,15 @@ def parse_freeze(text: str) -> Literal["all", "none"] | int:
 def from_mapping(kind: type[SettingsT], values: Mapping[str, Any], *, called: str) -> SettingsT:
     """Settings by name; lists, as TOML and JSON have them, become tuples.
 
-    Raises ValueError on an unknown name, as on whatever `kind` refuses.
+    Raises ValueError on an unknown or missing name, as on whatever `kind` refuses.
     """
     known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
     if unknown := sorted(values.keys() - known):
         raise ValueError(f"unknown {called} settings: {', '.join(unknown)}")
-    return kind(**{name: _as_tuple(value) for name, value in values.items()})
+    try:
+        return kind(**{name: _as_tuple(value) for name, value in values.items()})
+    except TypeError as error:
+        raise ValueError(f"incomplete {called} settings: {error}") from error
 
 
 def _as_tuple(value: Any) -> Any:

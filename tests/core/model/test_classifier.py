@@ -220,7 +220,7 @@ class TestModelDirectory:
         [
             ({"label_names": ["a", "b", "c"]}, r"head is not of 3 x 8"),
             ({"pooling": "median"}, "pooling must be"),
-            ({"width": 3}, "not the description of a head"),
+            ({"width": 3}, "unknown head settings: width"),
         ],
         ids=["classes", "pooling", "unknown"],
     )
