@@ -55,14 +55,14 @@ def given(tmp_path, monkeypatch):
 def models(tiny_model, tmp_path):
     """A model for each command: plain, or with a head of classes."""
     from hyenadna_cli.core.config import HeadConfig
-    from hyenadna_cli.core.model import classifier as heads
     from hyenadna_cli.core.model.checkpoints import checkpoint
+    from hyenadna_cli.core.model.classifier import SequenceClassifier, save_classifier
 
     directory = tmp_path / "classes"
     directory.mkdir()
     model, _ = checkpoint.load(tiny_model)
     config = HeadConfig(task="multiclass", label_names=("a", "b"))
-    heads.save(heads.SequenceClassifier(model, config, width=16), directory)
+    save_classifier(SequenceClassifier(model, config, width=16), directory)
     return {"predict": directory, "classify-species predict": directory, None: tiny_model}
 
 

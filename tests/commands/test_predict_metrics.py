@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from hyenadna_cli.core.config import HeadConfig
-from hyenadna_cli.core.model import classifier as heads
 from hyenadna_cli.core.model.checkpoints import checkpoint
+from hyenadna_cli.core.model.classifier import SequenceClassifier, save_classifier
 
 ROWS = "sequence,label\nACGTACGT,a\nGGGTACGA,b\nACCCACGT,a\n"
 
@@ -24,7 +24,7 @@ def classifier(tmp_path_factory, tiny_model):
         torch.manual_seed(0)
         config = HeadConfig(task=task, label_names=names)
         width = backbone.config.d_model
-        heads.save(heads.SequenceClassifier(backbone, config, width=width), directory / task)
+        save_classifier(SequenceClassifier(backbone, config, width=width), directory / task)
     return directory
 
 

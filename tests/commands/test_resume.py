@@ -81,8 +81,8 @@ def passes(monkeypatch):
 @pytest.fixture
 def classifiers(tiny_model, tmp_path):
     from hyenadna_cli.core.config import HeadConfig
-    from hyenadna_cli.core.model import classifier as heads
     from hyenadna_cli.core.model.checkpoints import checkpoint
+    from hyenadna_cli.core.model.classifier import SequenceClassifier, save_classifier
 
     model, _ = checkpoint.load(tiny_model)
     directories = {}
@@ -90,7 +90,7 @@ def classifiers(tiny_model, tmp_path):
         config = HeadConfig(task=task, label_names=("a", "b", "c"))
         directories[task] = tmp_path / task
         directories[task].mkdir()
-        heads.save(heads.SequenceClassifier(model, config, width=16), directories[task])
+        save_classifier(SequenceClassifier(model, config, width=16), directories[task])
     return directories
 
 

@@ -26,8 +26,8 @@ from Bio import bgzf
 
 from hyenadna_cli import cli
 from hyenadna_cli.core.config import HeadConfig, ModelConfig
-from hyenadna_cli.core.model import classifier as heads
 from hyenadna_cli.core.model.checkpoints import checkpoint
+from hyenadna_cli.core.model.classifier import SequenceClassifier, save_classifier
 from hyenadna_cli.core.model.hyenadna import HyenaDNA
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -226,8 +226,8 @@ class Bench:
         }
         for name, config in answers.items():
             (self.folder / name).mkdir()
-            classifier = heads.SequenceClassifier(HyenaDNA(_SHAPE).eval(), config, width=16)
-            heads.save(classifier, self.folder / name)
+            classifier = SequenceClassifier(HyenaDNA(_SHAPE).eval(), config, width=16)
+            save_classifier(classifier, self.folder / name)
 
     @contextmanager
     def output_folder(self) -> Iterator[Path]:

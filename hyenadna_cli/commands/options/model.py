@@ -126,9 +126,9 @@ class ChosenModel:
 
     def load_classifier(self) -> SequenceClassifier:
         """The model with its head, on its device. Raises CheckpointError if it has none."""
-        from hyenadna_cli.core.model import classifier as heads
+        from hyenadna_cli.core.model.classifier import load_classifier
 
-        classifier, _ = heads.load(self.source)
+        classifier, _ = load_classifier(self.source)
         classifier.set_execution(self.run.execution())
         return classifier.to(self.run.device)
 

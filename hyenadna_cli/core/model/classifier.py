@@ -7,15 +7,15 @@ Only bases count in a pooling: padding is on the right, the model is causal, and
 rest out, so that a sequence has the same scores alone and in any batch.
 """
 
-# B sequences, L positions (bases), D d_model, C outputs, N labelled bases
+# B sequences, L positions (bases), D d_model, C outputs
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, Protocol, Self, cast
+from typing import Protocol, Self, cast
 
 import torch
 import torch.nn.functional as F
@@ -26,31 +26,7 @@ from hyenadna_cli.core.model.blocks import Execution
 from hyenadna_cli.core.model.checkpoints import checkpoint, known_answer
 from hyenadna_cli.core.model.checkpoints.checkpoint import ModelSource, StoredHead
 from hyenadna_cli.core.model.hyenadna import HyenaDNA
-from hyenadna_cli.core.training.device_batches import TensorBatch
 from hyenadna_cli.errors import CheckpointError
-
-NOT_LABELLED = -1
-"""Class of a base that has no label, or is padding."""
-
-
-@dataclass(frozen=True, slots=True)
-class LabelledBatch(TensorBatch):
-    """Sequences with their targets, for training."""
-
-    token_ids_BL: Tensor
-    """int64, right-padded with [PAD]."""
-    lengths_B: Tensor
-    """int64, bases of each sequence."""
-    targets: Tensor
-    """int64 (B,) of classes; float32 (B, C), multilabel and regression; int64 (B, L), token."""
-
-
-class ReadsTokens(Protocol):
-    """What a head can sit on: HyenaDNA, or a baseline that is compared with it."""
-
-    def hidden_states(self, token_ids_BL: Tensor) -> list[Tensor]:
-        """One tensor (B, L, D)."""
-        ...
 
 
 class Answers(Protocol):
@@ -74,7 +50,10 @@ class SequenceClassifier(nn.Module):
     """A backbone and a linear head on its pooled hidden states."""
 
     def __init__(self, backbone: nn.Module, config: HeadConfig, *, width: int) -> None:
-        """`width` is that of the backbone's hidden states. The head starts at N(0, 0.02) and 0."""
+        """`backbone.hidden_states(token_ids_BL)` gives one (B, L, `width`) or more, first the last.
+
+        The head starts at N(0, 0.02) and 0.
+        """
         super().__init__()
         self.config = config
         self.backbone = backbone
@@ -109,7 +88,8 @@ class SequenceClassifier(nn.Module):
     def features(self, token_ids_BL: Tensor, lengths_B: Tensor) -> Tensor:
         """What the linear layer reads: (B, D), or (B, L, D) for the task `token`."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.is_backbone_frozen):
-            hidden_BLD = cast(ReadsTokens, self.backbone).hidden_states(token_ids_BL)[0]
+            hidden_states = cast(Callable[[Tensor], list[Tensor]], self.backbone.hidden_states)
+            hidden_BLD = hidden_states(token_ids_BL)[0]
         hidden_BLD = hidden_BLD.to(self.head.weight.dtype)
         if self.config.task == "token":
             return hidden_BLD
@@ -148,66 +128,7 @@ def pool(hidden_BLD: Tensor, lengths_B: Tensor, pooling: HeadPooling) -> Tensor:
     return torch.bmm(weights_B1L, hidden_BLD)[:, 0]
 
 
-def freeze(classifier: SequenceClassifier, blocks: Literal["all", "none"] | int) -> None:
-    """Stop the backbone from training: all of it, or the embedding and the first blocks.
-
-    Raises ValueError if there are not as many blocks.
-    """
-    backbone = classifier.backbone
-    if blocks == "none" or blocks == 0:
-        return
-    if blocks == "all":
-        backbone.requires_grad_(False)
-        return
-    if not isinstance(backbone, HyenaDNA) or blocks > backbone.config.n_layer:
-        raise ValueError(f"there are not {blocks} blocks to freeze")
-    backbone.backbone.embeddings.requires_grad_(False)
-    for block in backbone.backbone.layers[:blocks]:
-        block.requires_grad_(False)
-
-
-class HeadLoss:
-    """The loss of each task, summed, with the number of its targets.
-
-    Classes: cross-entropy, nats a sequence or a labelled base. Multilabel: binary cross-entropy,
-    nats a label. Regression: squared error of the standardised target.
-    """
-
-    def __init__(self, class_weights_C: Tensor | None = None) -> None:
-        """`class_weights_C`: of each class; multilabel: of each label's positives."""
-        self.class_weights_C = class_weights_C
-
-    def __call__(self, classifier: Answers, batch: LabelledBatch) -> tuple[Tensor, Tensor | int]:
-        """Summed loss and number of targets; does not wait for the device."""
-        scores = classifier(batch.token_ids_BL, batch.lengths_B).float()
-        weights_C = self.class_weights_C
-        if weights_C is not None:
-            weights_C = weights_C.to(scores.device, non_blocking=True)
-        task, targets = classifier.config.task, batch.targets
-        if task == "regression":
-            means_C, scales_C = (
-                torch.tensor(values).to(scores.device, non_blocking=True)
-                for values in (classifier.config.target_means, classifier.config.target_scales)
-            )
-            loss = F.mse_loss(scores, (targets - means_C) / scales_C, reduction="sum")
-            return loss, targets.numel()
-        if task == "multilabel":
-            loss = F.binary_cross_entropy_with_logits(
-                scores, targets, pos_weight=weights_C, reduction="sum"
-            )
-            return loss, targets.numel()
-        flat_N = targets.flatten()
-        loss = F.cross_entropy(
-            scores.flatten(0, -2),
-            flat_N,
-            weight=weights_C,
-            ignore_index=NOT_LABELLED,
-            reduction="sum",
-        )
-        return loss, (flat_N != NOT_LABELLED).sum()
-
-
-def save(classifier: SequenceClassifier, directory: Path) -> None:
+def save_classifier(classifier: SequenceClassifier, directory: Path) -> None:
     """Write backbone and head as one model directory, which loads as a plain model as well.
 
     Raises ValueError unless the backbone is HyenaDNA, OutputError if it cannot be written.
@@ -221,7 +142,7 @@ def save(classifier: SequenceClassifier, directory: Path) -> None:
     known_answer.record_known_answer(backbone, directory)
 
 
-def load(source: Path | ModelSource) -> tuple[SequenceClassifier, ModelSource]:
+def load_classifier(source: Path | ModelSource) -> tuple[SequenceClassifier, ModelSource]:
     """A fine-tuned model on the CPU, in eval mode; `source` as in `checkpoint.load`.
 
     Raises CheckpointError if there is no head, or one that was not trained on this backbone.

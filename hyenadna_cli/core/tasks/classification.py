@@ -26,10 +26,11 @@ from hyenadna_cli.core.dna import tokenizer
 from hyenadna_cli.core.dna.sequence import n_fraction
 from hyenadna_cli.core.inference.batching import Batch, Batcher, Done, Readings
 from hyenadna_cli.core.io.records import Record, StrandChoice, strand_label
-from hyenadna_cli.core.model.classifier import NOT_LABELLED, Answers
+from hyenadna_cli.core.model.classifier import Answers
 from hyenadna_cli.core.outputs.journal import NO_JOURNAL, Journal
 from hyenadna_cli.core.outputs.shards import chunks
 from hyenadna_cli.core.tasks.labelled.rows import LabelledRows
+from hyenadna_cli.core.tasks.labelled_batches import NOT_LABELLED
 from hyenadna_cli.core.tasks.metrics.evaluation import Metrics, evaluate
 from hyenadna_cli.core.training.distributed import World
 

@@ -1,27 +1,48 @@
-"""Labelled sequences as training batches: order, strands, crops, padding.
+"""Labelled sequences as training batches (order, strands, crops, padding), and their loss.
 
 Every draw is a function of (seed, step, row) or (seed, epoch) alone, so a run can stop and resume
 anywhere, and any number of processes sees the same examples.
 """
 
-# B rows, L positions (bases)
+# B rows, L positions (bases), C outputs, N labelled bases
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch import Tensor
 
 from hyenadna_cli.core.dna import tokenizer
 from hyenadna_cli.core.dna.sequence import reverse_complement
-from hyenadna_cli.core.model.classifier import NOT_LABELLED, LabelledBatch
+from hyenadna_cli.core.model.classifier import Answers, SequenceClassifier
+from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.core.tasks.labelled.rows import LabelledRows, Target
+from hyenadna_cli.core.training.device_batches import TensorBatch
+
+NOT_LABELLED = -1
+"""Class of a base that has no label, or is padding."""
 
 _BATCHES_PER_POOL = 32
 """So many batches are sorted by length together: little padding, and still a random order."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledBatch(TensorBatch):
+    """Sequences with their targets, for training."""
+
+    token_ids_BL: Tensor
+    """int64, right-padded with [PAD]."""
+    lengths_B: Tensor
+    """int64, bases of each sequence."""
+    targets: Tensor
+    """int64 (B,) of classes; float32 (B, C), multilabel and regression; int64 (B, L), token."""
 
 
 class LabelledBatches:
@@ -90,7 +111,7 @@ def stack(examples: Sequence[tuple[str, Target]]) -> LabelledBatch:
     )
 
 
-def _stacked(targets: Sequence[Target], shape: tuple[int, ...]) -> torch.Tensor:
+def _stacked(targets: Sequence[Target], shape: tuple[int, ...]) -> Tensor:
     first = targets[0]
     if isinstance(first, int):
         return torch.tensor(targets, dtype=torch.int64)
@@ -103,3 +124,62 @@ def _stacked(targets: Sequence[Target], shape: tuple[int, ...]) -> torch.Tensor:
             row[: target.size] = target
         return torch.from_numpy(classes_BL)
     return torch.from_numpy(np.stack([np.asarray(t, dtype=np.float32) for t in targets]))
+
+
+class HeadLoss:
+    """The loss of each task, summed, with the number of its targets.
+
+    Classes: cross-entropy, nats a sequence or a labelled base. Multilabel: binary cross-entropy,
+    nats a label. Regression: squared error of the standardised target.
+    """
+
+    def __init__(self, class_weights_C: Tensor | None = None) -> None:
+        """`class_weights_C`: of each class; multilabel: of each label's positives."""
+        self.class_weights_C = class_weights_C
+
+    def __call__(self, classifier: Answers, batch: LabelledBatch) -> tuple[Tensor, Tensor | int]:
+        """Summed loss and number of targets; does not wait for the device."""
+        scores = classifier(batch.token_ids_BL, batch.lengths_B).float()
+        weights_C = self.class_weights_C
+        if weights_C is not None:
+            weights_C = weights_C.to(scores.device, non_blocking=True)
+        task, targets = classifier.config.task, batch.targets
+        if task == "regression":
+            means_C, scales_C = (
+                torch.tensor(values).to(scores.device, non_blocking=True)
+                for values in (classifier.config.target_means, classifier.config.target_scales)
+            )
+            loss = F.mse_loss(scores, (targets - means_C) / scales_C, reduction="sum")
+            return loss, targets.numel()
+        if task == "multilabel":
+            loss = F.binary_cross_entropy_with_logits(
+                scores, targets, pos_weight=weights_C, reduction="sum"
+            )
+            return loss, targets.numel()
+        flat_N = targets.flatten()
+        loss = F.cross_entropy(
+            scores.flatten(0, -2),
+            flat_N,
+            weight=weights_C,
+            ignore_index=NOT_LABELLED,
+            reduction="sum",
+        )
+        return loss, (flat_N != NOT_LABELLED).sum()
+
+
+def freeze_backbone(classifier: SequenceClassifier, blocks: Literal["all", "none"] | int) -> None:
+    """Stop the backbone from training: all of it, or the embedding and the first blocks.
+
+    Raises ValueError if there are not as many blocks.
+    """
+    backbone = classifier.backbone
+    if blocks == "none" or blocks == 0:
+        return
+    if blocks == "all":
+        backbone.requires_grad_(False)
+        return
+    if not isinstance(backbone, HyenaDNA) or blocks > backbone.config.n_layer:
+        raise ValueError(f"there are not {blocks} blocks to freeze")
+    backbone.backbone.embeddings.requires_grad_(False)
+    for block in backbone.backbone.layers[:blocks]:
+        block.requires_grad_(False)

@@ -8,12 +8,16 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from hyenadna_cli.core.config import HEAD_POOLINGS, HeadConfig, ModelConfig
-from hyenadna_cli.core.model import classifier as heads
 from hyenadna_cli.core.model.checkpoints import checkpoint
-from hyenadna_cli.core.model.classifier import HeadLoss, LabelledBatch, SequenceClassifier, pool
+from hyenadna_cli.core.model.classifier import (
+    SequenceClassifier,
+    load_classifier,
+    pool,
+    save_classifier,
+)
 from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.errors import CheckpointError
 
@@ -29,12 +33,12 @@ def classifier(config=BINARY, *, model=MODEL, seed=0):
     return made.eval()
 
 
-def batch(*sequences, targets=None):
+def batch(*sequences):
     lengths = [len(s) for s in sequences]
     ids = torch.full((len(sequences), max(lengths)), 4)
     for row, sequence in zip(ids, sequences, strict=True):
         row[: len(sequence)] = torch.tensor(["ACGTN".index(base) + 7 for base in sequence])
-    return LabelledBatch(ids, torch.tensor(lengths), torch.tensor(targets or [0] * len(lengths)))
+    return ids, torch.tensor(lengths)
 
 
 @pytest.mark.parametrize("pooling", HEAD_POOLINGS)
@@ -62,8 +66,8 @@ def test_padding_never_changes_a_score(pooling):
     model = classifier(HeadConfig(task="binary", label_names=("a", "b"), pooling=pooling))
     alone, together = batch("ACGTACG"), batch("ACGTACG", "ACGTTGCAACGTNACGTTGACA")
 
-    scores_alone = model(alone.token_ids_BL, alone.lengths_B)
-    scores_together = model(together.token_ids_BL, together.lengths_B)
+    scores_alone = model(*alone)
+    scores_together = model(*together)
 
     # float32 sums and an FFT of another length
     torch.testing.assert_close(scores_together[:1], scores_alone, rtol=1e-5, atol=1e-5)
@@ -73,7 +77,7 @@ def test_a_head_for_every_base_answers_each_base():
     model = classifier(HeadConfig(task="token", label_names=("exon", "intron", "none")))
     given = batch("ACGTA", "ACG")
 
-    assert model(given.token_ids_BL, given.lengths_B).shape == (2, 5, 3)
+    assert model(*given).shape == (2, 5, 3)
 
 
 def test_probabilities_add_up_where_classes_exclude_each_other():
@@ -97,74 +101,12 @@ def test_a_regression_answers_in_the_units_of_its_targets():
     assert classifier(config).predictions(torch.tensor([[1.5]])).item() == 13.0
 
 
-class TestLoss:
-    def test_of_classes_is_the_mean_cross_entropy(self):
-        model = classifier()
-        given = batch("ACGT", "GGCA", targets=[1, 0])
-
-        loss, n = HeadLoss()(model, given)
-
-        scores = model(given.token_ids_BL, given.lengths_B)
-        expected = -torch.log_softmax(scores, 1)[[0, 1], [1, 0]].sum()
-        assert n == 2
-        torch.testing.assert_close(loss, expected)
-
-    def test_leaves_out_bases_without_label(self):
-        model = classifier(HeadConfig(task="token", label_names=("a", "b")))
-        given = batch("ACGT", targets=[[0, -1, 1, -1]])
-
-        loss, n = HeadLoss()(model, given)
-
-        kept = -torch.log_softmax(model(given.token_ids_BL, given.lengths_B)[0], 1)
-        assert n == 2
-        torch.testing.assert_close(loss, kept[0, 0] + kept[2, 1])
-
-    def test_weighs_classes(self):
-        model, given = classifier(), batch("ACGT", "GGCA", targets=[1, 1])
-
-        plain, _ = HeadLoss()(model, given)
-        doubled, _ = HeadLoss(torch.tensor([1.0, 2.0]))(model, given)
-
-        torch.testing.assert_close(doubled, 2 * plain)
-
-    def test_of_a_regression_is_in_standard_deviations(self):
-        config = HeadConfig(
-            task="regression", label_names=("y",), target_means=(10.0,), target_scales=(2.0,)
-        )
-        model = classifier(config)
-        model.head.weight.data.zero_()
-
-        loss, n = HeadLoss()(model, batch("ACGT", targets=[[14.0]]))
-
-        assert (loss.item(), n) == (4.0, 1)
-
-
-def trained(parameters) -> list[Tensor]:
-    return [p for p in parameters if p.requires_grad]
-
-
-def test_freezing_stops_the_backbone_or_its_first_blocks():
-    everything, some = classifier(), classifier()
-    heads.freeze(everything, "all")
-    heads.freeze(some, 1)
-
-    assert everything.is_backbone_frozen
-    assert {id(p) for p in trained(everything.parameters())} == {
-        id(p) for p in everything.head.parameters()
-    }
-    assert not trained(some.backbone.backbone.layers[0].parameters())
-    assert not trained(some.backbone.backbone.embeddings.parameters())
-    assert trained(some.backbone.backbone.layers[1].parameters())
-    with pytest.raises(ValueError, match="not 3 blocks"):
-        heads.freeze(classifier(), 3)
-
-
 def test_a_frozen_backbone_has_no_dropout_in_training():
     model, given = classifier(), batch("ACGTACGT")
-    heads.freeze(model, "all")
+    model.backbone.requires_grad_(False)
     model.train()
 
-    features = [model.features(given.token_ids_BL, given.lengths_B) for _ in range(2)]
+    features = [model.features(*given) for _ in range(2)]
 
     assert torch.equal(*features)
     assert not features[0].requires_grad
@@ -176,20 +118,18 @@ class TestModelDirectory:
             task="multiclass", label_names=("a", "b", "c"), pooling="last", dropout=0.1
         )
         model, given = classifier(config), batch("ACGTACGT", "GGC")
-        heads.save(model, tmp_path)
+        save_classifier(model, tmp_path)
 
-        loaded, source = heads.load(tmp_path)
+        loaded, source = load_classifier(tmp_path)
 
         assert loaded.config == config
         assert not loaded.training
         assert source.layout == "hyenadna"
-        assert torch.equal(
-            loaded(given.token_ids_BL, given.lengths_B), model(given.token_ids_BL, given.lengths_B)
-        )
+        assert torch.equal(loaded(*given), model(*given))
 
     def test_loads_as_a_plain_model(self, tmp_path):
         model = classifier()
-        heads.save(model, tmp_path)
+        save_classifier(model, tmp_path)
 
         plain, _ = checkpoint.load(tmp_path)
 
@@ -200,20 +140,20 @@ class TestModelDirectory:
         checkpoint.save(HyenaDNA(MODEL), tmp_path)
 
         with pytest.raises(CheckpointError, match="without a head"):
-            heads.load(tmp_path)
+            load_classifier(tmp_path)
 
     def test_with_the_backbone_of_another_is_refused(self, tmp_path):
         mine, other = tmp_path / "mine", tmp_path / "other"
         for directory, seed in ((mine, 0), (other, 1)):
             directory.mkdir()
-            heads.save(classifier(seed=seed), directory)
+            save_classifier(classifier(seed=seed), directory)
         theirs = safetensors.torch.load_file(other / "model.safetensors")
         ours = safetensors.torch.load_file(mine / "model.safetensors")
         mixed = {k: v if k.startswith("head.") else theirs[k] for k, v in ours.items()}
         safetensors.torch.save_file(mixed, mine / "model.safetensors")
 
         with pytest.raises(CheckpointError, match="another backbone"):
-            heads.load(mine)
+            load_classifier(mine)
 
     @pytest.mark.parametrize(
         ("changes", "problem"),
@@ -225,22 +165,22 @@ class TestModelDirectory:
         ids=["classes", "pooling", "unknown"],
     )
     def test_with_a_description_of_another_head_is_refused(self, tmp_path, changes, problem):
-        heads.save(classifier(), tmp_path)
+        save_classifier(classifier(), tmp_path)
         content = json.loads((tmp_path / "config.json").read_text())
         content["head"] |= changes
         (tmp_path / "config.json").write_text(json.dumps(content))
 
         with pytest.raises(CheckpointError, match=problem):
-            heads.load(tmp_path)
+            load_classifier(tmp_path)
 
 
 def test_scores_are_those_of_numpy():
     """The whole path once by hand: hidden states, mean over three bases, linear."""
     model, given = classifier(), batch("ACG", "ACGTT")
 
-    scores = model(given.token_ids_BL, given.lengths_B)
+    scores = model(*given)
 
-    hidden = model.backbone.hidden_states(given.token_ids_BL)[0].detach().numpy()
+    hidden = model.backbone.hidden_states(given[0])[0].detach().numpy()
     weight, bias = (p.detach().numpy() for p in model.head.parameters())
     np.testing.assert_allclose(
         scores[0].detach().numpy(), hidden[0, :3].mean(0) @ weight.T + bias, rtol=1e-4, atol=1e-5

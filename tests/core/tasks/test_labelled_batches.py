@@ -7,9 +7,21 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
+from hyenadna_cli.core.config import HeadConfig, ModelConfig
+from hyenadna_cli.core.model.classifier import SequenceClassifier
+from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.core.tasks.labelled.rows import LabelledRows
-from hyenadna_cli.core.tasks.labelled_batches import LabelledBatches
+from hyenadna_cli.core.tasks.labelled_batches import (
+    HeadLoss,
+    LabelledBatches,
+    freeze_backbone,
+    stack,
+)
+
+MODEL = ModelConfig(d_model=8, n_layer=2, d_inner=16, l_max=66, filter_order=4, embed_dropout=0.2)
+BINARY = HeadConfig(task="binary", label_names=("no", "yes"))
 
 
 def rows_of(sequences, targets):
@@ -17,6 +29,12 @@ def rows_of(sequences, targets):
     return LabelledRows(
         names=names, sequences=sequences, intervals=[None] * len(names), targets=targets
     )
+
+
+def classifier(config=BINARY):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return SequenceClassifier(HyenaDNA(MODEL), config, width=MODEL.d_model).eval()
 
 
 def numbered(n, *, length=lambda number: 8):
@@ -113,3 +131,65 @@ def test_padding_has_no_label():
     batch = batches.batch(step=0, rows=range(2), length=99, rows_per_step=2)
 
     assert sorted((batch.targets == -1).sum(1).tolist()) == [0, 2]
+
+
+class TestLoss:
+    def test_of_classes_is_the_mean_cross_entropy(self):
+        model = classifier()
+        examples = stack([("ACGT", 1), ("GGCA", 0)])
+
+        loss, n = HeadLoss()(model, examples)
+
+        scores = model(examples.token_ids_BL, examples.lengths_B)
+        expected = -torch.log_softmax(scores, 1)[[0, 1], [1, 0]].sum()
+        assert n == 2
+        torch.testing.assert_close(loss, expected)
+
+    def test_leaves_out_bases_without_label(self):
+        model = classifier(HeadConfig(task="token", label_names=("a", "b")))
+        examples = stack([("ACGT", np.array([0, -1, 1, -1], np.int8))])
+
+        loss, n = HeadLoss()(model, examples)
+
+        kept = -torch.log_softmax(model(examples.token_ids_BL, examples.lengths_B)[0], 1)
+        assert n == 2
+        torch.testing.assert_close(loss, kept[0, 0] + kept[2, 1])
+
+    def test_weighs_classes(self):
+        model, examples = classifier(), stack([("ACGT", 1), ("GGCA", 1)])
+
+        plain, _ = HeadLoss()(model, examples)
+        doubled, _ = HeadLoss(torch.tensor([1.0, 2.0]))(model, examples)
+
+        torch.testing.assert_close(doubled, 2 * plain)
+
+    def test_of_a_regression_is_in_standard_deviations(self):
+        config = HeadConfig(
+            task="regression", label_names=("y",), target_means=(10.0,), target_scales=(2.0,)
+        )
+        model = classifier(config)
+        model.head.weight.data.zero_()
+
+        loss, n = HeadLoss()(model, stack([("ACGT", 14.0)]))
+
+        assert (loss.item(), n) == (4.0, 1)
+
+
+def trained(parameters) -> list[Tensor]:
+    return [p for p in parameters if p.requires_grad]
+
+
+def test_freezing_stops_the_backbone_or_its_first_blocks():
+    everything, some = classifier(), classifier()
+    freeze_backbone(everything, "all")
+    freeze_backbone(some, 1)
+
+    assert everything.is_backbone_frozen
+    assert {id(p) for p in trained(everything.parameters())} == {
+        id(p) for p in everything.head.parameters()
+    }
+    assert not trained(some.backbone.backbone.layers[0].parameters())
+    assert not trained(some.backbone.backbone.embeddings.parameters())
+    assert trained(some.backbone.backbone.layers[1].parameters())
+    with pytest.raises(ValueError, match="not 3 blocks"):
+        freeze_backbone(classifier(), 3)

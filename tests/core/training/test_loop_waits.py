@@ -14,9 +14,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from hyenadna_cli.core.config import HeadConfig, ModelConfig, TrainConfig
 from hyenadna_cli.core.model.attention import AttentionModel
 from hyenadna_cli.core.model.blocks import Execution
-from hyenadna_cli.core.model.classifier import HeadLoss, LabelledBatch, SequenceClassifier
+from hyenadna_cli.core.model.classifier import SequenceClassifier
 from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.core.model.likelihood import next_base_loss, next_token_loss
+from hyenadna_cli.core.tasks.labelled_batches import HeadLoss, LabelledBatch
 from hyenadna_cli.core.tasks.prompts.few_shot import FewShotBatch, word_loss
 from hyenadna_cli.core.tasks.prompts.soft_prompt import PromptedBackbone, WordClassifier
 from hyenadna_cli.core.training import loop

@@ -30,8 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hyenadna_cli.core.config import HeadConfig
-from hyenadna_cli.core.model import classifier as heads
-from hyenadna_cli.core.model.classifier import SequenceClassifier
+from hyenadna_cli.core.model.classifier import SequenceClassifier, save_classifier
 from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.core.outputs import atomic
 from hyenadna_cli.core.tasks.classification import predict_rows
@@ -284,7 +283,7 @@ def _finish(
     if not world.is_main:
         return
     if type(classifier.backbone) is HyenaDNA:
-        heads.save(classifier.cpu(), directory)
+        save_classifier(classifier.cpu(), directory)
     n_parameters = sum(parameter.numel() for parameter in classifier.parameters())
     _write(
         experiment,

@@ -20,14 +20,13 @@ from hyenadna_cli.core.config import HeadConfig, HeadPooling, ModelConfig, Task
 from hyenadna_cli.core.dna.tiling import Tiling
 from hyenadna_cli.core.inference.batching import Batcher, BatchLimits
 from hyenadna_cli.core.machine.runtime import Runtime
-from hyenadna_cli.core.model import classifier as heads
 from hyenadna_cli.core.model.attention import AttentionModel
-from hyenadna_cli.core.model.classifier import HeadLoss, SequenceClassifier
+from hyenadna_cli.core.model.classifier import SequenceClassifier
 from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.core.tasks.classification import predict_rows
 from hyenadna_cli.core.tasks.finetuning.settings import FinetuneConfig
 from hyenadna_cli.core.tasks.labelled.rows import LabelledData
-from hyenadna_cli.core.tasks.labelled_batches import LabelledBatches
+from hyenadna_cli.core.tasks.labelled_batches import HeadLoss, LabelledBatches, freeze_backbone
 from hyenadna_cli.core.tasks.metrics.evaluation import evaluate
 from hyenadna_cli.core.training.distributed import World
 from hyenadna_cli.core.training.loop import Selection, StepReport, train
@@ -89,7 +88,7 @@ def build(
     classifier.set_execution(runtime.execution(recompute_blocks=config.recompute_blocks))
     if network == "finetune":
         try:
-            heads.freeze(classifier, config.freeze)
+            freeze_backbone(classifier, config.freeze)
         except ValueError as error:
             raise UsageError(f"--freeze {config.freeze}: {error}") from error
     return classifier.to(runtime.device)

@@ -19,14 +19,14 @@ from hyenadna_cli.core.config import HeadConfig
 from hyenadna_cli.core.dna.tiling import Tiling
 from hyenadna_cli.core.inference.batching import Batcher, BatchLimits
 from hyenadna_cli.core.model.checkpoints.checkpoint import ModelSource
-from hyenadna_cli.core.model.classifier import HeadLoss, LabelledBatch, SequenceClassifier
+from hyenadna_cli.core.model.classifier import SequenceClassifier
 from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.core.outputs import atomic
 from hyenadna_cli.core.outputs.provenance import Provenance
 from hyenadna_cli.core.tasks.classification import predict_rows
 from hyenadna_cli.core.tasks.labelled.digest import digest
 from hyenadna_cli.core.tasks.labelled.rows import LabelledData, LabelledRows
-from hyenadna_cli.core.tasks.labelled_batches import LabelledBatches, stack
+from hyenadna_cli.core.tasks.labelled_batches import HeadLoss, LabelledBatch, LabelledBatches, stack
 from hyenadna_cli.core.tasks.metrics.evaluation import Metrics, evaluate
 from hyenadna_cli.core.tasks.prompts import soft_prompt as prompts
 from hyenadna_cli.core.tasks.prompts.settings import PromptConfig

@@ -18,13 +18,12 @@ import torch
 
 from hyenadna_cli.core.config import SPLITS, HeadConfig, ModelConfig
 from hyenadna_cli.core.machine.runtime import Runtime
-from hyenadna_cli.core.model import classifier as heads
-from hyenadna_cli.core.model.classifier import HeadLoss, LabelledBatch, SequenceClassifier
+from hyenadna_cli.core.model.classifier import SequenceClassifier, save_classifier
 from hyenadna_cli.core.model.cost import describe_training_memory
 from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.core.outputs import atomic
 from hyenadna_cli.core.outputs.provenance import Provenance
-from hyenadna_cli.core.tasks.labelled_batches import stack
+from hyenadna_cli.core.tasks.labelled_batches import HeadLoss, LabelledBatch, freeze_backbone, stack
 from hyenadna_cli.core.tasks.species.head_fit import fit_head
 from hyenadna_cli.core.tasks.species.manifest import SpeciesGenomes
 from hyenadna_cli.core.tasks.species.settings import Settings, SpeciesConfig
@@ -100,7 +99,7 @@ def new_classifier(
         torch.manual_seed(seed)
         classifier = SequenceClassifier(backbone, head, width=backbone.config.d_model)
     try:
-        heads.freeze(classifier, config.freeze)
+        freeze_backbone(classifier, config.freeze)
     except ValueError as error:
         raise UsageError(f"--freeze: {error}") from error
     return classifier
@@ -212,7 +211,7 @@ def run(
     # Not by the steps done here: a run may be killed after its last one.
     if world.is_main and progress.is_done and not (run_dir / "training.json").exists():
         classifier.eval()
-        heads.save(classifier, run_dir)
+        save_classifier(classifier, run_dir)
         record = {
             "task": "species classification",
             "species": list(genomes.names),

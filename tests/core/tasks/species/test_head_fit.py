@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from hyenadna_cli.core.model.checkpoints import checkpoint
-from hyenadna_cli.core.model.classifier import HeadLoss
-from hyenadna_cli.core.tasks.labelled_batches import stack
+from hyenadna_cli.core.tasks.labelled_batches import HeadLoss, stack
 from hyenadna_cli.core.tasks.species.head_fit import fit_head, gc_matched_weights
 from hyenadna_cli.core.tasks.species.manifest import open_genomes
 from hyenadna_cli.core.tasks.species.settings import SpeciesConfig, SpeciesFiles
