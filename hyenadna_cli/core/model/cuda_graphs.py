@@ -20,12 +20,12 @@ import logging
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from hyenadna_cli.core.model.weight_cache import Derived, state_of
+from hyenadna_cli.core.model.weight_cache import WeightCache, state_of
 
 log = logging.getLogger(__name__)
 
@@ -41,18 +41,6 @@ _MAX_COUNTED = 1_000
 Result = TypeVar("Result")
 
 
-class Recorder(Protocol):
-    """What records work that a device is given."""
-
-    def warm_up(self, work: Callable[[], object]) -> None:
-        """Do it once, so that nothing is compiled, planned or loaded while it is recorded."""
-        ...
-
-    def record(self, work: Callable[[], Result]) -> tuple[Callable[[], None], Result]:
-        """A function that does it again, and the result that this fills each time."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class _Recording:
     state: object
@@ -62,16 +50,16 @@ class _Recording:
     result: Any
 
 
-class Graphs:
+class CudaGraphs:
     """Recorded passes of one model."""
 
     def __init__(
         self,
-        derived: Derived,
-        recorder_for: Callable[[torch.device], Recorder | None] | None = None,
+        weight_cache: WeightCache,
+        recorder_for: Callable[[torch.device], CudaRecorder | None] | None = None,
     ) -> None:
         """`recorder_for` a device, or None where there is none: CUDA's, by default."""
-        self._derived = derived
+        self._weight_cache = weight_cache
         self._recorder_for = functools.cache(recorder_for or cuda_recorder)
         self._recordings: OrderedDict[Hashable, _Recording] = OrderedDict()
         self._n_met: Counter[Hashable] = Counter()
@@ -115,9 +103,9 @@ class Graphs:
         self._recordings.clear()
         self._n_met.clear()
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Graphs:
+    def __deepcopy__(self, memo: dict[int, Any]) -> CudaGraphs:
         # Graphs hold the addresses of the model that they were recorded for.
-        return Graphs(memo.get(id(self._derived), self._derived), self._recorder_for)
+        return CudaGraphs(memo.get(id(self._weight_cache), self._weight_cache), self._recorder_for)
 
     def _recorded(
         self,
@@ -125,7 +113,7 @@ class Graphs:
         token_ids_BL: Tensor,
         weights: list[Tensor],
         compute: Callable[[Tensor], Result],
-        recorder: Recorder,
+        recorder: CudaRecorder,
     ) -> _Recording | None:
         """A recording, if this is the time for one and it works."""
         if len(self._n_met) >= _MAX_COUNTED:
@@ -137,7 +125,7 @@ class Graphs:
         try:
             recorder.warm_up(lambda: compute(buffer_BL))
             # While work is recorded nothing is computed: what is derived then holds no numbers.
-            with self._derived.closed():
+            with self._weight_cache.closed():
                 replay, result = recorder.record(lambda: compute(buffer_BL))
         except RuntimeError as error:
             self.clear()
@@ -151,10 +139,10 @@ class Graphs:
         return recording
 
     def _state(self, weights: list[Tensor]) -> object:
-        return self._derived.generation, [state_of(weight) for weight in weights]
+        return self._weight_cache.generation, [state_of(weight) for weight in weights]
 
 
-def cuda_recorder(device: torch.device) -> Recorder | None:
+def cuda_recorder(device: torch.device) -> CudaRecorder | None:
     """What records work of a GPU; other devices have nothing of the kind."""
     return CudaRecorder(device) if device.type == "cuda" else None
 
@@ -169,7 +157,10 @@ class CudaRecorder:
         self._memory = torch.cuda.graph_pool_handle()
 
     def warm_up(self, work: Callable[[], object]) -> None:
-        """Do it once in that stream: libraries have working memory for each stream."""
+        """Do it once, so that nothing is compiled, planned or loaded while it is recorded.
+
+        In that stream, as libraries have working memory for each.
+        """
         with torch.cuda.device(self._device):
             self._stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(self._stream):
@@ -177,7 +168,7 @@ class CudaRecorder:
             torch.cuda.current_stream().wait_stream(self._stream)
 
     def record(self, work: Callable[[], Result]) -> tuple[Callable[[], None], Result]:
-        """The graph's replay, and its result."""
+        """A function that does it again, and the result that this fills each time."""
         with torch.cuda.device(self._device):
             graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(graph, pool=self._memory, stream=self._stream):

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 from torch import Tensor, nn
 
-from hyenadna_cli.core.model.weight_cache import Derived
+from hyenadna_cli.core.model.weight_cache import WeightCache
 from hyenadna_cli.ops import rows, workers
 from hyenadna_cli.ops.channels_last import is_served
 from hyenadna_cli.ops.dense import dense
@@ -72,13 +72,13 @@ class _Tile:
         return x_BLD[self.sequences, first : self.positions.stop]
 
 
-class Inference:
+class FusedForward:
     """The blocks of a model, applied without gradients."""
 
-    def __init__(self, execution: Execution, derived: Derived, x_BLD: Tensor) -> None:
+    def __init__(self, execution: Execution, weight_cache: WeightCache, x_BLD: Tensor) -> None:
         """`x_BLD` is the residual stream, which this owns and changes."""
         self._x_BLD = x_BLD
-        self._derived = derived
+        self._weight_cache = weight_cache
         self._kernels = self._conv_kernels = _kernels(execution.kernels, x_BLD)
         if is_triton(self._kernels):
             self._conv_kernels = execution.long_conv_kernels(x_BLD.shape[1], training=False)
@@ -222,7 +222,7 @@ class Inference:
             )
             return rows_of.to(dtype)
 
-        return self._derived.get((key, dtype), [weight], make)
+        return self._weight_cache.get((key, dtype), [weight], make)
 
     def _filters(
         self, filter_fn: ImplicitFilter, *, number: int, n_blocks: int
@@ -234,7 +234,7 @@ class Inference:
             * filter_fn.n_filters
             * spectra_bytes(d_model, n_positions, kernels=self._conv_kernels)
         )
-        if n_bytes <= self._derived.max_bytes:
+        if n_bytes <= self._weight_cache.max_bytes:
             weights = list(filter_fn.parameters())
             key = ("spectra", number, n_positions, self._kernels, self._conv_kernels)
 
@@ -246,7 +246,7 @@ class Inference:
                 return filter_spectra(taps_DL, kernels=self._conv_kernels)
 
             return [
-                self._derived.get((*key, index), weights, functools.partial(make, index))
+                self._weight_cache.get((*key, index), weights, functools.partial(make, index))
                 for index in range(filter_fn.n_filters)
             ]
         if self._on_triton:

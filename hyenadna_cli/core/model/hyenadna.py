@@ -21,15 +21,15 @@ from torch.utils.checkpoint import checkpoint
 
 from hyenadna_cli.core.config import ModelConfig
 from hyenadna_cli.core.model.blocks import Block, Execution
-from hyenadna_cli.core.model.cuda_graphs import Graphs
+from hyenadna_cli.core.model.cuda_graphs import CudaGraphs
 from hyenadna_cli.core.model.filters import PositionalFeatures
-from hyenadna_cli.core.model.fused_forward import Inference
-from hyenadna_cli.core.model.weight_cache import Derived
+from hyenadna_cli.core.model.fused_forward import FusedForward
+from hyenadna_cli.core.model.weight_cache import WeightCache
 from hyenadna_cli.ops.kernels import is_triton
 
-_DERIVED_BYTES = 512 << 20
+_CACHE_BYTES = 512 << 20
 """Filter spectra are kept between calls up to this size, those of all blocks or none."""
-_DERIVED_SHARE = 8
+_CACHE_SHARE = 8
 """On a GPU: up to one part in so many of its memory, if that is more."""
 
 Result = TypeVar("Result")
@@ -52,8 +52,8 @@ class Backbone(nn.Module):
         self.layers = nn.ModuleList(blocks)
         self.ln_f = nn.LayerNorm(config.d_model, eps=config.layer_norm_epsilon)
         self.embed_dropout = config.embed_dropout
-        self.derived = Derived(_DERIVED_BYTES)
-        self.graphs = Graphs(self.derived)
+        self.weight_cache = WeightCache(_CACHE_BYTES)
+        self.graphs = CudaGraphs(self.weight_cache)
 
     def forward(
         self, embedded_BLD: Tensor, layers: Sequence[int], execution: Execution
@@ -87,27 +87,27 @@ class Backbone(nn.Module):
         self, embedded_BLD: Tensor, layers: Sequence[int], execution: Execution
     ) -> list[Tensor]:
         """As `forward`, in little memory; embedded tokens are overwritten."""
-        inference = Inference(execution, self.derived, embedded_BLD)
+        fused = FusedForward(execution, self.weight_cache, embedded_BLD)
         kept: dict[int, Tensor] = {}
         if 0 in layers:
-            kept[0] = inference.residual()
+            kept[0] = fused.residual()
         for number, block in enumerate(self.layers, start=1):
             assert isinstance(block, Block)
-            inference.apply(block, number=number, n_blocks=len(self.layers))
+            fused.apply(block, number=number, n_blocks=len(self.layers))
             if number in layers:
-                kept[number] = inference.residual()
+                kept[number] = fused.residual()
         if -1 in layers:
-            kept[-1] = inference.normed(self.ln_f)
+            kept[-1] = fused.normed(self.ln_f)
         return [kept[layer] for layer in layers]
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Backbone:
         # Weights that move may come back to the address of old ones.
-        self.derived.clear()
+        self.weight_cache.clear()
         self.graphs.clear()
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         if (device := self.ln_f.weight.device).type == "cuda":
             n_bytes = torch.cuda.get_device_properties(device).total_memory
-            self.derived.max_bytes = max(_DERIVED_BYTES, n_bytes // _DERIVED_SHARE)
+            self.weight_cache.max_bytes = max(_CACHE_BYTES, n_bytes // _CACHE_SHARE)
         return self
 
 

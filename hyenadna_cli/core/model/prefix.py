@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hyenadna_cli.core.model.blocks import Block, HyenaOperator, linear
-from hyenadna_cli.core.model.fused_forward import Inference
+from hyenadna_cli.core.model.fused_forward import FusedForward
 from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.ops.long_conv import long_conv_gate
 from hyenadna_cli.ops.online_conv import carry_over
@@ -114,13 +114,13 @@ def continue_from(model: HyenaDNA, prefix: Prefix, embedded_BSD: Tensor) -> Tens
     return hidden_BSD
 
 
-class _Continuation(Inference):
+class _Continuation(FusedForward):
     """The pass over what follows, behind the few rows that the short convolution looks back at."""
 
     def __init__(self, model: HyenaDNA, prefix: Prefix, embedded_BSD: Tensor) -> None:
         lookback_BKD = prefix.layers[0].lookback_BKD.expand(len(embedded_BSD), -1, -1)
         x_BLD = torch.cat([lookback_BKD, embedded_BSD], dim=1)
-        super().__init__(model.execution, model.backbone.derived, x_BLD)
+        super().__init__(model.execution, model.backbone.weight_cache, x_BLD)
         self._model, self._layers = model, prefix.layers
         self._later = slice(lookback_BKD.shape[1], None)
 

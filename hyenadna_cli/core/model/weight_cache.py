@@ -5,24 +5,16 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from torch import Tensor
 
+from hyenadna_cli.ops.long_conv import Spectra
 
-class Sized(Protocol):
-    """Something of known size: a tensor, or filter spectra."""
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of memory."""
-        ...
+Value = TypeVar("Value", bound=Tensor | Spectra)
 
 
-Value = TypeVar("Value", bound=Sized)
-
-
-class Derived:
+class WeightCache:
     """A cache of at most `max_bytes`; the least recently used values go first.
 
     A value is dropped when a weight it was computed from was moved, cast, or written to in place
@@ -34,7 +26,7 @@ class Derived:
         self.generation = 0
         """Grows whenever a value that was kept is let go."""
         self._is_closed = False
-        self._kept: OrderedDict[Hashable, tuple[object, Sized]] = OrderedDict()
+        self._kept: OrderedDict[Hashable, tuple[object, Tensor | Spectra]] = OrderedDict()
 
     def get(self, key: Hashable, weights: Sequence[Tensor], make: Callable[[], Value]) -> Value:
         """The value of `key`: what `make` gave for these weights, or gives now."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 
-class Movable(Protocol):
+class DeviceBatch(Protocol):
     """What a batch must be able to do; a tensor can."""
 
     def pin_memory(self) -> Self:
@@ -22,7 +22,7 @@ class Movable(Protocol):
         ...
 
 
-BatchT = TypeVar("BatchT", bound=Movable)
+BatchT = TypeVar("BatchT", bound=DeviceBatch)
 
 
 class TensorBatch:
@@ -45,7 +45,7 @@ class TensorBatch:
         return changed
 
 
-def moved(batch: BatchT, device: torch.device) -> BatchT:
+def on_device(batch: BatchT, device: torch.device) -> BatchT:
     """A batch on the device; a GPU fetches it while the host goes on."""
     if device.type == "cpu":
         return batch.to(device)

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from hyenadna_cli.core.config import TrainConfig
 from hyenadna_cli.core.machine.out_of_memory import is_out_of_memory
-from hyenadna_cli.core.training.device_batches import BatchT, Movable, moved
+from hyenadna_cli.core.training.device_batches import BatchT, DeviceBatch, on_device
 from hyenadna_cli.core.training.distributed import World
 from hyenadna_cli.core.training.muon import MuonAdamW, is_matrix_of_block
 from hyenadna_cli.core.training.run_directory import Progress, RunState
@@ -33,7 +33,7 @@ NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 ModelT = TypeVar("ModelT", bound=nn.Module)
-BatchT_co = TypeVar("BatchT_co", bound=Movable, covariant=True)
+BatchT_co = TypeVar("BatchT_co", bound=DeviceBatch, covariant=True)
 
 LossOf = Callable[[ModelT, BatchT], tuple[Tensor, Tensor | int]]
 """(model, batch) -> summed loss in nats, number of targets: left on the device where that counts
@@ -291,7 +291,7 @@ def evaluate(
     model.eval()
     sums = _Sums(device)
     for index in world.share(len(batches)):
-        sums.add(*loss_of(model, moved(batches[index], device)))
+        sums.add(*loss_of(model, on_device(batches[index], device)))
     model.train(was_training)
     loss_sum, n_targets = sums.over_all(world).tolist()
     return float(loss_sum / max(1.0, n_targets))
@@ -341,7 +341,7 @@ def _step(
         # Dropout is drawn from (seed, step, row), so that it survives a resume as well.
         with torch.random.fork_rng(devices=devices):
             torch.manual_seed((config.seed << 40) ^ (step << 16) ^ piece.start)
-            loss, n_targets = loss_of(model, moved(batch, device))
+            loss, n_targets = loss_of(model, on_device(batch, device))
         loss.backward()
         sums.add(loss, n_targets)
     parameters = [p for p in model.parameters() if p.requires_grad]

@@ -31,7 +31,7 @@ from torch import Tensor
 
 from hyenadna_cli.core.config import ModelConfig
 from hyenadna_cli.core.model.blocks import Block
-from hyenadna_cli.core.model.fused_forward import Inference
+from hyenadna_cli.core.model.fused_forward import FusedForward
 from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.ops.long_conv import Spectra, Taps, long_conv_gate
 
@@ -125,11 +125,11 @@ class SharedPrefix:
         return [block for block in self._model.backbone.layers if isinstance(block, Block)]
 
 
-class _Pass(Inference):
+class _Pass(FusedForward):
     """A pass whose gates are all in memory at once, as they are kept or met with kept ones."""
 
     def __init__(self, model: HyenaDNA, x_BLD: Tensor) -> None:
-        super().__init__(model.execution, model.backbone.derived, x_BLD)
+        super().__init__(model.execution, model.backbone.weight_cache, x_BLD)
         self._model = model
 
     def project(self, block: Block, *, number: int) -> list[Tensor]:

@@ -12,9 +12,9 @@ from torch import Tensor
 from hyenadna_cli.core.config import ModelConfig
 from hyenadna_cli.core.model import cuda_graphs as graphs_module
 from hyenadna_cli.core.model.blocks import Execution
-from hyenadna_cli.core.model.cuda_graphs import MAX_GRAPHS, MAX_TOKENS, Graphs
+from hyenadna_cli.core.model.cuda_graphs import MAX_GRAPHS, MAX_TOKENS, CudaGraphs
 from hyenadna_cli.core.model.hyenadna import HyenaDNA
-from hyenadna_cli.core.model.weight_cache import Derived
+from hyenadna_cli.core.model.weight_cache import WeightCache
 from hyenadna_cli.core.variants.shared_prefix import SharedPrefix
 
 
@@ -60,12 +60,12 @@ class Passes:
 
     def __init__(self) -> None:
         self.weight = torch.nn.Parameter(torch.arange(1.0, 5.0))
-        self.derived = Derived(1_000)
+        self.weight_cache = WeightCache(1_000)
         self.recorder = Replayer()
-        self.graphs = Graphs(self.derived, lambda _: self.recorder)
+        self.graphs = CudaGraphs(self.weight_cache, lambda _: self.recorder)
 
     def compute(self, ids_BL: Tensor) -> tuple[list[Tensor], States]:
-        squares = self.derived.get("squares", [self.weight], lambda: self.weight.detach() ** 2)
+        squares = self.weight_cache.get("squares", [self.weight], lambda: self.weight.detach() ** 2)
         return [ids_BL * squares], States(3, {7: ids_BL + self.weight.detach()})
 
     def run(self, ids_BL: Tensor, key: object = "pass") -> tuple[list[Tensor], States]:
@@ -135,7 +135,7 @@ def test_nothing_is_replayed_once_what_it_reads_has_changed(passes, change):
     if change == "weight":
         passes.weight.mul_(2)
     elif change == "derived":
-        passes.derived.clear()
+        passes.weight_cache.clear()
     else:
         passes.weight = torch.nn.Parameter(passes.weight.detach() + 1)
 
@@ -149,15 +149,15 @@ def test_nothing_is_replayed_once_what_it_reads_has_changed(passes, change):
 
 def test_what_is_derived_while_recording_is_not_kept(passes):
     """It holds no numbers before the first replay."""
-    passes.derived.max_bytes = 0  # nothing is: it is part of the recording
+    passes.weight_cache.max_bytes = 0  # nothing is: it is part of the recording
     for _ in range(4):
         passes.check(ids())
-    passes.derived.max_bytes = 1_000
-    with passes.derived.closed():
+    passes.weight_cache.max_bytes = 1_000
+    with passes.weight_cache.closed():
         passes.compute(ids())
 
     made = []
-    passes.derived.get("squares", [passes.weight], lambda: made.append(1) or torch.ones(1))
+    passes.weight_cache.get("squares", [passes.weight], lambda: made.append(1) or torch.ones(1))
     assert made
 
 
@@ -193,7 +193,7 @@ def test_counts_of_shapes_that_never_come_again_do_not_pile_up(passes, monkeypat
 
 
 def test_a_cpu_has_no_graphs(passes):
-    passes.graphs = Graphs(passes.derived)
+    passes.graphs = CudaGraphs(passes.weight_cache)
     for _ in range(5):
         passes.check(ids())
 
@@ -213,7 +213,7 @@ def random_ids(seed: int, n_rows: int = 2, n_positions: int = 100) -> Tensor:
 
 
 def test_only_the_kernels_that_must_be_asked_for_come_with_graphs(monkeypatch):
-    monkeypatch.setattr(Graphs, "run", None)
+    monkeypatch.setattr(CudaGraphs, "run", None)
 
     with torch.inference_mode():
         assert model_of().hidden_states(random_ids(0))[0].shape == (2, 100, 16)
@@ -223,7 +223,7 @@ def test_a_model_gives_the_same_states_from_its_recordings():
     """On the portable kernels, as Triton's take its interpreter long."""
     model, plain = model_of(), model_of()
     recorder = Replayer()
-    model.backbone.graphs = Graphs(model.backbone.derived, lambda _: recorder)
+    model.backbone.graphs = CudaGraphs(model.backbone.weight_cache, lambda _: recorder)
 
     def infer(ids_BL: Tensor) -> list[Tensor]:
         return model.backbone.infer(model.embed_tokens(ids_BL), (0, 1, -1), model.execution)
@@ -244,7 +244,7 @@ def test_a_copy_of_a_model_has_no_recordings():
     again = copy.deepcopy(model).backbone
 
     assert not again.graphs._n_met
-    assert again.graphs._derived is again.derived
+    assert again.graphs._weight_cache is again.weight_cache
 
 
 @pytest.mark.gpu

@@ -64,7 +64,7 @@ def test_neither_tiles_nor_blocks_of_channels_nor_spectra_show(monkeypatch, kern
     monkeypatch.setattr(fused_forward, "_GATE_BYTES", 1)
     monkeypatch.setattr(fused_forward, "_PIECE", 9)
     cut = model.hidden_states(ids)[0]
-    model.backbone.derived.max_bytes = 1
+    model.backbone.weight_cache.max_bytes = 1
     regenerated = model.hidden_states(ids)[0]
 
     torch.testing.assert_close(cut, whole, rtol=1e-4, atol=2e-5)
