@@ -74,8 +74,8 @@ class _FusedTaps(torch.autograd.Function):
             network,
             ctx.shift,  # type: ignore[attr-defined]
         )
-        found: list[Tensor] = []
+        d_layers: list[Tensor] = []
         for d_weight, d_bias in zip(d_weights, d_biases_HF, strict=True):
-            found += [d_weight.to(network.first_FE.dtype), d_bias.to(network.biases_HF.dtype)]
+            d_layers += [d_weight.to(network.first_FE.dtype), d_bias.to(network.biases_HF.dtype)]
         d_freq_F = d_freq_F.to(network.freq_F.dtype)
-        return None, None, None, None, d_freq_F, d_last_CF.to(network.last_CF.dtype), *found
+        return None, None, None, None, d_freq_F, d_last_CF.to(network.last_CF.dtype), *d_layers

@@ -16,8 +16,8 @@ from torch.autograd.function import FunctionCtx
 from hyenadna_cli.ops.channels_last import is_served, to_channels_last
 from hyenadna_cli.ops.kernels import Kernels, Triton, is_triton
 
-_BLOCK_BYTES = 8 << 20
-"""Channels are transformed in blocks of about this size, so that a block stays in the CPU's cache
+_GROUP_BYTES = 8 << 20
+"""Channels are transformed in groups of about this size, so that a group stays in the CPU's cache
 and the temporaries of a million bases stay small."""
 
 
@@ -200,7 +200,7 @@ def _forward_torch(
     n_channels, n_batch, n_positions = u_DBL.shape
     n_points = fft_size(2 * n_positions - 1)
     y_DBL = u_DBL if in_place else torch.empty_like(u_DBL)
-    for rows in _blocks(n_channels, n_batch, n_points):
+    for rows in _channel_groups(n_channels, n_batch, n_points):
         u = _fp32_or_wider(u_DBL[rows])
         if isinstance(filters, Spectra):
             k_spectrum = filters.data[rows, None]
@@ -230,9 +230,9 @@ def fft_size(minimum: int) -> int:
         size += 2
 
 
-def _blocks(n_channels: int, n_batch: int, n_points: int) -> list[slice]:
-    # Fewer than 8 channels a block leave threads idle, whatever the cache says.
-    step = max(8, _BLOCK_BYTES // max(1, 4 * n_batch * n_points))
+def _channel_groups(n_channels: int, n_batch: int, n_points: int) -> list[slice]:
+    # Fewer than 8 channels a group leave threads idle, whatever the cache says.
+    step = max(8, _GROUP_BYTES // max(1, 4 * n_batch * n_points))
     return [slice(start, start + step) for start in range(0, n_channels, step)]
 
 
@@ -264,14 +264,14 @@ class _LongConvGate(torch.autograd.Function):
 
             gate_DBL = None if gate_DBL is None else to_channels_last(gate_DBL)
             u_DBL, d_y_DBL = to_channels_last(u_DBL), to_channels_last(d_y_DBL)
-            found = on_cpu.gradients(u_DBL, filter_DL, skip_D, gate_DBL, d_y_DBL)
-            return (*found, None)
+            gradients = on_cpu.gradients(u_DBL, filter_DL, skip_D, gate_DBL, d_y_DBL)
+            return (*gradients, None)
         kernels: Kernels = ctx.kernels  # type: ignore[attr-defined]
         if is_triton(kernels) and gate_DBL is not None:
             from hyenadna_cli.ops.gpu import long_conv as on_gpu
 
             d_y_DBL, u_DBL = d_y_DBL.contiguous(), u_DBL.contiguous()
-            found = on_gpu.backward(
+            gradients = on_gpu.backward(
                 d_y_DBL,
                 u_DBL,
                 filter_DL,
@@ -279,14 +279,14 @@ class _LongConvGate(torch.autograd.Function):
                 gate_DBL.contiguous(),
                 precision=_PRECISIONS[kernels],
             )
-            return (*found, None)
+            return (*gradients, None)
         n_channels, n_batch, n_positions = u_DBL.shape
         n_points = fft_size(2 * n_positions - 1)
         d_u_DBL = torch.empty_like(u_DBL)
         d_gate_DBL = None if gate_DBL is None else torch.empty_like(gate_DBL)
         d_filter_DL = torch.empty_like(filter_DL, memory_format=torch.contiguous_format)
         d_skip_D = torch.empty_like(skip_D)
-        for rows in _blocks(n_channels, n_batch, n_points):
+        for rows in _channel_groups(n_channels, n_batch, n_points):
             u, k = _fp32_or_wider(u_DBL[rows]), _fp32_or_wider(filter_DL[rows])
             d_conv, skip = _fp32_or_wider(d_y_DBL[rows]), skip_D[rows, None, None]
             k_spectrum = torch.fft.rfft(k, n=n_points)[:, None]

@@ -3,13 +3,13 @@
     y[t] = sum over s <= t of filter[t - s] * u[s]
 
 What inputs a ... b - 1 add to outputs b, b + 1, ... is one FFT product (`carry_over`). Taken once,
-it is what a fixed prefix adds to everything that follows. Taken after every block of inputs, over
+it is what a fixed prefix adds to everything that follows. Taken after every tile of inputs, over
 as many inputs as the largest power of two that divides their number, and for as many outputs, it
 reaches every pair s < t exactly once: L steps then cost O(L log^2 L) together.
 """
 
-# D channels, B sequences, L positions, S positions of a block, M later positions
-# Tiling after the relaxed ("fast online") multiplication of power series of J. van der Hoeven.
+# D channels, B sequences, L positions, S positions of a tile, M later positions
+# Tiles after the relaxed ("fast online") multiplication of power series of J. van der Hoeven.
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from hyenadna_cli.ops.long_conv import fft_size
 
-_BLOCK = 32
+_TILE = 32
 """Inputs of this many steps are summed one by one; beyond that an FFT is cheaper."""
 _PIECE_BYTES = 64 << 20
 """Channels are transformed in pieces, so that temporaries stay of about this size."""
@@ -65,39 +65,39 @@ class OnlineConv:
     ) -> None:
         n_channels, n_positions = filter_DL.shape
         self._filter_DL = filter_DL
-        n_block = min(_BLOCK, n_positions)
-        reversed_DS = filter_DL[:, :n_block].flip(1)
+        n_tile = min(_TILE, n_positions)
+        reversed_DS = filter_DL[:, :n_tile].flip(1)
         reversed_DS[:, -1] += skip_D
         self._reversed_D1S = reversed_DS[:, None]
         # Of a position to come: what the past adds to it so far. Of one that has passed: its input.
         self._states_DBL = filter_DL.new_zeros(n_channels, n_sequences, n_positions)
         if carried_DBL is not None:
             self._states_DBL += carried_DBL
-        self._inputs_DSB = filter_DL.new_zeros(n_channels, n_block, n_sequences)
-        self._carried_DSB = self._states_DBL[..., :n_block].transpose(1, 2).contiguous()
+        self._inputs_DSB = filter_DL.new_zeros(n_channels, n_tile, n_sequences)
+        self._carried_DSB = self._states_DBL[..., :n_tile].transpose(1, 2).contiguous()
         self._n_done = 0
 
     def step(self, u_DB: Tensor) -> Tensor:
         """The output (D, B) of the next position, whose input this is."""
-        n_block = self._inputs_DSB.shape[1]
-        row = self._n_done % n_block
+        n_tile = self._inputs_DSB.shape[1]
+        row = self._n_done % n_tile
         self._inputs_DSB[:, row] = u_DB
-        taps_D1S = self._reversed_D1S[..., n_block - 1 - row :]
+        taps_D1S = self._reversed_D1S[..., n_tile - 1 - row :]
         y_DB = torch.bmm(taps_D1S, self._inputs_DSB[:, : row + 1])[:, 0]
         y_DB += self._carried_DSB[:, row]
         self._n_done += 1
-        if row == n_block - 1:
-            self._close_block(n_block)
+        if row == n_tile - 1:
+            self._close_tile(n_tile)
         return y_DB
 
-    def _close_block(self, n_block: int) -> None:
+    def _close_tile(self, n_tile: int) -> None:
         done, n_positions = self._n_done, self._states_DBL.shape[-1]
-        self._states_DBL[..., done - n_block : done] = self._inputs_DSB.transpose(1, 2)
+        self._states_DBL[..., done - n_tile : done] = self._inputs_DSB.transpose(1, 2)
         n_inputs = done & -done
         n_later = min(n_inputs, n_positions - done)
         if n_later:
             inputs_DBL = self._states_DBL[..., done - n_inputs : done]
             later_DBM = carry_over(inputs_DBL, self._filter_DL, n_later)
             self._states_DBL[..., done : done + n_later] += later_DBM
-            next_DBS = self._states_DBL[..., done : done + n_block]
+            next_DBS = self._states_DBL[..., done : done + n_tile]
             self._carried_DSB[:, : next_DBS.shape[-1]] = next_DBS.transpose(1, 2)

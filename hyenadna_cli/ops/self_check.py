@@ -43,7 +43,7 @@ def triton_is_right(
     return all(_agree(device, kernels, n_positions) for n_positions in lengths)
 
 
-def _agree(device: torch.device, asked: Triton, n_positions: int) -> bool:
+def _agree(device: torch.device, requested: Triton, n_positions: int) -> bool:
     generator = torch.Generator().manual_seed(n_positions)
 
     def random(*shape: int) -> Tensor:
@@ -72,8 +72,8 @@ def _agree(device: torch.device, asked: Triton, n_positions: int) -> bool:
         return [y_DBL.detach(), *torch.autograd.grad(y_DBL.square().mean(), inputs)]
 
     with torch.enable_grad():
-        found, expected = outputs(asked), outputs("torch")
+        answers, expected = outputs(requested), outputs("torch")
     return all(
-        bool((f - e).abs().max() < _TOLERANCE[asked] * e.abs().max())
-        for f, e in zip(found, expected, strict=True)
+        bool((f - e).abs().max() < _TOLERANCE[requested] * e.abs().max())
+        for f, e in zip(answers, expected, strict=True)
     )

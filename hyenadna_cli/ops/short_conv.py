@@ -26,7 +26,7 @@ def short_conv_gate(
     """Convolve, split into x_0 ... x_(order-1) and v, and apply the first gate.
 
     c[p, t] = bias[p] + sum over j < K of taps[p, K-1-j] * proj[p, t-j]     (zeros before t = 0)
-    c is cut into order + 1 blocks of D channels: x_0, ..., x_(order-1), v   (arXiv:2302.10866)
+    c is cut into order + 1 parts of D channels: x_0, ..., x_(order-1), v   (arXiv:2302.10866)
 
     Returns v * x_(order-1), and the gates still to come in the order of their use:
     x_(order-2), ..., x_0. Raises ValueError if the shapes do not fit.
@@ -38,7 +38,7 @@ def short_conv_gate(
             f"and bias {tuple(bias_P.shape)} do not fit"
         )
     if n_channels % (order + 1) != 0 or n_taps < 1:
-        raise ValueError(f"{n_channels} channels do not split into {order + 1} blocks")
+        raise ValueError(f"{n_channels} channels do not split into {order + 1} parts")
     if kernels not in get_args(Kernels):
         raise ValueError(f"unknown kernels {kernels!r}")
     outputs = _ShortConvGate.apply(  # type: ignore[no-untyped-call]
@@ -109,7 +109,7 @@ class _ShortConvGate(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         ctx.save_for_backward(proj_PBL, taps_PK, bias_P)
         ctx.order, ctx.kernels = order, kernels  # type: ignore[attr-defined]
-        n_blocks = order + 1
+        n_parts = order + 1
         if kernels == "numba" and is_served(proj_PBL, taps_PK, bias_P):
             from hyenadna_cli.ops.cpu import short_conv as on_cpu
 
@@ -118,14 +118,14 @@ class _ShortConvGate(torch.autograd.Function):
             from hyenadna_cli.ops.gpu import short_conv as on_gpu
 
             return on_gpu.forward(proj_PBL.contiguous(), taps_PK, bias_P, order=order)
-        width = proj_PBL.shape[0] // n_blocks
+        width = proj_PBL.shape[0] // n_parts
 
-        def block(index: int) -> Tensor:
+        def part(index: int) -> Tensor:
             rows = slice(index * width, (index + 1) * width)
             return _causal_conv(proj_PBL[rows], taps_PK[rows], bias_P[rows])
 
-        gated_DBL = block(order).mul_(block(order - 1))
-        return (gated_DBL, *(block(index) for index in range(order - 2, -1, -1)))
+        gated_DBL = part(order).mul_(part(order - 1))
+        return (gated_DBL, *(part(index) for index in range(order - 2, -1, -1)))
 
     @staticmethod
     def backward(
@@ -139,19 +139,19 @@ class _ShortConvGate(torch.autograd.Function):
             d_outputs = [to_channels_last(d) for d in (d_gated_DBL, *d_gates)]
             # Rows without gaps, so that their gradients can have the same steps.
             proj_BLP = proj_PBL.permute(1, 2, 0).contiguous()
-            found = on_cpu.gradients(proj_BLP.permute(2, 0, 1), taps_PK, bias_P, d_outputs)
-            return (*found, None, None)
+            gradients = on_cpu.gradients(proj_BLP.permute(2, 0, 1), taps_PK, bias_P, d_outputs)
+            return (*gradients, None, None)
         if is_triton(ctx.kernels):  # type: ignore[attr-defined]
             from hyenadna_cli.ops.gpu import short_conv as on_gpu
 
-            found = on_gpu.backward(
+            gradients = on_gpu.backward(
                 [d.contiguous() for d in (d_gated_DBL, *d_gates)],
                 proj_PBL.contiguous(),
                 taps_PK,
                 bias_P,
                 order=order,
             )
-            return (*found, None, None)
+            return (*gradients, None, None)
         width = proj_PBL.shape[0] // (order + 1)
         n_positions, n_taps = proj_PBL.shape[-1], taps_PK.shape[1]
         d_proj_PBL = torch.empty_like(proj_PBL, memory_format=torch.contiguous_format)
@@ -159,7 +159,7 @@ class _ShortConvGate(torch.autograd.Function):
         d_bias_P = torch.empty_like(bias_P)
 
         def finish(index: int, d_conv_DBL: Tensor) -> None:
-            """Carry the gradient of one block's convolution to its inputs, taps and bias."""
+            """Carry the gradient of one part's convolution to its inputs, taps and bias."""
             rows = slice(index * width, (index + 1) * width)
             p_DBL, taps_DK, d_p_DBL = proj_PBL[rows], taps_PK[rows], d_proj_PBL[rows]
             d_bias_P[rows] = d_conv_DBL.sum((1, 2))

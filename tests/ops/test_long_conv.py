@@ -45,7 +45,7 @@ def test_blocks_of_channels_do_not_show(monkeypatch):
     tensors = inputs(100, n_channels=19)
     whole = long_conv_gate(*tensors, kernels="torch")
 
-    monkeypatch.setattr(long_conv, "_BLOCK_BYTES", 1)
+    monkeypatch.setattr(long_conv, "_GROUP_BYTES", 1)
     blocked = long_conv_gate(*tensors, kernels="torch")
 
     torch.testing.assert_close(blocked, whole, rtol=1e-13, atol=1e-13)

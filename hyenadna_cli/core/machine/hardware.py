@@ -104,12 +104,12 @@ def _cpu_times() -> tuple[int, int] | None:
 
 def _cpuinfo() -> dict[str, str]:
     """The first processor of /proc/cpuinfo, where there is one."""
-    found: dict[str, str] = {}
+    entries: dict[str, str] = {}
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             key, _, value = line.partition(":")
-            found.setdefault(key.strip(), value.strip())
-    return found
+            entries.setdefault(key.strip(), value.strip())
+    return entries
 
 
 def _mac_name() -> str | None:

@@ -134,10 +134,10 @@ class MLP(nn.Module):
             return mlp_ND.view(x_BLD.shape)
         flat_ND = x_BLD.reshape(-1, x_BLD.shape[-1])
         if not torch.is_grad_enabled():
-            blocks = [self._rows(rows_ND, execution) for rows_ND in flat_ND.split(_MLP_ROWS)]
+            pieces = [self._rows(rows_ND, execution) for rows_ND in flat_ND.split(_MLP_ROWS)]
         elif (n_pieces := self._n_pieces(len(flat_ND), execution)) > 1:
             # Computed once more, to hold the hidden layer of one piece only.
-            blocks = [
+            pieces = [
                 checkpoint(
                     self._rows, rows_ND, execution, use_reentrant=False, preserve_rng_state=False
                 )
@@ -145,7 +145,7 @@ class MLP(nn.Module):
             ]
         else:
             return self._rows(x_BLD, execution)
-        return torch.cat(blocks).view(x_BLD.shape) if len(blocks) > 1 else blocks[0].view_as(x_BLD)
+        return torch.cat(pieces).view(x_BLD.shape) if len(pieces) > 1 else pieces[0].view_as(x_BLD)
 
     def _n_pieces(self, n_rows: int, execution: Execution) -> int:
         """In which training that recomputes blocks takes its positions."""

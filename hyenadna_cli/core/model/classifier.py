@@ -159,7 +159,7 @@ def load_classifier(source: Path | ModelSource) -> tuple[SequenceClassifier, Mod
         config = HeadConfig.from_mapping(values)
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    backbone, found = checkpoint.load(source)
+    backbone, stored_as = checkpoint.load(source)
     if digest != backbone_digest(backbone):
         raise CheckpointError(
             f"{path}: its head was trained on another backbone than the one stored with it"
@@ -172,7 +172,7 @@ def load_classifier(source: Path | ModelSource) -> tuple[SequenceClassifier, Mod
     classifier.head.load_state_dict(
         {key.removeprefix("head."): tensor for key, tensor in stored.tensors.items()}
     )
-    return classifier.eval(), found
+    return classifier.eval(), stored_as
 
 
 def backbone_digest(backbone: HyenaDNA) -> str:

@@ -1,7 +1,7 @@
 """What a pass costs, from shapes alone: operations, bytes moved, memory. docs/performance.md.
 
 Operations count a multiplication and an addition as two. Bytes are the fewest that any program
-moves which keeps one token block in cache: only the long convolution mixes the whole sequence, so
+moves which keeps a tile of tokens in cache: only the long convolution mixes the whole sequence, so
 between two of them a stream of (L, D) float32 is read or written once for each name below.
 """
 
@@ -23,9 +23,9 @@ _TILE_BYTES = 32 << 20
 HIDDEN_BYTES = 1 << 30
 """Of the MLP's hidden layer that training with recomputed blocks holds at once, on a GPU."""
 _FFT_BYTES, _FFT_CHANNELS = 8 << 20, 8
-"""Of the real values that one block of channels is transformed to, or so many channels at least."""
+"""Of the real values that one group of channels is transformed to, or so many channels at least."""
 _FFT_COPIES = 10
-"""Spectra and products of such a block, forward and backward."""
+"""Spectra and products of such a group, forward and backward."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ def attention_matmul_flops(config: ModelConfig, *, n_windows: int, n_tokens: int
 def forward_bytes(config: ModelConfig, *, n_windows: int, n_tokens: int, n_layers: int) -> int:
     """About how many bytes a forward pass of `n_windows` x `n_tokens` needs; docs/performance.md.
 
-    The residual stream, the gated input of the long convolution, its gates for a block of channels,
+    The residual stream, the gated input of the long convolution, its gates for a group of channels,
     and a copy of each further layer that is kept; for all windows together the spectra of the
     filters and what they are made from. Weights and libraries are not included.
     """

@@ -1,17 +1,17 @@
 """The forward pass without gradients: each number through memory as few times as possible.
 
     residual (B, L, D), updated in place; for each block of the model
-      for each block of channels
+      for each group of channels
         tiles of positions   norm -> in_proj -> short convolution, first gate   -> gated, gates
-        groups of channels   long convolution, skip term, next gate, in place   -> gated
+        subgroups of them    long convolution, skip term, next gate, in place   -> gated
       tiles of positions     gated -> out_proj -> residual -> norm -> fc1, GELU, fc2 -> residual
 
 Nothing larger than the residual stream ever exists: projections and MLP live in a tile. Spectra
 of the filters are computed once for a length and kept while they fit; where they do not, they are
-computed for one group of channels after the other.
+computed for a few channels after the others.
 """
 
-# B batch, L positions (one base each), N rows of a tile, D d_model, C channels of a block,
+# B batch, L positions (one base each), N rows of a tile, D d_model, C channels of a group,
 # P = (order + 1) * C projected channels, F width of the filter MLP
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _GATE_BYTES = 256 << 20
 """Gates that wait for the long convolution are kept for as many channels as fit into this."""
 
 _CHANNEL_STEP = 64
-"""Blocks of channels are multiples of this, so that the products with them stay efficient."""
+"""Groups of channels are multiples of this, so that the products with them stay efficient."""
 
 _PIECE = 16_384
 """Positions of the filter MLP at once."""
@@ -93,7 +93,7 @@ class FusedForward:
         """Carry the residual stream through block `number` of `n_blocks`."""
         mixer = block.mixer
         d_model = self._x_BLD.shape[-1]
-        width = self._block_width(mixer)
+        width = self._group_width(mixer)
         filters = self._filters(mixer.filter_fn, number=number, n_blocks=n_blocks)
         gates_BLG = self._empty_stream(width * (mixer.order - 1))
         for start in range(0, d_model, width):
@@ -131,7 +131,7 @@ class FusedForward:
         return self._x_BLD.clone()
 
     def _mix(self, block: Block, channels: slice, gates_BLG: Tensor, *, number: int) -> None:
-        """Norm, project and convolve a block of channels: to the gated input and the gates."""
+        """Norm, project and convolve a group of channels: to the gated input and the gates."""
         mixer = block.mixer
         d_model, width = self._x_BLD.shape[-1], channels.stop - channels.start
         in_rows = torch.cat(
@@ -269,7 +269,7 @@ class FusedForward:
         self._for_each(lambda piece: hidden_LF[piece].copy_(filter_fn.hidden(piece)), pieces)
         return hidden_LF
 
-    def _block_width(self, mixer: HyenaOperator) -> int:
+    def _group_width(self, mixer: HyenaOperator) -> int:
         """Channels whose gates are in memory at once."""
         n_batch, n_positions, d_model = self._x_BLD.shape
         n_bytes = n_batch * n_positions * (mixer.order - 1) * self._x_BLD.element_size()
@@ -296,11 +296,11 @@ class FusedForward:
         return self._x_BLD.new_empty(shape)
 
 
-def _kernels(asked: Kernels, x_BLD: Tensor) -> Kernels:
+def _kernels(requested: Kernels, x_BLD: Tensor) -> Kernels:
     """Those asked for where they serve numbers like these."""
-    if asked == "numba" and is_served(x_BLD):
+    if requested == "numba" and is_served(x_BLD):
         return "numba"
-    return asked if is_triton(asked) and x_BLD.dtype == torch.float32 else "torch"
+    return requested if is_triton(requested) and x_BLD.dtype == torch.float32 else "torch"
 
 
 def _tiles(n_batch: int, n_positions: int, n_rows: int) -> Iterable[_Tile]:
@@ -318,7 +318,7 @@ def _rows_of(taps_DL: Tensor) -> Taps:
 
 
 def _shifted(filters: Spectra | Taps, channels: slice) -> Spectra | Taps:
-    """The filters of a block of channels."""
+    """The filters of a group of channels."""
     if isinstance(filters, Spectra):
         return filters.of(channels)
     return lambda part: filters(

@@ -76,11 +76,11 @@ class LongConvChoice:
 
     def describe(self) -> str:
         """The choice by length, in a line."""
-        said = []
+        choices = []
         for use in get_args(Use):
-            chosen = [f"{t.n_positions:,} {t.faster}" for t in self.timings if t.use == use]
-            said.append(f"{use}: {', '.join(chosen) or 'not measured on this GPU'}")
-        return f"{'; '.join(said)}; elsewhere triton, over {MAX_POSITIONS:,} torch"
+            by_length = [f"{t.n_positions:,} {t.faster}" for t in self.timings if t.use == use]
+            choices.append(f"{use}: {', '.join(by_length) or 'not measured on this GPU'}")
+        return f"{'; '.join(choices)}; elsewhere triton, over {MAX_POSITIONS:,} torch"
 
 
 NOT_MEASURED = LongConvChoice()
@@ -89,8 +89,8 @@ NOT_MEASURED = LongConvChoice()
 def read(device: torch.device) -> LongConvChoice:
     """What was measured on this GPU; nothing if there is no such file, or one that is damaged."""
     try:
-        found = [Timing(**timing) for timing in _stored().get(_machine(device), [])]
-        return LongConvChoice(tuple(sorted(found, key=lambda t: (t.use, t.n_positions))))
+        timings = [Timing(**timing) for timing in _stored().get(_machine(device), [])]
+        return LongConvChoice(tuple(sorted(timings, key=lambda t: (t.use, t.n_positions))))
     except (OSError, TypeError, ValueError) as error:
         log.warning("%s: cannot be used (%s), so no length counts as measured", file(), error)
         return NOT_MEASURED

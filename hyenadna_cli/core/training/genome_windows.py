@@ -84,15 +84,15 @@ class GenomeWindows:
         ]
 
     def _tiles(self, length: int, max_bases: int) -> list[tuple[Span, Interval]]:
-        found = [
+        tiles = [
             (span, Interval(span.interval.contig, start, min(start + length, span.interval.end)))
             for span in self.spans
             for start in range(span.interval.start, span.interval.end, length)
         ]
         # A window of a few bases says nothing about a model of long context.
-        found = [item for item in found if item[1].length >= min(length, 16)] or found
-        n_kept = max(1, min(len(found), max_bases // length))
-        return [found[index * len(found) // n_kept] for index in range(n_kept)]
+        tiles = [item for item in tiles if item[1].length >= min(length, 16)] or tiles
+        n_kept = max(1, min(len(tiles), max_bases // length))
+        return [tiles[index * len(tiles) // n_kept] for index in range(n_kept)]
 
     def _draw(self, step: int, row: int, length: int, rows_per_step: int) -> np.ndarray:
         random = np.random.Generator(np.random.Philox(key=self.seed, counter=[0, 0, step, row]))

@@ -52,8 +52,8 @@ def open_regions(data: DataFiles, *, sampling: str, cache: Path | None) -> Itera
     """
     with ExitStack() as stack:
         genomes = [stack.enter_context(Genome(path)) for path in data.fasta]
-        found = _read_regions(cache, genomes) if cache and cache.exists() else None
-        yield Regions(found if found is not None else _find_regions(genomes, data, sampling))
+        spans = _read_regions(cache, genomes) if cache and cache.exists() else None
+        yield Regions(spans if spans is not None else _find_regions(genomes, data, sampling))
 
 
 def _find_regions(genomes: list[Genome], data: DataFiles, sampling: str) -> dict[Split, list[Span]]:
@@ -75,16 +75,16 @@ def _find_regions(genomes: list[Genome], data: DataFiles, sampling: str) -> dict
         )
         for split, intervals in by_split.items():
             if sampling == "random":
-                wanted = {interval.contig for interval in intervals}
+                named = {interval.contig for interval in intervals}
                 runs = [
                     run
                     for contig in genome.lengths
-                    if contig in wanted
+                    if contig in named
                     for run in acgt_runs(genome, contig, max_gap=_MAX_GAP)
                 ]
                 intervals = intersected(runs, intervals)
-            kept = subtracted(intervals, _within(genome, excluded))
-            spans[split] += [Span(genome, interval) for interval in kept]
+            remaining = subtracted(intervals, _within(genome, excluded))
+            spans[split] += [Span(genome, interval) for interval in remaining]
     if not spans["train"]:
         raise InputFileError(data.fasta[0], "no bases are left to train on")
     return spans

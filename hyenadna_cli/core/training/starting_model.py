@@ -33,9 +33,9 @@ class StartingModel:
         cache_dir: Path | None = None,
     ) -> StartingModel:
         """Find it, downloading it if need be. Raises CheckpointError."""
-        found = catalogue.locate(model, revision=revision, offline=offline, cache_dir=cache_dir)
+        location = catalogue.locate(model, revision=revision, offline=offline, cache_dir=cache_dir)
         config, source, _ = checkpoint.inspect(
-            found.directory, name=found.name, revision=found.revision
+            location.directory, name=location.name, revision=location.revision
         )
         return cls(config, source)
 

@@ -252,24 +252,24 @@ def _turn8(a, w, t):
 
 
 def _passes(radix, dft, turn):
-    """A forward and an inverse pass over blocks of radix * width points."""
+    """A forward and an inverse pass over groups of radix * width points."""
     n_factors = 2 * (radix - 1)
 
     @numba.njit
-    def forward_pass(x, start, n_blocks, width, w, t):
+    def forward_pass(x, start, n_groups, width, w, t):
         step = POINT * width
-        for block in range(n_blocks):
-            first = start + block * radix * step
+        for group in range(n_groups):
+            first = start + group * radix * step
             for j in range(width):
                 points = load_points(x, first + POINT * j, step, radix, 0)
                 points = turn(dft(points), w, t + n_factors * j)
                 store_points(x, first + POINT * j, step, points, 0)
 
     @numba.njit
-    def inverse_pass(x, start, n_blocks, width, w, t):
+    def inverse_pass(x, start, n_groups, width, w, t):
         step = POINT * width
-        for block in range(n_blocks):
-            first = start + block * radix * step
+        for group in range(n_groups):
+            first = start + group * radix * step
             for j in range(width):
                 points = load_points(x, first + POINT * j, step, radix, LANES)
                 points = dft(turn(points, w, t + n_factors * j))
@@ -289,39 +289,39 @@ _forward8, _inverse8 = _passes(8, dft8, _turn8)
 def forward(x, start, plan):
     """Transform the points from number `start` of the buffer on, but for the last pass."""
     radices, offsets, twiddles = plan.radices, plan.offsets, plan.twiddles
-    n_blocks, width = 1, plan.length
+    n_groups, width = 1, plan.length
     for number in range(radices.size):
         radix, t = radices[number], offsets[number]
         width //= radix
         if radix == 8:
-            _forward8(x, start, n_blocks, width, twiddles, t)
+            _forward8(x, start, n_groups, width, twiddles, t)
         elif radix == 4:
-            _forward4(x, start, n_blocks, width, twiddles, t)
+            _forward4(x, start, n_groups, width, twiddles, t)
         elif radix == 2:
-            _forward2(x, start, n_blocks, width, twiddles, t)
+            _forward2(x, start, n_groups, width, twiddles, t)
         elif radix == 3:
-            _forward3(x, start, n_blocks, width, twiddles, t)
+            _forward3(x, start, n_groups, width, twiddles, t)
         else:
-            _forward5(x, start, n_blocks, width, twiddles, t)
-        n_blocks *= radix
+            _forward5(x, start, n_groups, width, twiddles, t)
+        n_groups *= radix
 
 
 @numba.njit
 def inverse(x, start, plan):
     """Undo `forward`, without dividing by the length; the last pass is undone already."""
     radices, offsets, twiddles = plan.radices, plan.offsets, plan.twiddles
-    n_blocks, width = plan.length // 8, 8
+    n_groups, width = plan.length // 8, 8
     for number in range(radices.size - 1, -1, -1):
         radix, t = radices[number], offsets[number]
-        n_blocks //= radix
+        n_groups //= radix
         if radix == 8:
-            _inverse8(x, start, n_blocks, width, twiddles, t)
+            _inverse8(x, start, n_groups, width, twiddles, t)
         elif radix == 4:
-            _inverse4(x, start, n_blocks, width, twiddles, t)
+            _inverse4(x, start, n_groups, width, twiddles, t)
         elif radix == 2:
-            _inverse2(x, start, n_blocks, width, twiddles, t)
+            _inverse2(x, start, n_groups, width, twiddles, t)
         elif radix == 3:
-            _inverse3(x, start, n_blocks, width, twiddles, t)
+            _inverse3(x, start, n_groups, width, twiddles, t)
         else:
-            _inverse5(x, start, n_blocks, width, twiddles, t)
+            _inverse5(x, start, n_groups, width, twiddles, t)
         width *= radix

@@ -20,14 +20,14 @@ from hyenadna_cli.ops.cpu.lanes import (
 )
 
 _ROWS, _REGISTERS = (4, 4) if LANES == 16 else (4, 2)
-"""A block of the result; of 32 registers with AVX-512, of 16 without, some are for its factors."""
+"""A tile of the result; of 32 registers with AVX-512, of 16 without, some are for its factors."""
 
 _DEPTH = 128
 """Positions summed at once: LANES channels of as many are kept in the first cache."""
 
 
 @intrinsic
-def _add_block(_, a, a_at, a_step, b, b_at, b_step, n_positions, c, c_at, c_step):
+def _add_tile(_, a, a_at, a_step, b, b_at, b_step, n_positions, c, c_at, c_step):
     """Add the products of _ROWS columns of a with _REGISTERS * LANES columns of b to c."""
 
     def generate(context, builder, signature, arguments):
@@ -97,7 +97,7 @@ def add_outer(a, n_a, b, n_b, c):
         for i in range(0, whole_b, wide):
             _pack(b, first * n_b + i, n_b, n, wide, packed_b, 0)
             for o in range(0, whole_a, _ROWS):
-                _add_block(packed_a, o * n, _ROWS, packed_b, 0, wide, n, c, o * n_b + i, n_b)
+                _add_tile(packed_a, o * n, _ROWS, packed_b, 0, wide, n, c, o * n_b + i, n_b)
         for i in range(0, n_b, LANES):
             width = min(LANES, n_b - i)
             for o in range(whole_a if i < whole_b else 0, n_a):

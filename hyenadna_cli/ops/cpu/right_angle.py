@@ -1,4 +1,4 @@
-"""The long convolution as compiled loops over LANES channels, in blocks that stay in cache.
+"""The long convolution as compiled loops over LANES channels, in pieces that stay in cache.
 
 With N >= L points, w[n] = exp(i pi n / 2N), F the transform of length N, and K = F(w k):
 

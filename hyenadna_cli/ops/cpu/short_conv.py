@@ -53,8 +53,8 @@ def gate_part(
     width, n_batch, n_positions = outputs[0].shape
     proj, proj_batch_step, proj_step = flat(proj_PBL)
     taps, bias = taps_PK.detach().numpy(), bias_P.detach().numpy()
-    blocks = [(order, order - 1), *((index, -1) for index in range(order - 2, -1, -1))]
-    for (block, other), y_DBL in zip(blocks, outputs, strict=True):
+    parts = [(order, order - 1), *((index, -1) for index in range(order - 2, -1, -1))]
+    for (part, other), y_DBL in zip(parts, outputs, strict=True):
         y, batch_step, step = flat(y_DBL)
         other_channels = other * width if other >= 0 else -1
         short_conv(
@@ -63,7 +63,7 @@ def gate_part(
             proj_step,
             taps,
             bias,
-            block * width,
+            part * width,
             other_channels,
             width,
             y,
@@ -92,17 +92,17 @@ def gradients(
     if (batch_step, step) != proj[1:]:
         raise ValueError("projections with gaps between their rows")
     d_taps, d_bias = d_taps_KP.view(-1).numpy(), d_bias_P.numpy()
-    # Block of channels, the block it was multiplied with, and which output came of it.
-    blocks = [(order, order - 1, 0), (order - 1, order, 0)]
-    blocks += [(index, -1, order - 1 - index) for index in range(order - 1)]
+    # Part of the channels, the part it was multiplied with, and which output came of it.
+    parts = [(order, order - 1, 0), (order - 1, order, 0)]
+    parts += [(index, -1, order - 1 - index) for index in range(order - 1)]
 
     def run(task: tuple[int, int, int, int]) -> None:
-        block, other, output, channel = task
+        part, other, output, channel = task
         short_conv_gradients(
             *proj,
             taps,
             bias,
-            block * width + channel,
+            part * width + channel,
             other * width + channel if other >= 0 else -1,
             min(_CHANNELS, width - channel),
             *flat(d_outputs[output]),
@@ -115,5 +115,5 @@ def gradients(
         )
 
     channels = range(0, width, _CHANNELS)
-    workers.for_each(run, [(*block, channel) for channel in channels for block in blocks])
+    workers.for_each(run, [(*part, channel) for channel in channels for part in parts])
     return d_proj_PBL, d_taps_KP.T, d_bias_P

@@ -50,7 +50,7 @@ def short_conv(
     """out[b, t - first] = conv[channels][b, t] (* conv[other_channels][b, t]) for t from `first`.
 
     Sequences `first_sequence` to `last_sequence`, positions `first` to `last` of the projections;
-    `channels` and `other_channels` are the first ones of two blocks of `n_channels`. There is no
+    `channels` and `other_channels` are the first ones of two parts of `n_channels`. There is no
     second factor where `other_channels` is negative.
     """
     n_taps = taps_PK.shape[1]

@@ -115,17 +115,17 @@ def outer_inverse(
 ) -> Tensor:
     """Fill `out` with gate * (conv + skip * u * factor), leaving out what is not given.
 
-    Returns sums of u * factor * other by row and block of columns, if `other` is given.
+    Returns sums of u * factor * other by row and tile of columns, if `other` is given.
     """
     _, n_batch, n_positions = out_DBL.shape
     columns = n_columns(outer)
-    n_blocks = outer.n_points // outer.size // columns
-    sums = scratch.new_empty(scratch.shape[0], n_blocks)
+    n_tiles = outer.n_points // outer.size // columns
+    sums = scratch.new_empty(scratch.shape[0], n_tiles)
 
     def given(tensor: Tensor | None) -> Tensor:
         return scratch if tensor is None else tensor
 
-    outer_inverse_kernel[(n_blocks, scratch.shape[0])](
+    outer_inverse_kernel[(n_tiles, scratch.shape[0])](
         scratch,
         given(u),
         given(factor),

@@ -77,10 +77,10 @@ def backward(
     n_channels, n_batch, n_positions = proj_PBL.shape
     n_taps, width = taps_PK.shape[1], n_channels // (order + 1)
     d_proj_PBL = torch.empty_like(proj_PBL)
-    n_blocks = triton.cdiv(n_positions, POSITIONS)
-    sums = proj_PBL.new_empty(n_channels, n_taps + 1, n_batch * n_blocks, dtype=torch.float32)
+    n_tiles = triton.cdiv(n_positions, POSITIONS)
+    sums = proj_PBL.new_empty(n_channels, n_taps + 1, n_batch * n_tiles, dtype=torch.float32)
     d_gates_PBL = torch.cat(tuple(reversed(d_gates))) if d_gates else d_gated_DBL
-    backward_kernel[(n_blocks, n_batch, width)](
+    backward_kernel[(n_tiles, n_batch, width)](
         d_gated_DBL,
         d_gates_PBL,
         proj_PBL,

@@ -105,7 +105,7 @@ def test_bfloat16_products_stay_within_one_percent(kernels):
 @pytest.mark.parametrize("dtype", [None, torch.bfloat16], ids=["fp32", "bf16"])
 @pytest.mark.parametrize("kernels", KERNELS)
 @torch.no_grad()
-def test_a_pass_in_narrow_blocks_leaves_nothing_to_one_in_wide_blocks(monkeypatch, kernels, dtype):
+def test_a_pass_in_narrow_groups_leaves_nothing_to_one_in_wide_groups(monkeypatch, kernels, dtype):
     def pass_of(model: HyenaDNA, gate_bytes: int) -> torch.Tensor:
         model.execution = Execution(kernels=kernels, matmul_dtype=dtype)
         monkeypatch.setattr(fused_forward, "_GATE_BYTES", gate_bytes)

@@ -46,11 +46,11 @@ class OperatorTime:
 
 def measure(work: Workload, kernels: Kernels, device: torch.device) -> list[OperatorTime]:
     """Every operator of a block, forward and backward, on random numbers."""
-    found = []
+    times = []
     for name, run, inputs, n_bytes in _operators(work, kernels, device):
         with torch.no_grad():
             seconds = best_seconds(run, device, n=_REPEATS)
-        found.append(OperatorTime(name, "forward", seconds, n_bytes[0]))
+        times.append(OperatorTime(name, "forward", seconds, n_bytes[0]))
         outputs = run()
         d_outputs = [torch.ones_like(output) for output in outputs]
 
@@ -62,8 +62,8 @@ def measure(work: Workload, kernels: Kernels, device: torch.device) -> list[Oper
             return torch.autograd.grad(outputs, inputs, d_outputs, retain_graph=True)
 
         seconds = best_seconds(backward, device, n=_REPEATS)
-        found.append(OperatorTime(name, "backward", seconds, n_bytes[1]))
-    return found
+        times.append(OperatorTime(name, "backward", seconds, n_bytes[1]))
+    return times
 
 
 def best_seconds(work: Callable[[], object], device: torch.device, *, n: int) -> float:

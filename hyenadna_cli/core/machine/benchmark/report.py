@@ -113,18 +113,18 @@ def long_conv_timings(rows: Sequence[OperatorRow]) -> list[Timing]:
             direction = row.time.direction
             passes[direction] = min(row.time.seconds, passes.get(direction, math.inf))
     by_size = sorted({work for work, _ in seconds}, key=lambda work: work.batch * work.d_model)
-    found: dict[tuple[Use, int], Timing] = {}
+    timings: dict[tuple[Use, int], Timing] = {}
     for work in by_size:
         triton, cufft = seconds.get((work, "triton")), seconds.get((work, "torch"))
         if triton is None or cufft is None:
             continue
-        found["inference", work.length] = Timing(
+        timings["inference", work.length] = Timing(
             "inference", work.length, triton["forward"], cufft["forward"]
         )
-        found["training", work.length] = Timing(
+        timings["training", work.length] = Timing(
             "training", work.length, sum(triton.values()), sum(cufft.values())
         )
-    return list(found.values())
+    return list(timings.values())
 
 
 def extrapolated(rows: Sequence[Row], length: int) -> list[Row]:
@@ -133,13 +133,13 @@ def extrapolated(rows: Sequence[Row], length: int) -> list[Row]:
     Time in proportion from the longest; of attention a L + b L^2 through the two longest. Memory on
     a line through the two longest. The formula is the row's note.
     """
-    found = []
+    further = []
     for family in _families(rows):
         longest = family[-1]
         if longest.workload.length >= length or len(family) < 2:
             continue
         seconds, note = _formula(family[-2], longest, length)
-        found.append(
+        further.append(
             Row(
                 workload=dataclasses.replace(longest.workload, length=length),
                 variant=longest.variant,
@@ -150,21 +150,21 @@ def extrapolated(rows: Sequence[Row], length: int) -> list[Row]:
                 note=note,
             )
         )
-    return found
+    return further
 
 
 def crossings(rows: Sequence[Row], quantity: Quantity = "seconds") -> list[Crossing]:
     """Where each Hyena variant overtakes attention of its precision, within what was measured."""
     families = _families(rows)
-    found = []
+    crossing_points = []
     for ours in families:
         for theirs in families:
             if not _is_rival(ours[0], theirs[0]):
                 continue
             length = _crossing(ours, theirs, quantity)
             if length is not None:
-                found.append(Crossing(ours[0].variant, theirs[0].variant, length))
-    return found
+                crossing_points.append(Crossing(ours[0].variant, theirs[0].variant, length))
+    return crossing_points
 
 
 def draw(rows: Sequence[Row], path: Path, *, overwrite: bool) -> None:

@@ -176,10 +176,10 @@ class Subject:
     def operators(self) -> list[operators.OperatorTime]:
         """The parts of a block by themselves, on the kernels that were chosen."""
         assert self.kernels != "-", "only our model has them"
-        found = operators.measure(self.work, self.kernels, self.device)
+        times = operators.measure(self.work, self.kernels, self.device)
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-        return found
+        return times
 
     def peak_bytes(self) -> int:
         """The largest memory so far: of the device's allocator, or the process's resident size."""
@@ -284,8 +284,8 @@ def answer(request: dict[str, Any], subject: Subject | None) -> tuple[dict[str, 
         case "peak":
             return {"bytes": subject.peak_bytes()}, subject
         case "operators":
-            found = subject.operators()
-            return {"operators": [dataclasses.asdict(each) for each in found]}, subject
+            times = subject.operators()
+            return {"operators": [dataclasses.asdict(each) for each in times]}, subject
         case "floor":
             return measure_floor(subject.device), subject
         case unknown:

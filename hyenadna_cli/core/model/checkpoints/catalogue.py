@@ -227,10 +227,10 @@ def locate(
 
 def cached_weights(model: PublishedModel, *, cache_dir: Path | None = None) -> Path | None:
     """The cached model.safetensors of a released model at its pinned revision, if there is one."""
-    found = huggingface_hub.try_to_load_from_cache(
+    path = huggingface_hub.try_to_load_from_cache(
         model.repo_id, "model.safetensors", cache_dir=cache_dir, revision=model.revision
     )
-    return Path(found) if isinstance(found, str) else None
+    return Path(path) if isinstance(path, str) else None
 
 
 def _refuse_revision(name: str, revision: str | None) -> None:

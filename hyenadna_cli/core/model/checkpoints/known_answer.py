@@ -105,12 +105,12 @@ def largest_difference(model: HyenaDNA, expected: KnownAnswer) -> float:
 
     Raises ValueError if the answer is another model's: too long a sequence, or wider vectors.
     """
-    given = _answer(model, expected.sequence)
-    worst = abs(given.log_likelihood - expected.log_likelihood) / max(
+    answer = _answer(model, expected.sequence)
+    worst = abs(answer.log_likelihood - expected.log_likelihood) / max(
         1.0, abs(expected.log_likelihood)
     )
     for name in ("hidden_mean", "hidden_last", "logits_last"):
-        a, b = np.array(getattr(given, name)), np.array(getattr(expected, name))
+        a, b = np.array(getattr(answer, name)), np.array(getattr(expected, name))
         if a.shape != b.shape:
             raise ValueError(f"{name} has {b.size} entries, the model's {a.size}")
         difference = float(np.abs(a - b).max() / max(np.abs(b).max(), 1e-30))
@@ -121,8 +121,8 @@ def largest_difference(model: HyenaDNA, expected: KnownAnswer) -> float:
 
 def fixed_sequence(length: int) -> str:
     """Pseudo-random DNA that is the same everywhere, for ever: two bits of SHA-256 per base."""
-    n_blocks = -(-length // 128)
-    data = b"".join(hashlib.sha256(b"hyenadna %d" % block).digest() for block in range(n_blocks))
+    n_digests = -(-length // 128)
+    data = b"".join(hashlib.sha256(b"hyenadna %d" % number).digest() for number in range(n_digests))
     bits = np.unpackbits(np.frombuffer(data, np.uint8)).reshape(-1, 2)
     return "".join("ACGT"[2 * high + low] for high, low in bits[:length])
 

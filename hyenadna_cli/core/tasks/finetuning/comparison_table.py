@@ -79,10 +79,10 @@ def _means(
             values = np.array([row.value for row in mine])
             half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
             mean = float(values.mean())
-            found = Estimate(mean, mean - half, mean + half).within(*ranges[metric])
+            interval = Estimate(mean, mean - half, mean + half).within(*ranges[metric])
             first = mine[0]
             yield ComparisonRow(
-                method, "mean", first.split, first.n, metric, mean, found.low, found.high
+                method, "mean", first.split, first.n, metric, mean, interval.low, interval.high
             )
 
 

@@ -84,8 +84,8 @@ def _thinned(data: LabelledData, *, n_train: int | None, seed: int) -> LabelledD
     rows = data.splits["train"]
     if n_train is None or n_train >= len(rows):
         return data
-    kept = np.sort(np.random.default_rng(seed).permutation(len(rows))[:n_train])
-    return dataclasses.replace(data, splits={**data.splits, "train": rows.subset(kept)})
+    numbers = np.sort(np.random.default_rng(seed).permutation(len(rows))[:n_train])
+    return dataclasses.replace(data, splits={**data.splits, "train": rows.subset(numbers)})
 
 
 def _check_targets(data: LabelledData, path: str) -> None:
@@ -97,9 +97,9 @@ def _check_targets(data: LabelledData, path: str) -> None:
         return
     if "valid" in data.splits and len(np.unique(data.splits["valid"].flat_targets)) < 2:
         log.warning("the validation rows have one class: they cannot choose among weights")
-    found = np.unique(rows.flat_targets)
-    if len(found) < 2:
-        names = ", ".join(repr(data.label_names[int(index)]) for index in found)
+    classes = np.unique(rows.flat_targets)
+    if len(classes) < 2:
+        names = ", ".join(repr(data.label_names[int(index)]) for index in classes)
         raise InputFileError(
             path,
             f"the {len(rows):,} rows left to train on have one class ({names}); needs two or more: "

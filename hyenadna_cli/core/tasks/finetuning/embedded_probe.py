@@ -105,13 +105,13 @@ def read_embedded(embeddings: Path, labels: Path, *, task: Task | None) -> Embed
     Raises InputFileError for a table without the columns name, label and split, names without a
     vector of finite numbers, a train or test split that is empty, and labels that do not fit.
     """
-    found = read_embeddings(embeddings)
-    place_of = {name: index for index, name in enumerate(found.names)}
+    vectors = read_embeddings(embeddings)
+    place_of = {name: index for index, name in enumerate(vectors.names)}
     marked: dict[Split, list[LabelRow]] = {}
     for split, row in _label_rows(labels):
         if row.name not in place_of:
             raise row.error(f"{row.name!r} is not in {embeddings.name}")
-        if not np.isfinite(found.X[place_of[row.name]]).all():
+        if not np.isfinite(vectors.X[place_of[row.name]]).all():
             raise row.error(
                 f"{row.name!r} has no vector of finite numbers in {embeddings.name}, as records "
                 "that are EMPTY; leave it out"
@@ -137,7 +137,7 @@ def read_embedded(embeddings: Path, labels: Path, *, task: Task | None) -> Embed
         labelled = LabelledRows(
             names=names, sequences=[""] * len(mine), intervals=[None] * len(mine), targets=targets
         )
-        splits[split] = EmbeddedSplit(labelled, found.X[[place_of[name] for name in names]])
+        splits[split] = EmbeddedSplit(labelled, vectors.X[[place_of[name] for name in names]])
     return EmbeddedData(labelling, splits)
 
 

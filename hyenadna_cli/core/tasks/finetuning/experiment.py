@@ -54,7 +54,7 @@ class Experiment:
 
     def runs(self) -> list[tuple[Method, int, Path]]:
         """(method, seed, directory) of every run, in order."""
-        found = []
+        runs = []
         for method in self.methods:
             seeds = range(self.config.seed, self.config.seed + self.n_seeds)
             many = self.n_seeds > 1 and method not in _SEEDLESS
@@ -63,8 +63,8 @@ class Experiment:
                     place = self.output / f"seed{seed}" if many else self.output
                 else:
                     place = self.output / (f"{method}-seed{seed}" if many else method)
-                found.append((method, seed, place))
-        return found
+                runs.append((method, seed, place))
+        return runs
 
     def plan(self) -> str:
         """What would be done: data, steps, memory, runs."""

@@ -64,8 +64,8 @@ class KmerBaseline:
         """As `metrics.evaluate` takes them; `token`: of the labelled bases, row after row."""
         if self.task == "token":
             return np.concatenate([self.model(features) for features, _ in _token_features(rows)])
-        found = self.model(_features(rows, self.k, self.is_canonical))
-        return found[:, 1] if self.task == "binary" else found
+        scores = self.model(_features(rows, self.k, self.is_canonical))
+        return scores[:, 1] if self.task == "binary" else scores
 
 
 def fit_kmer_baseline(
@@ -100,7 +100,7 @@ def _features(rows: LabelledRows, k: int, is_canonical: bool) -> sparse.csr_arra
     """Roots of k-mer frequencies, so that every row has length 1, and the GC fraction last."""
     columns = canonical_columns(k) if is_canonical else np.arange(4**k)
     n_columns = int(columns.max()) + 1
-    blocks = []
+    parts = []
     for start in range(0, len(rows), _BATCH):
         stop = min(start + _BATCH, len(rows))
         sequences = [rows.sequence(index) for index in range(start, stop)]
@@ -112,8 +112,8 @@ def _features(rows: LabelledRows, k: int, is_canonical: bool) -> sparse.csr_arra
         totals = np.maximum(counts.sum(axis=1), 1)
         counts.data = np.sqrt(counts.data / np.repeat(totals, np.diff(counts.indptr)))
         gc = np.array([[_gc_fraction(sequence)] for sequence in sequences], dtype=np.float32)
-        blocks.append(sparse.hstack([counts, sparse.csr_array(gc)], format="csr"))
-    return sparse.vstack(blocks, format="csr")
+        parts.append(sparse.hstack([counts, sparse.csr_array(gc)], format="csr"))
+    return sparse.vstack(parts, format="csr")
 
 
 def _gc_fraction(sequence: str) -> float:
@@ -165,8 +165,8 @@ def _ridges(
         weights = np.linalg.solve(gram_PP + penalty * np.eye(n_features), cross)
 
         def model(new_NP: sparse.csr_array, weights: Scores = weights) -> Scores:
-            found: Scores = new_NP @ weights + (mean_T - mean_P @ weights)
-            return np.clip(found, 0, 1) if is_clipped else found
+            scores: Scores = new_NP @ weights + (mean_T - mean_P @ weights)
+            return np.clip(scores, 0, 1) if is_clipped else scores
 
         yield penalty, model
 

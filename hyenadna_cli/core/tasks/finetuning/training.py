@@ -175,11 +175,11 @@ def judged(
     """
     if not np.isfinite(scores).all():
         return -math.inf
-    found = evaluate(task, targets, scores, label_names, n_bootstrap=1).values
-    chosen = metric or _SELECT[task]
-    if chosen not in found:
-        raise UsageError(f"--select {chosen}: {task} has {', '.join(found)}")
-    return -found[chosen].value if chosen in _ERRORS else found[chosen].value
+    values = evaluate(task, targets, scores, label_names, n_bootstrap=1).values
+    name = metric or _SELECT[task]
+    if name not in values:
+        raise UsageError(f"--select {name}: {task} has {', '.join(values)}")
+    return -values[name].value if name in _ERRORS else values[name].value
 
 
 def batcher_for(classifier: SequenceClassifier, runtime: Runtime) -> Batcher:

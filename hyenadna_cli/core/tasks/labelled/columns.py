@@ -91,31 +91,31 @@ def infer(
     """
     if train.numbers:
         is_flags = all(row.dtype == np.uint8 for row in train.numbers)
-        found: Task = task or ("multilabel" if is_flags else "regression")
-        if found not in ("multilabel", "regression"):
-            raise InputFileError(path, f"has {len(label_columns)} label columns; {found} needs one")
-        if found == "multilabel" and not is_flags:
+        kind: Task = task or ("multilabel" if is_flags else "regression")
+        if kind not in ("multilabel", "regression"):
+            raise InputFileError(path, f"has {len(label_columns)} label columns; {kind} needs one")
+        if kind == "multilabel" and not is_flags:
             raise InputFileError(path, "multilabel targets must be 0 or 1")
-        return Labelling(task=found, label_names=tuple(label_columns))
-    found = task or _task_of(train.texts, lengths)
-    if found == "regression":
-        return Labelling(task=found, label_names=tuple(label_columns))
-    names = _label_names(found, train.texts)
-    if task is None and found == "multiclass" and len(names) == len(train.texts) >= _MANY_ROWS:
+        return Labelling(task=kind, label_names=tuple(label_columns))
+    kind = task or _task_of(train.texts, lengths)
+    if kind == "regression":
+        return Labelling(task=kind, label_names=tuple(label_columns))
+    names = _label_names(kind, train.texts)
+    if task is None and kind == "multiclass" and len(names) == len(train.texts) >= _MANY_ROWS:
         raise InputFileError(
             path, f"every row has a label of its own ({_some(names)}): is that its class?"
         )
-    if found == "token" and len(names) > _MOST_CLASSES_OF_BASES:
+    if kind == "token" and len(names) > _MOST_CLASSES_OF_BASES:
         raise InputFileError(path, f"has {len(names)} classes of bases; token takes 127")
-    if len(names) < 2 and found != "multilabel":
+    if len(names) < 2 and kind != "multilabel":
         raise InputFileError(
             path, f"every training row has the label {next(iter(names), '')!r}; needs two or more"
         )
-    if found == "binary" and len(names) > 2:
+    if kind == "binary" and len(names) > 2:
         raise InputFileError(path, f"has {len(names)} classes; binary needs two")
-    if found == "multiclass" and len(names) == 2 and task is None:
-        found = "binary"
-    return Labelling(task=found, label_names=names)
+    if kind == "multiclass" and len(names) == 2 and task is None:
+        kind = "binary"
+    return Labelling(task=kind, label_names=names)
 
 
 def _task_of(texts: Sequence[str], lengths: Sequence[int]) -> Task:

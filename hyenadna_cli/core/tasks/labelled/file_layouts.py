@@ -42,22 +42,22 @@ def files_of_splits(
     data: Sequence[str], valid: Sequence[str], test: Sequence[str]
 ) -> dict[Split | None, list[LabelFile]]:
     """Which files form which split; None where the rows themselves say."""
-    found: dict[Split | None, list[LabelFile]] = {}
+    by_split: dict[Split | None, list[LabelFile]] = {}
     for text in data:
         for split, files in _found_in(text).items():
-            found.setdefault(split, []).extend(files)
+            by_split.setdefault(split, []).extend(files)
     further: tuple[tuple[Split, Sequence[str]], ...] = (("valid", valid), ("test", test))
     for split, texts in further:
-        if texts and split in found:
+        if texts and split in by_split:
             raise UsageError(f"the data bring a {split} split; do not give another one")
         for text in texts:
             files_by_split = _found_in(text)
             if set(files_by_split) != {None}:
                 raise UsageError(f"{text}: splits inside a {split} split")
-            found.setdefault(split, []).extend(files_by_split[None])
-    if (valid or test) and None in found:
-        found.setdefault("train", []).extend(found.pop(None))
-    return found
+            by_split.setdefault(split, []).extend(files_by_split[None])
+    if (valid or test) and None in by_split:
+        by_split.setdefault("train", []).extend(by_split.pop(None))
+    return by_split
 
 
 def _found_in(text: str) -> dict[Split | None, list[LabelFile]]:
@@ -67,32 +67,32 @@ def _found_in(text: str) -> dict[Split | None, list[LabelFile]]:
     path = Path(text)
     if not path.is_dir():
         return _of_file_or_prefix(path)
-    found: dict[Split | None, list[LabelFile]] = {}
+    by_split: dict[Split | None, list[LabelFile]] = {}
     for entry in _entries(path):
         split = _named_split(_stem(entry))
         if split is not None:
-            found.setdefault(split, []).extend(
+            by_split.setdefault(split, []).extend(
                 _of_classes(entry) if entry.is_dir() else [LabelFile(entry)]
             )
-    return found or {None: _of_classes(path)}
+    return by_split or {None: _of_classes(path)}
 
 
 def _named_split(stem: str) -> Split | None:
     """`train`, `H3_test` and `val_hg38_coords_targets` name a split; `train_or_test` none."""
     words = re.split(r"[._-]", stem.lower())
-    found = {SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES}
-    return found.pop() if len(found) == 1 else None
+    splits = {SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES}
+    return splits.pop() if len(splits) == 1 else None
 
 
 def _of_file_or_prefix(path: Path) -> dict[Split | None, list[LabelFile]]:
     if path.exists() or not path.parent.is_dir():
         return {None: [LabelFile(_existing(path))]}
-    found: dict[Split | None, list[LabelFile]] = {}
+    by_split: dict[Split | None, list[LabelFile]] = {}
     for entry in _entries(path.parent):
         rest = _stem(entry).removeprefix(f"{path.name}.")
         if entry.name.startswith(f"{path.name}.") and rest in SPLIT_NAMES:
-            found.setdefault(SPLIT_NAMES[rest], []).append(LabelFile(entry))
-    return found or {None: [LabelFile(_existing(path))]}
+            by_split.setdefault(SPLIT_NAMES[rest], []).append(LabelFile(entry))
+    return by_split or {None: [LabelFile(_existing(path))]}
 
 
 def _existing(path: Path) -> Path:

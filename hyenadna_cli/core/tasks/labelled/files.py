@@ -163,15 +163,15 @@ def _assembled(
     )
 
 
-def _split_of(row: LabelRow, given: Split | None, reading: Reading) -> Split:
+def _split_of(row: LabelRow, of_file: Split | None, reading: Reading) -> Split:
     """The split of the file, of the row, or of its contig; training where none says otherwise.
 
     Contigs take rows from training only: a row that is held out stays where it is.
     """
-    if given is not None and row.split not in (None, given):
-        raise row.error(f"is marked {row.split}, in a file given as {given}")
-    stated = given or row.split or "train"
-    by_contig = _split_of_contig(row, reading) if stated == "train" or given is None else None
+    if of_file is not None and row.split not in (None, of_file):
+        raise row.error(f"is marked {row.split}, in a file given as {of_file}")
+    stated = of_file or row.split or "train"
+    by_contig = _split_of_contig(row, reading) if stated == "train" or of_file is None else None
     if by_contig is None or by_contig == stated:
         return stated
     if stated != "train":
@@ -223,16 +223,16 @@ def _open(file: LabelFile, reading: Reading, letters: LetterCounts) -> LabelTabl
 def _bed_rows(
     file: LabelFile, contigs: ContigNames, label_columns: Sequence[str]
 ) -> Iterator[LabelRow]:
-    wanted = label_columns[0] if label_columns else _BED_LABEL
-    if len(label_columns) > 1 or not (wanted == _BED_LABEL or wanted.isdigit()):
-        raise UsageError(f"the label of a BED is its `name` or a column number, not {wanted!r}")
+    column = label_columns[0] if label_columns else _BED_LABEL
+    if len(label_columns) > 1 or not (column == _BED_LABEL or column.isdigit()):
+        raise UsageError(f"the label of a BED is its `name` or a column number, not {column!r}")
     for region in read_regions(Input(file.path), contigs=contigs):
         if file.label is not None:
             label = file.label
-        elif wanted == _BED_LABEL:
+        elif column == _BED_LABEL:
             label = region.name if region.has_name else ""
         else:
-            index = int(wanted) - _FIRST_KEPT_BED_COLUMN
+            index = int(column) - _FIRST_KEPT_BED_COLUMN
             label = region.columns[index] if 0 <= index < len(region.columns) else ""
         interval = region.interval
         yield LabelRow(
@@ -265,11 +265,11 @@ def _listed(names: Sequence[str]) -> str:
 
 def _sources(paths: Sequence[Path]) -> tuple[LabelSource, ...]:
     """A file each; where sequences lie in files of their own, one entry for each folder."""
-    found = tuple(map(_source, paths))
+    sources = tuple(map(_source, paths))
     if len(paths) <= _MOST_FILES_LISTED:
-        return found
+        return sources
     folders: dict[Path, list[LabelSource]] = {}
-    for path, source in zip(paths, found, strict=True):
+    for path, source in zip(paths, sources, strict=True):
         folders.setdefault(path.parent, []).append(source)
     return tuple(_folder(folder, files) for folder, files in folders.items())
 

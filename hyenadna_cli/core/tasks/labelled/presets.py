@@ -207,9 +207,9 @@ def _check(preset: Preset, path: Path, sha256: str) -> None:
     if not path.exists():
         return
     with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != sha256:
-        raise InputFileError(path, f"is not the file of {preset.name}: its SHA-256 is {found}")
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != sha256:
+        raise InputFileError(path, f"is not the file of {preset.name}: its SHA-256 is {digest}")
 
 
 def _patterns(preset: Preset) -> list[str]:

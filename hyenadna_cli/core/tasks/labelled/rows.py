@@ -167,15 +167,15 @@ class LabelledRows(Sequence[LabelledSequence]):
 
     def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> LabelledRows:
         """The rows of the given indices, in their order."""
-        chosen = [int(index) for index in indices]
+        numbers = [int(index) for index in indices]
         targets = self.targets
         return LabelledRows(
-            names=[self.names[index] for index in chosen],
-            sequences=[self._sequences[index] for index in chosen],
-            intervals=[self.intervals[index] for index in chosen],
-            targets=targets[np.array(chosen, dtype=np.int64)]
+            names=[self.names[index] for index in numbers],
+            sequences=[self._sequences[index] for index in numbers],
+            intervals=[self.intervals[index] for index in numbers],
+            targets=targets[np.array(numbers, dtype=np.int64)]
             if isinstance(targets, np.ndarray)
-            else [targets[index] for index in chosen],
+            else [targets[index] for index in numbers],
             genome=self._genome,
         )
 

@@ -75,8 +75,8 @@ def overlap_groups(rows: LabelledRows) -> NDArray[np.int64]:
     pairs = [*_equal(rows), *_overlapping(rows)]
     a, b = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
     graph = sparse.coo_array((np.ones(len(a)), (a, b)), shape=(len(rows), len(rows)))
-    _, found = connected_components(graph, directed=False)
-    groups: NDArray[np.int64] = found.astype(np.int64)
+    _, components = connected_components(graph, directed=False)
+    groups: NDArray[np.int64] = components.astype(np.int64)
     return groups
 
 

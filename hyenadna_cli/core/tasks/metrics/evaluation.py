@@ -78,10 +78,10 @@ class Metrics:
             "n": self.n,
             "labels": list(self.label_names),
             "interval": {"level": 0.95, "n_bootstrap": self.n_bootstrap, "seed": self.seed},
-            "values": {name: _defined(asdict(found)) for name, found in self.values.items()},
+            "values": {name: _defined(asdict(value)) for name, value in self.values.items()},
             "confusion": confusion,
-            "calibration": [_defined(asdict(found)) for found in self.calibration],
-            "per_label": {name: _defined(found) for name, found in self.per_label.items()},
+            "calibration": [_defined(asdict(one)) for one in self.calibration],
+            "per_label": {name: _defined(values) for name, values in self.per_label.items()},
         }
 
 
@@ -102,11 +102,11 @@ def evaluate(
 
     Raises ValueError for shapes that do not fit, scores that are not finite, and no rows at all.
     """
-    truth, found = np.asarray(targets), np.asarray(scores, dtype=np.float64)
+    truth, answers = np.asarray(targets), np.asarray(scores, dtype=np.float64)
     names = tuple(label_names)
-    if len(truth) == 0 or len(truth) != len(found):
-        raise ValueError(f"{len(truth):,} targets and {len(found):,} scores")
-    if not np.isfinite(found).all():
+    if len(truth) == 0 or len(truth) != len(answers):
+        raise ValueError(f"{len(truth):,} targets and {len(answers):,} scores")
+    if not np.isfinite(answers).all():
         raise ValueError("scores must be finite")
     resampler = bootstrap.resampler(
         len(truth),
@@ -116,7 +116,7 @@ def evaluate(
         most_units=_MOST_UNITS if len(names) <= _MANY_LABELS else _MOST_UNITS_OF_MANY_LABELS,
     )
     measured = {"regression": _regression, "multilabel": _multilabel}.get(task, _classes)
-    values, rest = measured(truth, found, names, resampler)
+    values, rest = measured(truth, answers, names, resampler)
     values = {name: value.within(*range_of(name, task)) for name, value in values.items()}
     return Metrics(
         task=task,
@@ -153,11 +153,11 @@ def _classes(
     probs_NC = np.stack([1 - scores, scores], axis=1) if scores.ndim == 1 else scores
     if probs_NC.shape[1] != len(names):
         raise ValueError(f"scores of {probs_NC.shape[1]} classes, {len(names)} label names")
-    found = class_metrics(truth.astype(np.int64), probs_NC, resampler)
-    return found.values, _Details(
-        confusion_CC=found.confusion_CC,
-        calibration=found.calibration,
-        per_label=dict(zip(names, found.per_class, strict=True)),
+    metrics = class_metrics(truth.astype(np.int64), probs_NC, resampler)
+    return metrics.values, _Details(
+        confusion_CC=metrics.confusion_CC,
+        calibration=metrics.calibration,
+        per_label=dict(zip(names, metrics.per_class, strict=True)),
     )
 
 
@@ -216,7 +216,7 @@ def _regression(
         drawn.append(_regression_replicates(y_N, x_N, resampler))
     values = {
         metric: bootstrap.estimate(
-            float(np.mean([found[metric] for found in per_label.values()])),
+            float(np.mean([of_label[metric] for of_label in per_label.values()])),
             np.mean([replicates[metric] for replicates in drawn], axis=0),
         )
         for metric in drawn[0]

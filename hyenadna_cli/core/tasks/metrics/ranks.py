@@ -41,8 +41,8 @@ class Ranked:
         self, function: Callable[..., NDArray[np.float64]], labels: Sequence[int] | None = None
     ) -> Estimate:
         """`np.nanmean` or `np.nanmedian` over the labels that are defined; all by default."""
-        chosen = np.arange(len(self.values_T)) if labels is None else np.array(labels)
-        defined = chosen[np.isfinite(self.values_T[chosen])]
+        numbers = np.arange(len(self.values_T)) if labels is None else np.array(labels)
+        defined = numbers[np.isfinite(self.values_T[numbers])]
         if len(defined) == 0:
             return Estimate(float("nan"), float("nan"), float("nan"))
         drawn_RT = self.drawn_RT[:, defined]
@@ -60,7 +60,7 @@ def rank_metrics(
     n_labels, n_replicates = scores_NT.shape[1], len(resampler.weights_RU)
     functions = {"auroc": bootstrap.auroc, "auprc": bootstrap.average_precision}
     exact = {"auroc": sk.roc_auc_score, "auprc": sk.average_precision_score}
-    found = {
+    metrics = {
         name: Ranked(
             values_T=np.full(n_labels, np.nan),
             drawn_RT=np.full((n_replicates, n_labels), np.nan),
@@ -79,10 +79,10 @@ def rank_metrics(
         counts_UK = resampler.count(is_label_N * n_bins + bins_N, 2 * n_bins)
         drawn_RK = weights_RU @ counts_UK.astype(np.float32)
         for name, function in functions.items():
-            ranked = found[name]
+            ranked = metrics[name]
             ranked.values_T[label] = exact[name](is_label_N, scores_N)
             ranked.drawn_RT[:, label] = function(drawn_RK[:, n_bins:], drawn_RK[:, :n_bins])
-    return found
+    return metrics
 
 
 def chromatin_groups(label_names: Sequence[str]) -> Mapping[str, list[int]]:

@@ -130,13 +130,13 @@ def judge(
         limits=BatchLimits.choose(device, batch_size=None),
         device=device,
     )
-    found: dict[str, Metrics] = {}
+    metrics: dict[str, Metrics] = {}
     for split, rows in data.splits.items():
         if split != "train":
             scores = predict_rows(classifier, rows, batcher=batcher)
             targets = np.asarray(rows.targets)
-            found[split] = evaluate(data.task, targets, scores, data.label_names, seed=seed)
-    return found
+            metrics[split] = evaluate(data.task, targets, scores, data.label_names, seed=seed)
+    return metrics
 
 
 def made_on(base: Base, data: LabelledData) -> dict[str, str]:

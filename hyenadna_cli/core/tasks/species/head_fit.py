@@ -59,8 +59,8 @@ def fit_head(
             return False
         parts.append(part)
     features_ND, labels_N, gc_N = (np.concatenate(column) for column in zip(*parts, strict=True))
-    found = np.unique(labels_N)
-    if len(found) < 2:
+    classes = np.unique(labels_N)
+    if len(classes) < 2:
         return True
     weights_N = gc_matched_weights(labels_N, gc_N) if match_gc else np.ones(len(gc_N))
     scaler = StandardScaler()
@@ -68,14 +68,14 @@ def fit_head(
     probe = LogisticRegression(C=_PROBE_C, max_iter=1_000)
     probe.fit(scaled_ND, labels_N, sample_weight=weights_N)
     weight_CD, bias_C = probe.coef_, probe.intercept_
-    if len(found) == 2:  # scikit-learn gives the difference of the two classes
+    if len(classes) == 2:  # scikit-learn gives the difference of the two classes
         weight_CD = np.concatenate([-weight_CD, weight_CD]) / 2
         bias_C = np.concatenate([-bias_C, bias_C]) / 2
     weight_CD = weight_CD / scaler.scale_
     bias_C = bias_C - weight_CD @ scaler.mean_
     head = classifier.head
-    head.weight[found] = torch.from_numpy(weight_CD).to(head.weight)
-    head.bias[found] = torch.from_numpy(bias_C).to(head.bias)
+    head.weight[classes] = torch.from_numpy(weight_CD).to(head.weight)
+    head.bias[classes] = torch.from_numpy(bias_C).to(head.bias)
     return True
 
 

@@ -50,26 +50,26 @@ def read_manifest(path: Path, *, selected: Sequence[str] = ()) -> tuple[Species,
     Raises InputFileError naming the line: other columns, a species or contig given twice, an empty
     split, a name in `selected` that there is not, or fewer than two species.
     """
-    found: dict[str, Species] = {}
+    by_name: dict[str, Species] = {}
     with open_text(path) as text:
         for number, cells in _rows(text):
-            if not found and tuple(cells) == COLUMNS:
+            if not by_name and tuple(cells) == COLUMNS:
                 continue
             species = _species(path, number, cells)
-            if earlier := found.get(species.name):
+            if earlier := by_name.get(species.name):
                 raise InputFileError(
                     path, f"species {species.name!r} is on line {earlier.line} too", line=number
                 )
-            found[species.name] = species
+            by_name[species.name] = species
     for name in selected:
-        if name not in found:
-            raise InputFileError(path, f"has no species {name!r}; it has {', '.join(found)}")
+        if name not in by_name:
+            raise InputFileError(path, f"has no species {name!r}; it has {', '.join(by_name)}")
     if len(set(selected)) != len(selected):
         raise InputFileError(path, f"species chosen twice: {', '.join(selected)}")
-    chosen = tuple(found[name] for name in selected) or tuple(found.values())
-    if len(chosen) < 2:
+    all_species = tuple(by_name[name] for name in selected) or tuple(by_name.values())
+    if len(all_species) < 2:
         raise InputFileError(path, "needs two species or more to tell apart")
-    return chosen
+    return all_species
 
 
 def _rows(text: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
@@ -167,17 +167,17 @@ class SpeciesGenomes:
 
     def _runs_of(self, species: Species, split: Split) -> tuple[ContigRuns, ...]:
         genome = self._genomes[species.name]
-        found = []
+        contigs = []
         for contig in species.contigs[split]:
             name = self._names[species.name][contig]
             runs = tuple(acgt_runs(genome, name, max_gap=self.max_n_run))
-            found.append(ContigRuns(contig, genome, runs))
-        if not any(contig.runs for contig in found):
+            contigs.append(ContigRuns(contig, genome, runs))
+        if not any(contig.runs for contig in contigs):
             raise InputFileError(
                 species.fasta,
                 f"species {species.name!r}: its {split}_contigs hold no bases, only N",
             )
-        return tuple(found)
+        return tuple(contigs)
 
     @property
     def split_sizes(self) -> dict[str, int]:
