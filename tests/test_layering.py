@@ -3,132 +3,192 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 import hyenadna_cli
 
 PACKAGE = Path(hyenadna_cli.__file__).parent
 
-MAY_IMPORT = {
-    "cli": {"_version", "commands", "errors"},
-    "__main__": {"cli"},
-    "commands": {"commands", "core", "errors"},
-    "core": {"_version", "core", "ops", "errors"},
-    "ops": {"ops", "errors"},
-    "errors": set(),
-    "_version": set(),
-    "__init__": {"_version", "core", "errors"},
+STANDS_ON = {
+    "errors": "",
+    "_version": "",
+    "core.config": "errors",
+    "core.dna": "core.config",
+    "core.outputs": "core.dna _version",
+    "core.io": "core.outputs",
+    "ops": "errors",
+    "core.model": "core.outputs ops",
+    "core.machine": "core.model",
+    "core.inference": "core.io core.machine",
+    "core.variants": "core.inference",
+    "core.interpretation": "core.variants",
+    "core.training": "core.inference",
+    "core.tasks": "core.training",
+    "core.library": "core.interpretation core.tasks",
+    "commands": "core.library",
+    "cli": "commands",
+    "__main__": "cli",
+    "": "core.library",
 }
-SEQUENCE_SIDE = {"dna", "io", "variants.alleles", "variants.source", "tasks.labelled"}
-MODEL_SIDE = {"model", "machine.runtime", "training.distributed"}
+"""Folders, and files that stand outside one; each may import what it stands on, down to the
+ground."""
+
+YARDSTICKS = ("ops.reference", "core.machine.benchmark.plain_hyena")
+"""What is there to compare with."""
+
+SEQUENCE_SIDE = ("core.tasks.labelled", "core.variants.alleles", "core.variants.source")
+"""Readers of labels and variants, which know no model."""
 
 
-def own_imports(path: Path) -> set[str]:
-    """Dotted names below the package that a file imports, those inside functions included."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            assert node.level == 0, f"{path}: relative import"
-            module = node.module
-            if module == "hyenadna_cli" or module.startswith("hyenadna_cli."):
-                base = module.removeprefix("hyenadna_cli").lstrip(".")
-                found |= {".".join(filter(None, (base, alias.name))) for alias in node.names}
+def module_name(path: Path) -> str:
+    """The dotted name below the package; a package's is its folder's."""
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix("__init__")
+
+
+FILES = {module_name(path).rstrip("."): path for path in sorted(PACKAGE.rglob("*.py"))}
+TREES = {module: ast.parse(path.read_text()) for module, path in FILES.items()}
+
+
+def imported(nodes: Iterator[ast.AST]) -> set[str]:
+    """Full names of what these statements import: modules, or names in a module."""
+    names = set()
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"relative import of {node.module}"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-            found |= {n.removeprefix("hyenadna_cli.") for n in names if "hyenadna_cli." in n}
-    return found - {"__version__"}
+            names |= {alias.name for alias in node.names}
+    return names
 
 
-def modules() -> list[tuple[str, Path]]:
-    return [(str(path.relative_to(PACKAGE)), path) for path in sorted(PACKAGE.rglob("*.py"))]
+def own(names: set[str]) -> set[str]:
+    """Which of our modules these are, or are in."""
+    modules = set()
+    for name in names:
+        parts = name.split(".")
+        if parts[0] == PACKAGE.name:
+            inner = ".".join(parts[1:])
+            modules.add(inner if inner in FILES else ".".join(parts[1:-1]))
+    return modules
 
 
-@pytest.mark.parametrize(("name", "path"), modules(), ids=[name for name, _ in modules()])
-def test_no_module_imports_upward(name, path):
-    layer = name.split("/")[0].removesuffix(".py")
+IMPORTS = {module: imported(ast.walk(tree)) for module, tree in TREES.items()}
+"""Of each module, those inside functions and for the type checker included."""
 
-    imported = {target.split(".")[0] for target in own_imports(path)}
-
-    assert imported <= MAY_IMPORT[layer]
+AT_START = {module: imported(iter(tree.body)) for module, tree in TREES.items()}
+"""Of each module, those that happen when it is imported."""
 
 
-def is_one_of(module: str, sides: set[str]) -> bool:
-    """Whether a module, as named below core, is one of these or inside one."""
-    return any(module == side or module.startswith(f"{side}.") for side in sides)
+def is_in(module: str, folder: str) -> bool:
+    return module == folder or module.startswith(f"{folder}.")
 
 
-def test_the_sequence_side_and_the_model_side_do_not_know_each_other():
-    for name, path in modules():
-        layer, _, module = name.removesuffix(".py").replace("/", ".").partition(".")
-        if layer != "core":
-            continue
-        imported = {t.removeprefix("core.") for t in own_imports(path) if t.startswith("core.")}
-        if is_one_of(module, SEQUENCE_SIDE):
-            assert not any(is_one_of(target, MODEL_SIDE) for target in imported), name
-        if is_one_of(module, MODEL_SIDE):
-            sides = SEQUENCE_SIDE - {"dna"}
-            assert not any(is_one_of(target, sides) for target in imported), name
+def folder_of(module: str) -> str:
+    return ".".join(module.split(".")[: 2 if module.startswith("core.") else 1])
 
 
-@pytest.mark.parametrize("yardstick", ["ops.reference", "core.machine.benchmark.plain_hyena"])
-def test_only_tests_and_benchmarks_import_what_is_there_to_compare_with(yardstick):
-    for name, path in modules():
-        if "/benchmark" not in name:
-            assert not any(t.startswith(yardstick) for t in own_imports(path)), name
+def below(folder: str) -> set[str]:
+    """All that a folder stands on."""
+    direct = STANDS_ON[folder].split()
+    return set(direct).union(*(below(other) for other in direct))
 
 
-def test_typer_stays_in_the_commands():
-    for name, path in modules():
-        if name.split("/")[0] in ("core", "ops"):
-            assert "typer" not in path.read_text(), name
+def loaded_with(folder: str) -> dict[str, set[str]]:
+    """Of each module that importing a folder's modules loads, the libraries that it imports."""
+    todo = [module for module in FILES if is_in(module, folder)]
+    loaded: dict[str, set[str]] = {}
+    while todo:
+        module = todo.pop()
+        if module not in loaded:
+            libraries = {name.split(".")[0] for name in AT_START[module]} - {PACKAGE.name}
+            loaded[module] = libraries - sys.stdlib_module_names
+            todo += own(AT_START[module])
+    return loaded
 
 
-def loaded_after(code: str, *, module: str) -> bool:
-    script = f"{code}\nimport sys\nprint({module!r} in sys.modules)"
+def test_each_folder_imports_only_those_below_it():
+    upward = [
+        f"{module} imports {target}"
+        for module in FILES
+        if folder_of(module) != "core"
+        for target in sorted(own(IMPORTS[module]))
+        if folder_of(target) != folder_of(module)
+        and folder_of(target) not in below(folder_of(module))
+    ]
+    assert upward == []
+
+
+def test_no_files_import_each_other_in_a_circle():
+    graph = {module: own(names) - {module} for module, names in IMPORTS.items()}
+    graphlib.TopologicalSorter(graph).prepare()
+
+
+def test_readers_of_labels_and_variants_know_no_model():
+    offenders = [
+        f"{module} imports {target}"
+        for module in FILES
+        if any(is_in(module, folder) for folder in SEQUENCE_SIDE)
+        for target in own(IMPORTS[module])
+        if folder_of(target) in ("core.model", "core.machine", "ops")
+    ]
+    assert offenders == []
+
+
+def test_only_tests_and_benchmarks_import_what_is_there_to_compare_with():
+    offenders = [
+        f"{module} imports {target}"
+        for module in FILES
+        if not is_in(module, "core.machine.benchmark")
+        for target in own(IMPORTS[module]) & set(YARDSTICKS)
+    ]
+    assert offenders == []
+
+
+def test_typer_stays_in_the_commands_and_torch_out_of_what_reads_and_writes():
+    without = {"core": "typer", "ops": "typer", "core.dna": "torch", "core.io": "torch"}
+    offenders = [
+        f"{module} imports {name}"
+        for folder, library in without.items()
+        for module in FILES
+        if is_in(module, folder)
+        for name in IMPORTS[module]
+        if name.split(".")[0] == library
+    ]
+    assert offenders == []
+
+
+def test_commands_load_only_typer_before_they_run():
+    assert {m: libs for m, libs in loaded_with("commands").items() if libs - {"typer"}} == {}
+
+
+def test_what_reads_and_writes_loads_no_torch_nor_the_package_anything():
+    files = [m for f in ("core.io", "core.dna", "core.outputs") for m in FILES if is_in(m, f)]
+    torch_free = [*files, "core.config", "ops.kernels", "core.model.checkpoints.catalogue"]
+    steps = (
+        ([""], ("numpy", "typer", "torch", "pysam", "rich")),
+        (["cli"], ("numpy", "torch", "pysam", "rich")),
+        (torch_free, ("torch",)),
+    )
+    assert loaded_too_much(steps) == []
+
+
+def test_the_model_and_its_benchmark_need_no_genomics_library():
+    benchmark = [f"core.machine.benchmark.{name}" for name in ("measuring", "worker", "report")]
+    modules = ["core.model.checkpoints.checkpoint", "core.io.tsv", *benchmark]
+    assert loaded_too_much(((modules, ("pysam", "cyvcf2", "Bio", "h5py")),)) == []
+
+
+def loaded_too_much(steps: tuple[tuple[list[str], tuple[str, ...]], ...]) -> list[str]:
+    """Import modules step by step in a fresh process; libraries that are there by mistake."""
+    script = "import importlib, sys\n"
+    for modules, libraries in steps:
+        for module in modules:
+            script += f"importlib.import_module('{PACKAGE.name}.{module}'.rstrip('.'))\n"
+        script += f"[print(n, 'after', {modules[-1]!r}) for n in {libraries} if n in sys.modules]\n"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()[-1] == "True"
-
-
-@pytest.mark.parametrize(
-    "module",
-    [
-        "io.fasta",
-        "io.bed",
-        "io.tsv",
-        "io.embeddings_h5",
-        "io.vcf",
-        "io.vcf_writer",
-        "io.merging",
-        "outputs.sinks",
-        "outputs.provenance",
-        "model.checkpoints.catalogue",
-    ],
-)
-def test_reading_and_writing_files_never_loads_torch(module):
-    assert not loaded_after(f"import hyenadna_cli.core.{module}", module="torch")
-
-
-@pytest.mark.parametrize("library", ["torch", "numpy", "pysam", "rich"])
-def test_the_command_line_starts_without_what_only_commands_need(library):
-    assert not loaded_after("import hyenadna_cli.cli", module=library)
-
-
-def test_the_package_itself_loads_nothing():
-    code = "import hyenadna_cli"
-    assert not loaded_after(code, module="numpy")
-
-
-@pytest.mark.parametrize("library", ["pysam", "cyvcf2", "Bio", "h5py"])
-def test_the_model_and_its_benchmark_need_no_genomics_library(library):
-    code = (
-        "import hyenadna_cli.cli, hyenadna_cli.core.model.checkpoints.checkpoint, "
-        "hyenadna_cli.core.io.tsv, hyenadna_cli.core.machine.benchmark.measuring, "
-        "hyenadna_cli.core.machine.benchmark.worker, hyenadna_cli.core.machine.benchmark.report, "
-        "hyenadna_cli.core.outputs.provenance"
-    )
-    assert not loaded_after(code, module=library)
+    return done.stdout.splitlines()
