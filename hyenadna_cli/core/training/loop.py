@@ -12,7 +12,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Generic, Protocol, TypeVar
@@ -170,9 +170,8 @@ def train(
     """
     world = world or World()
     kind = MuonAdamW if config.optimiser == "muon" else torch.optim.AdamW
-    optimiser = kind(
-        parameter_groups(model, config, lr_ratios), lr=config.learning_rate, betas=config.adam_betas
-    )
+    groups = parameter_groups(model, config, lr_ratios)
+    optimiser = kind(groups, lr=config.learning_rate, betas=config.adam_betas)
     patience = selection.patience if selection else None
     agreed = {**about, "lr_ratios": dict(lr_ratios), "patience": patience}
     if selection is not None:
@@ -181,57 +180,23 @@ def train(
     progress = run.resume(is_main=world.is_main)
     while not progress.is_done:
         started = time.perf_counter()
-        step = progress.step
-        length, n_rows = stage_at(step, config, max_length=max_length)
-        learning_rate = learning_rate_at(step, config)
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate * group["lr_ratio"]
-        try:
-            outcome = _step(
-                model,
-                batches,
-                loss_of,
-                optimiser,
-                step=step,
-                length=length,
-                n_rows=n_rows,
-                config=config,
-                world=world,
-            )
-            loss, gradient_norm = outcome.tolist()
-        except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
-            raise DeviceMemoryError(
-                f"out of memory after step {step}, in passes of {config.micro_batch_bases:,} "
-                "bases: smaller ones (micro_batch_bases) or --checkpoint-blocks need less"
-            ) from error
-        step += 1
-        valid_loss = valid_score = None
-        if step == config.max_steps or step % config.valid_every == 0:
+        stage = stage_at(progress.step, config, max_length=max_length)
+        report = _step(
+            model, batches, loss_of, optimiser, progress.step, stage, config=config, world=world
+        )
+        if report.step == config.max_steps or report.step % config.valid_every == 0:
             if valid_batches:
                 valid_loss = evaluate(model, valid_batches, loss_of, world=world)
+                report = replace(report, valid_loss=valid_loss)
             if selection is not None:
-                valid_score = _score(model, selection)
-        progress = _advance(
-            progress, step, valid_score, valid_loss, max_steps=config.max_steps, patience=patience
-        )
-        report = StepReport(
-            step=step,
-            length=length,
-            n_bases=length * n_rows,
-            loss=loss,
-            learning_rate=learning_rate,
-            gradient_norm=gradient_norm,
-            seconds=time.perf_counter() - started,
-            valid_loss=valid_loss,
-            valid_score=valid_score,
-        )
+                report = replace(report, valid_score=_score(model, selection))
+        report = replace(report, seconds=time.perf_counter() - started)
+        progress = _advance(progress, report, max_steps=config.max_steps, patience=patience)
         device = next(model.parameters()).device
         stopping = world.sum(float(should_stop()), device) > 0
         if world.is_main:
             run.append(dataclasses.asdict(report))
-            is_due = step % config.save_every == 0 or progress.best_step == step
+            is_due = report.step % config.save_every == 0 or progress.best_step == report.step
             if progress.is_done or stopping or is_due:
                 run.save(progress)
         world.wait()
@@ -250,15 +215,10 @@ def _score(model: ModelT, selection: Selection[ModelT]) -> float:
 
 
 def _advance(
-    before: Progress,
-    step: int,
-    score: float | None,
-    valid_loss: float | None,
-    *,
-    max_steps: int,
-    patience: int | None,
+    before: Progress, report: StepReport, *, max_steps: int, patience: int | None
 ) -> Progress:
     """The progress after one more step; a score that is not a number says nothing."""
+    step, score = report.step, report.valid_score
     best_step, best_score, n_since = before.best_step, before.best_score, before.n_since_best
     if score is not None and not math.isnan(score):
         if score > (-math.inf if best_score is None else best_score):
@@ -271,7 +231,7 @@ def _advance(
         best_step=best_step,
         best_score=best_score,
         n_since_best=n_since,
-        valid_loss=valid_loss,
+        valid_loss=report.valid_loss,
         is_done=step >= max_steps or is_hopeless,
     )
 
@@ -318,17 +278,58 @@ def _step(
     batches: Batches[BatchT],
     loss_of: LossOf[ModelT, BatchT],
     optimiser: torch.optim.Optimizer,
-    *,
     step: int,
-    length: int,
-    n_rows: int,
+    stage: tuple[int, int],
+    *,
+    config: TrainConfig,
+    world: World,
+) -> StepReport:
+    """One optimiser step of a stage, (length, rows); the report's time is still to be taken.
+
+    Raises DeviceMemoryError if a micro-batch does not fit.
+    """
+    length, n_rows = stage
+    learning_rate = learning_rate_at(step, config)
+    for group in optimiser.param_groups:
+        group["lr"] = learning_rate * group["lr_ratio"]
+    try:
+        loss, gradient_norm = _update(
+            model, batches, loss_of, optimiser, step, stage, config=config, world=world
+        ).tolist()
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise DeviceMemoryError(
+            f"out of memory after step {step}, in passes of {config.micro_batch_bases:,} "
+            "bases: smaller ones (micro_batch_bases) or --checkpoint-blocks need less"
+        ) from error
+    return StepReport(
+        step=step + 1,
+        length=length,
+        n_bases=length * n_rows,
+        loss=loss,
+        learning_rate=learning_rate,
+        gradient_norm=gradient_norm,
+        seconds=0.0,
+    )
+
+
+def _update(
+    model: ModelT,
+    batches: Batches[BatchT],
+    loss_of: LossOf[ModelT, BatchT],
+    optimiser: torch.optim.Optimizer,
+    step: int,
+    stage: tuple[int, int],
+    *,
     config: TrainConfig,
     world: World,
 ) -> Tensor:
-    """One optimiser step: its loss per target, and the gradient norm before clipping.
+    """Update the weights once: the loss per target, and the gradient norm before clipping.
 
     They are left on the device, (2,) in float64, as nothing here waits for it.
     """
+    length, n_rows = stage
     device = next(model.parameters()).device
     model.train()
     share = world.share(n_rows)

@@ -161,16 +161,9 @@ def stepper(case: str, device: torch.device, *, kernels: str = "torch") -> Calla
         optimiser = torch.optim.AdamW(loop.parameter_groups(model, TRAIN))
 
     def run(step: int) -> Tensor:
-        return loop._step(
-            model,
-            Batches(batch),
-            loss_of,
-            optimiser,
-            step=step,
-            length=LENGTH,
-            n_rows=N_ROWS,
-            config=TRAIN,
-            world=World(),
+        stage = (LENGTH, N_ROWS)
+        return loop._update(
+            model, Batches(batch), loss_of, optimiser, step, stage, config=TRAIN, world=World()
         )
 
     return run

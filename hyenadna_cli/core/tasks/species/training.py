@@ -74,6 +74,14 @@ class _FixedBatches(Sequence[LabelledBatch]):
         return _stacked(self.windows[index * self.rows : (index + 1) * self.rows])
 
 
+def _held_out(genomes: SpeciesGenomes, settings: Settings) -> _FixedBatches:
+    species, n_bases = settings.species, settings.train.micro_batch_bases
+    windows = fixed_windows(
+        genomes, "valid", length=species.length, max_windows=species.valid_windows
+    )
+    return _FixedBatches(list(windows), rows=max(1, n_bases // species.length))
+
+
 def _stacked(windows: Sequence[SpeciesWindow]) -> LabelledBatch:
     return stack([(window.sequence(), window.label) for window in windows])
 
@@ -165,29 +173,13 @@ def run(
     assert isinstance(backbone, HyenaDNA)
     backbone.execution = runtime.execution(recompute_blocks=config.recompute_blocks)
     classifier.to(runtime.device)
-    held_out = _FixedBatches(
-        list(
-            fixed_windows(
-                genomes, "valid", length=species.length, max_windows=species.valid_windows
-            )
-        ),
-        rows=max(1, config.micro_batch_bases // species.length),
-    )
     drawn = TrainingWindows(
         genomes, seed=config.seed, weights=weights, use_both_strands=config.reverse_complement
     )
     if species.probe_bases and not (run_dir / "last").exists():
-        is_fitted = fit_head(
-            classifier,
-            drawn,
-            lengths=settings.lengths,
-            n_bases=species.probe_bases,
-            match_gc=species.match_gc,
-            should_stop=should_stop,
-        )
+        is_fitted = _fits_head(classifier, drawn, settings, should_stop)
         if world.sum(float(not is_fitted), runtime.device) > 0:
             return
-        log.info("head fitted to %s bases, backbone as it is", f"{species.probe_bases:,}")
     about: dict[str, Any] = {
         "base": dict(base),
         "species": dataclasses.asdict(species),
@@ -201,7 +193,7 @@ def run(
         config=config,
         run_dir=run_dir,
         max_length=species.length,
-        valid_batches=held_out,
+        valid_batches=_held_out(genomes, settings),
         lr_ratios={"head.": species.head_lr_ratio},
         about=about,
         world=world,
@@ -210,20 +202,47 @@ def run(
     progress = read_progress(run_dir)
     # Not by the steps done here: a run may be killed after its last one.
     if world.is_main and progress.is_done and not (run_dir / "training.json").exists():
-        classifier.eval()
-        save_classifier(classifier, run_dir)
+        save_classifier(classifier.eval(), run_dir)
         record = {
-            "task": "species classification",
-            "species": list(genomes.names),
-            "classifier": dataclasses.asdict(species),
-            "settings": dataclasses.asdict(config),
-            "weights": about["weights"],
-            "data": {"digest": about["data"]} | {str(s): genomes.describe(s) for s in SPLITS},
-            "base": dict(base),
+            **_facts(genomes, settings, about),
             "valid_nats_per_window": progress.valid_loss,
             "made_by": made_by.as_json(),
         }
         atomic.write_text(run_dir / "training.json", json.dumps(record, indent=2) + "\n")
+
+
+def _facts(genomes: SpeciesGenomes, settings: Settings, about: Mapping[str, Any]) -> dict[str, Any]:
+    """What training.json says of settings and data."""
+    return {
+        "task": "species classification",
+        "species": list(genomes.names),
+        "classifier": about["species"],
+        "settings": dataclasses.asdict(settings.train),
+        "weights": about["weights"],
+        "data": {"digest": about["data"]} | {str(s): genomes.describe(s) for s in SPLITS},
+        "base": about["base"],
+    }
+
+
+def _fits_head(
+    classifier: SequenceClassifier,
+    drawn: TrainingWindows,
+    settings: Settings,
+    should_stop: Callable[[], bool],
+) -> bool:
+    """Fit the head to the backbone as it is; False if this was stopped."""
+    species = settings.species
+    is_fitted = fit_head(
+        classifier,
+        drawn,
+        lengths=settings.lengths,
+        n_bases=species.probe_bases,
+        match_gc=species.match_gc,
+        should_stop=should_stop,
+    )
+    if is_fitted:
+        log.info("head fitted to %s bases, backbone as it is", f"{species.probe_bases:,}")
+    return is_fitted
 
 
 def trained_length(directory: Path) -> int | None:
