@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hyenadna_cli.core.outputs import atomic
 from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,3 +22,9 @@ def new_figure(width: float, height: float) -> Figure:
     except ImportError as error:
         raise UsageError("pictures need matplotlib: pip install 'hyenadna[plots]'") from error
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def save_figure(figure: Figure, path: Path, *, overwrite: bool) -> None:
+    """Write a figure in the format of the file's suffix. Raises OutputError."""
+    with atomic.replace_on_success(path, overwrite=overwrite) as scratch:
+        figure.savefig(scratch, format=path.suffix.removeprefix("."), dpi=150, metadata={})

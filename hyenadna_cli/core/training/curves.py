@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hyenadna_cli.core.io.tsv import TsvWriter
-from hyenadna_cli.core.outputs import atomic
-from hyenadna_cli.core.outputs.figures import new_figure
+from hyenadna_cli.core.outputs.figures import new_figure, save_figure
 from hyenadna_cli.errors import InputFileError
 
 COLUMNS = ("step", "bases_seen", "length", "loss", "valid_loss")
@@ -124,5 +123,4 @@ def draw(curve: Sequence[CurvePoint], path: Path, *, overwrite: bool) -> None:
     axes.set_xlabel("million bases seen (grey: from here on, windows of as many bases)")
     axes.set_ylabel("loss (nats per base)")
     axes.legend(frameon=False)
-    with atomic.replace_on_success(path, overwrite=overwrite) as scratch:
-        figure.savefig(scratch, format=path.suffix.removeprefix("."), dpi=150, metadata={})
+    save_figure(figure, path, overwrite=overwrite)

@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 from hyenadna_cli.core.dna.coordinates import Interval, from_one_based
 from hyenadna_cli.core.io.streams import open_text
 from hyenadna_cli.core.io.tsv import TsvWriter
-from hyenadna_cli.core.outputs import atomic
-from hyenadna_cli.core.outputs.figures import new_figure
+from hyenadna_cli.core.outputs.figures import new_figure, save_figure
 from hyenadna_cli.errors import InputFileError
 
 if TYPE_CHECKING:
@@ -156,8 +155,7 @@ def draw(picture: MutagenesisMap, path: Path, *, overwrite: bool) -> None:
         )
     track.axhline(0, color="0.5", linewidth=0.6)
     track.set_ylabel("- mean" if picture.bases and n_columns <= _MAX_LETTERS else "mean")
-    with atomic.replace_on_success(path, overwrite=overwrite) as scratch:
-        figure.savefig(scratch, format=path.suffix.removeprefix("."), dpi=150, metadata={})
+    save_figure(figure, path, overwrite=overwrite)
 
 
 def _spell(track: Axes, picture: MutagenesisMap) -> None:

@@ -18,8 +18,7 @@ from hyenadna_cli.core.machine.benchmark.cases import Implementation, Variant, W
 from hyenadna_cli.core.machine.benchmark.expectations import bytes_moved
 from hyenadna_cli.core.machine.benchmark.measuring import Floor, OperatorRow, Row
 from hyenadna_cli.core.model.long_conv_choice import Timing, Use
-from hyenadna_cli.core.outputs import atomic
-from hyenadna_cli.core.outputs.figures import new_figure
+from hyenadna_cli.core.outputs.figures import new_figure, save_figure
 
 COLUMNS = (
     "implementation",
@@ -201,8 +200,7 @@ def draw(rows: Sequence[Row], path: Path, *, overwrite: bool) -> None:
         )
     panels[0].legend(frameon=False, fontsize=8)
     figure.suptitle(_title(first, shown), fontsize=9)
-    with atomic.replace_on_success(path, overwrite=overwrite) as scratch:
-        figure.savefig(scratch, format=path.suffix.removeprefix("."), dpi=150, metadata={})
+    save_figure(figure, path, overwrite=overwrite)
 
 
 def _draw_family(axes: Any, family: Sequence[Row], points: Sequence[tuple[int, float]]) -> None:

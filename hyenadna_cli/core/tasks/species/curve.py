@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hyenadna_cli.core.io.tsv import TsvWriter
-from hyenadna_cli.core.outputs import atomic
-from hyenadna_cli.core.outputs.figures import new_figure
+from hyenadna_cli.core.outputs.figures import new_figure, save_figure
 from hyenadna_cli.errors import InputFileError
 
 COLUMNS = ("name", "length", "n_windows", "accuracy", "accuracy_low", "accuracy_high")
@@ -81,5 +80,4 @@ def draw(points: Sequence[CurvePoint], path: Path, *, overwrite: bool) -> None:
     axes.set_ylabel("accuracy (bands: 95 % intervals)")
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, loc="lower right")
-    with atomic.replace_on_success(path, overwrite=overwrite) as scratch:
-        figure.savefig(scratch, format=path.suffix.removeprefix("."), dpi=150, metadata={})
+    save_figure(figure, path, overwrite=overwrite)
