@@ -18,7 +18,6 @@ from hyenadna_cli.core.outputs.provenance import Provenance
 from hyenadna_cli.core.tasks.classification import as_scores
 from hyenadna_cli.core.tasks.finetuning.settings import Comparison, FinetuneConfig, Method
 from hyenadna_cli.core.tasks.finetuning.training import class_weights, judged
-from hyenadna_cli.core.tasks.labelled.digest import digest
 from hyenadna_cli.core.tasks.labelled.rows import LabelledData
 from hyenadna_cli.errors import UsageError
 
@@ -124,5 +123,5 @@ def experiment(
         runtime=runtime,
         output=output,
         made_by=made_by,
-        facts={"data": sources, "digest": digest(data)},
+        facts={"data": sources, "digest": data.digest()},
     )

@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
@@ -75,12 +76,8 @@ class LabelledRows(Sequence[LabelledSequence]):
         self.intervals = intervals
         self.targets = targets
         self._sequences = sequences
-        self._genome = genome
-
-    @property
-    def genome(self) -> Genome | None:
+        self.genome = genome
         """Where sequences given by coordinates are fetched."""
-        return self._genome
 
     def __len__(self) -> int:
         return len(self.names)
@@ -108,9 +105,9 @@ class LabelledRows(Sequence[LabelledSequence]):
         if sequence is not None:
             return sequence
         interval = self.intervals[index]
-        assert self._genome is not None
+        assert self.genome is not None
         assert interval is not None
-        fetched = self._genome.fetch(interval).upper()
+        fetched = self.genome.fetch(interval).upper()
         return fetched if interval.strand == "+" else reverse_complement(fetched)
 
     def stored_sequence(self, index: int) -> str | None:
@@ -162,7 +159,7 @@ class LabelledRows(Sequence[LabelledSequence]):
                 target[start : start + length]
                 for target, start in zip(targets, starts.tolist(), strict=True)
             ],
-            genome=self._genome,
+            genome=self.genome,
         )
 
     def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> LabelledRows:
@@ -176,7 +173,7 @@ class LabelledRows(Sequence[LabelledSequence]):
             targets=targets[np.array(numbers, dtype=np.int64)]
             if isinstance(targets, np.ndarray)
             else [targets[index] for index in numbers],
-            genome=self._genome,
+            genome=self.genome,
         )
 
     def _length(self, index: int) -> int:
@@ -231,6 +228,28 @@ class LabelledData:
                     span += f"-{lengths.max():,}"
                 parts.append(f"{split} {len(lengths):,} x {span} bp")
         return f"{self.task}, {_labels_in_words(self.task, self.label_names)}: {'; '.join(parts)}"
+
+    def digest(self) -> str:
+        """SHA-256 over task, labels and all rows: what a resumed run must agree on.
+
+        Rows given by coordinates count by these, and by the size and the contigs of their genome's
+        file: fetching or hashing all its bases would take minutes.
+        """
+        state = hashlib.sha256(repr((self.task, self.label_names)).encode())
+        for split, rows in self.splits.items():
+            state.update(repr((split, len(rows))).encode())
+            for index, name in enumerate(rows.names):
+                bases = rows.stored_sequence(index)
+                where = None if bases is not None else rows.intervals[index]
+                state.update(repr((name, bases, where)).encode())
+            # Those of `token` are of every base: also of those without a label.
+            targets = rows.targets
+            if not isinstance(targets, np.ndarray):
+                targets = np.concatenate(targets)
+            state.update(np.ascontiguousarray(targets).tobytes())
+            if (genome := rows.genome) is not None:
+                state.update(repr((genome.path.stat().st_size, genome.lengths)).encode())
+        return state.hexdigest()
 
 
 def _labels_in_words(task: Task, names: tuple[str, ...]) -> str:

@@ -24,7 +24,6 @@ from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.core.outputs import atomic
 from hyenadna_cli.core.outputs.provenance import Provenance
 from hyenadna_cli.core.tasks.classification import predict_rows
-from hyenadna_cli.core.tasks.labelled.digest import digest
 from hyenadna_cli.core.tasks.labelled.rows import LabelledData, LabelledRows
 from hyenadna_cli.core.tasks.labelled_batches import HeadLoss, LabelledBatch, LabelledBatches, stack
 from hyenadna_cli.core.tasks.metrics.evaluation import Metrics, evaluate
@@ -141,7 +140,7 @@ def judge(
 
 def made_on(base: Base, data: LabelledData) -> dict[str, str]:
     """Digests of model and data: what a resumed run must agree on beside the settings."""
-    return {"base": base.digest, "data": digest(data)}
+    return {"base": base.digest, "data": data.digest()}
 
 
 def check_finished(output: Path, settings: Mapping[str, Any], about: Mapping[str, str]) -> None:
