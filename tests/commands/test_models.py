@@ -213,7 +213,7 @@ def test_convert_can_store_matrices_in_half_the_space(run, builtin, tmp_path):
 def test_convert_can_set_the_filter_shift(run, builtin, tmp_path):
     run("convert", "builtin", "-o", tmp_path / "out", "--filter-shift", "0")
 
-    assert checkpoint.read_config(tmp_path / "out").filter_shift == 0.0
+    assert checkpoint.inspect(tmp_path / "out")[0].filter_shift == 0.0
 
 
 def test_convert_keeps_an_existing_output_unless_told(run, builtin, tmp_path):
@@ -224,7 +224,7 @@ def test_convert_keeps_an_existing_output_unless_told(run, builtin, tmp_path):
         run("convert", builtin, "-o", output)
     run("convert", builtin, "-o", output, "--force", "--filter-shift", "0")
 
-    assert checkpoint.read_config(output).filter_shift == 0.0
+    assert checkpoint.inspect(output)[0].filter_shift == 0.0
 
 
 def saved(model, directory):

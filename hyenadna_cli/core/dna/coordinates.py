@@ -47,11 +47,6 @@ class Interval:
         """Bases covered."""
         return self.end - self.start
 
-    def overlaps(self, other: Interval) -> bool:
-        """Whether the two share a base, whatever their strands."""
-        shared_end = min(self.end, other.end)
-        return self.contig == other.contig and max(self.start, other.start) < shared_end
-
     def __str__(self) -> str:
         """1-based closed, for people: `chr7:140,753,336-140,753,336`."""
         return f"{self.contig}:{to_one_based(self.start):,}-{self.end:,}"

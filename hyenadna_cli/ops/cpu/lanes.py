@@ -31,7 +31,6 @@ _I16, _I32 = ir.IntType(16), ir.IntType(32)
 REGISTER = ir.VectorType(ir.FloatType(), LANES)
 BITS = ir.VectorType(_I32, LANES)
 _HALF_BITS = ir.VectorType(_I16, LANES)
-_MASK = ir.VectorType(ir.IntType(1), LANES)
 
 
 class Real(types.Type):

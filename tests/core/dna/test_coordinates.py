@@ -36,29 +36,6 @@ def test_what_people_are_shown_reads_back_as_the_same_interval(
     assert parse_region(str(interval)) == interval
 
 
-@given(intervals(), intervals())
-def test_intervals_overlap_when_they_share_a_base(one: Interval, other: Interval) -> None:
-    bases, other_bases = (
-        {(interval.contig, base) for base in range(interval.start, interval.end)}
-        for interval in (one, other)
-    )
-
-    assert one.overlaps(other) == bool(bases & other_bases)
-    assert other.overlaps(one) == one.overlaps(other)
-
-
-def test_overlap_does_not_look_at_the_strand() -> None:
-    assert Interval("chr1", 0, 5, "+").overlaps(Interval("chr1", 4, 9, "-"))
-
-
-def test_an_empty_interval_overlaps_nothing() -> None:
-    assert not Interval("chr1", 5, 5).overlaps(Interval("chr1", 3, 8))
-
-
-def test_touching_intervals_do_not_overlap() -> None:
-    assert not Interval("chr1", 0, 5).overlaps(Interval("chr1", 5, 9))
-
-
 @given(intervals())
 def test_the_length_is_the_number_of_bases(interval: Interval) -> None:
     assert interval.length == len(range(interval.start, interval.end))

@@ -18,7 +18,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import safetensors.torch
 import torch
@@ -83,15 +83,6 @@ class StoredHead:
     """Names begin with `head.`; a plain model is loaded without them."""
 
 
-class _Weights(Protocol):
-    """A weights file: shapes at once, tensors when asked for."""
-
-    @property
-    def shapes(self) -> dict[str, tuple[int, ...]]: ...
-
-    def read(self, names: Iterable[str]) -> dict[str, Tensor]: ...
-
-
 @dataclass(frozen=True, slots=True)
 class _Safetensors:
     path: Path
@@ -116,7 +107,7 @@ class _Stored:
     """A model on disk, before any tensor is read."""
 
     path: Path
-    weights: _Weights
+    weights: _Safetensors | TorchCheckpoint
     settings: StoredSettings
     names: Mapping[str, tuple[str, ...]]
     """Our name of a tensor -> its names in the file, several for shared frequencies."""
@@ -201,11 +192,6 @@ def inspect(
     return stored.config, _source(stored, name, revision), n_parameters
 
 
-def read_config(path: Path) -> ModelConfig:
-    """The configuration of a stored model, without reading its tensors. Raises CheckpointError."""
-    return _open(path).config
-
-
 def save(
     model: HyenaDNA,
     directory: Path,
@@ -256,7 +242,7 @@ def read_head(path: Path) -> StoredHead | None:
 def _open(path: Path) -> _Stored:
     file = _weights_file(path)
     is_safetensors = file.suffix == ".safetensors"
-    weights: _Weights = _Safetensors.open(file) if is_safetensors else TorchCheckpoint.open(file)
+    weights = _Safetensors.open(file) if is_safetensors else TorchCheckpoint.open(file)
     names, left_out = _our_names(file, weights.shapes)
     return _Stored(file, weights, read_settings(file.with_name("config.json")), names, left_out)
 

@@ -73,11 +73,6 @@ class Preset:
         """The name without its suite."""
         return self.name.rsplit("/", 1)[-1]
 
-    @property
-    def needs_genome(self) -> bool:
-        """Whether the data are coordinates."""
-        return self.name == CHROMATIN
-
     def note_on_size(self, n_sequences: int) -> str | None:
         """A warning where the data at hand are not the published set."""
         if n_sequences == self.n_sequences:

@@ -365,7 +365,7 @@ def test_shapes_come_from_the_tensors_without_a_config(shape, tmp_path):
     state = official_state(HyenaDNA(shape), prefix="hyena.", sines=(1,))
     write_hf(tmp_path, state, None)
 
-    found = checkpoint.read_config(tmp_path)
+    found = checkpoint.inspect(tmp_path)[0]
 
     # Of a padded vocabulary, only the rows can be seen.
     assert found.padded_vocab_size == shape.padded_vocab_size
@@ -391,7 +391,7 @@ def test_what_tensors_cannot_tell_comes_from_the_config(model, tmp_path):
     told = {"embed_dropout": 0.2, "layer_norm_epsilon": 1e-3, "activation_freq": 3}
     write_hf(tmp_path, official_state(model, prefix="hyena.", sines=(1,)), HF_CONFIG | told)
 
-    config = checkpoint.read_config(tmp_path)
+    config = checkpoint.inspect(tmp_path)[0]
 
     assert (config.embed_dropout, config.layer_norm_epsilon) == (0.2, 1e-3)
     assert config.activation_freq == 3.0
