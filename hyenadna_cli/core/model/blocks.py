@@ -45,8 +45,8 @@ class Execution:
         """Implementation of the long convolution for sequences of this length."""
         if not is_triton(self.kernels):
             return self.kernels
-        chosen = self.long_conv.kernels(n_positions, training=training)
-        return self.kernels if chosen == "triton" else chosen
+        kernels = self.long_conv.kernels(n_positions, training=training)
+        return self.kernels if kernels == "triton" else kernels
 
     def compiles(self, x: Tensor) -> bool:
         """Whether compiled loops take rows like these."""

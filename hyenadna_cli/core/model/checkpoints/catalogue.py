@@ -221,8 +221,8 @@ def locate(
         return Location(BUILTIN_DIRECTORY, BUILTIN, None)
     if published is None:
         return _download(name_or_dir, name_or_dir, revision, offline, cache_dir)
-    wanted = revision or published.revision
-    return _download(published.name, published.repo_id, wanted, offline, cache_dir)
+    commit = revision or published.revision
+    return _download(published.name, published.repo_id, commit, offline, cache_dir)
 
 
 def cached_weights(model: PublishedModel, *, cache_dir: Path | None = None) -> Path | None:

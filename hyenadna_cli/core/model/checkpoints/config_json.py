@@ -76,10 +76,10 @@ def read_settings(path: Path) -> StoredSettings:
     if content is None:
         return StoredSettings(None, {}, path)
     if content.get("model_type") == MODEL_TYPE:
-        given = {key: value for key, value in content.items() if key not in ("model_type", "head")}
-        if unknown := sorted(given.keys() - _FIELDS.keys()):
+        settings = {key: content[key] for key in content if key not in ("model_type", "head")}
+        if unknown := sorted(settings.keys() - _FIELDS.keys()):
             raise CheckpointError(f"{path}: unknown model settings: {', '.join(unknown)}")
-        return StoredSettings("hyenadna", _typed(path, given), path)
+        return StoredSettings("hyenadna", _typed(path, settings), path)
     layer = content.get("layer")
     if isinstance(layer, dict):
         values = _select(path, content, _LIGHTNING_KEYS) | _select(
@@ -187,7 +187,7 @@ def measure(shapes: Shapes) -> dict[str, int]:
     d_model = size(EMBEDDING, 1, 2) or size("norm1.weight", 0, 1)
     projected = size("mixer.in_proj.weight", 0, 2)
     linears = [int(m[1]) for suffix in in_layer if (m := _FILTER_LINEAR.fullmatch(suffix))]
-    found = {
+    sizes = {
         "d_model": d_model,
         "n_layer": n_layer or None,
         "d_inner": size("mlp.fc1.weight", 0, 2),
@@ -198,7 +198,7 @@ def measure(shapes: Shapes) -> dict[str, int]:
         "filter_order": size("mixer.filter_fn.implicit_filter.0.weight", 0, 2),
         "num_inner_mlps": max(linears) // 2 - 1 if linears else None,
     }
-    return {name: value for name, value in found.items() if value is not None}
+    return {name: value for name, value in sizes.items() if value is not None}
 
 
 def _vocabulary(

@@ -134,12 +134,12 @@ def run(
 def _check_finished(experiment: Experiment, method: Method, seed: int, directory: Path) -> None:
     """A result that is there already must be of the same data, model and settings."""
     record = json.loads((directory / "training.json").read_text())
-    wanted = dataclasses.asdict(dataclasses.replace(experiment.config, seed=seed))
-    wanted = json.loads(json.dumps(wanted))
-    decisive = wanted.keys() & record["settings"].keys() - {"recompute_blocks"}
+    settings = dataclasses.asdict(dataclasses.replace(experiment.config, seed=seed))
+    settings = json.loads(json.dumps(settings))
+    decisive = settings.keys() & record["settings"].keys() - {"recompute_blocks"}
     if method == "kmer":
         decisive = set()
-    differing = [name for name in sorted(decisive) if record["settings"][name] != wanted[name]]
+    differing = [name for name in sorted(decisive) if record["settings"][name] != settings[name]]
     if method != "kmer" and record.get("base") != experiment.made_by.model_sha256:
         differing.insert(0, "the model")
     if record.get("digest") != experiment.facts["digest"]:

@@ -103,9 +103,9 @@ def means_or_runs(rows: Sequence[ComparisonRow], metrics: Sequence[str]) -> list
 
 def summary(rows: Sequence[ComparisonRow], task: Task) -> Iterator[str]:
     """One line a method: its main metrics."""
-    found = means_or_runs(rows, SHOWN[task])
-    for method in dict.fromkeys(row.method for row in found):
-        mine = [row for row in found if row.method == method]
+    results = means_or_runs(rows, SHOWN[task])
+    for method in dict.fromkeys(row.method for row in results):
+        mine = [row for row in results if row.method == method]
         values = ", ".join(
             f"{row.metric} {row.value:.3f} ({row.low:.3f}-{row.high:.3f})" for row in mine
         )

@@ -145,9 +145,9 @@ def features_of(
     for chosen in _batches(rows.lengths[order]):
         indices = order[chosen]
         batch = stack([(rows[i].sequence, rows[i].target) for i in indices.tolist()]).to(device)
-        found = classifier.features(batch.token_ids_BL, batch.lengths_B)
+        of_batch = classifier.features(batch.token_ids_BL, batch.lengths_B)
         is_kept = batch.targets >= 0 if is_token else slice(None)
-        features.append(found[is_kept][::every].float().cpu().numpy())
+        features.append(of_batch[is_kept][::every].float().cpu().numpy())
         targets.append(batch.targets[is_kept][::every].cpu().numpy())
         places.append(indices)
     features_ND, flat = np.concatenate(features), np.concatenate(targets)

@@ -155,11 +155,11 @@ def _overlapping(judged: LabelledRows, learned: LabelledRows) -> Finding | None:
     for index, interval in enumerate(judged.intervals):
         if interval is None or interval.contig not in reach:
             continue
-        found = reach[interval.contig].first_over(interval.start, interval.end)
-        if found is not None:
+        row = reach[interval.contig].first_over(interval.start, interval.end)
+        if row is not None:
             n += 1
             if len(examples) < _N_EXAMPLES:
-                examples.append((judged.names[index], learned.names[found]))
+                examples.append((judged.names[index], learned.names[row]))
     return Finding(n, tuple(examples))
 
 
@@ -187,14 +187,14 @@ def _exact(judged: LabelledRows, learned: LabelledRows) -> tuple[Finding, Findin
         first_of.setdefault(canonical_digest(learned.sequence(index)), index)
     n, n_other, examples, others = 0, 0, list[_Example](), list[_Example]()
     for index in _thinned(len(judged)):
-        found = first_of.get(canonical_digest(judged.sequence(index)))
-        if found is None:
+        row = first_of.get(canonical_digest(judged.sequence(index)))
+        if row is None:
             continue
-        names = (judged.names[index], learned.names[found])
+        names = (judged.names[index], learned.names[row])
         n += 1
         if len(examples) < _N_EXAMPLES:
             examples.append(names)
-        if not np.array_equal(judged[index].target, learned[found].target):
+        if not np.array_equal(judged[index].target, learned[row].target):
             n_other += 1
             if len(others) < _N_EXAMPLES:
                 others.append(names)
@@ -247,8 +247,9 @@ def _hash_limit(rows: LabelledRows) -> np.uint64:
 
 
 def _sampled(rows: LabelledRows, below: np.uint64) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    found = [_sample(rows, batch, below) for batch in _batches(rows)]
-    return np.concatenate([part for part, _ in found]), np.concatenate([part for _, part in found])
+    parts = (_sample(rows, batch, below) for batch in _batches(rows))
+    hashes, owners = zip(*parts, strict=True)
+    return np.concatenate(hashes), np.concatenate(owners)
 
 
 def _sample(

@@ -57,10 +57,10 @@ def split_validation(
     is_valid_G = np.zeros(n_groups, dtype=bool)
     for class_ in np.unique(class_G):
         groups = random.permutation(np.flatnonzero(class_G == class_))
-        wanted = fraction * size_G[groups].sum()
+        target = fraction * size_G[groups].sum()
         before = np.cumsum(size_G[groups]) - size_G[groups]
         # A group goes where it leaves the share nearest to what is wanted.
-        is_valid_G[groups[before + size_G[groups] / 2 <= wanted]] = True
+        is_valid_G[groups[before + size_G[groups] / 2 <= target]] = True
     if not is_valid_G.any():
         is_valid_G[np.argmin(size_G)] = True
     is_valid_N = is_valid_G[group_N]

@@ -103,10 +103,10 @@ def accuracy_by_length(
             if should_stop():
                 return
             probabilities += [row.values for row in done.rows]
-        found = evaluation.evaluate(
+        metrics = evaluation.evaluate(
             "multiclass", np.array(labels), np.stack(probabilities), genomes.names, seed=seed
         )
-        yield AtLength(length, found)
+        yield AtLength(length, metrics)
 
 
 def measure(
@@ -162,8 +162,9 @@ def write_report(results: Sequence[AtLength], directory: Path) -> None:
     _write(directory / "accuracy.tsv", ACCURACY_COLUMNS, map(_accuracy_row, results))
     _write(directory / "species.tsv", SPECIES_COLUMNS, _species_rows(results))
     _write(directory / "confusion.tsv", CONFUSION_COLUMNS, _confusion_rows(results))
-    found = {str(result.length): result.metrics.as_json() for result in results}
-    (directory / REPORT).write_text(json.dumps(found, indent=2) + "\n")
+    by_length = {str(result.length): result.metrics.as_json() for result in results}
+    (directory / REPORT).write_text(json.dumps(by_length, indent=2) + "
+")
 
 
 def _write(

@@ -164,11 +164,11 @@ class TrainingWindows:
         names = self.genomes.names
         by_species = [_long_enough(c, length) for c in self.genomes.runs(self.split)]
         bases = [sum(contig.n_bases for contig in contigs) for contigs in by_species]
-        chosen = self.weights.species
-        if isinstance(chosen, str):
-            species = [1.0 if chosen == "uniform" else float(n) for n in bases]
+        weights = self.weights.species
+        if isinstance(weights, str):
+            species = [1.0 if weights == "uniform" else float(n) for n in bases]
         else:
-            species = [chosen.get(name, 1.0) for name in names]
+            species = [weights.get(name, 1.0) for name in names]
         contigs = [self._contig_weights(*item) for item in zip(names, by_species, strict=True)]
         windows = [
             [
@@ -188,10 +188,10 @@ class TrainingWindows:
         return _Drawn(_cumulated(species, "the species"), cumulated, windows)
 
     def _contig_weights(self, name: str, contigs: list[ContigRuns]) -> list[float]:
-        chosen = self.weights.contigs
-        if isinstance(chosen, str):
-            return [1.0 if chosen == "uniform" else float(c.n_bases) for c in contigs]
-        return [chosen.get((name, contig.contig), 1.0) for contig in contigs]
+        weights = self.weights.contigs
+        if isinstance(weights, str):
+            return [1.0 if weights == "uniform" else float(c.n_bases) for c in contigs]
+        return [weights.get((name, contig.contig), 1.0) for contig in contigs]
 
 
 def _long_enough(contigs: tuple[ContigRuns, ...], length: int) -> list[ContigRuns]:
