@@ -24,6 +24,7 @@ from hyenadna_cli.core.model.attention import AttentionModel
 from hyenadna_cli.core.model.classifier import SequenceClassifier
 from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.core.tasks.classification import predict_rows
+from hyenadna_cli.core.tasks.finetuning.cnn import SmallCNN
 from hyenadna_cli.core.tasks.finetuning.settings import FinetuneConfig
 from hyenadna_cli.core.tasks.labelled.rows import LabelledData
 from hyenadna_cli.core.tasks.labelled_batches import HeadLoss, LabelledBatches, freeze_backbone
@@ -103,8 +104,6 @@ def _backbone(
         return HyenaDNA(shape), shape.d_model
     if network == "attention":
         return AttentionModel(shape), shape.d_model
-    from hyenadna_cli.core.tasks.finetuning.cnn import SmallCNN
-
     cnn = SmallCNN()
     return cnn, cnn.width
 
