@@ -163,8 +163,7 @@ def write_report(results: Sequence[AtLength], directory: Path) -> None:
     _write(directory / "species.tsv", SPECIES_COLUMNS, _species_rows(results))
     _write(directory / "confusion.tsv", CONFUSION_COLUMNS, _confusion_rows(results))
     by_length = {str(result.length): result.metrics.as_json() for result in results}
-    (directory / REPORT).write_text(json.dumps(by_length, indent=2) + "
-")
+    (directory / REPORT).write_text(json.dumps(by_length, indent=2) + "\n")
 
 
 def _write(
