@@ -127,7 +127,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model directory: 16 wide, 2 blocks, l_max 258; random weights in which context matters."""
     import torch
 
-    from hyenadna_cli.core.config import ModelConfig
+    from hyenadna_cli.core.config.settings import ModelConfig
     from hyenadna_cli.core.model.checkpoints import checkpoint
     from hyenadna_cli.core.model.hyenadna import HyenaDNA
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from hyenadna_cli.core.config import ModelConfig
+from hyenadna_cli.core.config.settings import ModelConfig
 from hyenadna_cli.core.machine import runtime
 from hyenadna_cli.core.machine.benchmark import plain_hyena
 from hyenadna_cli.core.model import long_conv_choice

@@ -30,7 +30,7 @@ from hyenadna_cli.core.outputs import atomic
 from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from hyenadna_cli.core.config import HeadConfig
+    from hyenadna_cli.core.config.settings import HeadConfig
     from hyenadna_cli.core.inference.batching import Batcher
     from hyenadna_cli.core.io.records import RecordSource, StrandChoice
     from hyenadna_cli.core.outputs.provenance import Setting

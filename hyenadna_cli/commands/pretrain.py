@@ -15,7 +15,7 @@ from hyenadna_cli.commands.options.groups import OptionsOf, Overrides, with_opti
 from hyenadna_cli.commands.options.model import ComputeRequest, ModelRequest
 from hyenadna_cli.commands.options.run import RunOptions
 from hyenadna_cli.commands.reporting.training_run import TrainingRun
-from hyenadna_cli.core.config import ModelConfig, TrainConfig
+from hyenadna_cli.core.config.settings import ModelConfig, TrainConfig
 from hyenadna_cli.core.training.settings import TOLD, DataFiles
 from hyenadna_cli.core.training.settings import settings as resolved
 from hyenadna_cli.errors import UsageError

@@ -54,7 +54,7 @@ def given(tmp_path, monkeypatch):
 @pytest.fixture
 def models(tiny_model, tmp_path):
     """A model for each command: plain, or with a head of classes."""
-    from hyenadna_cli.core.config import HeadConfig
+    from hyenadna_cli.core.config.settings import HeadConfig
     from hyenadna_cli.core.model.checkpoints import checkpoint
     from hyenadna_cli.core.model.classifier import SequenceClassifier, save_classifier
 

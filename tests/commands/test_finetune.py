@@ -16,7 +16,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from hyenadna_cli.core.config import ModelConfig
+from hyenadna_cli.core.config.settings import ModelConfig
 from hyenadna_cli.core.model.checkpoints import checkpoint
 from hyenadna_cli.core.model.hyenadna import HyenaDNA
 

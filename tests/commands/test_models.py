@@ -12,7 +12,7 @@ import torch
 from typer.testing import CliRunner
 
 from hyenadna_cli.commands import models
-from hyenadna_cli.core.config import ModelConfig
+from hyenadna_cli.core.config.settings import ModelConfig
 from hyenadna_cli.core.model.checkpoints import catalogue, checkpoint
 from hyenadna_cli.core.model.checkpoints.known_answer import record_known_answer
 from hyenadna_cli.core.model.hyenadna import HyenaDNA

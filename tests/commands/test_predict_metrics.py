@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-from hyenadna_cli.core.config import HeadConfig
+from hyenadna_cli.core.config.settings import HeadConfig
 from hyenadna_cli.core.model.checkpoints import checkpoint
 from hyenadna_cli.core.model.classifier import SequenceClassifier, save_classifier
 

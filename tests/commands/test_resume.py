@@ -80,7 +80,7 @@ def passes(monkeypatch):
 
 @pytest.fixture
 def classifiers(tiny_model, tmp_path):
-    from hyenadna_cli.core.config import HeadConfig
+    from hyenadna_cli.core.config.settings import HeadConfig
     from hyenadna_cli.core.model.checkpoints import checkpoint
     from hyenadna_cli.core.model.classifier import SequenceClassifier, save_classifier
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from hyenadna_cli.core.config import ModelConfig
+from hyenadna_cli.core.config.settings import ModelConfig
 from hyenadna_cli.core.model.filters import ImplicitFilter
 from hyenadna_cli.ops.gpu import implicit_filter as on_gpu
 

@@ -25,7 +25,7 @@ import torch
 from Bio import bgzf
 
 from hyenadna_cli import cli
-from hyenadna_cli.core.config import HeadConfig, ModelConfig
+from hyenadna_cli.core.config.settings import HeadConfig, ModelConfig
 from hyenadna_cli.core.model.checkpoints import checkpoint
 from hyenadna_cli.core.model.classifier import SequenceClassifier, save_classifier
 from hyenadna_cli.core.model.hyenadna import HyenaDNA

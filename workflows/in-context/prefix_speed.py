@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from hyenadna_cli import load_model
-from hyenadna_cli.core.config import HeadConfig
+from hyenadna_cli.core.config.settings import HeadConfig
 from hyenadna_cli.core.dna import tokenizer
 from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.core.tasks.prompts import soft_prompt as prompts

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, cast, get_args
 import typer
 
 from hyenadna_cli.commands.options import shared as opt
-from hyenadna_cli.core.config import Score
+from hyenadna_cli.core.config.settings import Score
 from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:

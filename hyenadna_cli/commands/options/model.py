@@ -13,7 +13,7 @@ from hyenadna_cli.errors import CheckpointError, DeviceMemoryError, UsageError
 if TYPE_CHECKING:
     import torch
 
-    from hyenadna_cli.core.config import ModelConfig
+    from hyenadna_cli.core.config.settings import ModelConfig
     from hyenadna_cli.core.dna.tiling import Tiling
     from hyenadna_cli.core.inference.batching import Batcher, BatchLimits
     from hyenadna_cli.core.machine.runtime import Runtime

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hyenadna_cli.core.config import ModelConfig
+from hyenadna_cli.core.config.settings import ModelConfig
 from hyenadna_cli.core.dna import tokenizer
 from hyenadna_cli.core.inference.batching import Done
 from hyenadna_cli.core.inference.sampling import Sampling

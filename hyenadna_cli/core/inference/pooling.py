@@ -10,7 +10,7 @@ from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
     # For types only: commands import this module at their top, which must stay quick.
-    from hyenadna_cli.core.config import ModelConfig
+    from hyenadna_cli.core.config.settings import ModelConfig
     from hyenadna_cli.core.io.records import StrandChoice
     from hyenadna_cli.core.outputs.provenance import Setting
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hyenadna_cli.core.config import ModelConfig
+from hyenadna_cli.core.config.settings import ModelConfig
 from hyenadna_cli.core.inference.batching import N_SPECIALS, Batcher
 from hyenadna_cli.core.model.cost import forward_bytes
 from hyenadna_cli.core.outputs.shards import chunks

@@ -20,7 +20,7 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from hyenadna_cli.core.config import ContigMap
+from hyenadna_cli.core.config.settings import ContigMap
 from hyenadna_cli.core.dna.coordinates import Strand
 from hyenadna_cli.core.dna.sequence import LetterCounts, reverse_complement
 from hyenadna_cli.core.io.bed import Region, read_regions

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from hyenadna_cli.core.config import ModelConfig
+from hyenadna_cli.core.config.settings import ModelConfig
 from hyenadna_cli.core.model.cost import HIDDEN_BYTES
 from hyenadna_cli.core.model.filters import ImplicitFilter, PositionalFeatures
 from hyenadna_cli.core.model.long_conv_choice import NOT_MEASURED, LongConvChoice

@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hyenadna_cli.core.config import HeadConfig, HeadPooling
+from hyenadna_cli.core.config.settings import HeadConfig, HeadPooling
 from hyenadna_cli.core.model.blocks import Execution
 from hyenadna_cli.core.model.checkpoints import checkpoint, known_answer
 from hyenadna_cli.core.model.checkpoints.checkpoint import ModelSource, StoredHead

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hyenadna_cli.core.config import ModelConfig, TrainConfig
+from hyenadna_cli.core.config.settings import ModelConfig, TrainConfig
 
 _FP32_BYTES = 4
 

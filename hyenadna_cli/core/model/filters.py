@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from hyenadna_cli.core.config import ModelConfig
+from hyenadna_cli.core.config.settings import ModelConfig
 from hyenadna_cli.ops.dense import dense
 from hyenadna_cli.ops.implicit_filter import fused_taps
 from hyenadna_cli.ops.kernels import Kernels, is_triton

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from hyenadna_cli.core.config import ModelConfig
+from hyenadna_cli.core.config.settings import ModelConfig
 from hyenadna_cli.core.model.blocks import Block, Execution
 from hyenadna_cli.core.model.cuda_graphs import CudaGraphs
 from hyenadna_cli.core.model.filters import PositionalFeatures

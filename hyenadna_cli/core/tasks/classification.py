@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hyenadna_cli.core.config import HeadConfig, Task
+from hyenadna_cli.core.config.settings import HeadConfig, Task
 from hyenadna_cli.core.dna import tokenizer
 from hyenadna_cli.core.dna.sequence import n_fraction
 from hyenadna_cli.core.inference.batching import Batch, Batcher, Done, Readings

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hyenadna_cli.core.config import HeadConfig
+from hyenadna_cli.core.config.settings import HeadConfig
 from hyenadna_cli.core.io.tsv import Cell
 from hyenadna_cli.core.outputs import atomic
 from hyenadna_cli.core.tasks.classification import Prediction, against

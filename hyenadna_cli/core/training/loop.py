@@ -20,7 +20,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
-from hyenadna_cli.core.config import TrainConfig
+from hyenadna_cli.core.config.settings import TrainConfig
 from hyenadna_cli.core.machine.out_of_memory import is_out_of_memory
 from hyenadna_cli.core.training.device_batches import BatchT, DeviceBatch, on_device
 from hyenadna_cli.core.training.distributed import World

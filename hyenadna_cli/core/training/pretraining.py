@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from hyenadna_cli.core.config import SPLITS, ModelConfig, Split, TrainConfig
+from hyenadna_cli.core.config.settings import SPLITS, ModelConfig, Split, TrainConfig
 from hyenadna_cli.core.machine.runtime import Runtime
 from hyenadna_cli.core.model.checkpoints import checkpoint, known_answer
 from hyenadna_cli.core.model.cost import describe_training_memory

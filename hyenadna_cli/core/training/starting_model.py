@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from hyenadna_cli.core.config import ModelConfig
+from hyenadna_cli.core.config.settings import ModelConfig
 from hyenadna_cli.core.model.blocks import Block
 from hyenadna_cli.core.model.checkpoints import catalogue, checkpoint
 from hyenadna_cli.core.model.checkpoints.checkpoint import ModelSource

@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hyenadna_cli.core.config import ModelConfig
+from hyenadna_cli.core.config.settings import ModelConfig
 from hyenadna_cli.core.dna.tiling import Tiling
 from hyenadna_cli.core.inference.batching import Batch, Batcher, BatchLimits, Done
 from hyenadna_cli.core.io.fasta import Genome

@@ -29,7 +29,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hyenadna_cli.core.config import ModelConfig
+from hyenadna_cli.core.config.settings import ModelConfig
 from hyenadna_cli.core.model.blocks import Block
 from hyenadna_cli.core.model.fused_forward import FusedForward
 from hyenadna_cli.core.model.hyenadna import HyenaDNA

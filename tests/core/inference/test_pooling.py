@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hyenadna_cli.core.config import ModelConfig
+from hyenadna_cli.core.config.settings import ModelConfig
 from hyenadna_cli.core.inference.pooling import Pooled, Tokens, check_layers, parse_vectors
 from hyenadna_cli.errors import UsageError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from hyenadna_cli.core.config import ModelConfig
+from hyenadna_cli.core.config.settings import ModelConfig
 from hyenadna_cli.core.dna.tiling import Tiling
 from hyenadna_cli.core.inference.batching import Batcher, BatchLimits
 from hyenadna_cli.core.inference.run_plan import plan_run

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
-from hyenadna_cli.core.config import ModelConfig, TrainConfig
+from hyenadna_cli.core.config.settings import ModelConfig, TrainConfig
 from hyenadna_cli.core.model.blocks import Block, Execution
 from hyenadna_cli.core.model.cost import (
     HIDDEN_BYTES,

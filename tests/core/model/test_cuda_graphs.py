@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from hyenadna_cli.core.config import ModelConfig
+from hyenadna_cli.core.config.settings import ModelConfig
 from hyenadna_cli.core.model import cuda_graphs as graphs_module
 from hyenadna_cli.core.model.blocks import Execution
 from hyenadna_cli.core.model.cuda_graphs import MAX_GRAPHS, MAX_TOKENS, CudaGraphs

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 import torch
 
-from hyenadna_cli.core.config import ModelConfig
+from hyenadna_cli.core.config.settings import ModelConfig
 from hyenadna_cli.core.machine.benchmark import plain_hyena
 from hyenadna_cli.core.model import fused_forward
 from hyenadna_cli.core.model.blocks import Execution

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 import torch
 
-from hyenadna_cli.core.config import ModelConfig
+from hyenadna_cli.core.config.settings import ModelConfig
 from hyenadna_cli.core.model.blocks import MLP, Execution
 from hyenadna_cli.core.model.hyenadna import HyenaDNA
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from hyenadna_cli.core.config import ModelConfig
+from hyenadna_cli.core.config.settings import ModelConfig
 from hyenadna_cli.core.model.hyenadna import HyenaDNA
 
 GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "appendix_a.json").read_text())

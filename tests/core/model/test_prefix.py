@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from hyenadna_cli.core.config import ModelConfig
+from hyenadna_cli.core.config.settings import ModelConfig
 from hyenadna_cli.core.model import fused_forward
 from hyenadna_cli.core.model.blocks import Execution
 from hyenadna_cli.core.model.hyenadna import HyenaDNA

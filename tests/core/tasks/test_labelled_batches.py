@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from hyenadna_cli.core.config import HeadConfig, ModelConfig
+from hyenadna_cli.core.config.settings import HeadConfig, ModelConfig
 from hyenadna_cli.core.model.classifier import SequenceClassifier
 from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.core.tasks.labelled.rows import LabelledRows

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from hyenadna_cli.core.config import HeadConfig
+from hyenadna_cli.core.config.settings import HeadConfig
 from hyenadna_cli.core.io.records import Record
 from hyenadna_cli.core.tasks.classification import Prediction
 from hyenadna_cli.core.tasks.prediction_table import columns, rows, write_metrics

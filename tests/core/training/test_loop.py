@@ -11,7 +11,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from hyenadna_cli.core.config import ModelConfig, TrainConfig
+from hyenadna_cli.core.config.settings import ModelConfig, TrainConfig
 from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.core.model.likelihood import next_base_loss, next_token_loss
 from hyenadna_cli.core.training.distributed import World

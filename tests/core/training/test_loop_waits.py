@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from hyenadna_cli.core.config import HeadConfig, ModelConfig, TrainConfig
+from hyenadna_cli.core.config.settings import HeadConfig, ModelConfig, TrainConfig
 from hyenadna_cli.core.model.attention import AttentionModel
 from hyenadna_cli.core.model.blocks import Execution
 from hyenadna_cli.core.model.classifier import SequenceClassifier

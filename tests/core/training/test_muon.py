@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 import torch
 
-from hyenadna_cli.core.config import TrainConfig
+from hyenadna_cli.core.config.settings import TrainConfig
 from hyenadna_cli.core.training.loop import parameter_groups
 from hyenadna_cli.core.training.muon import MuonAdamW, is_matrix_of_block, orthogonalised
 from tests.core.training.test_loop import TRAIN, fresh_model, run, weights

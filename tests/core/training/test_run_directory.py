@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hyenadna_cli.core.config import TrainConfig
+from hyenadna_cli.core.config.settings import TrainConfig
 from hyenadna_cli.core.training.loop import Selection, parameter_groups, train
 from hyenadna_cli.core.training.run_directory import read_progress, restore_best
 from hyenadna_cli.errors import CheckpointError, OutputError, UsageError

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from hyenadna_cli.core.config import ModelConfig
+from hyenadna_cli.core.config.settings import ModelConfig
 from hyenadna_cli.core.dna.coordinates import Interval
 from hyenadna_cli.core.inference.batching import BatchLimits
 from hyenadna_cli.core.io.fasta import Genome

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from hyenadna_cli.core.config import ModelConfig
+from hyenadna_cli.core.config.settings import ModelConfig
 from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.core.variants import shared_prefix
 from hyenadna_cli.core.variants.shared_prefix import SharedPrefix, _Alleles, kept_bytes

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from hyenadna_cli.core.config import ModelConfig
+from hyenadna_cli.core.config.settings import ModelConfig
 from hyenadna_cli.core.model.blocks import Execution
 from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.ops import reference

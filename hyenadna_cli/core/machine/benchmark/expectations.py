@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hyenadna_cli.core.config import ModelConfig
+from hyenadna_cli.core.config.settings import ModelConfig
 from hyenadna_cli.core.machine.benchmark.cases import Variant, Workload
 from hyenadna_cli.core.model import cost
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hyenadna_cli.core.config import ModelConfig
+from hyenadna_cli.core.config.settings import ModelConfig
 from hyenadna_cli.core.machine.benchmark.cases import Workload
 from hyenadna_cli.core.model.filters import ImplicitFilter
 from hyenadna_cli.ops.kernels import Kernels

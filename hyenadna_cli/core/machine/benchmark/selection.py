@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, TypeVar, get_args
 
-from hyenadna_cli.core.config import Flag
+from hyenadna_cli.core.config.settings import Flag
 from hyenadna_cli.core.dna.coordinates import parse_bases
 from hyenadna_cli.core.machine.benchmark.cases import (
     PRESETS,

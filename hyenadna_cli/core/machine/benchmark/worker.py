@@ -33,7 +33,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from hyenadna_cli.core.config import ModelConfig
+from hyenadna_cli.core.config.settings import ModelConfig
 from hyenadna_cli.core.machine import runtime
 from hyenadna_cli.core.machine.benchmark import operators, plain_hyena
 from hyenadna_cli.core.machine.benchmark.cases import Case

@@ -14,7 +14,7 @@ from pathlib import Path
 import huggingface_hub.constants
 import huggingface_hub.errors
 
-from hyenadna_cli.core.config import ModelConfig
+from hyenadna_cli.core.config.settings import ModelConfig
 from hyenadna_cli.errors import CheckpointError, OutputError, UsageError
 
 log = logging.getLogger(__name__)

@@ -25,7 +25,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from hyenadna_cli.core.config import ModelConfig
+from hyenadna_cli.core.config.settings import ModelConfig
 from hyenadna_cli.core.model.checkpoints import catalogue
 from hyenadna_cli.core.model.checkpoints.config_json import (
     EMBEDDING,

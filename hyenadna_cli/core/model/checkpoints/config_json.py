@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from hyenadna_cli.core.config import MODEL_TYPE, ModelConfig
+from hyenadna_cli.core.config.settings import MODEL_TYPE, ModelConfig
 from hyenadna_cli.errors import CheckpointError
 
 log = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from hyenadna_cli.core.config import ModelConfig
+from hyenadna_cli.core.config.settings import ModelConfig
 from hyenadna_cli.core.model.checkpoints import catalogue, checkpoint
 from hyenadna_cli.core.model.checkpoints.catalogue import Location, PublishedModel
 from hyenadna_cli.core.model.cost import forward_bytes, training_bytes

@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from hyenadna_cli.core.config import (
+from hyenadna_cli.core.config.checks import (
+    check_types,
+    from_mapping,
+    parse_length_schedule,
+    read_tables,
+)
+from hyenadna_cli.core.config.settings import (
     DROPOUT,
     FREEZE,
     MICRO_BATCH_BASES,
@@ -18,12 +24,6 @@ from hyenadna_cli.core.config import (
     HeadPooling,
     TrainConfig,
     in_bases,
-)
-from hyenadna_cli.core.setting_types import (
-    check_types,
-    from_mapping,
-    parse_length_schedule,
-    read_tables,
 )
 from hyenadna_cli.errors import UsageError
 

@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hyenadna_cli.core.config import HeadConfig
+from hyenadna_cli.core.config.settings import HeadConfig
 from hyenadna_cli.core.dna import tokenizer
 from hyenadna_cli.core.dna.tokenizer import TokenIds
 from hyenadna_cli.core.model.checkpoints import checkpoint, known_answer

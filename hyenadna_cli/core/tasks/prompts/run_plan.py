@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hyenadna_cli.core.config import ModelConfig, TrainConfig
+from hyenadna_cli.core.config.settings import ModelConfig, TrainConfig
 from hyenadna_cli.core.model.cost import describe_training_memory
 from hyenadna_cli.core.tasks.labelled.rows import LabelledData
 from hyenadna_cli.core.tasks.prompts.few_shot import check_counts

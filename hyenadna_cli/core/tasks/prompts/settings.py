@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
-from hyenadna_cli.core.config import SEED, Flag, HeadPooling, TrainConfig, flag_of
-from hyenadna_cli.core.setting_types import check_types
+from hyenadna_cli.core.config.checks import check_types
+from hyenadna_cli.core.config.settings import SEED, Flag, HeadPooling, TrainConfig, flag_of
 from hyenadna_cli.errors import UsageError
 
 MOST_TOKENS = 32_768

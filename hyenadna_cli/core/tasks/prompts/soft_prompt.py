@@ -32,7 +32,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from hyenadna_cli.core.config import HeadConfig
+from hyenadna_cli.core.config.settings import HeadConfig
 from hyenadna_cli.core.dna import tokenizer
 from hyenadna_cli.core.model.checkpoints.catalogue import BUILTIN
 from hyenadna_cli.core.model.checkpoints.checkpoint import PROMPT, ModelSource

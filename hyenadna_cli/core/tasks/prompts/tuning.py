@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from hyenadna_cli.core.config import HeadConfig
+from hyenadna_cli.core.config.settings import HeadConfig
 from hyenadna_cli.core.dna.tiling import Tiling
 from hyenadna_cli.core.inference.batching import Batcher, BatchLimits
 from hyenadna_cli.core.model.checkpoints.checkpoint import ModelSource

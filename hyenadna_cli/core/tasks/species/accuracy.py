@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hyenadna_cli.core.config import Split
+from hyenadna_cli.core.config.settings import Split
 from hyenadna_cli.core.dna.tiling import Tiling
 from hyenadna_cli.core.inference.batching import Batcher, BatchLimits
 from hyenadna_cli.core.io.records import Record, StrandChoice

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from hyenadna_cli.core.config import (
+from hyenadna_cli.core.config.checks import check_types, from_mapping, parse_list, read_tables
+from hyenadna_cli.core.config.settings import (
     CONTIG_MAP,
     DROPOUT,
     FREEZE,
@@ -20,7 +21,6 @@ from hyenadna_cli.core.config import (
     in_bases,
 )
 from hyenadna_cli.core.dna.coordinates import parse_bases
-from hyenadna_cli.core.setting_types import check_types, from_mapping, parse_list, read_tables
 from hyenadna_cli.errors import UsageError
 
 SpeciesPooling = Literal["mean", "last"]

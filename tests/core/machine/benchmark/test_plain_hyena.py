@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from hyenadna_cli.core.config import ModelConfig
+from hyenadna_cli.core.config.settings import ModelConfig
 from hyenadna_cli.core.machine.benchmark import plain_hyena
 from hyenadna_cli.core.model.hyenadna import HyenaDNA
 

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import huggingface_hub
 import pytest
 
-from hyenadna_cli.core.config import ModelConfig
+from hyenadna_cli.core.config.settings import ModelConfig
 from hyenadna_cli.core.model.checkpoints import catalogue
 from hyenadna_cli.core.model.checkpoints.catalogue import PUBLISHED, locate
 from hyenadna_cli.errors import CheckpointError, OutputError, UsageError

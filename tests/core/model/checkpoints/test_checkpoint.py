@@ -13,7 +13,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from hyenadna_cli.core.config import ModelConfig
+from hyenadna_cli.core.config.settings import ModelConfig
 from hyenadna_cli.core.model.checkpoints import catalogue, checkpoint
 from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.errors import CheckpointError, OutputError

@@ -8,7 +8,7 @@ import json
 import pytest
 import torch
 
-from hyenadna_cli.core.config import ModelConfig
+from hyenadna_cli.core.config.settings import ModelConfig
 from hyenadna_cli.core.model.blocks import Execution
 from hyenadna_cli.core.model.checkpoints import checkpoint
 from hyenadna_cli.core.model.checkpoints.known_answer import (

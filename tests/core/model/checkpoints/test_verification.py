@@ -8,7 +8,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from hyenadna_cli.core.config import ModelConfig
+from hyenadna_cli.core.config.settings import ModelConfig
 from hyenadna_cli.core.model.checkpoints import catalogue, checkpoint
 from hyenadna_cli.core.model.checkpoints.known_answer import FILE_NAME, record_known_answer
 from hyenadna_cli.core.model.checkpoints.verification import verify

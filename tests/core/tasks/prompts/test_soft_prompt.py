@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from hyenadna_cli.core.config import HeadConfig
+from hyenadna_cli.core.config.settings import HeadConfig
 from hyenadna_cli.core.dna import tokenizer
 from hyenadna_cli.core.model.checkpoints import checkpoint
 from hyenadna_cli.core.model.classifier import SequenceClassifier

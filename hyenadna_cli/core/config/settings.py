@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import Annotated, Any, ClassVar, Literal, get_args, get_type_hints
 
-from hyenadna_cli.core.dna.coordinates import parse_bases
-from hyenadna_cli.core.setting_types import (
+from hyenadna_cli.core.config.checks import (
     check_types,
     from_mapping,
     parse_freeze,
     parse_length_schedule,
 )
+from hyenadna_cli.core.dna.coordinates import parse_bases
 
 
 @dataclass(frozen=True, slots=True)

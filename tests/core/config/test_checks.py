@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from hyenadna_cli.core.setting_types import check_types
+from hyenadna_cli.core.config.checks import check_types
 from hyenadna_cli.core.tasks.finetuning.settings import FinetuneConfig
 
 

@@ -1,0 +1,1 @@
+"""Settings: what can be set of models, heads and trainings, how it is spelt, and its checks."""
