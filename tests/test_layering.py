@@ -16,9 +16,9 @@ PACKAGE = Path(hyenadna_cli.__file__).parent
 STANDS_ON = {
     "errors": "",
     "_version": "",
-    "core.dna": "errors",
-    "core.config": "core.dna",
-    "core.outputs": "core.config _version",
+    "core.config": "errors",
+    "core.dna": "core.config",
+    "core.outputs": "core.dna _version",
     "core.io": "core.outputs",
     "ops": "errors",
     "core.model": "core.outputs ops",

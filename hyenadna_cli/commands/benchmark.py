@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
-from hyenadna_cli.commands.options import shared as opt
 from hyenadna_cli.commands.options.groups import with_option_groups
+from hyenadna_cli.commands.options.model import DeviceOption, ThreadsOption
+from hyenadna_cli.commands.options.output import ForceOption, NoVersionOption, OutputOption
 from hyenadna_cli.commands.options.run import Verbosity
 from hyenadna_cli.commands.reporting.provenance import made_by
 from hyenadna_cli.commands.reporting.tables import align
+from hyenadna_cli.core.config.flags import in_bases
 from hyenadna_cli.core.machine.benchmark.selection import Selection, Settings
 from hyenadna_cli.errors import UsageError
 
@@ -54,7 +56,7 @@ class BenchmarkOutput:
 
     HEADING: ClassVar[str] = "Output"
 
-    output: opt.OutputOption = "-"
+    output: OutputOption = "-"
     operators: Annotated[
         Path | None,
         typer.Option(
@@ -68,15 +70,12 @@ class BenchmarkOutput:
     ] = None
     extrapolate: Annotated[
         int,
-        typer.Option(
-            "--extrapolate",
-            parser=opt.parse_bases,
-            metavar="BASES",
-            help="Length to carry times on to, from two lengths or more; 0 for none.",
+        in_bases(
+            "--extrapolate", "Length to carry times on to, from two lengths or more; 0 for none."
         ),
     ] = 1_000_000
-    force: opt.ForceOption = False
-    no_version: opt.NoVersionOption = False
+    force: ForceOption = False
+    no_version: NoVersionOption = False
 
     def check(self) -> None:
         """Refuse what cannot be written, before any work. Raises UsageError and OutputError."""
@@ -96,8 +95,8 @@ def benchmark(
     *,
     selection: Selection,
     settings: Settings,
-    device: opt.DeviceOption = "auto",
-    threads: opt.ThreadsOption = None,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
     to: BenchmarkOutput,
     verbosity: Verbosity,
 ) -> None:

@@ -6,8 +6,14 @@ from typing import Annotated
 
 import typer
 
-from hyenadna_cli.commands.options import shared as opt
 from hyenadna_cli.commands.options.groups import with_option_groups
+from hyenadna_cli.commands.options.model import (
+    CacheOption,
+    DeviceOption,
+    DtypeOption,
+    KernelsOption,
+    ThreadsOption,
+)
 from hyenadna_cli.commands.options.run import Verbosity
 from hyenadna_cli.commands.reporting.tables import print_table
 from hyenadna_cli.errors import CheckpointError, HyenaDNAError
@@ -17,11 +23,11 @@ from hyenadna_cli.errors import CheckpointError, HyenaDNAError
 def doctor(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
-    device: opt.DeviceOption = "auto",
-    dtype: opt.DtypeOption = "auto",
-    kernels: opt.KernelsOption = "auto",
-    threads: opt.ThreadsOption = None,
-    cache_dir: opt.CacheOption = None,
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "auto",
+    kernels: KernelsOption = "auto",
+    threads: ThreadsOption = None,
+    cache_dir: CacheOption = None,
     verbosity: Verbosity,
 ) -> None:
     """Tell what this machine has, what would be used here and why, and check a known answer.

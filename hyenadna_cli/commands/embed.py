@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
-from hyenadna_cli.commands.options import shared as opt
 from hyenadna_cli.commands.options.groups import with_option_groups
 from hyenadna_cli.commands.options.inputs import RecordFiles
 from hyenadna_cli.commands.options.model import (
     BatchedCompute,
     ChosenModel,
     ModelRequest,
+    SpecialsOption,
     WindowOptions,
 )
 from hyenadna_cli.commands.options.output import Destination
@@ -34,9 +34,10 @@ from hyenadna_cli.core.inference.pooling import (
 from hyenadna_cli.core.io.embeddings_output import check_embeddings_name
 
 if TYPE_CHECKING:
+    from hyenadna_cli.core.config.choices import StrandChoice
     from hyenadna_cli.core.inference.batching import Batcher
     from hyenadna_cli.core.inference.token_embedding import TokenRows
-    from hyenadna_cli.core.io.records import RecordSource, StrandChoice
+    from hyenadna_cli.core.io.records import RecordSource
     from hyenadna_cli.core.outputs.provenance import Provenance
 
 log = logging.getLogger(__name__)
@@ -72,7 +73,7 @@ class VectorOptions:
     exclude_softmasked: Annotated[
         bool, typer.Option("--exclude-softmasked", help="Leave lower case out of mean and max.")
     ] = False
-    specials: opt.SpecialsOption = "none"
+    specials: SpecialsOption = "none"
     bin_size: Annotated[
         int | None,
         typer.Option(

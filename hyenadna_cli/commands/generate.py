@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
-from hyenadna_cli.commands.options import shared as opt
 from hyenadna_cli.commands.options.groups import with_option_groups
 from hyenadna_cli.commands.options.model import BatchedCompute, ModelRequest
 from hyenadna_cli.commands.options.output import Destination
 from hyenadna_cli.commands.options.run import RunOptions
 from hyenadna_cli.commands.reporting.counts import Counts
 from hyenadna_cli.commands.reporting.record_run import RecordRun, print_plan
+from hyenadna_cli.core.config.flags import in_bases
 from hyenadna_cli.core.inference.sampling import Prompts, Sampling
 from hyenadna_cli.core.io.fasta_writing import check_fasta_name, open_fasta_output
 from hyenadna_cli.errors import UsageError
@@ -32,12 +32,7 @@ class PromptOptions:
 
     length: Annotated[
         int,
-        typer.Option(
-            "--length",
-            parser=opt.parse_bases,
-            metavar="BASES",
-            help="Bases to sample for each sequence, its prompt not counted.",
-        ),
+        in_bases("--length", "Bases to sample for each sequence, its prompt not counted."),
     ]
     sequences: Annotated[
         int, typer.Option("--sequences", min=1, help="Sequences to sample from each prompt.")

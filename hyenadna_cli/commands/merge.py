@@ -11,8 +11,13 @@ from typing import Annotated
 
 import typer
 
-from hyenadna_cli.commands.options import shared as opt
 from hyenadna_cli.commands.options.groups import with_option_groups
+from hyenadna_cli.commands.options.output import (
+    ForceOption,
+    NoVersionOption,
+    OutputOption,
+    StatsOption,
+)
 from hyenadna_cli.commands.options.run import Verbosity
 from hyenadna_cli.commands.reporting.progress import track
 from hyenadna_cli.commands.reporting.stats import write_stats
@@ -29,7 +34,7 @@ def merge(
         list[Path],
         typer.Argument(metavar="SHARD...", help="Outputs of --shard 1/N to N/N, in any order."),
     ],
-    output: opt.OutputOption = "-",
+    output: OutputOption = "-",
     write_index: Annotated[
         bool, typer.Option("-W", "--write-index", help="Also write a CSI index.")
     ] = False,
@@ -39,9 +44,9 @@ def merge(
             "--virtual", help="HDF5: refer to the vectors in the shards instead of copying them."
         ),
     ] = False,
-    force: opt.ForceOption = False,
-    stats: opt.StatsOption = None,
-    no_version: opt.NoVersionOption = False,
+    force: ForceOption = False,
+    stats: StatsOption = None,
+    no_version: NoVersionOption = False,
     verbosity: Verbosity,
 ) -> None:
     """Put the outputs of all shards of a run together: VCF, BCF, TSV, bedGraph or HDF5.

@@ -10,8 +10,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import typer
 
-from hyenadna_cli.commands.options import shared as opt
 from hyenadna_cli.commands.options.groups import GroupedCommand, with_option_groups
+from hyenadna_cli.commands.options.model import (
+    CacheOption,
+    FilterShiftOption,
+    OfflineOption,
+    RevisionOption,
+)
+from hyenadna_cli.commands.options.output import ForceOption
 from hyenadna_cli.commands.options.run import Verbosity
 from hyenadna_cli.commands.reporting.tables import print_table
 from hyenadna_cli.errors import CheckpointError, UsageError
@@ -41,8 +47,8 @@ class StoredModel:
             "directory.",
         ),
     ]
-    revision: opt.RevisionOption = None
-    cache_dir: opt.CacheOption = None
+    revision: RevisionOption = None
+    cache_dir: CacheOption = None
     offline: bool = True
     """Whether it has to be on this machine."""
 
@@ -59,7 +65,7 @@ class StoredModel:
 class DownloadedModel(StoredModel):
     """A model that may come from the network."""
 
-    offline: opt.OfflineOption = False
+    offline: OfflineOption = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,7 +79,7 @@ class ModelOutput:
         Literal["fp32", "bf16"],
         typer.Option("--store", help="Precision of the matrices in the file; bf16 halves it."),
     ] = "fp32"
-    force: opt.ForceOption = False
+    force: ForceOption = False
 
     def check(self) -> None:
         """Refuse a directory that exists. Raises OutputError."""
@@ -108,7 +114,7 @@ class ModelOutput:
 @app.command("list", cls=GroupedCommand)
 @with_option_groups
 def list_models(
-    *, as_json: JsonOption = False, cache_dir: opt.CacheOption = None, verbosity: Verbosity
+    *, as_json: JsonOption = False, cache_dir: CacheOption = None, verbosity: Verbosity
 ) -> None:
     """List the built-in and the published models, and which of them are on this machine.
 
@@ -186,7 +192,7 @@ class ConvertedModel(DownloadedModel):
 def convert(
     *,
     source: ConvertedModel,
-    filter_shift: opt.FilterShiftOption = None,
+    filter_shift: FilterShiftOption = None,
     to: ModelOutput,
     verbosity: Verbosity,
 ) -> None:

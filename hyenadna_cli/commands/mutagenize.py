@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
-from hyenadna_cli.commands.options import shared as opt
 from hyenadna_cli.commands.options.alleles import AlleleOptions, LayoutOption, describe, peak_bytes
 from hyenadna_cli.commands.options.groups import with_option_groups
+from hyenadna_cli.commands.options.inputs import BedOption, ContigMapOption, RenameChrsOption
 from hyenadna_cli.commands.options.model import BatchedCompute, ModelRequest
 from hyenadna_cli.commands.options.output import Destination
 from hyenadna_cli.commands.options.run import RunOptions
@@ -52,9 +52,9 @@ class MutatedRegions:
             help="1-based, closed: chr17:43,044,295-43,125,483; repeatable.",
         ),
     ] = None
-    bed: opt.BedOption = None
-    contig_map: opt.ContigMapOption = "exact"
-    rename_chrs: opt.RenameChrsOption = None
+    bed: BedOption = None
+    contig_map: ContigMapOption = "exact"
+    rename_chrs: RenameChrsOption = None
 
     def read(self, genome: Genome, shard: str | None) -> list[NamedRegion]:
         """The regions, or those of a shard. Raises UsageError or, about the BED, InputFileError."""

@@ -8,9 +8,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
-from hyenadna_cli.commands.options import shared as opt
 from hyenadna_cli.commands.options.groups import with_option_groups
-from hyenadna_cli.commands.options.inputs import choose_strand
+from hyenadna_cli.commands.options.inputs import (
+    BedOption,
+    ContigMapOption,
+    RenameChrsOption,
+    StrandOption,
+    choose_strand,
+)
 from hyenadna_cli.commands.options.model import (
     BatchedCompute,
     ChosenModel,
@@ -30,9 +35,10 @@ from hyenadna_cli.core.outputs import atomic
 from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
+    from hyenadna_cli.core.config.choices import StrandChoice
     from hyenadna_cli.core.config.settings import HeadConfig
     from hyenadna_cli.core.inference.batching import Batcher
-    from hyenadna_cli.core.io.records import RecordSource, StrandChoice
+    from hyenadna_cli.core.io.records import RecordSource
     from hyenadna_cli.core.outputs.provenance import Setting
     from hyenadna_cli.core.tasks.classification import Prediction
     from hyenadna_cli.core.tasks.prompts.soft_prompt import Prompted, StoredPrompt
@@ -52,7 +58,7 @@ class PredictedFiles:
             help="FASTA, FASTQ, GenBank or 2bit; with --bed or coordinates an indexed FASTA.",
         ),
     ] = None
-    bed: opt.BedOption = None
+    bed: BedOption = None
     data: Annotated[
         str | None,
         typer.Option(
@@ -61,9 +67,9 @@ class PredictedFiles:
             help="CSV or TSV with a column sequence, or chrom, start, end (and strand).",
         ),
     ] = None
-    strand: opt.StrandOption = None
-    contig_map: opt.ContigMapOption = "exact"
-    rename_chrs: opt.RenameChrsOption = None
+    strand: StrandOption = None
+    contig_map: ContigMapOption = "exact"
+    rename_chrs: RenameChrsOption = None
 
     def __post_init__(self) -> None:
         if self.data is None and self.fasta is None:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hyenadna_cli.commands.options import shared as opt
 from hyenadna_cli.commands.options import training as tr
 from hyenadna_cli.commands.options.groups import OptionsOf, Overrides, with_option_groups
 from hyenadna_cli.commands.options.model import ComputeRequest, ModelRequest
 from hyenadna_cli.commands.options.run import RunOptions
 from hyenadna_cli.commands.reporting.training_run import TrainingRun
+from hyenadna_cli.core.config.flags import in_bases
 from hyenadna_cli.core.config.settings import ModelConfig, TrainConfig
 from hyenadna_cli.core.training.settings import TOLD, DataFiles
 from hyenadna_cli.core.training.settings import settings as resolved
@@ -40,12 +40,7 @@ StartOption = Annotated[
 ]
 MaxLengthOption = Annotated[
     int | None,
-    typer.Option(
-        "--max-length",
-        parser=opt.parse_bases,
-        metavar="BASES",
-        help="Longest training window; the model reads two tokens more.",
-    ),
+    in_bases("--max-length", "Longest training window; the model reads two tokens more."),
 ]
 
 

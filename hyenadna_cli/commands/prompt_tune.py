@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hyenadna_cli.commands.options import shared as opt
 from hyenadna_cli.commands.options import training as tr
 from hyenadna_cli.commands.options.groups import OptionsOf, Overrides, with_option_groups
 from hyenadna_cli.commands.options.model import ChosenModel, ComputeRequest, ModelRequest
 from hyenadna_cli.commands.options.run import RunOptions
 from hyenadna_cli.commands.reporting.training_run import TrainingRun
+from hyenadna_cli.core.config.flags import in_bases
 from hyenadna_cli.core.tasks.labelled.settings import LabelledFiles
 from hyenadna_cli.core.tasks.prompts.settings import Answers, FewShotConfig, PromptConfig
 from hyenadna_cli.core.tasks.prompts.settings import settings as resolved
@@ -26,12 +26,7 @@ log = logging.getLogger(__name__)
 
 MaxLengthOption = Annotated[
     int | None,
-    typer.Option(
-        "--max-length",
-        parser=opt.parse_bases,
-        metavar="BASES",
-        help="Cut longer sequences around their middle.",
-    ),
+    in_bases("--max-length", "Cut longer sequences around their middle."),
 ]
 _NOT_HERE = ("task", "label_columns", "group_by", "n_train")
 

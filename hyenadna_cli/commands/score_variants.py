@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import typer
 
-from hyenadna_cli.commands.options import shared as opt
 from hyenadna_cli.commands.options.alleles import AlleleOptions, describe, parse_scores, peak_bytes
 from hyenadna_cli.commands.options.groups import with_option_groups
+from hyenadna_cli.commands.options.inputs import ContigMapOption
 from hyenadna_cli.commands.options.model import BatchedCompute, ChosenModel, ModelRequest
 from hyenadna_cli.commands.options.output import Destination
 from hyenadna_cli.commands.options.run import RunOptions
 from hyenadna_cli.commands.reporting.counts import AlleleCounts
 from hyenadna_cli.commands.reporting.record_run import RecordRun, megabytes, print_plan
+from hyenadna_cli.core.config.flags import in_bases
 from hyenadna_cli.errors import InputFileError, UsageError
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class VariantFiles:
             help="The genome (indexed FASTA); default: the VCF's ##reference= line.",
         ),
     ] = None
-    contig_map: opt.ContigMapOption = "exact"
+    contig_map: ContigMapOption = "exact"
     rename_chrs: Annotated[
         Path | None,
         typer.Option(
@@ -83,21 +84,13 @@ class VariantScoring(AlleleOptions):
     ] = "llr,site"
     upstream: Annotated[
         int | None,
-        typer.Option(
-            "--upstream",
-            parser=opt.parse_bases,
-            metavar="BASES",
-            help="Before the variant, in reading direction; default: half the window.",
+        in_bases(
+            "--upstream", "Before the variant, in reading direction; default: half the window."
         ),
     ] = None
     downstream: Annotated[
         int | None,
-        typer.Option(
-            "--downstream",
-            parser=opt.parse_bases,
-            metavar="BASES",
-            help="From the variant's first base on; the fewer, the faster.",
-        ),
+        in_bases("--downstream", "From the variant's first base on; the fewer, the faster."),
     ] = None
     per_strand: Annotated[
         bool, typer.Option("--per-strand", help="Also write HD_LLR of each strand.")
@@ -112,12 +105,7 @@ class VariantScoring(AlleleOptions):
     ] = "w"
     max_allele_length: Annotated[
         int,
-        typer.Option(
-            "--max-allele-len",
-            parser=opt.parse_bases,
-            metavar="BASES",
-            help="Longer REF or ALT get the status TOO_LONG.",
-        ),
+        in_bases("--max-allele-len", "Longer REF or ALT get the status TOO_LONG."),
     ] = 1_000
 
 

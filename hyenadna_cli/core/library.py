@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from hyenadna_cli.core.config.choices import DtypeRequest, Score
 from hyenadna_cli.core.dna.sequence import clean
 from hyenadna_cli.core.dna.tiling import Tiling
 from hyenadna_cli.core.inference import embedding as _embedding
@@ -17,12 +18,11 @@ from hyenadna_cli.core.inference.pooling import Pooled, Pooling
 from hyenadna_cli.core.io.fasta import Genome
 from hyenadna_cli.core.io.records import Record
 from hyenadna_cli.core.machine import runtime
-from hyenadna_cli.core.machine.runtime import DtypeRequest
 from hyenadna_cli.core.model.checkpoints import catalogue, checkpoint
 from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.core.variants import scoring as _scoring
 from hyenadna_cli.core.variants.alleles import Centred, Grid, Variant, assess
-from hyenadna_cli.core.variants.chunks import AlleleScore, Score, ScoreSettings
+from hyenadna_cli.core.variants.chunks import AlleleScore, ScoreSettings
 from hyenadna_cli.ops.kernels import KernelsRequest
 
 

@@ -20,7 +20,7 @@ from sklearn.metrics import log_loss
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from hyenadna_cli.commands.options.shared import parse_bases
+from hyenadna_cli.core.config.texts import parse_bases
 from hyenadna_cli.core.outputs import atomic
 from hyenadna_cli.core.tasks.labelled.kmers import canonical_columns, kmers_of
 from hyenadna_cli.core.tasks.metrics import evaluation

@@ -27,6 +27,7 @@ from pathlib import Path
 import pysam
 import torch
 
+from hyenadna_cli.core.config.choices import Score
 from hyenadna_cli.core.config.settings import ModelConfig
 from hyenadna_cli.core.dna.coordinates import Interval
 from hyenadna_cli.core.inference.batching import BatchLimits
@@ -37,7 +38,7 @@ from hyenadna_cli.core.machine.benchmark import plain_hyena
 from hyenadna_cli.core.model.checkpoints import catalogue, checkpoint
 from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.core.variants.alleles import Centred, Grid, Layout, Variant, assess
-from hyenadna_cli.core.variants.chunks import Score, ScoreSettings
+from hyenadna_cli.core.variants.chunks import ScoreSettings
 from hyenadna_cli.core.variants.scores import next_base_log_probs
 from hyenadna_cli.core.variants.scoring import score
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hyenadna_cli.commands.options import shared as opt
 from hyenadna_cli.commands.options.groups import OptionsOf, Overrides, with_option_groups
 from hyenadna_cli.commands.options.model import ChosenModel, ComputeRequest, ModelRequest
+from hyenadna_cli.commands.options.output import ForceOption, NoVersionOption
 from hyenadna_cli.commands.options.run import Verbosity
 from hyenadna_cli.commands.reporting.provenance import made_by
 from hyenadna_cli.core.outputs import atomic
@@ -30,8 +30,8 @@ def evaluate(
     named: Annotated[Overrides, OptionsOf(SpeciesFiles, required=["manifest"], without=_NOT_HERE)],
     asked: Annotated[Overrides, OptionsOf(Measurement, required=["lengths"])],
     compute: ComputeRequest,
-    force: opt.ForceOption = False,
-    no_version: opt.NoVersionOption = False,
+    force: ForceOption = False,
+    no_version: NoVersionOption = False,
     verbosity: Verbosity,
 ) -> None:
     """Measure a species classifier on held-out contigs, with windows of several lengths.

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from hyenadna_cli.commands.classify_species.evaluate import load_classifier, prediction_window
-from hyenadna_cli.commands.options import shared as opt
 from hyenadna_cli.commands.options.groups import with_option_groups
 from hyenadna_cli.commands.options.inputs import RecordFiles
 from hyenadna_cli.commands.options.model import BatchedCompute, ModelRequest, WindowOptions
@@ -20,6 +19,7 @@ from hyenadna_cli.commands.reporting.record_run import (
     print_plan_of_records,
     table_writer,
 )
+from hyenadna_cli.core.config.flags import in_bases
 from hyenadna_cli.core.io.tsv import check_table_name
 
 
@@ -27,12 +27,7 @@ from hyenadna_cli.core.io.tsv import check_table_name
 class _Windows(WindowOptions):
     window: Annotated[
         int | None,
-        typer.Option(
-            "--window",
-            parser=opt.parse_bases,
-            metavar="BASES",
-            help="Cut longer records into windows; default: the longest of training.",
-        ),
+        in_bases("--window", "Cut longer records into windows; default: the longest of training."),
     ] = None
 
 

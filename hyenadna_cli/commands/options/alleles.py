@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, cast, get_args
 
 import typer
 
-from hyenadna_cli.commands.options import shared as opt
-from hyenadna_cli.core.config.settings import Score
+from hyenadna_cli.core.config.choices import Score
+from hyenadna_cli.core.config.flags import in_bases
 from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -49,21 +49,16 @@ class AlleleOptions:
 
     window: Annotated[
         int | None,
-        typer.Option(
-            "--window",
-            parser=opt.parse_bases,
-            metavar="BASES",
-            help="Read around each variant; default: the model's limit, at most 32,768.",
+        in_bases(
+            "--window", "Read around each variant; default: the model's limit, at most 32,768."
         ),
     ] = None
     layout: LayoutOption = "centred"
     min_context: Annotated[
         int | None,
-        typer.Option(
+        in_bases(
             "--min-context",
-            parser=opt.parse_bases,
-            metavar="BASES",
-            help="With --layout grid: on both sides of every variant; default: window / 8.",
+            "With --layout grid: on both sides of every variant; default: window / 8.",
         ),
     ] = None
     upstream: int | None = None

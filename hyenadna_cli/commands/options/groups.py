@@ -28,7 +28,7 @@ import typer
 from typer.core import TyperCommand
 from typer.models import OptionInfo
 
-from hyenadna_cli.core.config.settings import Flag
+from hyenadna_cli.core.config.flags import Flag
 from hyenadna_cli.errors import UsageError
 
 _REPEATED: dict[Any, Any] = {tuple[str, ...]: list[str], tuple[Path, ...]: list[Path]}

@@ -3,13 +3,43 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from hyenadna_cli.commands.options import shared as opt
+import typer
+
+from hyenadna_cli.core.config.choices import ContigMap, StrandChoice
 from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from hyenadna_cli.core.io.records import RecordSource, StrandChoice
+    from hyenadna_cli.core.config.choices import StrandChoice
+    from hyenadna_cli.core.io.records import RecordSource
+
+
+FastaOption = Annotated[
+    str,
+    typer.Option(
+        "--fasta",
+        metavar="FILE|-",
+        help="FASTA, FASTQ, GenBank or 2bit, plain, gzip or bgzip; with --bed an indexed FASTA.",
+    ),
+]
+BedOption = Annotated[
+    str | None,
+    typer.Option("--bed", metavar="FILE|-", help="Regions (BED: 0-based, half-open)."),
+]
+ContigMapOption = Annotated[
+    ContigMap,
+    typer.Option("--contig-map", help="auto: also match chr1 with 1 and chrM with MT."),
+]
+RenameChrsOption = Annotated[
+    Path | None,
+    typer.Option("--rename-chrs", help="Two columns: contig name in the BED, name in the FASTA."),
+]
+StrandOption = Annotated[
+    StrandChoice | None,
+    typer.Option("--strand", help="Strand to read; default bed where the BED has one, else +."),
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -18,11 +48,11 @@ class RecordFiles:
 
     HEADING: ClassVar[str] = "Input"
 
-    fasta: opt.FastaOption
-    bed: opt.BedOption = None
-    strand: opt.StrandOption = None
-    contig_map: opt.ContigMapOption = "exact"
-    rename_chrs: opt.RenameChrsOption = None
+    fasta: FastaOption
+    bed: BedOption = None
+    strand: StrandOption = None
+    contig_map: ContigMapOption = "exact"
+    rename_chrs: RenameChrsOption = None
 
     @property
     def strand_choice(self) -> StrandChoice:

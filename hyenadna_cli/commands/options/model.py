@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from hyenadna_cli.commands.options import shared as opt
+import typer
+
+from hyenadna_cli.core.config.choices import DtypeRequest, Specials
+from hyenadna_cli.core.config.flags import in_bases
 from hyenadna_cli.errors import CheckpointError, DeviceMemoryError, UsageError
+from hyenadna_cli.ops.kernels import KernelsRequest
 
 if TYPE_CHECKING:
     import torch
@@ -22,17 +27,100 @@ if TYPE_CHECKING:
     from hyenadna_cli.core.model.hyenadna import HyenaDNA
 
 
+def parse_batch_size(text: str) -> int | None:
+    """`auto` (None) or a number of sequences."""
+    if text == "auto":
+        return None
+    if not text.isdigit() or int(text) < 1:
+        raise typer.BadParameter(f"{text!r} is neither auto nor a number of sequences")
+    return int(text)
+
+
+ModelOption = Annotated[
+    str,
+    typer.Option(
+        "-m",
+        "--model",
+        metavar="NAME|DIR",
+        help="builtin, a published name (hyenadna models list), a Hugging Face id, or a directory.",
+    ),
+]
+RevisionOption = Annotated[
+    str | None, typer.Option("--revision", help="Hub revision; published names pin one.")
+]
+OfflineOption = Annotated[
+    bool, typer.Option("--offline", help="Never touch the network (also HF_HUB_OFFLINE=1).")
+]
+CacheOption = Annotated[
+    Path | None,
+    typer.Option("--cache-dir", envvar="HYENADNA_CACHE", help="Where downloaded models are kept."),
+]
+FilterShiftOption = Annotated[
+    float | None,
+    typer.Option(
+        "--filter-shift",
+        help="Override the filters' window shift: 0.05 official inference, 0.0 official training.",
+    ),
+]
+DeviceOption = Annotated[
+    str, typer.Option("--device", metavar="auto|cpu|cuda|cuda:N", help="Where to compute.")
+]
+DtypeOption = Annotated[
+    DtypeRequest,
+    typer.Option("--dtype", help="Of the matrix products; auto: fp32, in training bf16 if fast."),
+]
+KernelsOption = Annotated[
+    KernelsRequest,
+    typer.Option(
+        "--kernels", help="Implementation of the Hyena operators; triton-fp16 with --dtype bf16."
+    ),
+]
+BatchSizeOption = Annotated[
+    str, typer.Option("--batch-size", metavar="auto|N", help="Windows per forward pass.")
+]
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--threads",
+        min=1,
+        envvar="SLURM_CPUS_PER_TASK",
+        help="CPU threads; default: those this process may use.",
+    ),
+]
+OomExitCodeOption = Annotated[
+    int,
+    typer.Option(
+        "--oom-exit-code", min=1, max=255, help="Exit code when the device is out of memory."
+    ),
+]
+SpecialsOption = Annotated[
+    Specials,
+    typer.Option("--specials", help="Framing tokens; cls-sep is what the official script feeds."),
+]
+WindowOption = Annotated[
+    int | None,
+    in_bases(
+        "--window",
+        "Cut longer sequences into windows of this many bases; default: the model's limit.",
+    ),
+]
+StrideOption = Annotated[
+    int | None,
+    in_bases("--stride", "Between windows; default: no overlap."),
+]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ComputeRequest:
     """Where and how to compute."""
 
     HEADING: ClassVar[str] = "Compute"
 
-    device: opt.DeviceOption = "auto"
-    dtype: opt.DtypeOption = "auto"
-    kernels: opt.KernelsOption = "auto"
-    threads: opt.ThreadsOption = None
-    oom_exit_code: opt.OomExitCodeOption = 75
+    device: DeviceOption = "auto"
+    dtype: DtypeOption = "auto"
+    kernels: KernelsOption = "auto"
+    threads: ThreadsOption = None
+    oom_exit_code: OomExitCodeOption = 75
 
     def resolve(self, *, training: bool = False) -> Runtime:
         """Where and how to compute; `training` decides what --dtype auto means.
@@ -63,7 +151,7 @@ class ComputeRequest:
 class BatchedCompute(ComputeRequest):
     """Where and how to compute, and how many windows at once."""
 
-    batch_size: opt.BatchSizeOption = "auto"
+    batch_size: BatchSizeOption = "auto"
 
     def limits(self, device: torch.device) -> BatchLimits:
         """How large a batch may be. Raises UsageError."""
@@ -74,7 +162,7 @@ class BatchedCompute(ComputeRequest):
     @property
     def n_windows(self) -> int | None:
         """Windows of a batch; None for as many as fit."""
-        return opt.parse_batch_size(self.batch_size)
+        return parse_batch_size(self.batch_size)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,11 +171,11 @@ class ModelRequest:
 
     HEADING: ClassVar[str] = "Model"
 
-    model: opt.ModelOption = "builtin"
-    revision: opt.RevisionOption = None
-    offline: opt.OfflineOption = False
-    cache_dir: opt.CacheOption = None
-    filter_shift: opt.FilterShiftOption = None
+    model: ModelOption = "builtin"
+    revision: RevisionOption = None
+    offline: OfflineOption = False
+    cache_dir: CacheOption = None
+    filter_shift: FilterShiftOption = None
 
     def choose(self, compute: ComputeRequest, *, training: bool = False) -> ChosenModel:
         """Find the model, downloading it if need be, and resolve where and how to run it.
@@ -137,7 +225,7 @@ class ChosenModel:
         *,
         window: int | None,
         stride: int | None,
-        specials: opt.Specials = "none",
+        specials: Specials = "none",
         n_reserved: int = 0,
     ) -> Tiling:
         """Windows that this model can read; by default as long as they can be, side by side.
@@ -180,9 +268,9 @@ class WindowOptions:
 
     HEADING: ClassVar[str] = "Windows"
 
-    window: opt.WindowOption = None
+    window: WindowOption = None
     """Bases; None for as many as the model reads."""
-    stride: opt.StrideOption = None
+    stride: StrideOption = None
     """Bases; None for `window`."""
 
     def batcher(
@@ -190,7 +278,7 @@ class WindowOptions:
         model: ChosenModel,
         compute: BatchedCompute,
         *,
-        specials: opt.Specials = "none",
+        specials: Specials = "none",
         keep_order: bool = False,
         n_reserved: int = 0,
     ) -> Batcher:

@@ -2,16 +2,98 @@
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from hyenadna_cli.commands.options import shared as opt
+import typer
+
 from hyenadna_cli.core.outputs import atomic
 from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from hyenadna_cli.core.io.records import RecordSource
+
+
+def parse_seconds(text: str) -> float:
+    """A time: `90` minutes, `01:25:00` hours, minutes and seconds, or `2-00:00:00` with days."""
+    match = re.fullmatch(r"(?:(?:(\d+)-)?(\d+):)?(\d+)(?::(\d+))?", text.strip())
+    if match is None:
+        raise typer.BadParameter(f"{text!r} is not a time such as 90 (minutes) or 01:25:00")
+    if ":" not in text:
+        return 60.0 * int(text)
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    if match[4] is None:
+        hours, minutes, seconds = 0, hours, minutes
+    return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
+
+
+def _resolve_shard(text: str | None) -> str | None:
+    """`auto` as `i/N`; anything else as it is."""
+    if text != "auto":
+        return text
+    from hyenadna_cli.core.outputs.shards import Shard
+
+    return str(Shard.of_array_task(os.environ))
+
+
+def _use_tmp_dir(directory: Path | None) -> Path | None:
+    if directory is not None and not directory.is_dir():
+        raise typer.BadParameter(f"{directory} is no directory")
+    atomic.scratch_directory.set(directory)
+    return directory
+
+
+OutputOption = Annotated[
+    str, typer.Option("-o", "--output", metavar="FILE|-", help="The suffix decides the kind.")
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace an existing output.")]
+ResumeOption = Annotated[
+    bool,
+    typer.Option("--resume", help="Go on where an interrupted run stopped, if there is one."),
+]
+MaxTimeOption = Annotated[
+    float | None,
+    typer.Option(
+        "--max-time",
+        parser=parse_seconds,
+        metavar="TIME",
+        help="Stop cleanly after this time (90 = minutes, 01:25:00); --resume goes on.",
+    ),
+]
+TmpDirOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--tmp-dir",
+        envvar="HYENADNA_TMPDIR",
+        callback=_use_tmp_dir,
+        help="Write the unfinished output here, such as a node's own disk, and copy it at the end.",
+    ),
+]
+ShardOption = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="i/N|auto",
+        callback=_resolve_shard,
+        help="Only the i-th of N parts of the input; auto: of the Slurm, LSF or SGE array.",
+    ),
+]
+StrictOption = Annotated[bool, typer.Option("--strict", help="Exit 5 when anything was skipped.")]
+StatsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--stats", help="Write counts, times and settings as JSON; for MultiQC as X_mqc.json."
+    ),
+]
+NoVersionOption = Annotated[
+    bool,
+    typer.Option(
+        "--no-version", help="Leave command, date, versions and device out, for equal bytes."
+    ),
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,17 +102,17 @@ class Destination:
 
     HEADING: ClassVar[str] = "Output"
 
-    output: opt.OutputOption = "-"
-    force: opt.ForceOption = False
-    resume: opt.ResumeOption = False
-    max_time: opt.MaxTimeOption = None
+    output: OutputOption = "-"
+    force: ForceOption = False
+    resume: ResumeOption = False
+    max_time: MaxTimeOption = None
     """Seconds."""
-    tmp_dir: opt.TmpDirOption = None
+    tmp_dir: TmpDirOption = None
     """Already in use: `atomic.scratch_directory`."""
-    shard: opt.ShardOption = None
-    strict: opt.StrictOption = False
-    stats: opt.StatsOption = None
-    no_version: opt.NoVersionOption = False
+    shard: ShardOption = None
+    strict: StrictOption = False
+    stats: StatsOption = None
+    no_version: NoVersionOption = False
 
     @property
     def is_stream(self) -> bool:

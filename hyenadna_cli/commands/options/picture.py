@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 
 import typer
 
-from hyenadna_cli.commands.options import shared as opt
+from hyenadna_cli.commands.options.output import ForceOption
 from hyenadna_cli.errors import UsageError
 
 
@@ -21,7 +21,7 @@ class Picture:
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Picture: .png, .svg or .pdf; a .tsv beside it.")
     ]
-    force: opt.ForceOption = False
+    force: ForceOption = False
 
     @property
     def table(self) -> Path:

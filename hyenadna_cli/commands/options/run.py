@@ -2,10 +2,35 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from hyenadna_cli.commands.options import shared as opt
+import typer
+
+
+def _set_verbose(count: int) -> int:
+    if count:
+        logging.getLogger().setLevel(logging.DEBUG)
+    return count
+
+
+def _set_quiet(is_quiet: bool) -> bool:
+    if is_quiet:
+        logging.getLogger().setLevel(logging.ERROR)
+    return is_quiet
+
+
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Check the inputs, print the plan, and stop.")
+]
+VerboseOption = Annotated[
+    int,
+    typer.Option("-v", "--verbose", count=True, callback=_set_verbose, help="Say more on stderr."),
+]
+QuietOption = Annotated[
+    bool, typer.Option("-q", "--quiet", callback=_set_quiet, help="Errors only on stderr.")
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -14,8 +39,8 @@ class Verbosity:
 
     HEADING: ClassVar[str] = "Run"
 
-    verbose: opt.VerboseOption = 0
-    quiet: opt.QuietOption = False
+    verbose: VerboseOption = 0
+    quiet: QuietOption = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,6 +49,6 @@ class RunOptions:
 
     HEADING: ClassVar[str] = "Run"
 
-    dry_run: opt.DryRunOption = False
-    verbose: opt.VerboseOption = 0
-    quiet: opt.QuietOption = False
+    dry_run: DryRunOption = False
+    verbose: VerboseOption = 0
+    quiet: QuietOption = False

@@ -11,7 +11,13 @@ from typing import Annotated, Any, ClassVar
 
 import typer
 
-from hyenadna_cli.commands.options import shared as opt
+from hyenadna_cli.commands.options.output import (
+    ForceOption,
+    NoVersionOption,
+    ResumeOption,
+    StatsOption,
+    parse_seconds,
+)
 
 PresetOption = Annotated[
     str | None, typer.Option("--preset", metavar="paper", help="The published recipe.")
@@ -34,16 +40,16 @@ class RunDirectory:
         Any,
         typer.Option(
             "--max-time",
-            parser=opt.parse_seconds,
+            parser=parse_seconds,
             metavar="MINUTES|HH:MM:SS",
             help="Stop with a checkpoint after this time (exit 143).",
         ),
     ] = None
     """Seconds, or None."""
-    force: opt.ForceOption = False
-    resume: opt.ResumeOption = False
-    stats: opt.StatsOption = None
-    no_version: opt.NoVersionOption = False
+    force: ForceOption = False
+    resume: ResumeOption = False
+    stats: StatsOption = None
+    no_version: NoVersionOption = False
     began: float = field(default_factory=time.monotonic)
 
     @property

@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from hyenadna_cli.core.config.choices import StrandChoice
     from hyenadna_cli.core.dna.sequence import LetterCounts
     from hyenadna_cli.core.inference.batching import Batcher, Done
-    from hyenadna_cli.core.io.records import RecordSource, StrandChoice
+    from hyenadna_cli.core.io.records import RecordSource
     from hyenadna_cli.core.io.tsv import Cell
     from hyenadna_cli.core.outputs.journal import Journal
     from hyenadna_cli.core.outputs.provenance import Provenance, Setting

@@ -1,7 +1,4 @@
-"""Settings from a file, which may give any name and type, against what a dataclass declares.
-
-And the texts that an option may give for settings that are no plain numbers or words.
-"""
+"""Settings from a file, which may give any name and type, against what a dataclass declares."""
 
 from __future__ import annotations
 
@@ -16,7 +13,6 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
-from hyenadna_cli.core.dna.coordinates import parse_bases
 from hyenadna_cli.errors import InputFileError, UsageError
 
 _WORDS = {int: "a whole number", float: "a finite number", bool: "true or false", str: "a text"}
@@ -47,31 +43,6 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise InputFileError(path, error.strerror or str(error)) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputFileError(path, f"not TOML: {error}") from error
-
-
-def parse_list(text: str) -> tuple[str, ...]:
-    """Names separated by commas."""
-    return tuple(filter(None, (name.strip() for name in text.split(","))))
-
-
-def parse_length_schedule(text: str) -> tuple[tuple[int, int], ...]:
-    """`64:2000,128:2000` as (length in bases, steps) stages. Raises ValueError."""
-    stages = []
-    for stage in text.split(","):
-        length, _, steps = stage.partition(":")
-        if not steps.strip().isdigit():
-            raise ValueError(f"{stage!r} is not LENGTH:STEPS")
-        stages.append((parse_bases(length), int(steps)))
-    return tuple(stages)
-
-
-def parse_freeze(text: str) -> Literal["all", "none"] | int:
-    """`all`, `none` or a number of blocks. Raises ValueError."""
-    if text.isdigit():
-        return int(text)
-    if text not in ("all", "none"):
-        raise ValueError(f"{text!r} is neither all nor none nor a number of blocks")
-    return "all" if text == "all" else "none"
 
 
 def from_mapping(kind: type[SettingsT], values: Mapping[str, Any], *, called: str) -> SettingsT:

@@ -4,56 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import KW_ONLY, dataclass
-from typing import Annotated, Any, ClassVar, Literal, get_args, get_type_hints
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
 
-from hyenadna_cli.core.config.checks import (
-    check_types,
-    from_mapping,
-    parse_freeze,
-    parse_length_schedule,
-)
-from hyenadna_cli.core.dna.coordinates import parse_bases
-
-
-@dataclass(frozen=True, slots=True)
-class Flag:
-    """How a setting is given on the command line: the annotation of a settings field.
-
-    `commands.options.groups` makes the option of it; nothing here knows of a command line.
-    """
-
-    name: str
-    """`--lr`, or `--rc-aug/--no-rc-aug`."""
-    help: str
-    """What the setting is, with its unit."""
-    _: KW_ONLY
-    metavar: str | None = None
-    at_least: float | None = None
-    at_most: float | None = None
-    parse: Callable[[str], Any] | None = None
-    """Text to value; raises ValueError. None: by the type of the field."""
-
-
-def flag_of(settings: type, field: str) -> str:
-    """What a field of a settings type is called on the command line, for messages."""
-    flag: Flag = get_type_hints(settings, include_extras=True)[field].__metadata__[0]
-    return flag.name.partition("/")[0]
-
-
-def in_bases(name: str, help_text: str) -> Flag:
-    """The flag of a length: `32k`."""
-    return Flag(name, help_text, metavar="BASES", parse=parse_bases)
-
-
-Split = Literal["train", "valid", "test"]
-SPLITS: tuple[Split, ...] = get_args(Split)
-ContigMap = Literal["exact", "auto"]
-CONTIG_MAP = Flag("--contig-map", "auto: also match chr1 with 1 and chrM with MT.")
-RENAME_CHRS = Flag(
-    "--rename-chrs", "Two columns: a contig's name in the other files, its name in the FASTA."
-)
+from hyenadna_cli.core.config.checks import check_types, from_mapping
+from hyenadna_cli.core.config.choices import HEAD_POOLINGS, HeadPooling, Task
+from hyenadna_cli.core.config.flags import MICRO_BATCH_BASES, RECOMPUTE_BLOCKS, SEED, Flag, in_bases
+from hyenadna_cli.core.config.texts import parse_length_schedule
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,17 +94,6 @@ MODEL_TYPE = "hyenadna-cli"
 """`model_type` in the config.json of our own layout; tells it from the official two."""
 
 
-Task = Literal["binary", "multiclass", "multilabel", "regression", "token"]
-"""What is predicted of a sequence: one of two classes, of several, any of several labels, numbers,
-or a class for each base."""
-
-Score = Literal["llr", "site", "jsd", "l2", "cos"]
-"""What is said of an allele; HD_LLR and so on in a VCF."""
-
-HeadPooling = Literal["mean", "last", "first", "max"]
-HEAD_POOLINGS: tuple[HeadPooling, ...] = get_args(HeadPooling)
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HeadConfig:
     """What a head answers, and how; saved in config.json beside the backbone's shape."""
@@ -182,24 +129,6 @@ class HeadConfig:
     def from_mapping(cls, values: Mapping[str, Any]) -> HeadConfig:
         """Read what `dataclasses.asdict` gave. Raises ValueError for what makes no head."""
         return from_mapping(cls, values, called="head")
-
-
-MICRO_BATCH_BASES = in_bases(
-    "--micro-batch-bases",
-    "Bases per forward and backward pass of one process; gradients accumulate over passes.",
-)
-RECOMPUTE_BLOCKS = Flag(
-    "--checkpoint-blocks/--no-checkpoint-blocks",
-    "Gradient checkpointing: less memory, about a third more time.",
-)
-DROPOUT = Flag("--dropout", "Dropout on the pooled vector, in training.")
-FREEZE = Flag(
-    "--freeze",
-    "What of the backbone does not train; N: the embedding and the first N blocks.",
-    metavar="all|none|N",
-    parse=parse_freeze,
-)
-SEED = Flag("--seed", "Random seed.", at_least=0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

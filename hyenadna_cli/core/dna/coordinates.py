@@ -13,8 +13,6 @@ from typing import Literal
 Strand = Literal["+", "-"]
 
 _REGION = re.compile(r"(?P<contig>.+):(?P<start>\d[\d,]*)-(?P<end>\d[\d,]*)", re.ASCII)
-_LENGTH = re.compile(r"(\d+(?:\.\d+)?)([km]?)")
-_MULTIPLES = {"": 1, "k": 1_000, "m": 1_000_000}
 
 
 def from_one_based(position: int) -> int:
@@ -50,17 +48,6 @@ class Interval:
     def __str__(self) -> str:
         """1-based closed, for people: `chr7:140,753,336-140,753,336`."""
         return f"{self.contig}:{to_one_based(self.start):,}-{self.end:,}"
-
-
-def parse_bases(text: str) -> int:
-    """A number of bases: `32768`, `32k` = 32,000, `1m` = 1,000,000. Raises ValueError."""
-    match = _LENGTH.fullmatch(text.strip().lower().replace(",", ""))
-    if match is None:
-        raise ValueError(f"{text!r} is not a length such as 32768, 32k or 1m")
-    bases = float(match[1]) * _MULTIPLES[match[2]]
-    if bases != int(bases):
-        raise ValueError(f"{text!r} is not a whole number of bases")
-    return int(bases)
 
 
 def parse_region(text: str) -> Interval:

@@ -5,16 +5,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 import numpy.typing as npt
+
+from hyenadna_cli.core.config.choices import Specials
 
 CLS, SEP, BOS, MASK, PAD, RESERVED, UNK, A, C, G, T, N = range(12)
 BASES = (A, C, G, T)
 """Token ids of the four bases, in the order in which results list them."""
 
-Specials = Literal["none", "sep", "cls-sep"]
 TokenIds = npt.NDArray[np.uint8]
 
 _LETTERS = "ACGTN"

@@ -22,11 +22,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hyenadna_cli.core.config.choices import Specials, StrandChoice
 from hyenadna_cli.core.dna import tokenizer
 from hyenadna_cli.core.dna.coordinates import Strand
 from hyenadna_cli.core.dna.tiling import Tiling
-from hyenadna_cli.core.dna.tokenizer import Specials, TokenIds
-from hyenadna_cli.core.io.records import Record, StrandChoice
+from hyenadna_cli.core.dna.tokenizer import TokenIds
+from hyenadna_cli.core.io.records import Record
 from hyenadna_cli.core.machine.out_of_memory import is_out_of_memory
 from hyenadna_cli.core.outputs.journal import Journal
 from hyenadna_cli.errors import DeviceMemoryError

@@ -22,9 +22,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from hyenadna_cli.core.config.choices import StrandChoice
 from hyenadna_cli.core.dna import tokenizer
 from hyenadna_cli.core.inference.batching import Batch, Batcher, Done, Readings
-from hyenadna_cli.core.io.records import Record, StrandChoice, strand_label
+from hyenadna_cli.core.io.records import Record, strand_label
 from hyenadna_cli.core.io.tsv import Cell
 from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.core.model.likelihood import observed_log_probs

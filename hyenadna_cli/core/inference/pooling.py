@@ -10,8 +10,8 @@ from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
     # For types only: commands import this module at their top, which must stay quick.
+    from hyenadna_cli.core.config.choices import StrandChoice
     from hyenadna_cli.core.config.settings import ModelConfig
-    from hyenadna_cli.core.io.records import StrandChoice
     from hyenadna_cli.core.outputs.provenance import Setting
 
 Pooling = Literal["mean", "max", "last", "first", "center"]

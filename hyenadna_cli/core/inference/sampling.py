@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
-from hyenadna_cli.core.config.settings import Flag
+from hyenadna_cli.core.config.flags import Flag
 from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Self
 
-from hyenadna_cli.core.config.settings import ContigMap
+from hyenadna_cli.core.config.choices import ContigMap
 from hyenadna_cli.core.io.streams import open_text
 from hyenadna_cli.errors import InputFileError, UsageError
 

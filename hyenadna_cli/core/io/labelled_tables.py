@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hyenadna_cli.core.config.settings import Split
+from hyenadna_cli.core.config.choices import Split
 from hyenadna_cli.core.dna.coordinates import Interval, Strand, to_one_based
 from hyenadna_cli.core.dna.sequence import LetterCounts, LetterError, clean
 from hyenadna_cli.core.io.contigs import ContigNames

@@ -20,7 +20,7 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from hyenadna_cli.core.config.settings import ContigMap
+from hyenadna_cli.core.config.choices import ContigMap, StrandChoice
 from hyenadna_cli.core.dna.coordinates import Strand
 from hyenadna_cli.core.dna.sequence import LetterCounts, reverse_complement
 from hyenadna_cli.core.io.bed import Region, read_regions
@@ -28,9 +28,6 @@ from hyenadna_cli.core.io.contigs import ContigNames
 from hyenadna_cli.core.io.fasta import Genome, SequenceFile
 from hyenadna_cli.core.io.streams import STDIN, Input
 from hyenadna_cli.errors import UsageError
-
-StrandChoice = Literal["bed", "+", "-", "both"]
-"""Which strand of a record to read; `bed` is the record's own, or + where it has none."""
 
 
 @dataclass(frozen=True, slots=True)

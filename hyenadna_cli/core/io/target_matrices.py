@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import io as scipy_io
 
-from hyenadna_cli.core.config.settings import Split
+from hyenadna_cli.core.config.choices import Split
 from hyenadna_cli.core.dna.sequence import LetterCounts, LetterError
 from hyenadna_cli.core.io.contigs import ContigNames
 from hyenadna_cli.core.io.labelled_tables import (

@@ -17,8 +17,9 @@ import huggingface_hub.constants
 import torch
 
 from hyenadna_cli._version import __version__
+from hyenadna_cli.core.config.choices import DtypeRequest
 from hyenadna_cli.core.machine import hardware, runtime
-from hyenadna_cli.core.machine.runtime import DtypeRequest, Runtime
+from hyenadna_cli.core.machine.runtime import Runtime
 from hyenadna_cli.core.model.checkpoints import catalogue, checkpoint, known_answer, verification
 from hyenadna_cli.errors import CheckpointError, UsageError
 from hyenadna_cli.ops.kernels import KernelsRequest

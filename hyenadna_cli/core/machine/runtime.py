@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 
+from hyenadna_cli.core.config.choices import DtypeRequest
 from hyenadna_cli.core.machine.hardware import usable_cpus
 from hyenadna_cli.core.model import long_conv_choice
 from hyenadna_cli.core.model.blocks import Execution
@@ -19,7 +19,6 @@ from hyenadna_cli.ops.kernels import Kernels, KernelsRequest
 
 log = logging.getLogger(__name__)
 
-DtypeRequest = Literal["auto", "fp32", "bf16"]
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 

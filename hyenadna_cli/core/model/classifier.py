@@ -21,7 +21,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hyenadna_cli.core.config.settings import HeadConfig, HeadPooling
+from hyenadna_cli.core.config.choices import HeadPooling
+from hyenadna_cli.core.config.settings import HeadConfig
 from hyenadna_cli.core.model.blocks import Execution
 from hyenadna_cli.core.model.checkpoints import checkpoint, known_answer
 from hyenadna_cli.core.model.checkpoints.checkpoint import ModelSource, StoredHead

@@ -21,11 +21,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hyenadna_cli.core.config.settings import HeadConfig, Task
+from hyenadna_cli.core.config.choices import StrandChoice, Task
+from hyenadna_cli.core.config.settings import HeadConfig
 from hyenadna_cli.core.dna import tokenizer
 from hyenadna_cli.core.dna.sequence import n_fraction
 from hyenadna_cli.core.inference.batching import Batch, Batcher, Done, Readings
-from hyenadna_cli.core.io.records import Record, StrandChoice, strand_label
+from hyenadna_cli.core.io.records import Record, strand_label
 from hyenadna_cli.core.model.classifier import Answers
 from hyenadna_cli.core.outputs.journal import NO_JOURNAL, Journal
 from hyenadna_cli.core.outputs.shards import chunks

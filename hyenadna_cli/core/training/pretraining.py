@@ -13,7 +13,8 @@ from pathlib import Path
 
 import torch
 
-from hyenadna_cli.core.config.settings import SPLITS, ModelConfig, Split, TrainConfig
+from hyenadna_cli.core.config.choices import SPLITS, Split
+from hyenadna_cli.core.config.settings import ModelConfig, TrainConfig
 from hyenadna_cli.core.machine.runtime import Runtime
 from hyenadna_cli.core.model.checkpoints import checkpoint, known_answer
 from hyenadna_cli.core.model.cost import describe_training_memory

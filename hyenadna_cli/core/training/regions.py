@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from hyenadna_cli.core.config.settings import SPLITS, Split
+from hyenadna_cli.core.config.choices import SPLITS, Split
 from hyenadna_cli.core.dna.coordinates import Interval
 from hyenadna_cli.core.dna.intervals import intersected, subtracted
 from hyenadna_cli.core.io import bed as bed_io

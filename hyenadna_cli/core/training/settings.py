@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from hyenadna_cli.core.config.checks import parse_list, read_tables
-from hyenadna_cli.core.config.settings import Flag, ModelConfig, TrainConfig
+from hyenadna_cli.core.config.checks import read_tables
+from hyenadna_cli.core.config.flags import Flag
+from hyenadna_cli.core.config.settings import ModelConfig, TrainConfig
+from hyenadna_cli.core.config.texts import parse_list
 from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:

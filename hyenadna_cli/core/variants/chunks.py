@@ -11,10 +11,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 
+from hyenadna_cli.core.config.choices import Score
 from hyenadna_cli.core.dna import tokenizer
 from hyenadna_cli.core.dna.coordinates import Strand
 from hyenadna_cli.core.dna.sequence import reverse_complement
@@ -22,7 +23,6 @@ from hyenadna_cli.core.dna.tokenizer import TokenIds
 from hyenadna_cli.core.io.fasta import Genome
 from hyenadna_cli.core.variants.alleles import Layout, Site, Status, places, read_window
 
-Score = Literal["llr", "site", "jsd", "l2", "cos"]
 SCORES: tuple[Score, ...] = get_args(Score)
 
 _GROUP_BASES = 4_000_000

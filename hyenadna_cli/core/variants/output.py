@@ -13,10 +13,11 @@ from hyenadna_cli.core.outputs.atomic import check_output, is_stream
 from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
+    from hyenadna_cli.core.config.choices import Score
     from hyenadna_cli.core.dna.coordinates import Strand
     from hyenadna_cli.core.io.vcf import VcfHeader, VcfRecord
     from hyenadna_cli.core.outputs.provenance import Provenance
-    from hyenadna_cli.core.variants.chunks import AlleleScore, Score
+    from hyenadna_cli.core.variants.chunks import AlleleScore
 
     Write = Callable[[VcfRecord, list[str], list[AlleleScore]], None]
 

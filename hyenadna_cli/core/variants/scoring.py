@@ -22,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hyenadna_cli.core.config.choices import Score
 from hyenadna_cli.core.config.settings import ModelConfig
 from hyenadna_cli.core.dna.tiling import Tiling
 from hyenadna_cli.core.inference.batching import Batch, Batcher, BatchLimits, Done
@@ -32,14 +33,7 @@ from hyenadna_cli.core.outputs.journal import NO_JOURNAL, Journal
 from hyenadna_cli.core.outputs.shards import chunks
 from hyenadna_cli.core.variants import scores as allele_scores
 from hyenadna_cli.core.variants.alleles import Site
-from hyenadna_cli.core.variants.chunks import (
-    AlleleScore,
-    ChunkScores,
-    Score,
-    ScoreSettings,
-    Task,
-    Window,
-)
+from hyenadna_cli.core.variants.chunks import AlleleScore, ChunkScores, ScoreSettings, Task, Window
 from hyenadna_cli.core.variants.scores import Pairs, next_base_log_probs
 from hyenadna_cli.core.variants.shared_prefix import RefStates, SharedPrefix, kept_bytes
 

@@ -15,7 +15,7 @@ from typing import Self
 
 import numpy as np
 
-from hyenadna_cli.core.config.settings import ContigMap
+from hyenadna_cli.core.config.choices import ContigMap
 from hyenadna_cli.core.io.contigs import ContigNames
 from hyenadna_cli.core.io.fasta import Genome
 from hyenadna_cli.core.io.vcf import (

@@ -15,7 +15,7 @@ from hyenadna_cli.commands.options.groups import (
     Overrides,
     with_option_groups,
 )
-from hyenadna_cli.core.config.settings import Flag
+from hyenadna_cli.core.config.flags import Flag
 from hyenadna_cli.errors import UsageError
 
 WidthOption = Annotated[int, typer.Option("--width", min=1, help="In bases.")]

@@ -14,7 +14,8 @@ from hyenadna_cli.commands.options.groups import (
     Overrides,
     with_option_groups,
 )
-from hyenadna_cli.core.config.settings import Flag, ModelConfig, TrainConfig
+from hyenadna_cli.core.config.flags import Flag
+from hyenadna_cli.core.config.settings import ModelConfig, TrainConfig
 from hyenadna_cli.core.tasks.finetuning.settings import Comparison, FinetuneConfig
 from hyenadna_cli.core.tasks.labelled.settings import LabelledFiles
 from hyenadna_cli.core.tasks.prompts.settings import Answers, FewShotConfig, PromptConfig

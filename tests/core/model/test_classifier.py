@@ -10,7 +10,8 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from hyenadna_cli.core.config.settings import HEAD_POOLINGS, HeadConfig, ModelConfig
+from hyenadna_cli.core.config.choices import HEAD_POOLINGS
+from hyenadna_cli.core.config.settings import HeadConfig, ModelConfig
 from hyenadna_cli.core.model.checkpoints import checkpoint
 from hyenadna_cli.core.model.classifier import (
     SequenceClassifier,

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from hyenadna_cli.core.config.settings import HEAD_POOLINGS, HeadConfig, ModelConfig
+from hyenadna_cli.core.config.choices import HEAD_POOLINGS
+from hyenadna_cli.core.config.settings import HeadConfig, ModelConfig
 from hyenadna_cli.core.dna.sequence import reverse_complement
 from hyenadna_cli.core.dna.tiling import Tiling
 from hyenadna_cli.core.inference.batching import Batcher, BatchLimits

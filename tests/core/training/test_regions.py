@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hyenadna_cli.core.config.settings import SPLITS
+from hyenadna_cli.core.config.choices import SPLITS
 from hyenadna_cli.core.dna.coordinates import Interval
 from hyenadna_cli.core.training.regions import open_regions, write_regions
 from hyenadna_cli.core.training.settings import DataFiles

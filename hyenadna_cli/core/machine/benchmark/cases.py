@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from hyenadna_cli.ops.kernels import KernelsRequest
+
 Implementation = Literal["plain", "hyenadna", "attention"]
 Dtype = Literal["fp32", "bf16"]
-KernelsRequest = Literal["auto", "torch", "numba", "triton", "triton-fp16"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,16 +6,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, TypeVar, get_args
 
-from hyenadna_cli.core.config.settings import Flag
-from hyenadna_cli.core.dna.coordinates import parse_bases
+from hyenadna_cli.core.config.flags import Flag
+from hyenadna_cli.core.config.texts import parse_bases
 from hyenadna_cli.core.machine.benchmark.cases import (
     PRESETS,
     Dtype,
     Implementation,
-    KernelsRequest,
     Variant,
     Workload,
 )
+from hyenadna_cli.ops.kernels import KernelsRequest
 
 Word = TypeVar("Word", bound=str)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from hyenadna_cli.core.config.settings import Task
+from hyenadna_cli.core.config.choices import Task
 from hyenadna_cli.core.io.tsv import TsvWriter
 from hyenadna_cli.core.tasks.labelled.presets import Preset
 from hyenadna_cli.core.tasks.metrics.bootstrap import Estimate

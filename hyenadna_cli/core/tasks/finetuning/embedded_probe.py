@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hyenadna_cli.core.config.settings import Split, Task, flag_of
+from hyenadna_cli.core.config.choices import Split, Task
+from hyenadna_cli.core.config.flags import flag_of
 from hyenadna_cli.core.io.embeddings_reading import read_embeddings
 from hyenadna_cli.core.io.labelled_tables import LabelRow, checked_split, table_lines
 from hyenadna_cli.core.outputs import atomic

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from hyenadna_cli.core.config.settings import ModelConfig, Split
+from hyenadna_cli.core.config.choices import Split
+from hyenadna_cli.core.config.settings import ModelConfig
 from hyenadna_cli.core.machine.runtime import Runtime
 from hyenadna_cli.core.model.cost import describe_training_memory
 from hyenadna_cli.core.model.hyenadna import HyenaDNA

@@ -20,7 +20,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 
-from hyenadna_cli.core.config.settings import Task
+from hyenadna_cli.core.config.choices import Task
 from hyenadna_cli.core.model.classifier import SequenceClassifier
 from hyenadna_cli.core.tasks.classification import as_scores
 from hyenadna_cli.core.tasks.labelled.rows import LabelledRows

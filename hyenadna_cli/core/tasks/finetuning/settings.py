@@ -8,23 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from hyenadna_cli.core.config.checks import (
-    check_types,
-    from_mapping,
-    parse_length_schedule,
-    read_tables,
-)
-from hyenadna_cli.core.config.settings import (
+from hyenadna_cli.core.config.checks import check_types, from_mapping, read_tables
+from hyenadna_cli.core.config.choices import HeadPooling
+from hyenadna_cli.core.config.flags import (
     DROPOUT,
     FREEZE,
     MICRO_BATCH_BASES,
     RECOMPUTE_BLOCKS,
     SEED,
     Flag,
-    HeadPooling,
-    TrainConfig,
     in_bases,
 )
+from hyenadna_cli.core.config.settings import TrainConfig
+from hyenadna_cli.core.config.texts import parse_length_schedule
 from hyenadna_cli.errors import UsageError
 
 Method = Literal["finetune", "probe", "scratch", "attention", "cnn", "kmer"]

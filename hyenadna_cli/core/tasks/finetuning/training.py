@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from hyenadna_cli.core.config.settings import HeadConfig, HeadPooling, ModelConfig, Task
+from hyenadna_cli.core.config.choices import HeadPooling, Task
+from hyenadna_cli.core.config.settings import HeadConfig, ModelConfig
 from hyenadna_cli.core.dna.tiling import Tiling
 from hyenadna_cli.core.inference.batching import Batcher, BatchLimits
 from hyenadna_cli.core.machine.runtime import Runtime

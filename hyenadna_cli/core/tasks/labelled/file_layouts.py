@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hyenadna_cli.core.config.settings import Split
+from hyenadna_cli.core.config.choices import Split
 from hyenadna_cli.core.io.labelled_tables import SPLIT_NAMES
 from hyenadna_cli.core.io.streams import Input
 from hyenadna_cli.core.io.target_matrices import SUFFIXES as MATRIX_SUFFIXES

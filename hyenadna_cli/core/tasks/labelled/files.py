@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hyenadna_cli.core.config.settings import SPLITS, Split, Task
+from hyenadna_cli.core.config.choices import SPLITS, Split, Task
 from hyenadna_cli.core.dna.coordinates import Interval
 from hyenadna_cli.core.dna.sequence import LetterCounts
 from hyenadna_cli.core.io.bed import read_regions

@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hyenadna_cli.core.config.settings import Split
+from hyenadna_cli.core.config.choices import Split
 from hyenadna_cli.core.tasks.labelled.kmers import kmers_of, mixed
 from hyenadna_cli.core.tasks.labelled.rows import LabelledData, LabelledRows
 from hyenadna_cli.core.tasks.labelled.validation import canonical_digest

@@ -21,8 +21,8 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from hyenadna_cli.core.config.settings import SPLITS, Split
-from hyenadna_cli.core.config.settings import Task as Task
+from hyenadna_cli.core.config.choices import SPLITS, Split
+from hyenadna_cli.core.config.choices import Task as Task
 from hyenadna_cli.core.dna.coordinates import Interval
 from hyenadna_cli.core.dna.sequence import reverse_complement
 from hyenadna_cli.core.io.fasta import Genome

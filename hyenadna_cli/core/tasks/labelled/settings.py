@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from hyenadna_cli.core.config.checks import parse_list
-from hyenadna_cli.core.config.settings import CONTIG_MAP, RENAME_CHRS, ContigMap, Flag, Task
+from hyenadna_cli.core.config.choices import ContigMap, Task
+from hyenadna_cli.core.config.flags import CONTIG_MAP, RENAME_CHRS, Flag
+from hyenadna_cli.core.config.texts import parse_list
 from hyenadna_cli.errors import UsageError
 
 GroupBy = Literal["overlap", "contig"]

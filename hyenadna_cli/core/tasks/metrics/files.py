@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hyenadna_cli.core.config.settings import Task
+from hyenadna_cli.core.config.choices import Task
 from hyenadna_cli.core.io.tsv import Cell, TsvWriter
 from hyenadna_cli.core.outputs import atomic
 from hyenadna_cli.core.tasks.labelled.rows import LabelledRows

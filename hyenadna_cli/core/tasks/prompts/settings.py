@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 from hyenadna_cli.core.config.checks import check_types
-from hyenadna_cli.core.config.settings import SEED, Flag, HeadPooling, TrainConfig, flag_of
+from hyenadna_cli.core.config.choices import HeadPooling
+from hyenadna_cli.core.config.flags import SEED, Flag, flag_of
+from hyenadna_cli.core.config.settings import TrainConfig
 from hyenadna_cli.errors import UsageError
 
 MOST_TOKENS = 32_768

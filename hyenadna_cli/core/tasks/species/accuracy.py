@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hyenadna_cli.core.config.settings import Split
+from hyenadna_cli.core.config.choices import Split, StrandChoice
 from hyenadna_cli.core.dna.tiling import Tiling
 from hyenadna_cli.core.inference.batching import Batcher, BatchLimits
-from hyenadna_cli.core.io.records import Record, StrandChoice
+from hyenadna_cli.core.io.records import Record
 from hyenadna_cli.core.io.tsv import TsvWriter
 from hyenadna_cli.core.model.classifier import SequenceClassifier
 from hyenadna_cli.core.outputs import atomic

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hyenadna_cli.core.config.choices import StrandChoice
 from hyenadna_cli.core.dna.sequence import n_fraction
 from hyenadna_cli.core.inference.batching import Batcher, Done
-from hyenadna_cli.core.io.records import Record, StrandChoice
+from hyenadna_cli.core.io.records import Record
 from hyenadna_cli.core.model.classifier import SequenceClassifier
 from hyenadna_cli.core.outputs.journal import NO_JOURNAL, Journal
 from hyenadna_cli.core.tasks.classification import Prediction, predict

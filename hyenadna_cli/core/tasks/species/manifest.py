@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from hyenadna_cli.core.config.settings import SPLITS, Split
+from hyenadna_cli.core.config.choices import SPLITS, Split
 from hyenadna_cli.core.dna.coordinates import Interval
 from hyenadna_cli.core.io.contigs import ContigNames
 from hyenadna_cli.core.io.fasta import Genome, acgt_runs

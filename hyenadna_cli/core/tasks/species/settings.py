@@ -7,20 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from hyenadna_cli.core.config.checks import check_types, from_mapping, parse_list, read_tables
-from hyenadna_cli.core.config.settings import (
+from hyenadna_cli.core.config.checks import check_types, from_mapping, read_tables
+from hyenadna_cli.core.config.choices import ContigMap, Split
+from hyenadna_cli.core.config.flags import (
     CONTIG_MAP,
     DROPOUT,
     FREEZE,
     RENAME_CHRS,
-    ContigMap,
     Flag,
-    ModelConfig,
-    Split,
-    TrainConfig,
     in_bases,
 )
-from hyenadna_cli.core.dna.coordinates import parse_bases
+from hyenadna_cli.core.config.settings import ModelConfig, TrainConfig
+from hyenadna_cli.core.config.texts import parse_bases, parse_list
 from hyenadna_cli.errors import UsageError
 
 SpeciesPooling = Literal["mean", "last"]

@@ -16,7 +16,8 @@ from typing import Any, overload
 
 import torch
 
-from hyenadna_cli.core.config.settings import SPLITS, HeadConfig, ModelConfig
+from hyenadna_cli.core.config.choices import SPLITS
+from hyenadna_cli.core.config.settings import HeadConfig, ModelConfig
 from hyenadna_cli.core.machine.runtime import Runtime
 from hyenadna_cli.core.model.classifier import SequenceClassifier, save_classifier
 from hyenadna_cli.core.model.cost import describe_training_memory
