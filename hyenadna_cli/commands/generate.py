@@ -98,12 +98,8 @@ def generate(
     with compute.memory_errors():
         starts = prompts.read()
         model = request.choose(compute)
-        generation.check_lengths(
-            zip(starts.names, starts.sequences, strict=True),
-            prompts.length,
-            model.config,
-            model_name=model.source.name,
-        )
+        named = zip(starts.names, starts.sequences, strict=True)
+        generation.check_lengths(named, prompts.length, model.config, model_name=model.source.name)
         plan = generation.plan_generation(
             model.config,
             model.run.device,
@@ -115,40 +111,53 @@ def generate(
         if run.dry_run:
             print_plan(plan)
             return
-        counts = Counts(command="generate")
-        RecordRun(
+        settings = {
+            **asdict(sampling),
+            "length": prompts.length,
+            "sequences": prompts.sequences,
+            "prompt": None if prompts.fasta is not None else starts.sequences[0],
+            "include_prompt": prompts.include_prompt,
+            "batch_size": batch_size or "auto",
+        }
+        record_run = RecordRun(
             label="generating",
             destination=destination,
             model=model,
             inputs=[] if prompts.fasta is None else [prompts.fasta],
-            settings={
-                **asdict(sampling),
-                "length": prompts.length,
-                "sequences": prompts.sequences,
-                "prompt": None if prompts.fasta is not None else starts.sequences[0],
-                "include_prompt": prompts.include_prompt,
-                "batch_size": batch_size or "auto",
-            },
-            counts=counts,
+            settings=settings,
+            counts=Counts(command="generate"),
             letters=starts.letters,
             n_bases=plan["bases"],
-        ).write(
-            lambda journal: generation.generate(
-                model.load(),
-                starts.sequences,
-                length=prompts.length,
-                n_sequences=prompts.sequences,
-                sampling=sampling,
-                batch_size=batch_size,
-                journal=journal,
-            ),
-            writer=lambda _, overwrite: _writer(
-                destination.output, overwrite, starts, prompts.include_prompt
-            ),
-            count=lambda row: counts.add(
-                f"{starts.names[row.prompt]}_{row.number + 1}", "OK", len(row.sequence)
-            ),
         )
+        _sample(record_run, prompts, starts, sampling, batch_size)
+
+
+def _sample(
+    run: RecordRun,
+    options: PromptOptions,
+    prompts: Prompts,
+    sampling: Sampling,
+    batch_size: int | None,
+) -> None:
+    from hyenadna_cli.core.inference.generation import generate
+
+    run.write(
+        lambda journal: generate(
+            run.model.load(),
+            prompts.sequences,
+            length=options.length,
+            n_sequences=options.sequences,
+            sampling=sampling,
+            batch_size=batch_size,
+            journal=journal,
+        ),
+        writer=lambda _, overwrite: _writer(
+            run.destination.output, overwrite, prompts, options.include_prompt
+        ),
+        count=lambda row: run.counts.add(
+            f"{prompts.names[row.prompt]}_{row.number + 1}", "OK", len(row.sequence)
+        ),
+    )
 
 
 @contextmanager

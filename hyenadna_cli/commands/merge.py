@@ -7,7 +7,7 @@ import logging
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,6 +23,10 @@ from hyenadna_cli.commands.reporting.progress import track
 from hyenadna_cli.commands.reporting.stats import write_stats
 from hyenadna_cli.commands.reporting.stops import on_signals
 from hyenadna_cli.core.outputs import atomic
+
+if TYPE_CHECKING:
+    from hyenadna_cli.core.io.merging import Shards
+    from hyenadna_cli.core.outputs.provenance import Provenance
 
 log = logging.getLogger(__name__)
 
@@ -65,35 +69,41 @@ def merge(
         atomic.check_output(path, overwrite=force)
     if stats is not None:
         atomic.check_output(stats, overwrite=True)
-    found = merging.check_shards(shards)
-    made_by = found.made_by(command=["hyenadna", *sys.argv[1:]], reproducible=no_version)
+    checked = merging.check_shards(shards)
+    made_by = checked.made_by(command=["hyenadna", *sys.argv[1:]], reproducible=no_version)
     pieces = merging.merge(
-        found, output, made_by, overwrite=force, is_indexed=write_index, is_virtual=virtual
+        checked, output, made_by, overwrite=force, is_indexed=write_index, is_virtual=virtual
     )
     with contextlib.ExitStack() as stack:
         # Before there is a file: a signal while the journal is made would leave it there.
         stop = stack.enter_context(on_signals())
         if not atomic.is_stream(output):
             # Nothing is kept in it: it locks the output, and removes what killed runs left of it.
-            identity = {"command": "merge", "shards": len(found.files)}
+            identity = {"command": "merge", "shards": len(checked.files)}
             stack.enter_context(journal.open_journal(path, identity, resume=False, overwrite=force))
-        for _ in track(pieces, total=found.n_bytes, label="merging", size_of=float):
+        for _ in track(pieces, total=checked.n_bytes, label="merging", size_of=float):
             if stop():
                 pieces.close()
                 raise stop.error("no output was written")
         seconds = time.monotonic() - started
         if not atomic.is_stream(output):
-            provenance.write_manifest(path, made_by, rows=found.rows, shard=None, seconds=seconds)
+            provenance.write_manifest(path, made_by, rows=checked.rows, shard=None, seconds=seconds)
     if stats is not None:
-        entries = {
-            "command": "merge",
-            "output": output,
-            "shards": len(found.files),
-            "records": sum(found.rows.values()),
-            "status": found.rows,
-            "seconds": round(seconds, 3),
-            "settings": made_by.settings,
-        }
-        write_stats(stats, entries)
+        _write_stats(stats, output, checked, made_by, seconds)
     target = "" if output == "-" else f" -> {output}"
-    log.info("merge: %s shards in %.1f s%s", f"{len(found.files):,}", seconds, target)
+    log.info("merge: %s shards in %.1f s%s", f"{len(checked.files):,}", seconds, target)
+
+
+def _write_stats(
+    path: Path, output: str, shards: Shards, made_by: Provenance, seconds: float
+) -> None:
+    entries = {
+        "command": "merge",
+        "output": output,
+        "shards": len(shards.files),
+        "records": sum(shards.rows.values()),
+        "status": shards.rows,
+        "seconds": round(seconds, 3),
+        "settings": made_by.settings,
+    }
+    write_stats(path, entries)

@@ -10,21 +10,23 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
-from hyenadna_cli.commands.options.alleles import AlleleOptions, LayoutOption, describe, peak_bytes
+from hyenadna_cli.commands.options.alleles import AlleleOptions, LayoutOption, describe, plan
 from hyenadna_cli.commands.options.groups import with_option_groups
 from hyenadna_cli.commands.options.inputs import BedOption, ContigMapOption, RenameChrsOption
 from hyenadna_cli.commands.options.model import BatchedCompute, ModelRequest
 from hyenadna_cli.commands.options.output import Destination
 from hyenadna_cli.commands.options.run import RunOptions
-from hyenadna_cli.commands.reporting.counts import AlleleCounts
-from hyenadna_cli.commands.reporting.record_run import RecordRun, megabytes, print_plan
+from hyenadna_cli.commands.reporting.counts import AlleleCounts, Counts
+from hyenadna_cli.commands.reporting.record_run import RecordRun, print_plan
 from hyenadna_cli.core.variants.mutagenesis_output import Kind, kind_of, open_snv_output
 from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from hyenadna_cli.core.inference.batching import Done
+    from hyenadna_cli.core.inference.batching import BatchLimits, Done
     from hyenadna_cli.core.io.fasta import Genome
+    from hyenadna_cli.core.model.hyenadna import HyenaDNA
     from hyenadna_cli.core.outputs.journal import Journal
+    from hyenadna_cli.core.variants.chunks import ScoreSettings
     from hyenadna_cli.core.variants.mutagenesis import SnvScores
     from hyenadna_cli.core.variants.regions import NamedRegion
 
@@ -68,6 +70,17 @@ class MutatedRegions:
         return named if shard is None else regions.of_shard(named, shard)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SnvScoring(AlleleOptions):
+    """Every SNV, on the grid unless each base is to have a window of its own."""
+
+    layout: LayoutOption = "grid"
+    full: Annotated[
+        bool,
+        typer.Option("--full", help="Also the likelihood ratio llr, with a pass for each SNV."),
+    ] = False
+
+
 @with_option_groups
 def mutagenize(
     *,
@@ -82,12 +95,7 @@ def mutagenize(
             "default: by suffix.",
         ),
     ] = None,
-    full: Annotated[
-        bool,
-        typer.Option("--full", help="Also the likelihood ratio llr, with a pass for each SNV."),
-    ] = False,
-    layout: LayoutOption = "grid",
-    options: AlleleOptions,
+    scoring: SnvScoring,
     request: ModelRequest,
     compute: BatchedCompute,
     destination: Destination,
@@ -102,59 +110,53 @@ def mutagenize(
 
       hyenadna mutagenize --fasta test_data/tiny.fa --region chr1:4,001-4,100
     """
-    from hyenadna_cli.core.inference.batching import Done
     from hyenadna_cli.core.io.fasta import Genome
-    from hyenadna_cli.core.variants.mutagenesis import mutagenize
 
     kind = output_type or kind_of(destination.output)
     destination.check()
     with compute.memory_errors(), Genome(files.fasta) as genome:
         regions = files.read(genome, destination.shard)
         model = request.choose(compute)
-        settings = options.settings(model, ("site", "llr") if full else ("site",))
-        limits = compute.limits(model.run.device)
+        settings = scoring.settings(model, ("site", "llr") if scoring.full else ("site",))
         n_bases = sum(region.interval.length for region in regions)
         if run.dry_run:
-            print_plan(
-                {
-                    "regions": len(regions),
-                    "bases": n_bases,
-                    "snvs_at_most": 3 * n_bases,
-                    "window": settings.layout.window,
-                    "peak_memory_mb": megabytes(peak_bytes(settings, model, compute)),
-                }
-            )
+            sizes = {"regions": len(regions), "bases": n_bases, "snvs_at_most": 3 * n_bases}
+            print_plan(sizes | plan(settings, model, compute))
             return
-        counts = AlleleCounts(command="mutagenize")
-
-        def rows(journal: Journal) -> Iterator[Done[Mutated]]:
-            loaded = model.load()
-            for chrom, interval in regions:
-                for done in mutagenize(
-                    loaded, interval, genome, settings, limits=limits, journal=journal
-                ):
-                    yield Done(done.n_bases, [(chrom, scores) for scores in done.rows])
-
-        RecordRun(
+        record_run = RecordRun(
             label="mutating",
             destination=destination,
             model=model,
             inputs=[files.fasta] if files.bed is None else [files.fasta, files.bed],
-            settings={
-                **describe(settings),
-                "regions": list(files.region or ()),
-                "batch_size": compute.n_windows or "auto",
-            },
-            counts=counts,
+            settings=describe(settings, compute, regions=list(files.region or ())),
+            counts=AlleleCounts(command="mutagenize"),
             letters=genome.letters,
             n_bases=n_bases,
-        ).write(
-            rows,
-            writer=lambda _, overwrite: _writer(
-                destination.output, kind, has_llr=full, overwrite=overwrite
-            ),
-            count=lambda mutated: _count(mutated[1], counts),
         )
+        limits = compute.limits(model.run.device)
+        record_run.write(
+            lambda journal: _rows(model.load(), regions, genome, settings, limits, journal),
+            writer=lambda _, overwrite: _writer(
+                destination.output, kind, has_llr=scoring.full, overwrite=overwrite
+            ),
+            count=lambda mutated: _count(mutated[1], record_run.counts),
+        )
+
+
+def _rows(
+    model: HyenaDNA,
+    regions: list[NamedRegion],
+    genome: Genome,
+    settings: ScoreSettings,
+    limits: BatchLimits,
+    journal: Journal,
+) -> Iterator[Done[Mutated]]:
+    from hyenadna_cli.core.inference.batching import Done
+    from hyenadna_cli.core.variants.mutagenesis import mutagenize
+
+    for chrom, interval in regions:
+        for done in mutagenize(model, interval, genome, settings, limits=limits, journal=journal):
+            yield Done(done.n_bases, [(chrom, scores) for scores in done.rows])
 
 
 @contextmanager
@@ -165,7 +167,7 @@ def _writer(
         yield lambda mutated: write(*mutated)
 
 
-def _count(scores: SnvScores, counts: AlleleCounts) -> None:
+def _count(scores: SnvScores, counts: Counts) -> None:
     of_bases = zip(scores.statuses, scores.bases, strict=True)
     for status, n_bases in Counter(s for s, base in of_bases if base in "ACGT").items():
         counts.count(str(scores.interval), status, 3 * n_bases)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -20,7 +21,7 @@ from hyenadna_cli.commands.reporting.record_run import (
 from hyenadna_cli.core.io.tsv import check_table_name
 
 if TYPE_CHECKING:
-    from hyenadna_cli.core.inference.perplexity import PerplexityRow
+    from hyenadna_cli.core.inference.perplexity import PerplexityRow, Total
 
 
 @with_option_groups
@@ -59,13 +60,7 @@ def perplexity(
         if run.dry_run:
             print_plan_of_records(source.measured_lengths(selected), model, batcher, strand)
             return
-        counts, total = Counts(command="perplexity"), core.Total()
-
-        def count(row: PerplexityRow) -> None:
-            counts.add(row.record.name, row.status, len(row.record.sequence))
-            total.add(row)
-            counts.figures = total.results()
-
+        counts = Counts(command="perplexity")
         RecordRun.of_source(
             source,
             selected,
@@ -85,5 +80,14 @@ def perplexity(
                 journal=journal,
             ),
             writer=table_writer(destination.output, core.COLUMNS, lambda row: [row.cells()]),
-            count=count,
+            count=_counting(counts, core.Total()),
         )
+
+
+def _counting(counts: Counts, total: Total) -> Callable[[PerplexityRow], None]:
+    def count(row: PerplexityRow) -> None:
+        counts.add(row.record.name, row.status, len(row.record.sequence))
+        total.add(row)
+        counts.figures = total.results()
+
+    return count

@@ -106,9 +106,12 @@ class PredictedFiles:
         )
 
 
-@with_option_groups
-def predict(
-    *,
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TunedModel:
+    """A model with a head, or a prompt and the model that it belongs to."""
+
+    HEADING: ClassVar[str] = "Model"
+
     model: Annotated[
         str,
         typer.Option(
@@ -117,8 +120,7 @@ def predict(
             metavar="DIR",
             help="What `hyenadna finetune` or `hyenadna prompt-tune` wrote.",
         ),
-    ],
-    files: PredictedFiles,
+    ]
     base: Annotated[
         str | None,
         typer.Option(
@@ -126,7 +128,30 @@ def predict(
             metavar="NAME|DIR",
             help="Where the model of a prompt is, if not where it was when the prompt was tuned.",
         ),
-    ] = None,
+    ] = None
+
+    def read_prompt(self) -> StoredPrompt | None:
+        """The prompt, if there is one. Raises UsageError for a base without a prompt."""
+        from hyenadna_cli.core.tasks.prompts import soft_prompt
+
+        prompt = soft_prompt.read(Path(self.model))
+        if prompt is None and self.base is not None:
+            raise UsageError(f"--base {self.base}: {self.model} holds no prompt that needs a model")
+        return prompt
+
+    def request(self, prompt: StoredPrompt | None) -> ModelRequest:
+        """The model to load."""
+        if prompt is None:
+            return ModelRequest(model=self.model, offline=True)
+        revision = None if self.base else prompt.base.revision
+        return ModelRequest(model=self.base or prompt.base_name, revision=revision, offline=True)
+
+
+@with_option_groups
+def predict(
+    *,
+    files: PredictedFiles,
+    tuned: TunedModel,
     metrics: Annotated[
         Path | None,
         typer.Option("--metrics", help="Compare with the labels of --data; written as JSON."),
@@ -152,12 +177,8 @@ def predict(
     destination.check()
     _check_metrics(metrics, files, destination)
     with compute.memory_errors():
-        prompt = _read_prompt(model, base)
-        chosen = ModelRequest(
-            model=model if prompt is None else base or prompt.base_name,
-            revision=None if prompt is None or base else prompt.base.revision,
-            offline=True,
-        ).choose(compute)
+        prompt = tuned.read_prompt()
+        chosen = tuned.request(prompt).choose(compute)
         n_reserved = 0 if prompt is None else prompt.n_reserved
         batcher = windows.batcher(chosen, compute, n_reserved=n_reserved)
         classifier = (
@@ -183,16 +204,6 @@ def _check_metrics(metrics: Path | None, files: PredictedFiles, destination: Des
     if destination.shard is not None:
         raise UsageError("--metrics needs all rows; it does not go with --shard")
     atomic.check_output(metrics, overwrite=destination.force or destination.resume)
-
-
-def _read_prompt(model: str, base: str | None) -> StoredPrompt | None:
-    """The prompt of a directory, if there is one. Raises UsageError for a base without a prompt."""
-    from hyenadna_cli.core.tasks.prompts import soft_prompt
-
-    prompt = soft_prompt.read(Path(model))
-    if prompt is None and base is not None:
-        raise UsageError(f"--base {base}: {model} holds no prompt that needs a model")
-    return prompt
 
 
 @dataclass(frozen=True, slots=True)

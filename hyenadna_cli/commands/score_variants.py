@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import typer
 
-from hyenadna_cli.commands.options.alleles import AlleleOptions, describe, parse_scores, peak_bytes
+from hyenadna_cli.commands.options.alleles import AlleleOptions, describe, parse_scores, plan
 from hyenadna_cli.commands.options.groups import with_option_groups
 from hyenadna_cli.commands.options.inputs import ContigMapOption
 from hyenadna_cli.commands.options.model import BatchedCompute, ChosenModel, ModelRequest
 from hyenadna_cli.commands.options.output import Destination
 from hyenadna_cli.commands.options.run import RunOptions
 from hyenadna_cli.commands.reporting.counts import AlleleCounts
-from hyenadna_cli.commands.reporting.record_run import RecordRun, megabytes, print_plan
+from hyenadna_cli.commands.reporting.record_run import RecordRun, print_plan
 from hyenadna_cli.core.config.flags import in_bases
 from hyenadna_cli.errors import InputFileError, UsageError
 
@@ -163,9 +163,7 @@ def score_variants(
         if scoring.check_ref == "e" and source.scan is not None:
             sites.check_all()
         if run.dry_run:
-            n_bytes = peak_bytes(settings, model, compute)
-            window = settings.layout.window
-            print_plan(sites.plan() | {"window": window, "peak_memory_mb": megabytes(n_bytes)})
+            print_plan(sites.plan() | plan(settings, model, compute))
         else:
             sites.score(model, compute, destination, target)
 
@@ -220,12 +218,12 @@ class _Sites:
             destination=destination,
             model=model,
             inputs=self.source.inputs,
-            settings={
-                **describe(self.settings),
-                "check_ref": self.scoring.check_ref,
-                "max_allele_len": self.scoring.max_allele_length,
-                "batch_size": compute.n_windows or "auto",
-            },
+            settings=describe(
+                self.settings,
+                compute,
+                check_ref=self.scoring.check_ref,
+                max_allele_len=self.scoring.max_allele_length,
+            ),
             counts=counts,
             letters=self.source.genome.letters,
             n_bases=self.source.n_records(self.selected),

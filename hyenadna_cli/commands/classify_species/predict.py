@@ -10,7 +10,12 @@ import typer
 from hyenadna_cli.commands.classify_species.evaluate import load_classifier, prediction_window
 from hyenadna_cli.commands.options.groups import with_option_groups
 from hyenadna_cli.commands.options.inputs import RecordFiles
-from hyenadna_cli.commands.options.model import BatchedCompute, ModelRequest, WindowOptions
+from hyenadna_cli.commands.options.model import (
+    BatchedCompute,
+    ChosenModel,
+    ModelRequest,
+    WindowOptions,
+)
 from hyenadna_cli.commands.options.output import Destination
 from hyenadna_cli.commands.options.run import RunOptions
 from hyenadna_cli.commands.reporting.counts import Counts
@@ -29,6 +34,11 @@ class _Windows(WindowOptions):
         int | None,
         in_bases("--window", "Cut longer records into windows; default: the longest of training."),
     ] = None
+
+    def or_as_trained(self, model: ChosenModel) -> WindowOptions:
+        """These windows, or those that the model was trained on."""
+        window = prediction_window(model) if self.window is None else self.window
+        return WindowOptions(window=window, stride=self.stride)
 
 
 @with_option_groups
@@ -65,9 +75,7 @@ def predict(
     with compute.memory_errors(), files.open() as source:
         selected = destination.select(source)
         chosen = ModelRequest(model=model, offline=True).choose(compute)
-        if windows.window is None:
-            windows = _Windows(window=prediction_window(chosen), stride=windows.stride)
-        batcher = windows.batcher(chosen, compute)
+        batcher = windows.or_as_trained(chosen).batcher(chosen, compute)
         if run.dry_run:
             print_plan_of_records(source.measured_lengths(selected), chosen, batcher, strand)
             return

@@ -126,8 +126,10 @@ class AlleleOptions:
             raise UsageError(f"{error}; see --window, --upstream, --min-context") from error
 
 
-def describe(settings: ScoreSettings) -> dict[str, Setting]:
-    """What of this shapes the scores, for provenance."""
+def describe(
+    settings: ScoreSettings, compute: BatchedCompute, **more: Setting
+) -> dict[str, Setting]:
+    """What shapes the scores, for provenance; `more` of a command's own goes before the batch."""
     from hyenadna_cli.core.variants.alleles import Grid
 
     layout = settings.layout
@@ -143,12 +145,15 @@ def describe(settings: ScoreSettings) -> dict[str, Setting]:
         "strands": list[str](settings.strands),
         "vocab": "full" if settings.full_vocabulary else "acgt",
         "max_n_frac": settings.max_n_fraction,
+        **more,
+        "batch_size": compute.n_windows or "auto",
     }
 
 
-def peak_bytes(settings: ScoreSettings, model: ChosenModel, compute: BatchedCompute) -> int:
-    """Memory of the device at its largest, estimated, for `--dry-run`."""
+def plan(settings: ScoreSettings, model: ChosenModel, compute: BatchedCompute) -> dict[str, int]:
+    """Window and estimated memory of the device at its largest, for `--dry-run`."""
     from hyenadna_cli.core.variants.scoring import plan_passes
 
     limits = compute.limits(model.run.device)
-    return plan_passes(settings, model.config, limits).peak_bytes
+    n_bytes = plan_passes(settings, model.config, limits).peak_bytes
+    return {"window": settings.layout.window, "peak_memory_mb": -(-n_bytes // 1_000_000)}

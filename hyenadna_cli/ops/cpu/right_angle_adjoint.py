@@ -82,26 +82,9 @@ def _rows_inverse(plan, x):
 
 @numba.njit(nogil=True, cache=True)
 def adjoint(
-    plan,
-    u,
-    taps,
-    skip,
-    gate,
-    d_y,
-    d_u,
-    d_gate,
-    d_taps,
-    d_skip,
-    channel,
-    width,
-    n_batch,
-    n_positions,
-    scratch,
-    x,
-    y,
-    spectrum,
-    total_spectrum,
-):
+    plan, u, taps, skip, gate, d_y, d_u, d_gate, d_taps, d_skip,
+    channel, width, n_batch, n_positions, scratch, x, y, spectrum, total_spectrum,
+):  # fmt: skip
     """The gradients of one group of channels, from the gradient d_y of the gated output."""
     nothing = Signal(np.zeros(1, np.float32), 0, 0)
     no_skip = np.zeros(0, np.float32)
@@ -121,55 +104,19 @@ def adjoint(
         _rows_adjoint(plan, x, y, spectrum, total_spectrum)
         if d_gate.data.size > 1:
             columns_inverse(
-                plan,
-                x,
-                skip,
-                u,
-                nothing,
-                d_y,
-                d_gate,
-                sequence,
-                channel,
-                width,
-                n_positions,
-                0,
-                columns,
-                scratch,
-            )
+                plan, x, skip, u, nothing, d_y, d_gate, sequence, channel, width, n_positions,
+                0, columns, scratch,
+            )  # fmt: skip
         columns_inverse(
-            plan,
-            y,
-            skip,
-            d_y,
-            gate,
-            nothing,
-            d_u,
-            sequence,
-            channel,
-            width,
-            n_positions,
-            0,
-            columns,
-            scratch,
-        )
+            plan, y, skip, d_y, gate, nothing, d_u, sequence, channel, width, n_positions,
+            0, columns, scratch,
+        )  # fmt: skip
         _add_products(d_skip, u, d_y, gate, sequence, channel, width, n_positions)
     _rows_inverse(plan, total_spectrum)
     columns_inverse(
-        plan,
-        total_spectrum,
-        no_skip,
-        nothing,
-        nothing,
-        nothing,
-        d_taps,
-        0,
-        channel,
-        width,
-        n_positions,
-        0,
-        columns,
-        scratch,
-    )
+        plan, total_spectrum, no_skip, nothing, nothing, nothing, d_taps, 0, channel, width,
+        n_positions, 0, columns, scratch,
+    )  # fmt: skip
 
 
 @numba.njit

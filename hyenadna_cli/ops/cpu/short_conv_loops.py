@@ -31,22 +31,9 @@ def _registers(taps_PK, first, width):
 
 @numba.njit(nogil=True, cache=True)
 def short_conv(
-    proj,
-    proj_batch_step,
-    proj_step,
-    taps_PK,
-    bias,
-    channels,
-    other_channels,
-    n_channels,
-    out,
-    out_batch_step,
-    out_step,
-    first_sequence,
-    last_sequence,
-    first,
-    last,
-):
+    proj, proj_batch_step, proj_step, taps_PK, bias, channels, other_channels, n_channels,
+    out, out_batch_step, out_step, first_sequence, last_sequence, first, last,
+):  # fmt: skip
     """out[b, t - first] = conv[channels][b, t] (* conv[other_channels][b, t]) for t from `first`.
 
     Sequences `first_sequence` to `last_sequence`, positions `first` to `last` of the projections;
@@ -92,24 +79,9 @@ bring into the cache serves all groups."""
 
 @numba.njit(nogil=True, cache=True)
 def short_conv_gradients(
-    proj,
-    proj_batch_step,
-    proj_step,
-    taps_PK,
-    bias,
-    channels,
-    other_channels,
-    n_channels,
-    d_out,
-    d_out_batch_step,
-    d_out_step,
-    d_channel,
-    n_batch,
-    n_positions,
-    d_proj,
-    d_taps,
-    d_bias,
-):
+    proj, proj_batch_step, proj_step, taps_PK, bias, channels, other_channels, n_channels,
+    d_out, d_out_batch_step, d_out_step, d_channel, n_batch, n_positions, d_proj, d_taps, d_bias,
+):  # fmt: skip
     """Gradients of `n_channels` channels, from `channels` on, of what `short_conv` read.
 
     From the gradient of its output, whose channels begin at `d_channel`. `d_proj` has the steps of
@@ -144,28 +116,14 @@ def short_conv_gradients(
                     value = load_some(d_out, d_row + at + t * d_out_step, width)
                     if has_other:
                         value = value * _conv(
-                            proj,
-                            row + t * proj_step,
-                            proj_step,
-                            t,
-                            other_channels + at,
-                            width,
-                            other_taps_of,
-                            other_bias,
-                            n_taps,
-                        )
+                            proj, row + t * proj_step, proj_step, t, other_channels + at, width,
+                            other_taps_of, other_bias, n_taps,
+                        )  # fmt: skip
                     store(d_conv, (t - start) * LANES, value)
                 _gradients_of_input(
-                    d_conv,
-                    taps_of,
-                    n_taps,
-                    stop - start,
-                    n_positions - start,
-                    d_proj,
-                    row + start * proj_step + channels + at,
-                    proj_step,
-                    width,
-                )
+                    d_conv, taps_of, n_taps, stop - start, n_positions - start,
+                    d_proj, row + start * proj_step + channels + at, proj_step, width,
+                )  # fmt: skip
                 for t in range(start - n_before, stop):
                     value = splat(np.float32(0))
                     if t >= 0:

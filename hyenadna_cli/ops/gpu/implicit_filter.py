@@ -172,7 +172,9 @@ def _window(times_ptr, rates_ptr, shift, c, t, n_positions, n_channels, n_rates)
 
 
 @triton.jit
-def _weighed(d_taps_ptr, times_ptr, rates_ptr, shift, c, t, n_positions, n_channels, n_rates):
+def _weighed(
+    d_taps_ptr, times_ptr, rates_ptr, shift, c, t, n_positions, n_channels, n_rates
+):  # fmt: skip
     """The gradient of the last product, [c, t]; 0 outside."""
     is_inside = (c < n_channels)[:, None] & (t < n_positions)[None, :]
     at = c.to(tl.int64)[:, None] * n_positions + t[None, :]
@@ -182,28 +184,12 @@ def _weighed(d_taps_ptr, times_ptr, rates_ptr, shift, c, t, n_positions, n_chann
 
 @triton.jit
 def taps_kernel(
-    z_ptr,
-    times_ptr,
-    rates_ptr,
-    freq_ptr,
-    first_ptr,
-    inner_ptr,
-    biases_ptr,
-    last_ptr,
-    taps_ptr,
-    shift,
-    n_positions,
-    n_channels,
-    n_rates,
-    E: tl.constexpr,
-    F: tl.constexpr,
-    WIDTH: tl.constexpr,
-    FEATURES: tl.constexpr,
-    N_HIDDEN: tl.constexpr,
-    POSITIONS: tl.constexpr,
-    CHANNELS: tl.constexpr,
+    z_ptr, times_ptr, rates_ptr, freq_ptr, first_ptr, inner_ptr, biases_ptr, last_ptr, taps_ptr,
+    shift, n_positions, n_channels, n_rates,
+    E: tl.constexpr, F: tl.constexpr, WIDTH: tl.constexpr, FEATURES: tl.constexpr,
+    N_HIDDEN: tl.constexpr, POSITIONS: tl.constexpr, CHANNELS: tl.constexpr,
     PRECISION: tl.constexpr,
-):
+):  # fmt: skip
     """All taps of a tile of positions."""
     t = tl.program_id(0) * POSITIONS + tl.arange(0, POSITIONS)
     f = tl.arange(0, WIDTH)
@@ -234,29 +220,12 @@ def taps_kernel(
 
 @triton.jit
 def last_gradient_kernel(
-    z_ptr,
-    times_ptr,
-    rates_ptr,
-    freq_ptr,
-    first_ptr,
-    inner_ptr,
-    biases_ptr,
-    last_ptr,
-    d_taps_ptr,
-    shift,
-    n_positions,
-    n_channels,
-    n_rates,
-    d_last_ptr,
-    E: tl.constexpr,
-    F: tl.constexpr,
-    WIDTH: tl.constexpr,
-    FEATURES: tl.constexpr,
-    N_HIDDEN: tl.constexpr,
-    POSITIONS: tl.constexpr,
-    CHANNELS: tl.constexpr,
+    z_ptr, times_ptr, rates_ptr, freq_ptr, first_ptr, inner_ptr, biases_ptr, last_ptr, d_taps_ptr,
+    shift, n_positions, n_channels, n_rates, d_last_ptr,
+    E: tl.constexpr, F: tl.constexpr, WIDTH: tl.constexpr, FEATURES: tl.constexpr,
+    N_HIDDEN: tl.constexpr, POSITIONS: tl.constexpr, CHANNELS: tl.constexpr,
     PRECISION: tl.constexpr,
-):
+):  # fmt: skip
     """A program's share of the gradient of some rows of the last weight."""
     share, n_shares = tl.program_id(0), tl.num_programs(0)
     c = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
@@ -289,32 +258,13 @@ def last_gradient_kernel(
 
 @triton.jit
 def hidden_gradient_kernel(
-    z_ptr,
-    times_ptr,
-    rates_ptr,
-    freq_ptr,
-    first_ptr,
-    inner_ptr,
-    biases_ptr,
-    last_ptr,
-    d_taps_ptr,
-    shift,
-    n_positions,
-    n_channels,
-    n_rates,
-    d_weight_ptr,
-    d_biases_ptr,
-    d_freq_ptr,
+    z_ptr, times_ptr, rates_ptr, freq_ptr, first_ptr, inner_ptr, biases_ptr, last_ptr, d_taps_ptr,
+    shift, n_positions, n_channels, n_rates, d_weight_ptr, d_biases_ptr, d_freq_ptr,
     LAYER: tl.constexpr,
-    E: tl.constexpr,
-    F: tl.constexpr,
-    WIDTH: tl.constexpr,
-    FEATURES: tl.constexpr,
-    N_HIDDEN: tl.constexpr,
-    POSITIONS: tl.constexpr,
-    CHANNELS: tl.constexpr,
+    E: tl.constexpr, F: tl.constexpr, WIDTH: tl.constexpr, FEATURES: tl.constexpr,
+    N_HIDDEN: tl.constexpr, POSITIONS: tl.constexpr, CHANNELS: tl.constexpr,
     PRECISION: tl.constexpr,
-):
+):  # fmt: skip
     """A program's share of the gradients of hidden layer LAYER: weight, bias, frequencies."""
     INPUTS: tl.constexpr = WIDTH if LAYER > 0 else FEATURES
     N_INPUTS: tl.constexpr = F if LAYER > 0 else E
@@ -335,19 +285,9 @@ def hidden_gradient_kernel(
             d_x += dot(tl.trans(weight), d_product, PRECISION)
         for index in tl.static_range(N_HIDDEN - LAYER):
             x = _before_sine(
-                z_ptr,
-                freq,
-                first_ptr,
-                inner_ptr,
-                biases_ptr,
-                t,
-                n_positions,
-                N_HIDDEN - 1 - index,
-                E,
-                F,
-                WIDTH,
-                PRECISION,
-            )
+                z_ptr, freq, first_ptr, inner_ptr, biases_ptr, t, n_positions,
+                N_HIDDEN - 1 - index, E, F, WIDTH, PRECISION,
+            )  # fmt: skip
             d_angle = d_x * tl.cos(freq[:, None] * x)
             if N_HIDDEN - 1 - index == LAYER:
                 freq_total += tl.sum(d_angle * x, axis=1)
@@ -358,19 +298,9 @@ def hidden_gradient_kernel(
         bias_total += tl.sum(d_x, axis=1)
         if LAYER > 0:
             x = _before_sine(
-                z_ptr,
-                freq,
-                first_ptr,
-                inner_ptr,
-                biases_ptr,
-                t,
-                n_positions,
-                LAYER - 1,
-                E,
-                F,
-                WIDTH,
-                PRECISION,
-            )
+                z_ptr, freq, first_ptr, inner_ptr, biases_ptr, t, n_positions, LAYER - 1, E, F,
+                WIDTH, PRECISION,
+            )  # fmt: skip
             inputs = tl.trans(_sine(freq, x, f, F))
         else:
             inputs = _weight(z_ptr, t, column, n_positions, E, E)

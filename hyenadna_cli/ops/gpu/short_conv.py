@@ -110,22 +110,10 @@ def _convolved(row_ptr, taps_ptr, bias_ptr, channel, t, n_positions, K: tl.const
 
 @triton.jit
 def forward_kernel(
-    proj_ptr,
-    taps_ptr,
-    bias_ptr,
-    gated_ptr,
-    gates_ptr,
-    n_positions,
-    first,
-    gated_channel_step,
-    gated_batch_step,
-    gates_channel_step,
-    gates_batch_step,
-    gates_step,
-    ORDER: tl.constexpr,
-    K: tl.constexpr,
-    POSITIONS: tl.constexpr,
-):
+    proj_ptr, taps_ptr, bias_ptr, gated_ptr, gates_ptr, n_positions, first,
+    gated_channel_step, gated_batch_step, gates_channel_step, gates_batch_step, gates_step,
+    ORDER: tl.constexpr, K: tl.constexpr, POSITIONS: tl.constexpr,
+):  # fmt: skip
     """All branches of one channel of the model, for one stretch of one sequence."""
     channel, batch = tl.program_id(2), tl.program_id(1)
     width, n_batch = tl.num_programs(2), tl.num_programs(1)
@@ -171,22 +159,9 @@ def forward_kernel(
 
 @triton.jit
 def _finish(
-    d_conv_ptr,
-    other_row_ptr,
-    HAS_OTHER: tl.constexpr,
-    other_channel,
-    row_ptr,
-    d_row_ptr,
-    taps_ptr,
-    bias_ptr,
-    sums_ptr,
-    channel,
-    t,
-    n_positions,
-    n_shares,
-    share,
-    K: tl.constexpr,
-):
+    d_conv_ptr, other_row_ptr, HAS_OTHER: tl.constexpr, other_channel, row_ptr, d_row_ptr,
+    taps_ptr, bias_ptr, sums_ptr, channel, t, n_positions, n_shares, share, K: tl.constexpr,
+):  # fmt: skip
     """Carry the gradient of one branch's convolution to its inputs, taps and bias.
 
     That gradient is `d_conv`, times the other branch's convolution where there is one.
@@ -211,18 +186,9 @@ def _finish(
 
 @triton.jit
 def backward_kernel(
-    d_gated_ptr,
-    d_gates_ptr,
-    proj_ptr,
-    taps_ptr,
-    bias_ptr,
-    d_proj_ptr,
-    sums_ptr,
-    n_positions,
-    ORDER: tl.constexpr,
-    K: tl.constexpr,
-    POSITIONS: tl.constexpr,
-):
+    d_gated_ptr, d_gates_ptr, proj_ptr, taps_ptr, bias_ptr, d_proj_ptr, sums_ptr, n_positions,
+    ORDER: tl.constexpr, K: tl.constexpr, POSITIONS: tl.constexpr,
+):  # fmt: skip
     """All branches of one channel of the model, for one stretch of one sequence."""
     channel, batch = tl.program_id(2), tl.program_id(1)
     width, n_batch = tl.num_programs(2), tl.num_programs(1)
@@ -234,55 +200,18 @@ def backward_kernel(
     v_row, gate_row = ORDER * branch + row, (ORDER - 1) * branch + row
     v_channel, gate_channel = ORDER * width + channel, (ORDER - 1) * width + channel
     _finish(
-        d_gated_ptr + row,
-        proj_ptr + gate_row,
-        True,
-        gate_channel,
-        proj_ptr + v_row,
-        d_proj_ptr + v_row,
-        taps_ptr,
-        bias_ptr,
-        sums_ptr,
-        v_channel,
-        t,
-        n_positions,
-        n_shares,
-        share,
-        K,
-    )
+        d_gated_ptr + row, proj_ptr + gate_row, True, gate_channel, proj_ptr + v_row,
+        d_proj_ptr + v_row, taps_ptr, bias_ptr, sums_ptr, v_channel, t, n_positions, n_shares,
+        share, K,
+    )  # fmt: skip
     _finish(
-        d_gated_ptr + row,
-        proj_ptr + v_row,
-        True,
-        v_channel,
-        proj_ptr + gate_row,
-        d_proj_ptr + gate_row,
-        taps_ptr,
-        bias_ptr,
-        sums_ptr,
-        gate_channel,
-        t,
-        n_positions,
-        n_shares,
-        share,
-        K,
-    )
+        d_gated_ptr + row, proj_ptr + v_row, True, v_channel, proj_ptr + gate_row,
+        d_proj_ptr + gate_row, taps_ptr, bias_ptr, sums_ptr, gate_channel, t, n_positions,
+        n_shares, share, K,
+    )  # fmt: skip
     for index in tl.static_range(ORDER - 1):
         at = index * branch + row
         _finish(
-            d_gates_ptr + at,
-            proj_ptr + at,
-            False,
-            0,
-            proj_ptr + at,
-            d_proj_ptr + at,
-            taps_ptr,
-            bias_ptr,
-            sums_ptr,
-            index * width + channel,
-            t,
-            n_positions,
-            n_shares,
-            share,
-            K,
-        )
+            d_gates_ptr + at, proj_ptr + at, False, 0, proj_ptr + at, d_proj_ptr + at, taps_ptr,
+            bias_ptr, sums_ptr, index * width + channel, t, n_positions, n_shares, share, K,
+        )  # fmt: skip
