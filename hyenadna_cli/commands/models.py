@@ -6,7 +6,7 @@ import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
@@ -20,6 +20,7 @@ from hyenadna_cli.commands.options.model import (
 from hyenadna_cli.commands.options.output import ForceOption
 from hyenadna_cli.commands.options.run import Verbosity
 from hyenadna_cli.commands.reporting.tables import print_table
+from hyenadna_cli.core.config.choices import Dtype
 from hyenadna_cli.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class ModelOutput:
 
     output: Annotated[Path, typer.Option("-o", "--output", help="Model directory to write.")]
     store: Annotated[
-        Literal["fp32", "bf16"],
+        Dtype,
         typer.Option("--store", help="Precision of the matrices in the file; bf16 halves it."),
     ] = "fp32"
     force: ForceOption = False

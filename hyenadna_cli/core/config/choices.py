@@ -14,7 +14,8 @@ StrandChoice = Literal["bed", "+", "-", "both"]
 Specials = Literal["none", "sep", "cls-sep"]
 """Special tokens around a sequence."""
 
-DtypeRequest = Literal["auto", "fp32", "bf16"]
+Dtype = Literal["fp32", "bf16"]
+DtypeRequest = Literal["auto", Dtype]
 """Of the matrix products."""
 
 Task = Literal["binary", "multiclass", "multilabel", "regression", "token"]

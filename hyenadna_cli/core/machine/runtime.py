@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from hyenadna_cli.core.config.choices import DtypeRequest
+from hyenadna_cli.core.config.choices import Dtype, DtypeRequest
 from hyenadna_cli.core.machine.hardware import usable_cpus
 from hyenadna_cli.core.model import long_conv_choice
 from hyenadna_cli.core.model.blocks import Execution
@@ -20,7 +20,7 @@ from hyenadna_cli.ops.kernels import Kernels, KernelsRequest
 log = logging.getLogger(__name__)
 
 
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+_DTYPES: dict[Dtype, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Runtime:
 
     def describe(self) -> dict[str, str]:
         """The choices that can change a number, for provenance."""
-        dtype = next(key for key, value in _DTYPES.items() if value == self.dtype)
+        dtype: str = next(key for key, value in _DTYPES.items() if value == self.dtype)
         described = {"dtype": dtype, "kernels": self.kernels}
         if self.kernels == "triton":
             described["long_convolution"] = self.long_conv.describe()

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from hyenadna_cli.core.config.choices import Dtype
 from hyenadna_cli.ops.kernels import KernelsRequest
 
 Implementation = Literal["plain", "hyenadna", "attention"]
-Dtype = Literal["fp32", "bf16"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

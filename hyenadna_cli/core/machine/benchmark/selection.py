@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, TypeVar, get_args
 
+from hyenadna_cli.core.config.choices import Dtype
 from hyenadna_cli.core.config.flags import Flag
 from hyenadna_cli.core.config.texts import parse_bases
 from hyenadna_cli.core.machine.benchmark.cases import (
     PRESETS,
-    Dtype,
     Implementation,
     Variant,
     Workload,
