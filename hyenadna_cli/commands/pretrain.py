@@ -71,7 +71,7 @@ def pretrain(
     SIGTERM, SIGUSR1 and --max-time; --resume goes on exactly where it stopped. Under torchrun the
     processes share each step's batch.
 
-      hyenadna pretrain --fasta test_data/tiny.fa --valid-contigs chr3 --d-model 16 --n-layer 1
+      hyenadna pretrain --fasta test_data/tiny.fa --valid-contigs chr2 --d-model 16 --n-layer 1
       --max-length 256 --batch-bases 1024 --max-steps 20 -o run
     """
     from hyenadna_cli.core.training import pretraining
