@@ -23,7 +23,7 @@ from hyenadna_cli.commands.reporting.counts import Counts
 from hyenadna_cli.commands.reporting.progress import track
 from hyenadna_cli.commands.reporting.stats import write_stats
 from hyenadna_cli.commands.reporting.stops import on_signals
-from hyenadna_cli.errors import DeviceMemoryError, OutputError, SkippedRecordsError
+from hyenadna_cli.errors import OutputError, SkippedRecordsError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -292,16 +292,6 @@ def print_plan_of_records(
             "peak_memory_mb": megabytes(plan.peak_bytes + more_bytes),
         }
     )
-
-
-@contextmanager
-def exit_code_when_out_of_memory(code: int) -> Iterator[None]:
-    """Give DeviceMemoryError the exit code of `--oom-exit-code`."""
-    try:
-        yield
-    except DeviceMemoryError as error:
-        error.exit_code = code
-        raise
 
 
 def megabytes(n_bytes: int) -> int:
