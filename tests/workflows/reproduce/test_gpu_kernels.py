@@ -12,8 +12,8 @@ from types import ModuleType
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-SCRIPT = ROOT / "workflows" / "gpu-kernels" / "compile.py"
+ROOT = Path(__file__).resolve().parents[3]
+SCRIPT = ROOT / "workflows" / "reproduce" / "gpu-kernels" / "compile.py"
 TARGETS = (80, 90)
 
 
@@ -30,7 +30,7 @@ def script() -> ModuleType:
 
 @pytest.fixture(scope="module")
 def table() -> list[dict[str, str]]:
-    with (ROOT / "docs" / "gpu-kernels.tsv").open(newline="") as file:
+    with (ROOT / "docs" / "figures" / "gpu-kernels" / "compiled.tsv").open(newline="") as file:
         return list(csv.DictReader(file, delimiter="\t"))
 
 

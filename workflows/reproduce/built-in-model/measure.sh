@@ -7,7 +7,7 @@ set -eu
 data=$1 run=$2 out=$3
 shift 3
 here=$(cd "$(dirname "$0")" && pwd)
-workflows=$here/../../workflows
+scoring=$here/../variant-scoring
 hg38=$data/genome/hg38.partial.fa.gz
 hg19=$data/genome/hg19.partial.fa.gz
 mkdir -p "$out"
@@ -67,14 +67,14 @@ for step in ${STEPS:-loss context classes probes brca1 clinvar}; do
             gb=$data/genomic-benchmarks-subset
             probe "$name" human_nontata_promoters --data "$gb/human_nontata_promoters" ;;
         brca1)
-            python "$workflows/variant-scoring/findlay_to_vcf.py" "$data/brca1-findlay2018/findlay2018_brca1_sge.tsv" \
+            python "$scoring/findlay_to_vcf.py" "$data/brca1-findlay2018/findlay2018_brca1_sge.tsv" \
                 >"$out/brca1.vcf"
             score "$name" brca1 "$out/brca1.vcf" 1024
-            python "$workflows/variant-scoring/auroc.py" "$out/$name/brca1.vcf.gz" --label CLASS --positive LOF \
+            python "$scoring/auroc.py" "$out/$name/brca1.vcf.gz" --label CLASS --positive LOF \
                 --negative FUNC --fasta "$hg19" --gtf "$data/lrg/lrg_GRCh37.gtf.gz" >"$out/$name/brca1.auroc.tsv" ;;
         clinvar)
             score "$name" clinvar "$data/clinvar/clinvar_2016-09.in_LRG.GRCh37.vcf.gz" 256
-            python "$workflows/variant-scoring/auroc.py" "$out/$name/clinvar.vcf.gz" --label CLASS --positive P/LP \
+            python "$scoring/auroc.py" "$out/$name/clinvar.vcf.gz" --label CLASS --positive P/LP \
                 --negative B/LB --fasta "$hg19" --gtf "$data/lrg/lrg_GRCh37.gtf.gz" >"$out/$name/clinvar.auroc.tsv" ;;
         classes) ;;
         *)

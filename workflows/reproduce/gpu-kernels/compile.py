@@ -1,11 +1,12 @@
 """Compile every Triton kernel configuration for GPU targets, without a GPU; list what each takes.
 
-    python workflows/gpu-kernels/compile.py --targets 80,90 > docs/gpu-kernels.tsv
+    table=docs/figures/gpu-kernels/compiled.tsv
+    python workflows/reproduce/gpu-kernels/compile.py --targets 80,90 > $table
 
 One row a kernel, precision, size and target: registers and stack bytes a thread (a stack means
 spills), shared memory bytes a program. Exit 1 if one needs more shared memory than its target has.
 
-After a change of sizes alone, `--known docs/gpu-kernels.tsv` takes from there what it lists.
+After a change of sizes alone, `--known TABLE` takes from a copy of it what it lists.
 """
 
 from __future__ import annotations

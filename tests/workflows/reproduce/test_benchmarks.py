@@ -21,7 +21,7 @@ pytestmark = [
     ),
 ]
 
-FOLDER = Path(__file__).parents[2] / "workflows" / "fine-tuning"
+FOLDER = Path(__file__).parents[3] / "workflows" / "reproduce" / "benchmarks"
 
 
 def test_every_set_is_one_run_with_options_that_exist(tmp_path):

@@ -1,6 +1,6 @@
 """Measure the rounding of the long convolution's precisions against float64, without a GPU.
 
-    python workflows/gpu-kernels/errors.py --lengths 1000,4097,32768
+    python workflows/reproduce/gpu-kernels/errors.py --lengths 1000,4097,32768
 
 Triton's interpreter runs the kernels: it rounds to fp16 as a GPU does, and adds up in float32. (It
 knows no tf32, so tf32x3 would be float32.) One row a length: relative root mean square errors of

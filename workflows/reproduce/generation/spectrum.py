@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pysam
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "docs" / "built-in-model"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "built-in-model"))
 from markov_baseline import count, encode, words
 
 HELD_OUT = ("chr17", "chr20", "chr21", "chr22", "chrX")
