@@ -52,6 +52,9 @@ def test_wheel_and_sdist_hold_the_program_and_its_model_and_nothing_else(built):
     }
     assert any(name.endswith("packaging/install.sh") for name in sdist)
     assert any(name.endswith("test_data/tiny.fa") for name in sdist)
+    assert [name.partition("/")[2] for name in sdist if name.endswith(".safetensors")] == [
+        "hyenadna_cli/models/builtin/model.safetensors"
+    ]
 
 
 @pytest.mark.slow
