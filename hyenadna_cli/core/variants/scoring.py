@@ -2,7 +2,7 @@
 
     sites -> chunks -> windows (chunks.py)
           -> REF passes, a batch of windows each        (site scores: from here alone)
-          -> ALT passes, a batch of equally long suffixes each -> scores (allele_scores.py)
+          -> ALT passes, a batch of equally long suffixes each -> scores (scores.py)
 
 Which windows and suffixes share a batch depends on their chunk alone, neither on shards nor on what
 other chunks hold. Memory grows with one batch of windows, never with the variants.

@@ -1,6 +1,6 @@
 """Labelled sequences in the files people have: rows of each split, with targets.
 
-    finding.py says which file holds what -> rows as they come in -> task and targets
+    file_layouts.py says which file holds what -> rows as they come in -> task and targets
 
 Without a validation split, one can be cut from the training rows (`labelled.validation`).
 """
