@@ -27,6 +27,22 @@ def test_the_conda_recipe_asks_for_what_the_package_asks_for():
     assert run == wanted | {"python >=3.11"}
 
 
+def test_every_requirement_has_one_lowest_version():
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    script = str(REPOSITORY / "packaging" / "lowest.py")
+
+    pins = subprocess.run(
+        [sys.executable, script, *project["optional-dependencies"]],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+
+    names = [pin.partition("==")[0] for pin in pins]
+    assert "torch" in names
+    assert sorted(names) == sorted(set(names))
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     """Wheel and sdist; skips where the build backend is not installed."""
