@@ -1,24 +1,44 @@
-# Two commands for a fresh machine: `make demo` and `make test`.
+# Two commands for a fresh machine: `make demo` and `make test`. `make help` lists all.
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check clean
+.PHONY: help demo test fast fmt lint types check reference clean
 
-demo: $(VENV)/.installed
+help: ## list what there is
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+demo: $(VENV)/.installed ## embed test_data/regions.bed with the built-in model, offline
 	mkdir -p demo
 	$(BIN)/hyenadna embed --fasta test_data/tiny.fa --bed test_data/regions.bed --offline \
 	    -o demo/regions.h5ad --force
 	@echo "wrote demo/regions.h5ad"
 
-test: $(VENV)/.installed-dev
+test: $(VENV)/.installed-dev ## every test that can run here
 	$(BIN)/python -m pytest -n auto --maxprocesses 4
 
-check: $(VENV)/.installed-dev
+fast: $(VENV)/.installed-dev ## tests that take 90 seconds in all on two cores
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 -m "not slow and not workflow and not gpu and not shared"
+
+fmt: $(VENV)/.installed-dev ## format, and mend what the linter can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lint: $(VENV)/.installed-dev ## is everything formatted and free of lint?
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+
+types: $(VENV)/.installed-dev ## mypy, strict
 	$(BIN)/mypy
+
+reference: $(VENV)/.installed-dev ## write docs/reference.md and the Nextflow schema anew
+	$(BIN)/python docs/make_reference.py
+	$(BIN)/python workflows/nextflow/make_schema.py
+
+check: lint types ## lint, types, and are generated files current?
+	$(BIN)/python docs/make_reference.py --check
+	$(BIN)/python workflows/nextflow/make_schema.py --check
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -29,5 +49,5 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet -c constraints.txt --editable '.[dev]'
 	touch $@
 
-clean:
+clean: ## remove what these commands made
 	rm -rf $(VENV) demo build dist

@@ -1,6 +1,7 @@
 """Write docs/reference.md: the help of every command, as the program prints it.
 
-python docs/make_reference.py
+python docs/make_reference.py             # or: make reference
+python docs/make_reference.py --check     # exit 1 if the page is not what would be written
 """
 
 from __future__ import annotations
@@ -44,4 +45,7 @@ def text() -> str:
 
 
 if __name__ == "__main__":
-    REFERENCE.write_text(text(), encoding="utf-8")
+    if sys.argv[1:] != ["--check"]:
+        REFERENCE.write_text(text(), encoding="utf-8")
+    elif REFERENCE.read_text(encoding="utf-8") != text():
+        sys.exit("docs/reference.md is not what the program prints: make reference")

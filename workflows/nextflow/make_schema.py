@@ -149,4 +149,7 @@ def text() -> str:
 
 
 if __name__ == "__main__":
-    SCHEMA.write_text(text(), encoding="utf-8")
+    if sys.argv[1:] != ["--check"]:
+        SCHEMA.write_text(text(), encoding="utf-8")
+    elif SCHEMA.read_text(encoding="utf-8") != text():
+        sys.exit("workflows/nextflow/nextflow_schema.json is not current: make reference")
