@@ -134,6 +134,17 @@ def test_prose_and_code_name_no_modules_that_are_missing():
     assert not missing, "\n" + "\n".join(missing)
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/architecture.md"])
+def test_the_picture_of_the_code_has_every_room(page):
+    text = (REPOSITORY / page).read_text()
+
+    rooms = [path.parent.name for path in (PACKAGE / "core").glob("*/__init__.py")]
+    missing = [room for room in rooms if not re.search(rf"core/{room}\b|\b{room}/", text)]
+
+    assert len(rooms) > 5
+    assert not missing
+
+
 @pytest.mark.parametrize(
     ("name", "there"),
     [
