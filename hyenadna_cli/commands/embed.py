@@ -15,7 +15,6 @@ from hyenadna_cli.commands.options.groups import with_option_groups
 from hyenadna_cli.commands.options.inputs import RecordFiles
 from hyenadna_cli.commands.options.model import (
     BatchedCompute,
-    ChosenModel,
     ModelRequest,
     SpecialsOption,
     WindowOptions,
@@ -36,6 +35,7 @@ from hyenadna_cli.core.io.embeddings_output import check_embeddings_name
 if TYPE_CHECKING:
     from hyenadna_cli.core.config.choices import StrandChoice
     from hyenadna_cli.core.inference.batching import Batcher
+    from hyenadna_cli.core.inference.chosen_model import ChosenModel
     from hyenadna_cli.core.inference.token_embedding import TokenRows
     from hyenadna_cli.core.io.records import RecordSource
     from hyenadna_cli.core.outputs.provenance import Provenance

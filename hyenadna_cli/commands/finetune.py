@@ -11,7 +11,7 @@ import typer
 
 from hyenadna_cli.commands.options import training as tr
 from hyenadna_cli.commands.options.groups import OptionsOf, Overrides, with_option_groups
-from hyenadna_cli.commands.options.model import ChosenModel, ComputeRequest, ModelRequest
+from hyenadna_cli.commands.options.model import ComputeRequest, ModelRequest
 from hyenadna_cli.commands.options.run import RunOptions
 from hyenadna_cli.commands.reporting.training_run import TrainingRun
 from hyenadna_cli.core.tasks.finetuning.settings import Comparison, FinetuneConfig
@@ -20,6 +20,7 @@ from hyenadna_cli.core.tasks.labelled.settings import LabelledFiles
 from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
+    from hyenadna_cli.core.inference.chosen_model import ChosenModel
     from hyenadna_cli.core.tasks.finetuning.comparison_table import ComparisonRow
     from hyenadna_cli.core.tasks.finetuning.experiment import Experiment
     from hyenadna_cli.core.tasks.labelled.rows import LabelledData

@@ -18,7 +18,6 @@ from hyenadna_cli.commands.options.inputs import (
 )
 from hyenadna_cli.commands.options.model import (
     BatchedCompute,
-    ChosenModel,
     ModelRequest,
     WindowOptions,
 )
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from hyenadna_cli.core.config.choices import StrandChoice
     from hyenadna_cli.core.config.settings import HeadConfig
     from hyenadna_cli.core.inference.batching import Batcher
+    from hyenadna_cli.core.inference.chosen_model import ChosenModel
     from hyenadna_cli.core.io.records import RecordSource
     from hyenadna_cli.core.outputs.provenance import Setting
     from hyenadna_cli.core.tasks.classification import Prediction

@@ -10,7 +10,7 @@ import typer
 
 from hyenadna_cli.commands.options import training as tr
 from hyenadna_cli.commands.options.groups import OptionsOf, Overrides, with_option_groups
-from hyenadna_cli.commands.options.model import ChosenModel, ComputeRequest, ModelRequest
+from hyenadna_cli.commands.options.model import ComputeRequest, ModelRequest
 from hyenadna_cli.commands.options.run import RunOptions
 from hyenadna_cli.commands.reporting.training_run import TrainingRun
 from hyenadna_cli.core.config.flags import in_bases
@@ -19,6 +19,7 @@ from hyenadna_cli.core.tasks.prompts.settings import Answers, FewShotConfig, Pro
 from hyenadna_cli.core.tasks.prompts.settings import settings as resolved
 
 if TYPE_CHECKING:
+    from hyenadna_cli.core.inference.chosen_model import ChosenModel
     from hyenadna_cli.core.tasks.labelled.rows import LabelledData
     from hyenadna_cli.core.training.loop import StepReport
 

@@ -14,7 +14,7 @@ import typer
 from hyenadna_cli.commands.options.alleles import AlleleOptions, describe, parse_scores, plan
 from hyenadna_cli.commands.options.groups import with_option_groups
 from hyenadna_cli.commands.options.inputs import ContigMapOption
-from hyenadna_cli.commands.options.model import BatchedCompute, ChosenModel, ModelRequest
+from hyenadna_cli.commands.options.model import BatchedCompute, ModelRequest
 from hyenadna_cli.commands.options.output import Destination
 from hyenadna_cli.commands.options.run import RunOptions
 from hyenadna_cli.commands.reporting.counts import AlleleCounts
@@ -24,6 +24,7 @@ from hyenadna_cli.errors import InputFileError, UsageError
 
 if TYPE_CHECKING:
     from hyenadna_cli.core.inference.batching import Done
+    from hyenadna_cli.core.inference.chosen_model import ChosenModel
     from hyenadna_cli.core.io.vcf import VcfRecord
     from hyenadna_cli.core.outputs.journal import Journal
     from hyenadna_cli.core.outputs.provenance import Provenance

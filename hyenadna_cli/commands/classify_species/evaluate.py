@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hyenadna_cli.commands.options.groups import OptionsOf, Overrides, with_option_groups
-from hyenadna_cli.commands.options.model import ChosenModel, ComputeRequest, ModelRequest
+from hyenadna_cli.commands.options.model import ComputeRequest, ModelRequest
 from hyenadna_cli.commands.options.output import ForceOption, NoVersionOption
 from hyenadna_cli.commands.options.run import Verbosity
 from hyenadna_cli.commands.reporting.provenance import made_by
@@ -17,6 +17,7 @@ from hyenadna_cli.core.tasks.species.settings import Measurement, SpeciesFiles
 from hyenadna_cli.errors import CheckpointError
 
 if TYPE_CHECKING:
+    from hyenadna_cli.core.inference.chosen_model import ChosenModel
     from hyenadna_cli.core.model.classifier import SequenceClassifier
 
 _NOT_HERE = ("species", "species_weights", "contig_weights")

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from hyenadna_cli.core.inference.chosen_model import ChosenModel
 
 from hyenadna_cli.commands.classify_species.evaluate import load_classifier, prediction_window
 from hyenadna_cli.commands.options.groups import with_option_groups
 from hyenadna_cli.commands.options.inputs import RecordFiles
 from hyenadna_cli.commands.options.model import (
     BatchedCompute,
-    ChosenModel,
     ModelRequest,
     WindowOptions,
 )

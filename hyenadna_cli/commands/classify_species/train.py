@@ -11,7 +11,7 @@ import typer
 from hyenadna_cli.commands.classify_species.evaluate import check_longest
 from hyenadna_cli.commands.options import training as tr
 from hyenadna_cli.commands.options.groups import OptionsOf, Overrides, with_option_groups
-from hyenadna_cli.commands.options.model import ChosenModel, ComputeRequest, ModelRequest
+from hyenadna_cli.commands.options.model import ComputeRequest, ModelRequest
 from hyenadna_cli.commands.options.run import RunOptions
 from hyenadna_cli.commands.reporting.training_run import TrainingRun
 from hyenadna_cli.core.config.settings import ModelConfig, TrainConfig
@@ -26,6 +26,7 @@ from hyenadna_cli.core.tasks.species.settings import settings as resolved
 from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
+    from hyenadna_cli.core.inference.chosen_model import ChosenModel
     from hyenadna_cli.core.machine.runtime import Runtime
     from hyenadna_cli.core.model.hyenadna import HyenaDNA
     from hyenadna_cli.core.tasks.species.manifest import SpeciesGenomes

@@ -13,7 +13,8 @@ from hyenadna_cli.core.config.flags import in_bases
 from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from hyenadna_cli.commands.options.model import BatchedCompute, ChosenModel
+    from hyenadna_cli.commands.options.model import BatchedCompute
+    from hyenadna_cli.core.inference.chosen_model import ChosenModel
     from hyenadna_cli.core.outputs.provenance import Setting
     from hyenadna_cli.core.variants.alleles import Layout
     from hyenadna_cli.core.variants.chunks import ScoreSettings

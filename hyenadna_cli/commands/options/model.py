@@ -12,19 +12,15 @@ import typer
 
 from hyenadna_cli.core.config.choices import DtypeRequest, Specials
 from hyenadna_cli.core.config.flags import in_bases
-from hyenadna_cli.errors import CheckpointError, DeviceMemoryError, UsageError
+from hyenadna_cli.errors import DeviceMemoryError
 from hyenadna_cli.ops.kernels import KernelsRequest
 
 if TYPE_CHECKING:
     import torch
 
-    from hyenadna_cli.core.config.settings import ModelConfig
-    from hyenadna_cli.core.dna.tiling import Tiling
     from hyenadna_cli.core.inference.batching import Batcher, BatchLimits
+    from hyenadna_cli.core.inference.chosen_model import ChosenModel
     from hyenadna_cli.core.machine.runtime import Runtime
-    from hyenadna_cli.core.model.checkpoints.checkpoint import ModelSource
-    from hyenadna_cli.core.model.classifier import SequenceClassifier
-    from hyenadna_cli.core.model.hyenadna import HyenaDNA
 
 
 def parse_batch_size(text: str) -> int | None:
@@ -182,6 +178,7 @@ class ModelRequest:
 
         Raises CheckpointError and UsageError. No weights are loaded.
         """
+        from hyenadna_cli.core.inference.chosen_model import ChosenModel
         from hyenadna_cli.core.model.checkpoints import catalogue, checkpoint
 
         run = compute.resolve(training=training)
@@ -193,73 +190,6 @@ class ModelRequest:
         )
         shift = config.filter_shift if self.filter_shift is None else self.filter_shift
         return ChosenModel(config, source, run, shift)
-
-
-@dataclass(frozen=True, slots=True)
-class ChosenModel:
-    """A model that can be loaded, and what is known of it before that."""
-
-    config: ModelConfig
-    source: ModelSource
-    run: Runtime
-    filter_shift: float
-
-    def load(self) -> HyenaDNA:
-        """The model on its device, ready for inference."""
-        from hyenadna_cli.core.model.checkpoints import checkpoint
-
-        model, _ = checkpoint.load(self.source, filter_shift=self.filter_shift)
-        model.execution = self.run.execution()
-        return model.to(self.run.device)
-
-    def load_classifier(self) -> SequenceClassifier:
-        """The model with its head, on its device. Raises CheckpointError if it has none."""
-        from hyenadna_cli.core.model.classifier import load_classifier
-
-        classifier, _ = load_classifier(self.source)
-        classifier.set_execution(self.run.execution())
-        return classifier.to(self.run.device)
-
-    def tiling(
-        self,
-        *,
-        window: int | None,
-        stride: int | None,
-        specials: Specials = "none",
-        n_reserved: int = 0,
-    ) -> Tiling:
-        """Windows that this model can read; by default as long as they can be, side by side.
-
-        `n_reserved` tokens of a prompt and its answer stand around each window. Raises
-        CheckpointError if `window` (bases), these and the special tokens are more than `l_max`.
-        """
-        from hyenadna_cli.core.dna.tiling import Tiling
-        from hyenadna_cli.core.inference.batching import N_SPECIALS
-
-        n_around = N_SPECIALS[specials] + n_reserved
-        limit = self.config.l_max - n_around
-        if limit < 1 or (window is not None and window > limit):
-            asked = f"--window {window:,}" if window is not None else f"--specials {specials}"
-            framed = f", {n_around:,} of them for {'a prompt' if n_reserved else 'special tokens'}"
-            raise CheckpointError(
-                f"{asked}: {self.source.name} reads at most {self.config.l_max:,} tokens"
-                f"{framed if n_around else ''}; use a window of {limit:,} bases or less, "
-                "or a model with a longer context"
-            )
-        length = limit if window is None else window
-        if stride is not None and stride > length:
-            raise UsageError(f"--stride {stride:,} leaves gaps between windows of {length:,} bases")
-        if length < 1 or (stride is not None and stride < 1):
-            raise UsageError("--window and --stride are at least 1 base")
-        return Tiling(length, stride if stride is not None else length)
-
-    def settings(self) -> dict[str, str | float]:
-        """What of this shapes the output, for provenance."""
-        return {"filter_shift": self.filter_shift, **self.run.describe()}
-
-    def identity(self) -> dict[str, str | None]:
-        """Name, revision and hash, for provenance."""
-        return self.source.identity()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -297,15 +227,3 @@ class WindowOptions:
             specials=specials,
             keep_order=keep_order,
         )
-
-
-def batching_settings(batcher: Batcher) -> dict[str, str | int]:
-    """What of the windows and batches can change a number, for provenance."""
-    limits = batcher.limits
-    size = (
-        {"batch_tokens": limits.max_tokens}
-        if limits.max_windows is None
-        else {"batch_size": limits.max_windows}
-    )
-    tiling = batcher.tiling
-    return {"window": tiling.window, "stride": tiling.stride, "specials": batcher.specials, **size}

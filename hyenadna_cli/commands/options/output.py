@@ -3,31 +3,19 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
+from hyenadna_cli.core.config.flags import Flag
+from hyenadna_cli.core.config.texts import parse_seconds
 from hyenadna_cli.core.outputs import atomic
 from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from hyenadna_cli.core.io.records import RecordSource
-
-
-def parse_seconds(text: str) -> float:
-    """A time: `90` minutes, `01:25:00` hours, minutes and seconds, or `2-00:00:00` with days."""
-    match = re.fullmatch(r"(?:(?:(\d+)-)?(\d+):)?(\d+)(?::(\d+))?", text.strip())
-    if match is None:
-        raise typer.BadParameter(f"{text!r} is not a time such as 90 (minutes) or 01:25:00")
-    if ":" not in text:
-        return 60.0 * int(text)
-    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
-    if match[4] is None:
-        hours, minutes, seconds = 0, hours, minutes
-    return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
 
 
 def _resolve_shard(text: str | None) -> str | None:
@@ -56,11 +44,11 @@ ResumeOption = Annotated[
 ]
 MaxTimeOption = Annotated[
     float | None,
-    typer.Option(
+    Flag(
         "--max-time",
-        parser=parse_seconds,
+        "Stop cleanly after this time (90 = minutes, 01:25:00; exit 143); --resume goes on.",
         metavar="TIME",
-        help="Stop cleanly after this time (90 = minutes, 01:25:00); --resume goes on.",
+        parse=parse_seconds,
     ),
 ]
 TmpDirOption = Annotated[

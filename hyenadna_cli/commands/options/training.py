@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import typer
 
 from hyenadna_cli.commands.options.output import (
     ForceOption,
+    MaxTimeOption,
     NoVersionOption,
     ResumeOption,
     StatsOption,
-    parse_seconds,
 )
 
 PresetOption = Annotated[
@@ -36,15 +36,7 @@ class RunDirectory:
             "-o", "--output", help="Directory of the run, and in the end of what it trained."
         ),
     ]
-    max_time: Annotated[
-        Any,
-        typer.Option(
-            "--max-time",
-            parser=parse_seconds,
-            metavar="MINUTES|HH:MM:SS",
-            help="Stop with a checkpoint after this time (exit 143).",
-        ),
-    ] = None
+    max_time: MaxTimeOption = None
     """Seconds, or None."""
     force: ForceOption = False
     resume: ResumeOption = False

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 import typer
 
-from hyenadna_cli.commands.options.model import ChosenModel, batching_settings
 from hyenadna_cli.commands.options.output import Destination
 from hyenadna_cli.commands.reporting import provenance
 from hyenadna_cli.commands.reporting.counts import Counts
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from hyenadna_cli.core.config.choices import StrandChoice
     from hyenadna_cli.core.dna.sequence import LetterCounts
     from hyenadna_cli.core.inference.batching import Batcher, Done
+    from hyenadna_cli.core.inference.chosen_model import ChosenModel
     from hyenadna_cli.core.io.records import RecordSource
     from hyenadna_cli.core.io.tsv import Cell
     from hyenadna_cli.core.outputs.journal import Journal
@@ -84,7 +84,7 @@ class RecordRun:
             destination=destination,
             model=model,
             inputs=source.inputs,
-            settings={**settings, **batching_settings(batcher)},
+            settings={**settings, **batcher.settings()},
             counts=counts,
             letters=source.letters,
             n_bases=source.n_bases(selected),

@@ -43,3 +43,19 @@ def parse_freeze(text: str) -> Literal["all", "none"] | int:
     if text not in ("all", "none"):
         raise ValueError(f"{text!r} is neither all nor none nor a number of blocks")
     return "all" if text == "all" else "none"
+
+
+def parse_seconds(text: str) -> float:
+    """A time: `90` minutes, `01:25:00` hours, minutes and seconds, or `2-00:00:00` with days.
+
+    Raises ValueError.
+    """
+    match = re.fullmatch(r"(?:(?:(\d+)-)?(\d+):)?(\d+)(?::(\d+))?", text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is not a time such as 90 (minutes) or 01:25:00")
+    if ":" not in text:
+        return 60.0 * int(text)
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    if match[4] is None:
+        hours, minutes, seconds = 0, hours, minutes
+    return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)

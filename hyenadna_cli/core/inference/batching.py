@@ -165,6 +165,16 @@ class Batcher:
         cuts = self._cuts((windows.lengths + N_SPECIALS[self.specials]).tolist())
         return [windows[first:last] for first, last in zip([0, *cuts], cuts, strict=False)]
 
+    def settings(self) -> dict[str, str | int]:
+        """What of the windows and batches can change a number, for provenance."""
+        size = (
+            {"batch_tokens": self.limits.max_tokens}
+            if self.limits.max_windows is None
+            else {"batch_size": self.limits.max_windows}
+        )
+        windows = {"window": self.tiling.window, "stride": self.tiling.stride}
+        return {**windows, "specials": self.specials, **size}
+
     def run(
         self, readings: Sequence[TokenIds], compute: Callable[[Batch], Result]
     ) -> Iterator[tuple[Batch, Result]]:

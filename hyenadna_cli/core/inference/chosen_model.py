@@ -1,0 +1,76 @@
+"""A model that can be loaded: found and its configuration read, its weights still on disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hyenadna_cli.core.config.choices import Specials
+from hyenadna_cli.core.config.settings import ModelConfig
+from hyenadna_cli.core.dna.tiling import Tiling
+from hyenadna_cli.core.inference.batching import N_SPECIALS
+from hyenadna_cli.core.machine.runtime import Runtime
+from hyenadna_cli.core.model.checkpoints import checkpoint
+from hyenadna_cli.core.model.checkpoints.checkpoint import ModelSource
+from hyenadna_cli.core.model.classifier import SequenceClassifier, load_classifier
+from hyenadna_cli.core.model.hyenadna import HyenaDNA
+from hyenadna_cli.errors import CheckpointError, UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenModel:
+    """A model that can be loaded, and what is known of it before that."""
+
+    config: ModelConfig
+    source: ModelSource
+    run: Runtime
+    filter_shift: float
+
+    def load(self) -> HyenaDNA:
+        """The model on its device, ready for inference."""
+        model, _ = checkpoint.load(self.source, filter_shift=self.filter_shift)
+        model.execution = self.run.execution()
+        return model.to(self.run.device)
+
+    def load_classifier(self) -> SequenceClassifier:
+        """The model with its head, on its device. Raises CheckpointError if it has none."""
+        classifier, _ = load_classifier(self.source)
+        classifier.set_execution(self.run.execution())
+        return classifier.to(self.run.device)
+
+    def tiling(
+        self,
+        *,
+        window: int | None,
+        stride: int | None,
+        specials: Specials = "none",
+        n_reserved: int = 0,
+    ) -> Tiling:
+        """Windows that this model can read; by default as long as they can be, side by side.
+
+        `n_reserved` tokens of a prompt and its answer stand around each window. Raises
+        CheckpointError if `window` (bases), these and the special tokens are more than `l_max`.
+        """
+        n_around = N_SPECIALS[specials] + n_reserved
+        limit = self.config.l_max - n_around
+        if limit < 1 or (window is not None and window > limit):
+            asked = f"--window {window:,}" if window is not None else f"--specials {specials}"
+            framed = f", {n_around:,} of them for {'a prompt' if n_reserved else 'special tokens'}"
+            raise CheckpointError(
+                f"{asked}: {self.source.name} reads at most {self.config.l_max:,} tokens"
+                f"{framed if n_around else ''}; use a window of {limit:,} bases or less, "
+                "or a model with a longer context"
+            )
+        length = limit if window is None else window
+        if stride is not None and stride > length:
+            raise UsageError(f"--stride {stride:,} leaves gaps between windows of {length:,} bases")
+        if length < 1 or (stride is not None and stride < 1):
+            raise UsageError("--window and --stride are at least 1 base")
+        return Tiling(length, stride if stride is not None else length)
+
+    def settings(self) -> dict[str, str | float]:
+        """What of this shapes the output, for provenance."""
+        return {"filter_shift": self.filter_shift, **self.run.describe()}
+
+    def identity(self) -> dict[str, str | None]:
+        """Name, revision and hash, for provenance."""
+        return self.source.identity()
