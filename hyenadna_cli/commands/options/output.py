@@ -16,6 +16,7 @@ from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from hyenadna_cli.core.io.records import RecordSource
+    from hyenadna_cli.core.outputs.restarts import RunOutput
 
 
 def _resolve_shard(text: str | None) -> str | None:
@@ -111,6 +112,12 @@ class Destination:
     def path(self) -> Path:
         """The output as a path."""
         return Path(self.output)
+
+    def as_output(self) -> RunOutput:
+        """What of this decides where a run goes on."""
+        from hyenadna_cli.core.outputs.restarts import RunOutput
+
+        return RunOutput(name=self.output, shard=self.shard, resume=self.resume, force=self.force)
 
     def check(self) -> None:
         """Refuse what cannot be, before any work: OutputError, or UsageError for a bad --shard."""

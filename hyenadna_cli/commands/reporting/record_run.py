@@ -22,7 +22,7 @@ from hyenadna_cli.commands.reporting.counts import Counts
 from hyenadna_cli.commands.reporting.progress import track
 from hyenadna_cli.commands.reporting.stats import write_stats
 from hyenadna_cli.commands.reporting.stops import on_signals
-from hyenadna_cli.errors import OutputError, SkippedRecordsError
+from hyenadna_cli.errors import SkippedRecordsError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -104,12 +104,14 @@ class RecordRun:
         `writer` gets what made the output and whether it may replace a file; `finish` follows the
         last row. Raises OutputError, InterruptedRunError, and SkippedRecordsError with --strict.
         """
+        from hyenadna_cli.core.outputs import restarts
+
         made_by = self._provenance()
-        if self._is_done(made_by):
+        if restarts.is_done(self.destination.as_output(), made_by, beside=self.beside):
             return
-        with self._journal(made_by) as journal:
+        with restarts.journal_of(self.destination.as_output(), made_by) as journal:
             batches = rows(journal)
-            # What --resume finds is of this run: `_is_done` has refused all else.
+            # What --resume finds is of this run: `restarts` has refused all else.
             is_own = self.destination.resume and self.beside is not None
             overwrite = self.destination.force or journal.is_resumed or is_own
             with writer(made_by, overwrite) as write:
@@ -125,53 +127,6 @@ class RecordRun:
             device=self.model.run.device_name,
             no_version=self.destination.no_version,
         )
-
-    def _is_done(self, made_by: Provenance) -> bool:
-        """Whether `--resume` finds the finished output of a run like this one.
-
-        Raises OutputError if there is an output, but of another run, and no `--force`.
-        """
-        from hyenadna_cli.core.outputs.journal import journal_path
-        from hyenadna_cli.core.outputs.provenance import manifest_difference
-
-        to = self.destination
-        if not to.resume or to.is_stream or not to.path.exists():
-            return False
-        difference = manifest_difference(to.path, made_by, shard=to.shard)
-        if difference is None and self.beside is not None and not self.beside.exists():
-            log.info("%s is complete already; %s is missing", to.output, self.beside)
-            return False
-        if difference is None:
-            log.info("%s is complete already; nothing to do", to.output)
-            journal_path(to.path).unlink(missing_ok=True)
-            return True
-        # A run that was killed after its output and before its manifest leaves its journal too.
-        if not to.force and not journal_path(to.path).exists():
-            raise OutputError(f"{to.output} exists and {difference}; --force replaces it")
-        return False
-
-    @contextmanager
-    def _journal(self, made_by: Provenance) -> Iterator[Journal]:
-        """What this run keeps of its finished chunks; nothing for what cannot be read again.
-
-        Raises OutputError if another run writes this output, and as `open_journal` does.
-        """
-        from hyenadna_cli.core.outputs.journal import NO_JOURNAL, open_journal
-        from hyenadna_cli.core.outputs.provenance import library_versions
-
-        to = self.destination
-        if to.is_stream or any(file.size is None for file in made_by.inputs):
-            yield NO_JOURNAL
-            return
-        entries = made_by.as_json()
-        identity = {
-            **{name: entries.get(name) for name in ("model", "settings")},
-            "inputs": {file.path: _size_and_time(file.path) for file in made_by.inputs},
-            "libraries": library_versions(),
-            "shard": to.shard,
-        }
-        with open_journal(to.path, identity, resume=to.resume, overwrite=to.force) as journal:
-            yield journal
 
     def _write_rows(
         self,
@@ -297,9 +252,3 @@ def print_plan_of_records(
 def megabytes(n_bytes: int) -> int:
     """Whole megabytes, rounded up."""
     return -(-n_bytes // 1_000_000)
-
-
-def _size_and_time(path: str) -> list[int]:
-    """Bytes, and nanoseconds since 1970 of the last change."""
-    status = Path(path).stat()
-    return [status.st_size, status.st_mtime_ns]
