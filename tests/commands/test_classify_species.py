@@ -142,7 +142,7 @@ def test_a_run_killed_after_its_last_step_is_finished_by_resume(train, monkeypat
 
     _, straight = train(name="straight")
     with monkeypatch.context() as patched:
-        patched.setattr("hyenadna_cli.core.model.classifier.save", killed)
+        patched.setattr("hyenadna_cli.core.tasks.species.training.save_classifier", killed)
         done, broken = train(name="broken")
         assert done.code == 130
     done, _ = train("--resume", name="broken")

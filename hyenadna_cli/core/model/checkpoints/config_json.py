@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
 from hyenadna_cli.core.config.settings import MODEL_TYPE, ModelConfig
 from hyenadna_cli.errors import CheckpointError
@@ -25,7 +25,8 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 _LAYER = re.compile(r"backbone\.layers\.(\d+)\.(.+)")
 _FILTER_LINEAR = re.compile(r"mixer\.filter_fn\.implicit_filter\.(\d+)\.weight")
-_FIELDS = {field.name: field.type for field in dataclasses.fields(ModelConfig)}
+_HINTS = get_type_hints(ModelConfig)
+_FIELDS = {field.name: _HINTS[field.name] for field in dataclasses.fields(ModelConfig)}
 _REQUIRED = ("d_model", "n_layer", "d_inner", "l_max")
 
 # Where the official layouts keep what ModelConfig needs. All their other keys are about training,
@@ -129,10 +130,10 @@ def _typed(path: Path, values: Mapping[str, Any]) -> dict[str, Any]:
     typed: dict[str, Any] = {}
     for name, value in values.items():
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not is_number or (_FIELDS[name] == "int" and value != int(value)):
-            kind = "an integer" if _FIELDS[name] == "int" else "a number"
+        if not is_number or (_FIELDS[name] is int and value != int(value)):
+            kind = "an integer" if _FIELDS[name] is int else "a number"
             raise CheckpointError(f"{path}: {name} must be {kind}, got {value!r}")
-        typed[name] = int(value) if _FIELDS[name] == "int" else float(value)
+        typed[name] = int(value) if _FIELDS[name] is int else float(value)
     return typed
 
 
