@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import hypothesis
 import pysam
 import pytest
 
@@ -20,7 +21,12 @@ FileBuilder = Callable[..., Path]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Triton's kernels run in its interpreter; `pytest -m gpu` runs them for real."""
+    """Triton's kernels run in its interpreter; `pytest -m gpu` runs them for real.
+
+    Hypothesis has no deadline: how long an example takes says how busy the machine is.
+    """
+    hypothesis.settings.register_profile("house", deadline=None)
+    hypothesis.settings.load_profile("house")
     is_real = config.getoption("markexpr").strip() == "gpu"
     # Triton reads it when it is imported, which no test module has done yet.
     os.environ.setdefault("TRITON_INTERPRET", "0" if is_real else "1")

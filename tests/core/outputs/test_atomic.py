@@ -15,7 +15,7 @@ import hyenadna_cli
 from hyenadna_cli.core.outputs import atomic
 from hyenadna_cli.errors import OutputError
 
-REPOSITORY = Path(hyenadna_cli.__file__).parents[2]
+REPOSITORY = Path(hyenadna_cli.__file__).parents[1]
 
 
 def names_in(directory: Path) -> list[str]:

@@ -174,7 +174,7 @@ made_by = provenance.collect(
     command=None, settings={}, inputs=[], model=None, device=None, reproducible=False)
 print("torch" in sys.modules, "numpy" in made_by.libraries)
 """
-    environment = {**os.environ, "PYTHONPATH": str(Path(hyenadna_cli.__file__).parents[2])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(hyenadna_cli.__file__).parents[1])}
 
     result = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
