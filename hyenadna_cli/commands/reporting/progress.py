@@ -1,12 +1,17 @@
-"""A progress bar on stderr; silent when nobody watches."""
+"""How far a run is: a bar on a terminal, elsewhere a line a minute."""
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 Item = TypeVar("Item")
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_SECONDS = 60.0
 
 
 def track(
@@ -16,10 +21,13 @@ def track(
     label: str,
     size_of: Callable[[Item], float] = lambda _: 1.0,
     describe: Callable[[Item], str] | None = None,
+    command: str | None = None,
+    unit: str = "bases",
 ) -> Iterator[Item]:
-    """Yield `items` and show how far they are, if stderr is a terminal and `-q` was not given.
+    """Yield `items` and show on stderr how far they are, unless `-q` was given.
 
-    `size_of` tells how much of `total` an item is; `describe` words for the newest item.
+    `size_of` tells how much of `total` an item is, in `unit`; `describe` words for the newest item.
+    `command` begins the lines where stderr is not a terminal; None: there are none.
     """
     from rich.console import Console
     from rich.progress import (
@@ -32,8 +40,12 @@ def track(
 
     console = Console(stderr=True)
     is_quiet = not logging.getLogger().isEnabledFor(logging.INFO)
-    if not console.is_terminal or is_quiet:
-        yield from items
+    if is_quiet or not console.is_terminal:
+        beat = None if is_quiet or command is None else _Heartbeat(command, total, unit)
+        for item in items:
+            yield item
+            if beat is not None:
+                beat.add(size_of(item))
         return
     columns = (
         TextColumn("{task.description}"),
@@ -49,3 +61,35 @@ def track(
             yield item
             note = describe(item) if describe else ""
             progress.update(task, advance=size_of(item), note=note)
+
+
+class _Heartbeat:
+    """Says after the first batch how long the run will take, and every minute how far it is."""
+
+    def __init__(self, command: str, total: float | None, unit: str) -> None:
+        self._command, self._total, self._unit = command, total, unit
+        self._done = 0.0
+        self._started = self._said = time.monotonic()
+        self._is_estimated = False
+
+    def add(self, size: float) -> None:
+        """Count what was done; short runs are never spoken of."""
+        self._done += size
+        now = time.monotonic()
+        if self._done <= 0:
+            return
+        rate = self._done / max(now - self._started, 1e-9)
+        left = None if self._total is None else max(0.0, self._total - self._done) / rate
+        is_first = not self._is_estimated
+        self._is_estimated = True
+        is_long = is_first and left is not None and left > HEARTBEAT_SECONDS
+        if is_long or now - self._said >= HEARTBEAT_SECONDS:
+            self._said = now
+            log.info("%s: %s", self._command, self._words(rate, left))
+
+    def _words(self, rate: float, left: float | None) -> str:
+        of_all = "" if self._total is None else f" of {self._total:,.0f}"
+        words = f"{self._done:,.0f}{of_all} {self._unit}, {rate:,.3g} {self._unit}/s"
+        if left is None:
+            return words
+        return f"{words}, {left / 60:.0f} min left" if left >= 90 else f"{words}, {left:.0f} s left"

@@ -61,6 +61,8 @@ class RecordRun:
     """Letters replaced in what is read; counted while it is."""
     n_bases: int | None
     """How much there is to do; None if that shows only once it is read."""
+    unit: str = "bases"
+    """What is counted."""
     beside: Path | None = None
     """A second output, without which the run is not complete."""
 
@@ -138,7 +140,12 @@ class RecordRun:
         to = self.destination
         with on_signals(to.max_time) as stop:
             for done in track(
-                batches, total=self.n_bases, label=self.label, size_of=lambda done: done.n_bases
+                batches,
+                total=self.n_bases,
+                label=self.label,
+                size_of=lambda done: done.n_bases,
+                command=self.counts.command,
+                unit=self.unit,
             ):
                 # Rows may be as large as a batch: none is kept while the next batch is computed.
                 while done.rows:

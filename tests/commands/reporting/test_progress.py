@@ -1,0 +1,40 @@
+"""What is said of a long run where stderr is not a terminal."""
+
+from __future__ import annotations
+
+import logging
+
+from hyenadna_cli.commands.reporting import progress
+
+
+def lines(caplog, monkeypatch, *, seconds_each, total):
+    """What a run of ten items says, each of ten bases and so many seconds."""
+    clock = iter(n * seconds_each for n in range(100))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    caplog.set_level(logging.INFO)
+    items = progress.track(
+        range(10), total=total, label="scoring", size_of=lambda _: 10.0, command="embed"
+    )
+    assert list(items) == list(range(10))
+    return [record.message for record in caplog.records]
+
+
+def test_a_short_run_says_nothing(caplog, monkeypatch):
+    assert lines(caplog, monkeypatch, seconds_each=2, total=100) == []
+
+
+def test_a_long_run_says_after_the_first_batch_how_long_it_takes_and_then_every_minute(
+    caplog, monkeypatch
+):
+    said = lines(caplog, monkeypatch, seconds_each=30, total=100)
+
+    assert said[0] == "embed: 10 of 100 bases, 0.333 bases/s, 4 min left"
+    assert said[1] == "embed: 30 of 100 bases, 0.333 bases/s, 4 min left"
+    assert said[-1] == "embed: 90 of 100 bases, 0.333 bases/s, 30 s left"
+    assert len(said) == 5
+
+
+def test_a_stream_has_no_end_to_tell(caplog, monkeypatch):
+    said = lines(caplog, monkeypatch, seconds_each=40, total=None)
+
+    assert said[0] == "embed: 20 bases, 0.25 bases/s"
