@@ -58,8 +58,11 @@ class MutatedRegions:
     contig_map: ContigMapOption = "exact"
     rename_chrs: RenameChrsOption = None
 
-    def read(self, genome: Genome, shard: str | None) -> list[NamedRegion]:
-        """The regions, or those of a shard. Raises UsageError or, about the BED, InputFileError."""
+    def read(self, genome: Genome, shard: str | None, *, is_merged: bool) -> list[NamedRegion]:
+        """The regions, or those of a shard; `is_merged`: in order, and none overlaps another.
+
+        Raises UsageError or, about the BED, InputFileError.
+        """
         from hyenadna_cli.core.io.contigs import ContigNames
         from hyenadna_cli.core.variants import regions
 
@@ -67,6 +70,8 @@ class MutatedRegions:
             raise UsageError("which region? give --region CHR:START-END or --bed FILE")
         contigs = ContigNames.choose(genome.lengths, self.contig_map, self.rename_chrs)
         named = regions.read(self.region or (), self.bed, contigs=contigs, lengths=genome.lengths)
+        if is_merged:
+            named = regions.merged(named)
         return named if shard is None else regions.of_shard(named, shard)
 
 
@@ -115,7 +120,7 @@ def mutagenize(
     kind = output_type or kind_of(destination.output)
     destination.check()
     with compute.memory_errors(), Genome(files.fasta) as genome:
-        regions = files.read(genome, destination.shard)
+        regions = files.read(genome, destination.shard, is_merged=kind == "bedgraph")
         model = request.choose(compute)
         settings = scoring.settings(model, ("site", "llr") if scoring.full else ("site",))
         n_bases = sum(region.interval.length for region in regions)

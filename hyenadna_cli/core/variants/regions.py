@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from hyenadna_cli.core.dna import intervals
 from hyenadna_cli.core.dna.coordinates import Interval, parse_region
 from hyenadna_cli.core.io.bed import read_regions
 from hyenadna_cli.core.io.contigs import ContigNames
@@ -45,6 +46,19 @@ def read(
         of_bed = read_regions(Input(bed), contigs=contigs)
         regions += [NamedRegion(region.chrom, region.interval) for region in of_bed]
     return regions
+
+
+def merged(regions: Iterable[NamedRegion]) -> list[NamedRegion]:
+    """Regions without overlaps, in order: of contigs as they come first, then of positions."""
+    by_contig: dict[str, list[NamedRegion]] = {}
+    for region in regions:
+        by_contig.setdefault(region.interval.contig, []).append(region)
+    result: list[NamedRegion] = []
+    for of_contig in by_contig.values():
+        chrom = of_contig[0].chrom
+        together = intervals.merged([region.interval for region in of_contig])
+        result += [NamedRegion(chrom, interval) for interval in together]
+    return result
 
 
 def of_shard(regions: Iterable[NamedRegion], shard: str) -> list[NamedRegion]:
