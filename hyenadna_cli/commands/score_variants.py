@@ -62,7 +62,7 @@ class VariantFiles:
         ),
     ] = None
 
-    def open(self, *, for_bcf: bool) -> VariantSource:
+    def open(self, *, for_bcf: bool, max_n_run: int) -> VariantSource:
         """The records; a context manager. Raises UsageError and InputFileError."""
         from hyenadna_cli.core.variants.source import VariantSource
 
@@ -72,6 +72,7 @@ class VariantFiles:
             contig_map=self.contig_map,
             rename_chrs=self.rename_chrs,
             for_bcf=for_bcf,
+            max_n_run=max_n_run,
         )
 
 
@@ -155,12 +156,20 @@ def score_variants(
         raise UsageError("--per-strand is about llr; add it to --scores")
     destination.check()
     target.check_index(overwrite=destination.force or destination.resume)
-    with compute.memory_errors(), files.open(for_bcf=target.is_bcf) as source:
+    with (
+        compute.memory_errors(),
+        files.open(for_bcf=target.is_bcf, max_n_run=scoring.max_n_run) as source,
+    ):
         if target.is_indexed and source.scan is not None and not source.scan.is_sorted:
             raise InputFileError(files.vcf, "is not sorted, as an index needs it: bcftools sort")
         model = request.choose(compute)
         settings = scoring.settings(model, scores)
-        sites = _Sites(source, source.select(destination.shard), scoring, settings)
+        sites = _Sites(
+            source,
+            source.select(destination.shard, bases_per_site=settings.bases_per_site),
+            scoring,
+            settings,
+        )
         if scoring.check_ref == "e" and source.scan is not None:
             sites.check_all()
         if run.dry_run:
@@ -228,6 +237,7 @@ class _Sites:
             counts=counts,
             letters=self.source.genome.letters,
             n_bases=self.source.n_records(self.selected),
+            unit="records",
         )
         pending: deque[tuple[VcfRecord, Site]] = deque()
 

@@ -23,6 +23,7 @@ from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.core.variants import scoring as _scoring
 from hyenadna_cli.core.variants.alleles import Centred, Grid, Variant, assess
 from hyenadna_cli.core.variants.chunks import AlleleScore, ScoreSettings
+from hyenadna_cli.core.variants.stretches import Stretches
 from hyenadna_cli.ops.kernels import KernelsRequest
 
 
@@ -119,10 +120,11 @@ def score_variants(
         strands=("+", "-") if strand == "both" else (strand,),
         max_n_fraction=max_n_fraction,
     )
+    stretches = Stretches(genome, max_n_run=settings.max_n_run)
     sites = (
         assess(
             variant if variant.contig in genome.lengths else replace(variant, contig=None),
-            genome,
+            stretches,
             layout=placed,
             max_allele_length=max_allele_length,
         )

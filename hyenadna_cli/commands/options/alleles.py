@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, cast, get_args
 
 import typer
 
-from hyenadna_cli.core.config.choices import Score
+from hyenadna_cli.core.config.choices import MAX_N_RUN, Score
 from hyenadna_cli.core.config.flags import in_bases
 from hyenadna_cli.errors import UsageError
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _SCORES = get_args(Score)
-_LONGEST_DEFAULT = 32_768
 
 LayoutOption = Annotated[
     Literal["centred", "grid"],
@@ -51,7 +50,8 @@ class AlleleOptions:
     window: Annotated[
         int | None,
         in_bases(
-            "--window", "Read around each variant; default: the model's limit, at most 32,768."
+            "--window",
+            "Read around each variant; default: 1,024 for builtin, tiny-1k, else 8,192.",
         ),
     ] = None
     layout: LayoutOption = "centred"
@@ -80,6 +80,16 @@ class AlleleOptions:
         ),
     ] = 0.5
 
+    max_n_run: Annotated[
+        int,
+        typer.Option(
+            "--max-n-run",
+            min=0,
+            metavar="BASES",
+            help="Windows end at contig ends and at longer runs of N: OK_EDGE.",
+        ),
+    ] = MAX_N_RUN
+
     def __post_init__(self) -> None:
         is_shifted = self.upstream is not None or self.downstream is not None
         if self.layout == "grid" and is_shifted:
@@ -106,12 +116,14 @@ class AlleleOptions:
             strands=("+", "-") if self.strand == "both" else (self.strand,),
             full_vocabulary=self.vocab == "full",
             max_n_fraction=self.max_n_fraction,
+            max_n_run=self.max_n_run,
         )
 
     def _layout(self, model: ChosenModel) -> Layout:
+        from hyenadna_cli.core.model.checkpoints.catalogue import scoring_window
         from hyenadna_cli.core.variants.alleles import Centred, Grid
 
-        window = self.window or min(model.config.l_max, _LONGEST_DEFAULT)
+        window = self.window or scoring_window(model.source.name, l_max=model.config.l_max)
         if self.upstream is not None and self.downstream is not None:
             window = self.upstream + self.downstream
         model.tiling(window=window, stride=None)
@@ -146,6 +158,7 @@ def describe(
         "strands": list[str](settings.strands),
         "vocab": "full" if settings.full_vocabulary else "acgt",
         "max_n_frac": settings.max_n_fraction,
+        "max_n_run": settings.max_n_run,
         **more,
         "batch_size": compute.n_windows or "auto",
     }

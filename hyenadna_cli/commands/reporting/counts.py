@@ -107,7 +107,7 @@ class AlleleCounts(Counts):
         """What was done, in words."""
         records = f"{self.n_records:,} records, " if self.n_records else ""
         at_edge = self.by_status.get("OK_EDGE", 0)
-        edge = f" ({at_edge:,} of them at contig ends)" if at_edge else ""
+        edge = f" ({at_edge:,} of them with less context than asked for)" if at_edge else ""
         n_scored = self.n_counted - self.n_skipped
         return (
             f"{records}{n_scored:,} of {self.n_counted:,} alleles scored{edge} in {seconds:.1f} s"

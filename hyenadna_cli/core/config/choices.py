@@ -25,5 +25,8 @@ or a class for each base."""
 Score = Literal["llr", "site", "jsd", "l2", "cos"]
 """What is said of an allele; HD_LLR and so on in a VCF."""
 
+MAX_N_RUN = 10
+"""Bases; where windows of variants end unless asked otherwise: at longer runs of N."""
+
 HeadPooling = Literal["mean", "last", "first", "max"]
 HEAD_POOLINGS: tuple[HeadPooling, ...] = get_args(HeadPooling)

@@ -19,6 +19,7 @@ _REPLACE = bytes.maketrans(
     _AMBIGUOUS + _URACIL,
     b"N" * len(_AMBIGUITY_CODES) + b"n" * len(_AMBIGUITY_CODES) + b"Tt",
 )
+_BASES_OF = {**IUPACData.ambiguous_dna_values, "U": "T"}
 _NOT_ALLOWED = re.compile(f"[^{(_KEPT + _AMBIGUOUS + _URACIL).decode()}]")
 
 
@@ -90,6 +91,17 @@ def reverse_complement(sequence: str) -> str:
     """The other strand read 5' to 3'; IUPAC codes are complemented and the case kept."""
     complement: str = _iupac_reverse_complement(sequence)
     return complement
+
+
+def share_a_base(letter: str, other: str) -> bool:
+    """Whether two upper-case IUPAC codes can stand for the same base; U is T.
+
+    N tells nothing about a base and agrees with N alone: a REF in a gap is of another assembly.
+    """
+    if "N" in (letter, other):
+        return letter == other
+    bases, others = (_BASES_OF.get(code, "") for code in (letter, other))
+    return bool(set(bases) & set(others))
 
 
 def n_fraction(sequence: str) -> float:

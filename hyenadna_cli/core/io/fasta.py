@@ -69,6 +69,15 @@ class Genome:
         self.letters.add(cleaned)
         return cleaned.sequence
 
+    def letters_at(self, interval: Interval) -> str:
+        """As `fetch`, with IUPAC codes as the file has them."""
+        self.fetch(interval)
+        return self._letters(interval)
+
+    def peek(self, interval: Interval) -> str:
+        """As `fetch`, without counting the letters that were replaced."""
+        return self._read(interval).sequence
+
     def _read(self, interval: Interval) -> Cleaned:
         if interval.contig not in self.lengths:
             raise ValueError(f"{self.path} has no contig {interval.contig!r}")
@@ -77,22 +86,25 @@ class Genome:
                 f"{interval} is past the end of {interval.contig} in {self.path} "
                 f"({self.lengths[interval.contig]:,} bp)"
             )
-        if interval.length == 0:
-            return clean("")
         try:
-            with quiet_htslib():
-                letters = self._fasta.fetch(interval.contig, interval.start, interval.end)
-        except (OSError, ValueError) as error:
-            raise self._unfit(interval) from error
-        if len(letters) != interval.length:
-            raise self._unfit(interval)
-        try:
-            return clean(letters)
+            return clean(self._letters(interval))
         except LetterError as error:
             position = to_one_based(interval.start + error.position)
             raise InputFileError(
                 self.path, f"{interval.contig}, position {position:,}: {error}"
             ) from None
+
+    def _letters(self, interval: Interval) -> str:
+        if interval.length == 0:
+            return ""
+        try:
+            with quiet_htslib():
+                letters: str = self._fasta.fetch(interval.contig, interval.start, interval.end)
+        except (OSError, ValueError) as error:
+            raise self._unfit(interval) from error
+        if len(letters) != interval.length:
+            raise self._unfit(interval)
+        return letters
 
     def _unfit(self, interval: Interval) -> InputFileError:
         return InputFileError(

@@ -53,7 +53,7 @@ INFO_TYPES = {
     "HD_LLR_REV": ("Float", "HD_LLR of the reverse strand"),
     "HD_STATUS": (
         "String",
-        "OK, OK_EDGE (scored, at an end of the contig), or why there is no score",
+        "OK, OK_EDGE (scored with less context than asked for), or why there is no score",
     ),
 }
 """What is written into INFO."""

@@ -1,13 +1,11 @@
-"""Variants: which alleles can be scored, which windows they are read in, and what those hold.
+"""Variants: which alleles can be scored, and which windows they are read in.
 
     Variant --assess--> Site (a status for each allele that cannot be scored)
-    Site + layout -> Place (a window and the allele's offset in it) -> WindowText
+    Site + layout -> Place (the window asked for) --cut to real sequence--> Reading
 
-Positions are 0-based half-open. A window always has the same number of bases; where it reaches past
-an end of the contig it is padded with N. REF and ALT windows are equally long: what an insertion
-adds is cut off at the far end, what a deletion removes is read on there. "Far" is in reading
-direction: on the reverse strand everything is mirrored, so that a variant and its reverse
-complement on the reverse-complemented contig are read in the same two windows.
+Positions are 0-based half-open. A window never holds padding: it ends where the contig does, and at
+long runs of N (`stretches`). On the reverse strand everything is mirrored, so that a variant and
+its reverse complement on the reverse-complemented contig are read in the same two windows.
 """
 
 from __future__ import annotations
@@ -20,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hyenadna_cli.core.dna.coordinates import Interval, Strand
-from hyenadna_cli.core.dna.sequence import reverse_complement
+from hyenadna_cli.core.dna.sequence import share_a_base
 from hyenadna_cli.core.io.fasta import Genome
+from hyenadna_cli.core.variants.stretches import Stretches
 
 Status = Literal[
     "OK",
@@ -73,7 +72,7 @@ class Place:
     offset: int
     """Bases of the window before the allele, in reading direction."""
     is_edge: bool
-    """Whether an end of the contig leaves the allele with less context than others have."""
+    """Whether an end of the contig has moved the window away from where it belongs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,8 +105,7 @@ class Centred:
         start = ref.start - self.upstream
         if strand == "-":
             start = ref.end + self.upstream - self.window
-        is_edge = start < 0 or start + self.window > contig_length
-        return Place(start, self.upstream, is_edge)
+        return Place(start, self.upstream, is_edge=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -151,9 +149,8 @@ class Grid:
         shortest_right = min(self.min_context, contig_length - ref.end)
         if left < shortest_left or right < shortest_right:
             return None
-        is_edge = number != best or start + self.window > contig_length
         offset = left if strand == "+" else start + self.window - ref.end
-        return Place(start, offset, is_edge)
+        return Place(start, offset, is_edge=number != best)
 
     def of_bases(
         self, region: Interval, strand: Strand, *, contig_length: int
@@ -162,8 +159,7 @@ class Grid:
         base = np.arange(region.start, region.end, dtype=np.int64)
         best = self._number(base, base + 1, strand)
         starts = np.clip(best, 0, self._last(contig_length)) * self.step
-        is_edge = (starts != best * self.step) | (starts + self.window > contig_length)
-        return starts, is_edge
+        return starts, starts != best * self.step
 
     def _number(self, start: Index, end: Index, strand: Strand) -> Index:
         """Of the window with most before the allele, and `min_context` behind it."""
@@ -190,38 +186,81 @@ class Site:
     """One an allele; None: can be scored as far as known before reading its window."""
 
 
-def assess(variant: Variant, genome: Genome, *, layout: Layout, max_allele_length: int) -> Site:
-    """Find the alleles that cannot be scored, and compare REF with the genome (case apart)."""
-    ref_agrees = None if variant.contig is None else _agrees(variant, genome)
+def assess(
+    variant: Variant, stretches: Stretches, *, layout: Layout, max_allele_length: int
+) -> Site:
+    """Find the alleles that cannot be scored, and compare REF with the genome."""
+    genome_ref = _genome_ref(variant, stretches.genome)
+    ref_agrees = None if variant.contig is None else _agree(variant.ref, genome_ref)
     site_status: Status | None = None
     if variant.contig is None:
         site_status = "NO_CONTIG"
     elif not ref_agrees:
         site_status = "REF_MISMATCH"
-    elif not _BASES.fullmatch(variant.ref):
+    elif not _BASES.fullmatch(variant.ref) or not _BASES.fullmatch(genome_ref):
         site_status = "NON_ACGT"
-    room = None if site_status else _room(variant, genome, layout)
+    reading_of = None if site_status else readings(variant, stretches, layout)
     statuses = []
     for alt in variant.alts:
         status = _allele_status(alt) or site_status
-        if status is None:
-            longest = max(len(alt), len(variant.ref))
-            if room is None or longest > max_allele_length or len(alt) > room:
-                status = "TOO_LONG"
+        if status is None and not _fits(variant.ref, alt, reading_of, max_allele_length):
+            status = "TOO_LONG"
         statuses.append(status)
     return Site(variant, ref_agrees, tuple(statuses))
 
 
-def places(variant: Variant, genome: Genome, layout: Layout) -> dict[Strand, Place] | None:
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The window that an allele is read in on one strand."""
+
+    window: Interval
+    """Real sequence, on the plus strand."""
+    offset: int
+    """Bases of the window before the allele, in reading direction."""
+    room: int | None
+    """The longest allele that fits; None where sequence ends before the window does, and an allele
+    is compared as far as there is anything to compare it with."""
+    is_edge: bool
+    """Whether there is less context than asked for, on one side or both."""
+
+
+def readings(
+    variant: Variant, stretches: Stretches, layout: Layout
+) -> dict[Strand, Reading] | None:
     """The windows of a variant on both strands; None if it fits into none."""
     assert variant.contig is not None
     ref = Interval(variant.contig, variant.start, variant.end)
-    contig_length = genome.lengths[variant.contig]
-    forward = layout.place(ref, "+", contig_length=contig_length)
-    reverse = layout.place(ref, "-", contig_length=contig_length)
+    forward, reverse = (_reading(ref, strand, stretches, layout) for strand in ("+", "-"))
     if forward is None or reverse is None:
         return None
     return {"+": forward, "-": reverse}
+
+
+def _reading(ref: Interval, strand: Strand, stretches: Stretches, layout: Layout) -> Reading | None:
+    contig_length = stretches.genome.lengths[ref.contig]
+    place = layout.place(ref, strand, contig_length=contig_length)
+    if place is None:
+        return None
+    start, end = place.start, place.start + layout.window
+    # One base more behind the window: whether the sequence goes on there.
+    before, behind = (0, 1) if strand == "+" else (1, 0)
+    real = stretches.around(ref, start=start - before, end=end + behind)
+    goes_on = real.end > end if strand == "+" else real.start < start
+    window = Interval(ref.contig, max(real.start, start), min(real.end, end))
+    return Reading(
+        window=window,
+        offset=ref.start - window.start if strand == "+" else window.end - ref.end,
+        room=layout.window - place.offset if goes_on else None,
+        is_edge=place.is_edge or window.length < layout.window,
+    )
+
+
+def _fits(
+    ref: str, alt: str, reading_of: dict[Strand, Reading] | None, max_allele_length: int
+) -> bool:
+    if reading_of is None or max(len(ref), len(alt)) > max_allele_length:
+        return False
+    return all(reading.room is None or len(alt) <= reading.room for reading in reading_of.values())
 
 
 def _allele_status(alt: str) -> Status | None:
@@ -236,47 +275,20 @@ def _allele_status(alt: str) -> Status | None:
     return "SYMBOLIC" if alt.startswith("<") else "NON_ACGT"
 
 
-def _agrees(variant: Variant, genome: Genome) -> bool:
-    assert variant.contig is not None
-    if variant.start < 0 or variant.end > genome.lengths[variant.contig]:
+def _genome_ref(variant: Variant, genome: Genome) -> str:
+    """What the genome has at REF, IUPAC codes and all; empty where it has nothing."""
+    if variant.contig is None or variant.start < 0:
+        return ""
+    if variant.end > genome.lengths[variant.contig]:
+        return ""
+    return genome.letters_at(Interval(variant.contig, variant.start, variant.end))
+
+
+def _agree(ref: str, genome_ref: str) -> bool:
+    """Whether REF may be what the genome has: letters that share a base agree."""
+    if ref.upper() == genome_ref.upper():
+        return True
+    if len(ref) != len(genome_ref):
         return False
-    bases = genome.fetch(Interval(variant.contig, variant.start, variant.end))
-    return bases.upper() == variant.ref.upper()
-
-
-def _room(variant: Variant, genome: Genome, layout: Layout) -> int | None:
-    """The longest ALT that fits into the windows of both strands."""
-    place_of = places(variant, genome, layout)
-    if place_of is None:
-        return None
-    return layout.window - max(place.offset for place in place_of.values())
-
-
-@dataclass(frozen=True, slots=True)
-class WindowText:
-    """The bases of a window and what follows it, in reading direction; N past the contig."""
-
-    bases: str
-    """The window, then as many bases as the longest deletion in it removes."""
-    n_fraction: float
-    """N of the FASTA among the window's bases, padding apart."""
-
-
-def read_window(
-    genome: Genome, contig: str, start: int, *, length: int, extra: int, strand: Strand
-) -> WindowText:
-    """`length` bases from `start` on (plus strand, 0-based), and `extra` bases behind them."""
-    first = start - extra if strand == "-" else start
-    last = first + length + extra
-    inside = Interval(
-        contig,
-        max(0, min(first, genome.lengths[contig])),
-        max(0, min(last, genome.lengths[contig])),
-    )
-    text = genome.fetch(inside)
-    n_unknown = text.upper().count("N")
-    n_bases = last - first
-    bases = ("N" * max(0, -first) + text).ljust(n_bases, "N")[:n_bases]
-    if strand == "-":
-        bases = reverse_complement(bases)
-    return WindowText(bases, n_unknown / max(1, len(text)))
+    pairs = zip(ref.upper(), genome_ref.upper(), strict=True)
+    return all(share_a_base(one, other) for one, other in pairs)

@@ -8,27 +8,29 @@ Alleles in the same window of a chunk share it. Chunks are fixed by the input al
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
-from hyenadna_cli.core.config.choices import Score
+from hyenadna_cli.core.config.choices import MAX_N_RUN, Score
 from hyenadna_cli.core.dna import tokenizer
-from hyenadna_cli.core.dna.coordinates import Strand
+from hyenadna_cli.core.dna.coordinates import Interval, Strand
 from hyenadna_cli.core.dna.sequence import reverse_complement
 from hyenadna_cli.core.dna.tokenizer import TokenIds
-from hyenadna_cli.core.io.fasta import Genome
-from hyenadna_cli.core.variants.alleles import Layout, Site, Status, places, read_window
+from hyenadna_cli.core.variants.alleles import Grid, Layout, Site, Status, readings
+from hyenadna_cli.core.variants.stretches import Stretches
 
 SCORES: tuple[Score, ...] = get_args(Score)
 
 _GROUP_BASES = 4_000_000
 """Windows whose bases are in memory at once."""
 
-WindowKey = tuple[str, int, Strand]
+WindowKey = tuple[Interval, Strand]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,6 +44,8 @@ class ScoreSettings:
     """Probabilities over all tokens instead of A, C, G, T."""
     max_n_fraction: float = 0.5
     """Windows with more N than this are not scored."""
+    max_n_run: int = MAX_N_RUN
+    """Windows end at longer runs of N."""
     state_bytes: int = 4 << 30
     """Room for what REF passes keep; where one window needs more, ALT windows are run whole."""
 
@@ -49,6 +53,13 @@ class ScoreSettings:
     def needs_alt_pass(self) -> bool:
         """Whether the REF pass alone does not tell all scores."""
         return self.scores != ("site",)
+
+    @property
+    def bases_per_site(self) -> int:
+        """What is read for a site, about: chunks are cut by it, so that none takes long."""
+        of_ref = self.layout.step if isinstance(self.layout, Grid) else self.layout.window
+        of_alt = self.layout.window if self.needs_alt_pass else 0
+        return len(self.strands) * (of_ref + of_alt)
 
     @property
     def needs_embeddings(self) -> bool:
@@ -85,6 +96,47 @@ class Allele:
 
 
 @dataclass(frozen=True, slots=True)
+class Comparison:
+    """What of the two windows of an allele is compared: equally many A, C, G and T.
+
+    What an insertion adds is cut off at the far end of ALT, and what a deletion removes is read on
+    behind the window; where nothing follows, REF is cut as well.
+    """
+
+    first: int
+    """Where the windows first differ; the window's length if nowhere."""
+    ref_end: int
+    """One past the last base of REF that is compared."""
+    alt_end: int
+    """The same of ALT."""
+
+    @classmethod
+    def of(cls, bases: TokenIds, allele: Allele, length: int) -> Comparison | None:
+        """None if sequence ends before there is anything to compare.
+
+        `bases` are the REF window, `length` of them, and what follows it.
+        """
+        # The first base of a window has nothing before it, and so no probability.
+        if not _is_base(bases[1:length]).any():
+            return None
+        if len(allele.ref) == len(allele.alt):
+            pairs = zip(allele.ref.upper(), allele.alt.upper(), strict=True)
+            inside = next((i for i, (ref, alt) in enumerate(pairs) if ref != alt), None)
+            return cls(length if inside is None else allele.offset + inside, length, length)
+        ref, alt = bases[:length], allele.ids(bases, length)
+        n_before = [np.cumsum(_is_base(ids)) for ids in (ref, alt)]
+        n_compared = min(int(counts[-1]) for counts in n_before)
+        ref_end, alt_end = (int(np.searchsorted(c, n_compared)) + 1 for c in n_before)
+        # In a repeat an indel shows only where the repeat ends.
+        last = min(ref_end, alt_end)
+        differs = alt[allele.offset : last] != ref[allele.offset : last]
+        if differs.any():
+            return cls(allele.offset + int(differs.argmax()), ref_end, alt_end)
+        is_whole = allele.offset + max(len(allele.ref), len(allele.alt)) <= last
+        return cls(length, ref_end, alt_end) if is_whole else None
+
+
+@dataclass(frozen=True, slots=True)
 class Window:
     """A window that was read, and the alleles to score in it."""
 
@@ -92,9 +144,7 @@ class Window:
     bases: TokenIds
     """The window, and what deletions bring into it behind its end."""
     length: int
-    alleles: list[Allele]
-    firsts: list[int]
-    """Where each allele's window first differs; the window's length if nowhere."""
+    alleles: list[tuple[Allele, Comparison]]
 
     @property
     def token_ids(self) -> TokenIds:
@@ -110,11 +160,16 @@ class Task:
     """The window's place in the REF pass."""
     window: Window
     allele: Allele
-    first: int
+    compared: Comparison
+
+    @property
+    def first(self) -> int:
+        """Where the windows first differ; the window's length if nowhere."""
+        return self.compared.first
 
     def ids(self) -> TokenIds:
-        """The ALT window."""
-        return self.allele.ids(self.window.bases, self.window.length)
+        """The ALT window, as far as it is compared."""
+        return self.allele.ids(self.window.bases, self.window.length)[: self.compared.alt_end]
 
     def tokens_at_first(self) -> tuple[int, int]:
         """REF and ALT token where the windows first differ."""
@@ -129,12 +184,15 @@ class Task:
 class ChunkScores:
     """Collects what the windows of a chunk bring to the scores of its alleles."""
 
-    def __init__(self, sites: Sequence[Site], genome: Genome, settings: ScoreSettings) -> None:
+    def __init__(
+        self, sites: Sequence[Site], stretches: Stretches, settings: ScoreSettings
+    ) -> None:
         self._sites = sites
-        self._genome = genome
+        self._stretches = stretches
         self._settings = settings
         self._statuses: list[Status | None] = []
         self._is_edge: list[bool] = []
+        self._is_indel: list[bool] = []
         self._alleles_of: dict[WindowKey, list[Allele]] = {}
         for site in sites:
             self._add(site)
@@ -142,6 +200,8 @@ class ChunkScores:
         self.values = np.full(shape, np.nan)
         self.is_unknown = np.zeros(len(self._statuses), dtype=np.bool_)
         """Of each allele: whether a window of it has too many N to be scored."""
+        self.is_compared = np.zeros(len(self._statuses), dtype=np.bool_)
+        """Of each allele: whether there is anything to compare on a strand at least."""
         self.n_windows = len(self._alleles_of)
 
     def window_groups(self) -> Iterator[list[Window]]:
@@ -154,7 +214,7 @@ class ChunkScores:
 
     def rows(self) -> list[list[AlleleScore]]:
         """The finished scores, in input order."""
-        means = self.values.mean(axis=1)
+        means = _means(self.values)
         rows, row = [], 0
         for site in self._sites:
             scores = []
@@ -168,39 +228,47 @@ class ChunkScores:
         variant, first_row = site.variant, len(self._statuses)
         self._statuses += site.statuses
         self._is_edge += [False] * len(site.statuses)
+        self._is_indel += [len(alt) != len(variant.ref) for alt in variant.alts]
         rows = [row for row, status in enumerate(site.statuses) if status is None]
         if not rows:
             return
         assert variant.contig is not None
-        place_of = places(variant, self._genome, self._settings.layout)
-        assert place_of is not None
+        reading_of = readings(variant, self._stretches, self._settings.layout)
+        assert reading_of is not None
         for strand in self._settings.strands:
-            place = place_of[strand]
-            alleles = self._alleles_of.setdefault((variant.contig, place.start, strand), [])
+            reading = reading_of[strand]
+            alleles = self._alleles_of.setdefault((reading.window, strand), [])
             ref = _in_direction(variant.ref, strand)
             for row in rows:
                 alt = _in_direction(variant.alts[row], strand)
-                alleles.append(Allele(first_row + row, place.offset, ref, alt))
-                self._is_edge[first_row + row] |= place.is_edge
+                alleles.append(Allele(first_row + row, reading.offset, ref, alt))
+                self._is_edge[first_row + row] |= reading.is_edge
 
     def _read(self, key: WindowKey) -> Window | None:
-        contig, start, strand = key
+        interval, strand = key
         alleles = self._alleles_of.pop(key)
-        length = self._settings.layout.window
-        extra = max(0, *(len(allele.ref) - len(allele.alt) for allele in alleles))
-        text = read_window(self._genome, contig, start, length=length, extra=extra, strand=strand)
+        n_behind = max(0, *(len(allele.ref) - len(allele.alt) for allele in alleles))
+        text = self._stretches.read(interval, strand, n_behind=n_behind)
+        length = interval.length - text.n_trimmed
         if text.n_fraction > self._settings.max_n_fraction:
             self.is_unknown[[allele.row for allele in alleles]] = True
             return None
         bases = tokenizer.encode(text.bases)
-        firsts = [_first_difference(bases, allele, length) for allele in alleles]
-        return Window(strand, bases, length, alleles, firsts)
+        compared = []
+        for allele in alleles:
+            inside = dataclasses.replace(allele, offset=allele.offset - text.n_trimmed)
+            if (comparison := Comparison.of(bases, inside, length)) is not None:
+                compared.append((inside, comparison))
+                self.is_compared[allele.row] = True
+        return Window(strand, bases, length, compared) if compared else None
 
     def _score(self, row: int, means: list[float]) -> AlleleScore:
         settings = self._settings
         status = self._statuses[row]
         if status is None and self.is_unknown[row]:
             status = "N_WINDOW"
+        elif status is None and not self.is_compared[row]:
+            status = "TOO_LONG" if self._is_indel[row] else "N_WINDOW"
         elif status is None:
             status = "OK_EDGE" if self._is_edge[row] else "OK"
             if np.isinf(self.values[row]).any():
@@ -222,12 +290,14 @@ def _in_direction(allele: str, strand: Strand) -> str:
     return allele if strand == "+" else reverse_complement(allele)
 
 
-def _first_difference(bases: TokenIds, allele: Allele, length: int) -> int:
-    """The first position where REF and ALT windows differ; `length` if nowhere."""
-    if len(allele.ref) == len(allele.alt):
-        pairs = zip(allele.ref.upper(), allele.alt.upper(), strict=True)
-        inside = next((i for i, (ref, alt) in enumerate(pairs) if ref != alt), None)
-        return length if inside is None else allele.offset + inside
-    # In a repeat an indel shows only where the repeat ends.
-    differs = allele.ids(bases, length)[allele.offset :] != bases[allele.offset : length]
-    return allele.offset + int(differs.argmax()) if differs.any() else length
+def _is_base(token_ids: TokenIds) -> NDArray[np.bool_]:
+    return (token_ids >= tokenizer.A) & (token_ids <= tokenizer.T)
+
+
+def _means(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Over the strands on which a score is defined: (alleles, scores); NaN where on none."""
+    is_known = ~np.isnan(values)
+    totals: NDArray[np.float64] = np.where(is_known, values, 0.0).sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        means: NDArray[np.float64] = totals / is_known.sum(axis=1)
+    return means

@@ -24,10 +24,11 @@ from hyenadna_cli.core.inference.batching import Batch, Batcher, BatchLimits, Do
 from hyenadna_cli.core.io.fasta import Genome
 from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.core.outputs.journal import NO_JOURNAL, Journal
-from hyenadna_cli.core.variants.alleles import SCORED, Grid, Site, Variant, assess, read_window
+from hyenadna_cli.core.variants.alleles import SCORED, Grid, Site, Variant, assess
 from hyenadna_cli.core.variants.chunks import ScoreSettings
 from hyenadna_cli.core.variants.scores import next_base_log_probs
 from hyenadna_cli.core.variants.scoring import score
+from hyenadna_cli.core.variants.stretches import Stretches
 
 _PIECE = 32_768
 """Bases of a region whose scores are in memory at once, and of which shards are made."""
@@ -98,8 +99,9 @@ def _from_sites(
     journal: Journal,
 ) -> Iterator[Done[SnvScores]]:
     bases = genome.fetch(piece).upper()
+    stretches = Stretches(genome, max_n_run=settings.max_n_run)
     sites = [
-        _site(Variant(piece.contig, piece.start + n, base, _others(base)), genome, settings)
+        _site(Variant(piece.contig, piece.start + n, base, _others(base)), stretches, settings)
         for n, base in enumerate(bases)
     ]
     values = {name: np.full((piece.length, 4), np.nan) for name in settings.scores}
@@ -119,15 +121,17 @@ def _others(base: str) -> tuple[str, ...]:
     return tuple(other for other in _BASES if other != base) if base in _BASES else ()
 
 
-def _site(variant: Variant, genome: Genome, settings: ScoreSettings) -> Site:
-    return assess(variant, genome, layout=settings.layout, max_allele_length=1)
+def _site(variant: Variant, stretches: Stretches, settings: ScoreSettings) -> Site:
+    return assess(variant, stretches, layout=settings.layout, max_allele_length=1)
 
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
     """A window of one strand, and the bases of the piece that are scored in it."""
 
-    start: int
+    window: Interval
+    n_trimmed: int
+    """N that the window begins with in reading direction; they are not read."""
     strand: Strand
     rows: slice
     """Of the piece."""
@@ -144,24 +148,20 @@ def _from_ref_passes(
     journal: Journal,
 ) -> SnvScores:
     bases = genome.fetch(piece).upper()
-    contig_length = genome.lengths[piece.contig]
+    stretches = Stretches(genome, max_n_run=settings.max_n_run)
     is_edge = np.zeros(piece.length, dtype=np.bool_)
     is_unknown = np.zeros(piece.length, dtype=np.bool_)
     readings = []
     for strand in settings.strands:
-        starts, at_edge = grid.of_bases(piece, strand, contig_length=contig_length)
-        is_edge |= at_edge
-        for start in np.unique(starts).tolist():
-            of_window = np.flatnonzero(starts == start)
-            rows = slice(int(of_window[0]), int(of_window[-1]) + 1)
-            text = read_window(
-                genome, piece.contig, start, length=grid.window, extra=0, strand=strand
-            )
+        for window, rows, at_edge in _windows(piece, strand, stretches, grid):
+            is_edge[rows] |= at_edge
+            text = stretches.read(window, strand)
             if text.n_fraction > settings.max_n_fraction:
                 is_unknown[rows] = True
-            else:
-                readings.append(_Reading(start, strand, rows, tokenizer.encode(text.bases)))
-    log_probs = np.zeros((piece.length, 4))
+            elif text.bases:
+                ids = tokenizer.encode(text.bases)
+                readings.append(_Reading(window, text.n_trimmed, strand, rows, ids))
+    log_probs = np.zeros((len(settings.strands), piece.length, 4))
     if journal.has_chunk:
         journal.recall(log_probs)
     else:
@@ -174,12 +174,13 @@ def _from_ref_passes(
         for batch, of_batch in batcher.run([reading.token_ids for reading in readings], compute):
             for number, values in zip(batch.windows.readings.tolist(), of_batch, strict=True):
                 reading = readings[number]
-                log_probs[reading.rows] += _on_plus_strand(values, reading, piece, grid)
+                strand_number = settings.strands.index(reading.strand)
+                log_probs[strand_number, reading.rows] = _on_plus_strand(values, reading, piece)
         journal.keep(log_probs)
-    site = _relative_to_ref(log_probs / len(settings.strands), bases)
+    site = _mean_over_strands(_relative_to_ref(log_probs, bases))
     is_base = np.array([base in _BASES for base in bases])
     statuses = np.where(is_edge, "OK_EDGE", "OK").astype(object)
-    statuses[np.isinf(log_probs).any(axis=1)] = "NONFINITE"
+    statuses[np.isinf(log_probs).any(axis=(0, 2))] = "NONFINITE"
     statuses[is_unknown] = "N_WINDOW"
     statuses[~is_base] = "NON_ACGT"
     site[~np.isin(statuses, list(SCORED))] = np.nan
@@ -200,21 +201,52 @@ def _log_probs(model: HyenaDNA, settings: ScoreSettings, batch: Batch) -> Floats
     return array
 
 
-def _on_plus_strand(values: Floats, reading: _Reading, piece: Interval, grid: Grid) -> Floats:
+def _windows(
+    piece: Interval, strand: Strand, stretches: Stretches, grid: Grid
+) -> Iterator[tuple[Interval, slice, NDArray[np.bool_]]]:
+    """The windows of a piece, cut to real sequence, with the rows read in each.
+
+    The last item tells which of these are at an edge. Rows in a gap have no window.
+    """
+    contig = piece.contig
+    starts, is_moved = grid.of_bases(piece, strand, contig_length=stretches.genome.lengths[contig])
+    for start in np.unique(starts).tolist():
+        for window in stretches.within(contig, start=start, end=start + grid.window):
+            is_cut = window.length < grid.window
+            inside = np.arange(window.start, window.end) - piece.start
+            inside = inside[(inside >= 0) & (inside < piece.length)]
+            mine = inside[starts[inside] == start]
+            if mine.size:
+                rows = slice(int(mine[0]), int(mine[-1]) + 1)
+                yield window, rows, is_moved[rows] | is_cut
+
+
+def _on_plus_strand(values: Floats, reading: _Reading, piece: Interval) -> Floats:
     """The rows of `values` that a reading scores, in the order and letters of the plus strand."""
+    n_bases = reading.window.length - reading.n_trimmed
     # The first base of a window has nothing before it, and so no distribution.
-    whole = np.concatenate([np.full((1, 4), np.nan), values])
+    unknown = np.full((reading.n_trimmed + 1, 4), np.nan)
+    whole = np.concatenate([unknown, values[: n_bases - 1]])
     if reading.strand == "-":
         # A, C, G, T backwards are their complements.
         whole = whole[::-1, ::-1]
-    first = piece.start + reading.rows.start - reading.start
+    first = piece.start + reading.rows.start - reading.window.start
     return whole[first : first + reading.rows.stop - reading.rows.start]
 
 
 def _relative_to_ref(log_probs: Floats, bases: str) -> Floats:
+    """Of each strand: ln p of a base less that of the genome's, NaN for the latter."""
     columns = np.array([max(0, _BASES.find(base)) for base in bases])
     rows = np.arange(len(bases))
     with np.errstate(invalid="ignore"):
-        site: Floats = log_probs - log_probs[rows, columns][:, None]
-    site[rows, columns] = np.nan
+        site: Floats = log_probs - log_probs[:, rows, columns][..., None]
+    site[:, rows, columns] = np.nan
     return site
+
+
+def _mean_over_strands(site: Floats) -> Floats:
+    """NaN where no strand has a score."""
+    is_known = ~np.isnan(site)
+    with np.errstate(invalid="ignore"):
+        mean: Floats = np.where(is_known, site, 0.0).sum(axis=0) / is_known.sum(axis=0)
+    return mean

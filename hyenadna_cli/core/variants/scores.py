@@ -59,14 +59,17 @@ class Pairs:
     """One past the last base of REF."""
     alt_ends_A: Tensor
     """One past the last base of ALT."""
+    ref_limits_A: Tensor
+    """One past the last base that is compared; up to here both have equally many A, C, G, T."""
+    alt_limits_A: Tensor
 
 
 def llr(pairs: Pairs) -> Tensor:
     """The log-likelihood ratio ln P(ALT window) - ln P(REF window): (A,) in float64."""
     # Token 0 has no base before it, and so no probability.
     first = max(pairs.start, 1)
-    ref_AT = _observed(pairs.ref_log_probs_ALV, pairs.ref_ids_AL, first)
-    alt_AT = _observed(pairs.alt_log_probs_ALV, pairs.alt_ids_AL, first)
+    ref_AT = _observed(pairs.ref_log_probs_ALV, pairs.ref_ids_AL, first, pairs.ref_limits_A)
+    alt_AT = _observed(pairs.alt_log_probs_ALV, pairs.alt_ids_AL, first, pairs.alt_limits_A)
     return _finite_or_infinite((alt_AT.double() - ref_AT.double()).sum(1))
 
 
@@ -74,13 +77,15 @@ def _finite_or_infinite(values_A: Tensor) -> Tensor:
     return values_A.nan_to_num(nan=math.inf, posinf=math.inf, neginf=-math.inf)
 
 
-def _observed(log_probs_ALV: Tensor, token_ids_AL: Tensor, first: int) -> Tensor:
-    """Ln p of the tokens from `first` on; 0 where the token is no base."""
+def _observed(log_probs_ALV: Tensor, token_ids_AL: Tensor, first: int, limits_A: Tensor) -> Tensor:
+    """Ln p of the tokens from `first` to the limits; 0 where the token is not a base."""
     targets_AT = token_ids_AL[:, first:]
     classes_AT = _classes(targets_AT, log_probs_ALV.shape[-1])
     log_probs_ATV = log_probs_ALV[:, first - 1 : -1]
     observed_AT = log_probs_ATV.gather(-1, classes_AT[..., None])[..., 0]
-    return observed_AT.masked_fill(~is_base(targets_AT), 0.0)
+    positions_T = torch.arange(first, token_ids_AL.shape[1], device=limits_A.device)
+    is_compared_AT = is_base(targets_AT) & (positions_T < limits_A[:, None])
+    return observed_AT.masked_fill(~is_compared_AT, 0.0)
 
 
 def _classes(token_ids: Tensor, n_classes: int) -> Tensor:
@@ -110,8 +115,10 @@ def jsd(pairs: Pairs) -> Tensor:
     step_J = torch.arange(length, device=pairs.ref_ids_AL.device)
     ref_AJ = pairs.ref_ends_A[:, None] - 1 + step_J
     alt_AJ = pairs.alt_ends_A[:, None] - 1 + step_J
-    # The last distribution is of a base outside the window.
-    is_inside_AJ = torch.maximum(ref_AJ, alt_AJ) < length - 1
+    # The last distribution is of a base that is not compared.
+    is_inside_AJ = (ref_AJ < pairs.ref_limits_A[:, None] - 1) & (
+        alt_AJ < pairs.alt_limits_A[:, None] - 1
+    )
     ref_AJ, alt_AJ = ref_AJ.clamp(max=length - 2), alt_AJ.clamp(max=length - 2)
     is_counted_AJ = is_inside_AJ & is_base(pairs.ref_ids_AL.gather(1, ref_AJ + 1))
     divergence_AJ = _jensen_shannon(

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from hyenadna_cli.core.config.choices import Score
 from hyenadna_cli.core.config.settings import ModelConfig
+from hyenadna_cli.core.dna import tokenizer
 from hyenadna_cli.core.dna.tiling import Tiling
 from hyenadna_cli.core.inference.batching import Batch, Batcher, BatchLimits, Done
 from hyenadna_cli.core.io.fasta import Genome
@@ -36,6 +37,7 @@ from hyenadna_cli.core.variants.alleles import Site
 from hyenadna_cli.core.variants.chunks import AlleleScore, ChunkScores, ScoreSettings, Task, Window
 from hyenadna_cli.core.variants.scores import Pairs, next_base_log_probs
 from hyenadna_cli.core.variants.shared_prefix import RefStates, SharedPrefix, kept_bytes
+from hyenadna_cli.core.variants.stretches import Stretches
 
 _N_STARTS = 64
 """ALT passes begin at one of about this many positions of a window, so that many have the same
@@ -103,10 +105,11 @@ def score(
     device = model.lm_head.weight.device
     plan = plan_passes(settings, model.config, limits)
     work = _Passes(model, settings, plan=plan, device=device)
-    for chunk in chunks(sites, length_of=lambda _: 0):
-        scores = ChunkScores(chunk, genome, settings)
+    stretches = Stretches(genome, max_n_run=settings.max_n_run)
+    for chunk in chunks(sites, length_of=lambda _: settings.bases_per_site):
+        scores = ChunkScores(chunk, stretches, settings)
         if journal.has_chunk:
-            journal.recall(scores.values, scores.is_unknown)
+            journal.recall(scores.values, scores.is_unknown, scores.is_compared)
             yield Done(float(len(chunk)), scores.rows())
             continue
         n_done = 0.0
@@ -115,7 +118,7 @@ def score(
                 n_sites = len(chunk) * n_windows / scores.n_windows
                 n_done += n_sites
                 yield Done(n_sites, [])
-        journal.keep(scores.values, scores.is_unknown)
+        journal.keep(scores.values, scores.is_unknown, scores.is_compared)
         yield Done(len(chunk) - n_done, scores.rows())
 
 
@@ -132,7 +135,7 @@ class _RefPass:
 
 
 class _Passes:
-    """REF and ALT passes over windows of one length."""
+    """REF and ALT passes over windows, which edges make shorter than asked for."""
 
     def __init__(
         self, model: HyenaDNA, settings: ScoreSettings, *, plan: PassPlan, device: torch.device
@@ -162,18 +165,18 @@ class _Passes:
 
     def _tasks(self, windows: list[Window], batch: Batch) -> list[Task]:
         return [
-            Task(in_batch, windows[number], allele, first)
+            Task(in_batch, windows[number], allele, compared)
             for in_batch, number in enumerate(batch.windows.readings.tolist())
-            for allele, first in zip(windows[number].alleles, windows[number].firsts, strict=True)
+            for allele, compared in windows[number].alleles
         ]
 
-    def _start(self, first: int) -> int:
+    def _start(self, task: Task) -> int:
         """Where the ALT pass of an allele begins: at its first difference or a little before."""
         if self._shared is None:
             return 0
         layout = self._settings.layout
         step = max(1, layout.window // _N_STARTS)
-        first = min(first, layout.window - 1)
+        first = min(task.first, task.compared.ref_end - 1, task.compared.alt_end - 1)
         return max(0, layout.anchor + (first - layout.anchor) // step * step)
 
     def _groups(self, tasks: list[Task]) -> dict[tuple[int, bool], list[Task]]:
@@ -181,12 +184,12 @@ class _Passes:
         groups: dict[tuple[int, bool], list[Task]] = {}
         for task in sorted(tasks, key=lambda task: task.first):
             keeps_length = len(task.allele.ref) == len(task.allele.alt)
-            groups.setdefault((self._start(task.first), keeps_length), []).append(task)
+            groups.setdefault((self._start(task), keeps_length), []).append(task)
         return groups
 
     @torch.inference_mode()
     def _ref(self, windows: list[Window], batch: Batch) -> _RefPass:
-        starts = sorted({self._start(task.first) for task in self._tasks(windows, batch)})
+        starts = sorted({self._start(task) for task in self._tasks(windows, batch)})
         states = None
         if self._shared is None:
             hidden_BLD = self._model.hidden_states(batch.token_ids_BL)[0]
@@ -216,7 +219,8 @@ class _Passes:
     def _alt_scores(
         self, ref: _RefPass, group: list[Task], start: int, keeps_length: bool
     ) -> Iterator[tuple[list[Task], dict[Score, NDArray[np.float64]]]]:
-        suffixes = [task.ids()[start:].copy() for task in group]
+        length = ref.token_ids_BL.shape[1]
+        suffixes = [_padded(task.ids()[start:], length - start) for task in group]
         compute = functools.partial(self._alt, ref, group, start, keeps_length)
         for batch, values in self._alt_batches.run(suffixes, compute):
             yield [group[number] for number in batch.windows.readings.tolist()], values
@@ -232,10 +236,13 @@ class _Passes:
                 task.in_batch,
                 task.allele.offset + len(task.allele.ref),
                 task.allele.offset + len(task.allele.alt),
+                task.compared.ref_end,
+                task.compared.alt_end,
             )
             for task in tasks
         ]
-        rows_A, ref_ends_A, alt_ends_A = torch.tensor(columns, device=device).unbind(1)
+        rows_A, *ends = torch.tensor(columns, device=device).unbind(1)
+        ref_ends_A, alt_ends_A, ref_limits_A, alt_limits_A = ends
         if ref.states is None or self._shared is None:
             hidden_ASD = self._model.hidden_states(batch.token_ids_BL)[0]
         else:
@@ -258,6 +265,8 @@ class _Passes:
             start=start,
             ref_ends_A=ref_ends_A,
             alt_ends_A=alt_ends_A,
+            ref_limits_A=ref_limits_A,
+            alt_limits_A=alt_limits_A,
         )
         values: dict[Score, Tensor] = {}
         if "llr" in settings.scores:
@@ -289,7 +298,7 @@ class _Passes:
 def _changed(tasks: list[Task], start: int) -> slice:
     """The positions from `start` on among which all differences of these alleles lie."""
     end = max(task.allele.offset + len(task.allele.ref) for task in tasks)
-    end = min(end, tasks[0].window.length)
+    end = min(end, max(task.window.length for task in tasks))
     # An allele that is no different lies before its pass, which begins at the window's end.
     first = min(end - 1, *(task.first for task in tasks))
     return slice(max(0, first - start), max(0, end - start))
@@ -306,4 +315,15 @@ def _distances(
     before_BE = summed(ref_BLD[unique_B, :start], ids_BL[:, :start])
     after_BE = summed(ref_BLD[unique_B, start:], ids_BL[:, start:])
     alt_AE = before_BE[back_A] + summed(alt_ASD, pairs.alt_ids_AL[:, start:])
-    return allele_scores.distances((before_BE + after_BE)[back_A], alt_AE)
+    ref_AE = (before_BE + after_BE)[back_A]
+    for allele, end in enumerate(pairs.ref_limits_A.tolist()):
+        # What is not compared of REF, which other alleles of the window may be compared with.
+        row = rows_A[allele : allele + 1]
+        ref_AE[allele] -= summed(ref_BLD[row, end:], pairs.ref_ids_AL[allele : allele + 1, end:])[0]
+    return allele_scores.distances(ref_AE, alt_AE)
+
+
+def _padded(token_ids: tokenizer.TokenIds, length: int) -> tokenizer.TokenIds:
+    padded = np.full(length, tokenizer.PAD, dtype=np.uint8)
+    padded[: token_ids.size] = token_ids
+    return padded

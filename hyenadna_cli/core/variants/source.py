@@ -15,7 +15,7 @@ from typing import Self
 
 import numpy as np
 
-from hyenadna_cli.core.config.choices import ContigMap
+from hyenadna_cli.core.config.choices import MAX_N_RUN, ContigMap
 from hyenadna_cli.core.io.contigs import ContigNames
 from hyenadna_cli.core.io.fasta import Genome
 from hyenadna_cli.core.io.vcf import (
@@ -28,6 +28,7 @@ from hyenadna_cli.core.io.vcf import (
 )
 from hyenadna_cli.core.outputs.shards import Shard, shard_range
 from hyenadna_cli.core.variants.alleles import Layout, Site, Variant, assess
+from hyenadna_cli.core.variants.stretches import Stretches
 from hyenadna_cli.errors import InputFileError, UsageError
 
 log = logging.getLogger(__name__)
@@ -48,8 +49,12 @@ class VariantSource:
         contig_map: ContigMap = "exact",
         rename_chrs: Path | None = None,
         for_bcf: bool = False,
+        max_n_run: int = MAX_N_RUN,
     ) -> None:
-        """`for_bcf`: the output needs a header that declares all that records use."""
+        """`for_bcf`: the output needs a header that declares all that records use.
+
+        `max_n_run`: windows end at longer runs of N.
+        """
         self._vcf = VcfFile(vcf)
         self.scan: VcfScan | None = None
         """What a first reading has found; None for a stream."""
@@ -64,6 +69,7 @@ class VariantSource:
                 self.header = self.scan.header
             self.fasta = fasta or self._own_reference()
             self.genome = self._stack.enter_context(Genome(self.fasta))
+            self._stretches = Stretches(self.genome, max_n_run=max_n_run)
             self._contigs = ContigNames.choose(self.genome.lengths, contig_map, rename_chrs)
             self._check_contigs()
         except BaseException:
@@ -81,14 +87,14 @@ class VariantSource:
         """The files read, for provenance."""
         return [str(self._vcf.path), self.fasta]
 
-    def select(self, shard: str | None) -> range | None:
+    def select(self, shard: str | None, *, bases_per_site: int) -> range | None:
         """The records (0-based) of a shard such as `3/16`; None for all."""
         if shard is None:
             return None
         parsed = Shard.parse(shard)
         if self.scan is None:
             raise UsageError(f"--shard {parsed} needs a file; stdin and pipes are read only once")
-        return shard_range(np.ones(self.scan.n_records, dtype=np.int64), parsed)
+        return shard_range(np.full(self.scan.n_records, bases_per_site, dtype=np.int64), parsed)
 
     def n_records(self, selected: range | None) -> int | None:
         """How many records will be read; None for a stream."""
@@ -107,7 +113,9 @@ class VariantSource:
             )
             yield (
                 record,
-                assess(variant, self.genome, layout=layout, max_allele_length=max_allele_length),
+                assess(
+                    variant, self._stretches, layout=layout, max_allele_length=max_allele_length
+                ),
             )
 
     def missing_header_lines(self) -> list[str]:

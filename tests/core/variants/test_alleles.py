@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hyenadna_cli.core.dna.coordinates import Interval
-from hyenadna_cli.core.dna.sequence import reverse_complement
 from hyenadna_cli.core.io.fasta import Genome
 from hyenadna_cli.core.variants.alleles import (
     Centred,
     Grid,
     Place,
+    Reading,
     Variant,
     assess,
-    read_window,
+    readings,
 )
+from hyenadna_cli.core.variants.stretches import Stretches
 
 SEQUENCE = "ACGTTGCAACGGTTAACCGA"
 LAYOUT = Centred(upstream=4, downstream=4)
@@ -30,7 +33,8 @@ def genome(fasta_file):
 
 def statuses(genome, start, ref, *alts, contig="chr1", layout=LAYOUT, longest=100):
     variant = Variant(contig, start, ref, alts)
-    return list(assess(variant, genome, layout=layout, max_allele_length=longest).statuses)
+    stretches = Stretches(genome)
+    return list(assess(variant, stretches, layout=layout, max_allele_length=longest).statuses)
 
 
 @pytest.mark.parametrize(
@@ -65,8 +69,26 @@ def test_ref_is_compared_with_the_genome_case_apart(genome):
     assert statuses(genome, 20, "N", "T") == ["NON_ACGT"]
 
 
+@pytest.mark.parametrize(
+    ("start", "ref", "status"),
+    [
+        (1, "R", "NON_ACGT"),  # what the FASTA has, to the letter
+        (1, "A", "NON_ACGT"),  # as the VCF specification writes it
+        (1, "C", "REF_MISMATCH"),
+        (0, "M", "NON_ACGT"),  # a code that may be the FASTA's base
+        (0, "K", "REF_MISMATCH"),
+        (0, "A", None),
+        (2, "N", "REF_MISMATCH"),
+    ],
+)
+def test_letters_that_share_a_base_agree_and_only_bases_are_scored(fasta_file, start, ref, status):
+    with Genome(fasta_file({"chr1": "ARCGTTGCAACGGTTAACCGA"})) as genome:
+        assert statuses(genome, start, ref, "T") == [status]
+
+
 def test_a_contig_that_the_genome_does_not_have(genome):
-    site = assess(Variant(None, 0, "A", ("C", "*")), genome, layout=LAYOUT, max_allele_length=9)
+    variant = Variant(None, 0, "A", ("C", "*"))
+    site = assess(variant, Stretches(genome), layout=LAYOUT, max_allele_length=9)
 
     assert site.ref_agrees is None
     assert site.statuses == ("NO_CONTIG", "STAR")
@@ -83,7 +105,9 @@ def test_centred_windows_mirror_each_other():
 
     assert LAYOUT.place(ref, "+", contig_length=20) == Place(6, 4, is_edge=False)
     assert LAYOUT.place(ref, "-", contig_length=20) == Place(8, 4, is_edge=False)
-    assert LAYOUT.place(Interval("chr1", 3, 4), "+", contig_length=20) == Place(-1, 4, is_edge=True)
+    assert LAYOUT.place(Interval("chr1", 3, 4), "+", contig_length=20) == Place(
+        -1, 4, is_edge=False
+    )
 
 
 @given(
@@ -109,7 +133,7 @@ def test_the_grid_gives_every_allele_its_context(start, n_ref, window, share):
         assert place.offset == (left if strand == "+" else place.start + window - ref.end)
         assert left >= min(grid.min_context, start)
         assert right >= min(grid.min_context, contig_length - ref.end)
-        if not place.is_edge:
+        if not place.is_edge and place.start + window <= contig_length:
             assert min(left, right) >= grid.min_context
             assert place.offset > window - grid.min_context - grid.step - n_ref
 
@@ -120,20 +144,81 @@ def test_a_grid_without_room_is_refused(min_context):
         Grid(window=100, min_context=min_context)
 
 
-def test_windows_past_an_end_are_padded_with_n(genome):
-    before = read_window(genome, "chr1", -2, length=6, extra=0, strand="+")
-    after = read_window(genome, "chr1", 18, length=5, extra=1, strand="+")
-
-    assert before.bases == "NN" + SEQUENCE[:4].lower()
-    assert after.bases == "gaNNNN"
-    assert after.n_fraction == pytest.approx(1 / 3)
+GAPPED = "AC" + "N" * 11 + "GGCATT" + "N" * 10 + "CATG"
+"""A gap of 11 N, and 10 N that are no gap."""
 
 
-def test_the_extra_bases_of_a_reverse_window_lie_before_it(genome):
-    window = read_window(genome, "chr1", 5, length=6, extra=2, strand="-")
+@pytest.fixture
+def gapped(fasta_file):
+    with Genome(fasta_file({"chr1": GAPPED})) as genome:
+        yield Stretches(genome)
 
-    assert window.bases == reverse_complement(SEQUENCE[3:11].lower())
+
+def test_a_window_ends_where_the_contig_does_and_at_gaps(gapped):
+    layout = Centred(upstream=20, downstream=20)
+
+    of_first = readings(Variant("chr1", 1, "C", ("G",)), gapped, layout)
+    of_second = readings(Variant("chr1", 14, "G", ("A",)), gapped, layout)
+
+    assert of_first == {
+        "+": Reading(Interval("chr1", 0, 2), offset=1, room=None, is_edge=True),
+        "-": Reading(Interval("chr1", 0, 2), offset=0, room=None, is_edge=True),
+    }
+    assert of_second == {
+        "+": Reading(Interval("chr1", 13, 33), offset=1, room=None, is_edge=True),
+        "-": Reading(Interval("chr1", 13, 33), offset=18, room=None, is_edge=True),
+    }
 
 
-def test_a_window_that_misses_the_contig_is_all_padding(genome):
-    assert read_window(genome, "chr1", 30, length=4, extra=0, strand="+").bases == "NNNN"
+def test_a_window_inside_real_sequence_is_whole(gapped):
+    layout = Centred(upstream=2, downstream=3)
+
+    reading = readings(Variant("chr1", 15, "C", ("G",)), gapped, layout)["+"]
+
+    assert reading == Reading(Interval("chr1", 13, 18), offset=2, room=3, is_edge=False)
+
+
+def test_n_at_the_front_of_a_window_is_not_read(gapped):
+    text = gapped.read(Interval("chr1", 20, 33), "+")
+
+    assert (text.bases, text.n_trimmed, text.n_fraction) == ("CATG", 9, 0.0)
+
+
+def test_what_follows_a_window_is_read_as_far_as_it_is_real(gapped):
+    assert gapped.read(Interval("chr1", 14, 16), "+", n_behind=2).bases == "GCAT"
+    assert gapped.read(Interval("chr1", 14, 16), "-", n_behind=9).bases == "GCC"
+    assert gapped.read(Interval("chr1", 0, 2), "+", n_behind=9).bases == "AC"
+
+
+@pytest.mark.parametrize("max_n_run", [0, 3, 10, 11])
+def test_stretches_are_what_is_left_without_gaps(fasta_file, max_n_run):
+    with Genome(fasta_file({"chr1": GAPPED})) as genome:
+        stretches = Stretches(genome, max_n_run=max_n_run)
+        found = stretches.within("chr1", start=-5, end=99)
+
+        pieces = re.split(f"N{{{max_n_run + 1},}}", GAPPED)
+        assert [genome.fetch(stretch) for stretch in found] == pieces
+
+
+@given(
+    parts=st.lists(
+        st.tuples(st.integers(1, 90_000), st.sampled_from([0, 1, 9, 10, 11, 12, 70_000])),
+        min_size=1,
+        max_size=4,
+    ),
+    at=st.floats(0, 0.999),
+)
+def test_gaps_are_found_across_the_pieces_that_are_searched(tmp_path_factory, parts, at):
+    sequence = "".join("A" * n_bases + "N" * n_unknown for n_bases, n_unknown in parts) + "A"
+    path = tmp_path_factory.mktemp("genome") / "genome.fa"
+    path.write_text(f">chr1\n{sequence}\n")
+    base = int(at * len(sequence))
+    with Genome(path) as genome:
+        around = Stretches(genome).around(
+            Interval("chr1", base, base + 1), start=-9, end=len(sequence) + 9
+        )
+    if sequence[base] == "N":
+        return
+    starts = [match.end() for match in re.finditer("N{11,}", sequence) if match.end() <= base]
+    ends = [match.start() for match in re.finditer("N{11,}", sequence) if match.start() > base]
+    assert (around.start, around.end) == (max(starts, default=0), min(ends, default=len(sequence)))

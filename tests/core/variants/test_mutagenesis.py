@@ -16,6 +16,7 @@ from hyenadna_cli.core.variants.alleles import Centred, Grid, Variant, assess
 from hyenadna_cli.core.variants.chunks import ScoreSettings
 from hyenadna_cli.core.variants.mutagenesis import mutagenize
 from hyenadna_cli.core.variants.scoring import score
+from hyenadna_cli.core.variants.stretches import Stretches
 
 LIMITS = BatchLimits(max_tokens=1_000)
 GRID = Grid(window=100, min_context=20)
@@ -48,7 +49,7 @@ def one_by_one(model, region, genome, settings):
     sites = [
         assess(
             Variant("chr1", region.start + n, base, alts[n]),
-            genome,
+            Stretches(genome),
             layout=settings.layout,
             max_allele_length=1,
         )

@@ -38,6 +38,8 @@ def pairs():
         start=3,
         ref_ends_A=torch.tensor([4, 6, 4]),
         alt_ends_A=torch.tensor([4, 4, 5]),
+        ref_limits_A=torch.tensor([10, 10, 10]),
+        alt_limits_A=torch.tensor([10, 10, 10]),
     )
 
 
@@ -93,6 +95,8 @@ def test_equal_distributions_do_not_diverge_and_disjoint_ones_do_by_a_bit(pairs)
                 start=3,
                 ref_ends_A=ends,
                 alt_ends_A=ends,
+                ref_limits_A=torch.tensor([len(bases[0])]),
+                alt_limits_A=torch.tensor([len(bases[0])]),
             )
         ).item()
 
@@ -137,6 +141,8 @@ def test_what_the_model_did_not_give_is_infinite_and_not_undefined(pairs):
         start=3,
         ref_ends_A=pairs.ref_ends_A,
         alt_ends_A=pairs.alt_ends_A,
+        ref_limits_A=pairs.ref_limits_A,
+        alt_limits_A=pairs.alt_limits_A,
     )
 
     assert torch.isinf(allele_scores.llr(broken)).all()

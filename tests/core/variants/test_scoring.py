@@ -20,7 +20,9 @@ from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.core.variants.alleles import Centred, Grid, Variant, assess
 from hyenadna_cli.core.variants.chunks import SCORES, ScoreSettings
 from hyenadna_cli.core.variants.scoring import plan_passes, score
+from hyenadna_cli.core.variants.stretches import Stretches
 from hyenadna_cli.ops.choice import numba_problem
+from tests.core.variants.by_the_book import log_likelihood, n_acgt, windows_of
 
 N_BASES = 1_500
 AUTO = BatchLimits(max_tokens=4_096)
@@ -43,10 +45,10 @@ def model():
 
 @pytest.fixture
 def genome(fasta_file):
-    """chr1 with a homopolymer and some N, and its reverse complement as chr1_rc."""
+    """chr1 with a homopolymer, two single N and a gap, and its reverse complement as chr1_rc."""
     random = np.random.default_rng(3)
     bases = "".join(random.choice(list("ACGT"), N_BASES))
-    bases = bases[:600] + "A" * 20 + "NN" + bases[622:]
+    bases = bases[:600] + "A" * 20 + "NN" + bases[622:1_180] + "N" * 15 + bases[1_195:]
     path = fasta_file({"chr1": bases, "chr1_rc": reverse_complement(bases)})
     with Genome(path) as genome:
         yield genome
@@ -82,13 +84,18 @@ def of_all_kinds(genome):
         variant(genome, 12, 1, "+CC"),
         variant(genome, N_BASES - 1, 1, "~"),
         variant(genome, N_BASES - 6, 5, "-"),
+        variant(genome, N_BASES - 3, 1, "+ACGTACG"),
+        variant(genome, 1_172, 6, "-"),
+        variant(genome, 1_170, 1, "+ACGTACGTACGT", "~"),
+        variant(genome, 1_196, 4, "-"),
         variant(genome, 700, 1, "~"),
     ]
 
 
 def scored(model, variants, genome, settings, *, limits=AUTO):
+    stretches = Stretches(genome, max_n_run=settings.max_n_run)
     sites = [
-        assess(variant, genome, layout=settings.layout, max_allele_length=100)
+        assess(variant, stretches, layout=settings.layout, max_allele_length=100)
         for variant in variants
     ]
     return [
@@ -113,35 +120,6 @@ def centred(window):
     return Centred(upstream=window // 2, downstream=window - window // 2)
 
 
-def window_bases(genome, variant, alt, strand, layout):
-    """REF and ALT windows by the book: cut from the contig with its ends padded, then read."""
-    n_padding = 3_000
-    contig = "N" * n_padding + genome.fetch(Interval("chr1", 0, N_BASES)) + "N" * n_padding
-    start, end = variant.start + n_padding, variant.end + n_padding
-    place = layout.place(
-        Interval("chr1", variant.start, variant.end), strand, contig_length=N_BASES
-    )
-    if strand == "+":
-        ref = contig[start - place.offset :]
-        alt = contig[start - place.offset : start] + alt + contig[end:]
-    else:
-        ref = reverse_complement(contig[: end + place.offset])
-        alt = reverse_complement(contig[:start] + alt + contig[end : end + place.offset])
-    return ref[: layout.window], alt[: layout.window]
-
-
-@torch.inference_mode()
-def log_likelihood(model, bases):
-    ids = torch.from_numpy(tokenizer.encode(bases).astype(np.int64))[None]
-    logits = model(ids)[0, :-1, 7:11]
-    targets = ids[0, 1:]
-    is_base = targets < 11
-    log_probs = torch.log_softmax(logits, -1)[
-        torch.arange(len(targets)), (targets - 7).clamp(max=3)
-    ]
-    return log_probs[is_base].double().sum().item()
-
-
 @pytest.mark.parametrize("window", WINDOWS)
 @pytest.mark.parametrize("strand", ["+", "-"])
 def test_llr_is_the_difference_of_two_plain_log_likelihoods(model, genome, window, strand):
@@ -153,7 +131,12 @@ def test_llr_is_the_difference_of_two_plain_log_likelihoods(model, genome, windo
 
     for variant_, row in zip(variants, rows, strict=True):
         for alt, allele in zip(variant_.alts, row, strict=True):
-            ref_bases, alt_bases = window_bases(genome, variant_, alt, strand, settings.layout)
+            windows = windows_of(genome, variant_, alt, strand, settings.layout)
+            if windows is None:
+                assert allele.status == "TOO_LONG"
+                continue
+            ref_bases, alt_bases = windows
+            assert n_acgt(ref_bases) == n_acgt(alt_bases)
             expected = log_likelihood(model, alt_bases) - log_likelihood(model, ref_bases)
             assert allele.values["llr"] == pytest.approx(expected, abs=1e-9)
             assert allele.llr_of_strand == {strand: allele.values["llr"]}
@@ -356,7 +339,8 @@ def test_alleles_of_a_site_and_equal_sites_share_a_window(model, genome):
     """Three alleles and a duplicate record: one REF window on each strand."""
     settings = settings_of(centred(257))
     variants = [variant(genome, 770, 2, "~", "-", "+TT"), variant(genome, 770, 2, "~")]
-    sites = [assess(v, genome, layout=settings.layout, max_allele_length=100) for v in variants]
+    stretches = Stretches(genome)
+    sites = [assess(v, stretches, layout=settings.layout, max_allele_length=100) for v in variants]
     limits = BatchLimits(max_tokens=1, max_windows=1)
 
     progress = [

@@ -41,6 +41,7 @@ from hyenadna_cli.core.variants.alleles import Centred, Grid, Layout, Variant, a
 from hyenadna_cli.core.variants.chunks import ScoreSettings
 from hyenadna_cli.core.variants.scores import next_base_log_probs
 from hyenadna_cli.core.variants.scoring import score
+from hyenadna_cli.core.variants.stretches import Stretches
 
 _LENGTH = 400_000
 
@@ -105,7 +106,10 @@ def scored_ms(
 ) -> float:
     """Milliseconds an allele, both strands."""
     settings = ScoreSettings(layout=case.layout, scores=case.scores)
-    sites = [assess(v, genome, layout=case.layout, max_allele_length=1_000) for v in case.variants]
+    stretches = Stretches(genome)
+    sites = [
+        assess(v, stretches, layout=case.layout, max_allele_length=1_000) for v in case.variants
+    ]
     list(score(model, sites[:1], genome, settings, limits=limits))
     started = clock()
     list(score(model, sites, genome, settings, limits=limits))

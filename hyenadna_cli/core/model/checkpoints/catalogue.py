@@ -20,6 +20,8 @@ from hyenadna_cli.errors import CheckpointError, OutputError, UsageError
 log = logging.getLogger(__name__)
 
 BUILTIN = "builtin"
+_SCORING_WINDOWS = {BUILTIN: 1_024, "tiny-1k": 1_024}
+_SCORING_WINDOW = 8_192
 BUILTIN_DIRECTORY = Path(__file__).parents[3] / "models" / BUILTIN
 
 WEIGHTS = ("model.safetensors", "weights.ckpt")
@@ -223,6 +225,15 @@ def locate(
         return _download(name_or_dir, name_or_dir, revision, offline, cache_dir)
     commit = revision or published.revision
     return _download(published.name, published.repo_id, commit, offline, cache_dir)
+
+
+def scoring_window(name: str, *, l_max: int) -> int:
+    """Bases around a variant that a model reads unless asked otherwise, by its name.
+
+    More context costs time, and was not found to help these models to tell variants apart
+    (docs/variant-scoring.md).
+    """
+    return min(l_max, _SCORING_WINDOWS.get(name, _SCORING_WINDOW))
 
 
 def cached_weights(model: PublishedModel, *, cache_dir: Path | None = None) -> Path | None:
