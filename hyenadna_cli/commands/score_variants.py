@@ -20,7 +20,7 @@ from hyenadna_cli.commands.options.run import RunOptions
 from hyenadna_cli.commands.reporting.counts import AlleleCounts
 from hyenadna_cli.commands.reporting.record_run import RecordRun, print_plan
 from hyenadna_cli.core.config.flags import in_bases
-from hyenadna_cli.errors import InputFileError, UsageError
+from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from hyenadna_cli.core.inference.batching import Done
@@ -62,7 +62,9 @@ class VariantFiles:
         ),
     ] = None
 
-    def open(self, *, for_bcf: bool, max_n_run: int) -> VariantSource:
+    def open(
+        self, *, for_bcf: bool, for_index: bool, is_strict: bool, max_n_run: int
+    ) -> VariantSource:
         """The records; a context manager. Raises UsageError and InputFileError."""
         from hyenadna_cli.core.variants.source import VariantSource
 
@@ -72,6 +74,8 @@ class VariantFiles:
             contig_map=self.contig_map,
             rename_chrs=self.rename_chrs,
             for_bcf=for_bcf,
+            for_index=for_index,
+            is_strict=is_strict,
             max_n_run=max_n_run,
         )
 
@@ -158,10 +162,14 @@ def score_variants(
     target.check_index(overwrite=destination.force or destination.resume)
     with (
         compute.memory_errors(),
-        files.open(for_bcf=target.is_bcf, max_n_run=scoring.max_n_run) as source,
+        files.open(
+            for_bcf=target.is_bcf,
+            for_index=target.is_indexed,
+            is_strict=destination.strict,
+            max_n_run=scoring.max_n_run,
+        ) as source,
     ):
-        if target.is_indexed and source.scan is not None and not source.scan.is_sorted:
-            raise InputFileError(files.vcf, "is not sorted, as an index needs it: bcftools sort")
+        target.check_apart_from(source.inputs)
         model = request.choose(compute)
         settings = scoring.settings(model, scores)
         sites = _Sites(

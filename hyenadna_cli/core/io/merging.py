@@ -24,6 +24,7 @@ from hyenadna_cli.core.io.vcf_writer import restamped, write_index
 from hyenadna_cli.core.outputs.provenance import (
     Manifest,
     Provenance,
+    manifest_path,
     read_manifest,
     sha256_of,
     stamp,
@@ -171,6 +172,12 @@ def merge(
 def _read(path: Path) -> ShardFile:
     if not path.is_file():
         raise InputFileError(path, "no such file")
+    if not manifest_path(path).is_file():
+        raise InputFileError(
+            path,
+            f"has no manifest: {manifest_path(path).name} must lie beside it, as the run of the "
+            "shard has written it",
+        )
     manifest = read_manifest(path)
     if manifest.shard is None:
         raise InputFileError(
@@ -232,10 +239,12 @@ def _bodies(shards: Shards, made_by: Provenance) -> Iterator[bytes]:
 def _vcf_header(path: Path, stream: io.BufferedReader, made_by: Provenance) -> bytes:
     lines = []
     while (line := stream.readline()).startswith(b"##"):
-        lines.append(line.decode().rstrip("\n"))
+        lines.append(line.decode("utf-8", "surrogateescape").rstrip("\r\n"))
     if not line.startswith(b"#CHROM"):
         raise InputFileError(path, "is not VCF: no #CHROM line")
-    return "".join(f"{text}\n" for text in restamped(lines, made_by)).encode() + line
+    end = "\r\n" if line.endswith(b"\r\n") else "\n"
+    text = "".join(f"{text}{end}" for text in restamped(lines, made_by))
+    return text.encode("utf-8", "surrogateescape") + line
 
 
 def _bcf_header(path: Path, stream: io.BufferedReader, made_by: Provenance) -> bytes:

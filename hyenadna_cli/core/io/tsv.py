@@ -68,7 +68,8 @@ class TsvWriter(Writer):
         line = "\t".join([_cell_text(value) for value in values])
         if line.count("\t") != len(values) - 1 or "\n" in line or "\r" in line:
             raise ValueError(f"a tab or line break in a cell would break the table: {line!r}")
-        self._sink.write(f"{line}\n".encode())
+        # Bytes of an input that are not UTF-8 leave as they came.
+        self._sink.write(f"{line}\n".encode("utf-8", "surrogateescape"))
 
 
 def _cell_text(value: Cell) -> str:

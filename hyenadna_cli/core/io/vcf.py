@@ -1,14 +1,12 @@
 r"""VCF and BCF in: header and records as text lines, every column kept as it is.
 
     VCF (plain, gzip, bgzip, stdin) ------------\
-    BCF (file, stdin) --htslib, as VCF text------+--> VcfRecord, in order
+    BCF (file, stdin) --bcf.py, as VCF text------+--> VcfRecord, in order
 
 A text record is split at its tabs and never parsed further than needed, so that what is written
-again is what was read, to the byte, whatever its samples hold. BCF is printed by htslib, as
-`bcftools view` prints it (floats with 6 digits).
-
-`VcfFile.scan` reads a whole file once, before any other work: what is wrong with it, how many
-records and which contigs it has, whether it is sorted, and what its header does not declare.
+again is what was read, to the byte, whatever its samples hold: line ends and bytes that are not
+UTF-8 included (`surrogateescape`). BCF is printed as `bcftools view` prints it (floats with 6
+digits).
 """
 
 from __future__ import annotations
@@ -16,42 +14,76 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-import pysam
-
 from hyenadna_cli.core.dna.coordinates import from_one_based
-from hyenadna_cli.core.io.fasta_index import quiet_htslib
+from hyenadna_cli.core.io.bcf import printed
 from hyenadna_cli.core.io.streams import Input
 from hyenadna_cli.errors import InputFileError
 
-_META = re.compile(r"##(INFO|FORMAT|FILTER|contig)=<ID=([^,>]+)")
-_N_FIXED = 8
+N_FIXED = 8
+"""Columns of a record before FORMAT and the samples."""
+
+INFO_TAGS = frozenset(
+    f"HD_{name}"
+    for name in "LLR SITE JSD L2 COS LLR_FWD LLR_REV STATUS PCT PROB CLASS".split()  # noqa: SIM905
+)
+"""The INFO tags of this program. What an earlier run has left of them goes, asked for or not."""
+
+_META = re.compile(r'##(INFO|FORMAT|FILTER|contig)=<(?:[^"]*?,)?\s*ID=([^,>]+)')
+_TYPE = re.compile(r"[<,]\s*Type=(\w+)")
+_LENGTH = re.compile(r"[<,]\s*length=(\d+)")
+_OWN = "##hyenadna_"
 
 
 class VcfHeader:
     """The header of a VCF: its lines, and the names that they declare."""
 
-    def __init__(self, lines: list[str]) -> None:
-        """Take the `##` lines and the `#CHROM` line, without line ends."""
+    def __init__(
+        self, lines: list[str], *, numbers: Sequence[int | None] = (), line_end: str = "\n"
+    ) -> None:
+        """Take the `##` lines and the `#CHROM` line, without line ends.
+
+        `numbers`: of these lines in their file; `line_end`: what they ended with.
+        """
         self.meta = lines[:-1]
         self.columns = lines[-1]
+        self.line_end = line_end
+        self._numbers = dict(zip(lines, numbers, strict=False))
+
+    def number_of(self, line: str | None) -> int | None:
+        """Which line of the file this is, from 1; None if that is not known."""
+        return self._numbers.get(line or "")
 
     def declared(self, kind: str) -> set[str]:
         """IDs of one kind: INFO, FORMAT, FILTER (PASS among them) or contig."""
-        names = {
-            match[2] for line in self.meta if (match := _META.match(line)) and match[1] == kind
-        }
+        names = {name for name, _ in self._entries(kind)}
         return names | {"PASS"} if kind == "FILTER" else names
+
+    def types(self, kind: str) -> dict[str, str]:
+        """The type of each INFO or FORMAT entry; of two declarations the first counts."""
+        types: dict[str, str] = {}
+        for name, line in self._entries(kind):
+            if (match := _TYPE.search(line)) is not None:
+                types.setdefault(name, match[1])
+        return types
+
+    def contig_lengths(self) -> dict[str, int]:
+        """The lengths of contigs as far as they are stated, in bases."""
+        return {
+            name: int(match[1])
+            for name, line in self._entries("contig")
+            if (match := _LENGTH.search(line)) is not None
+        }
 
     @property
     def n_samples(self) -> int:
         """Sample columns."""
-        return max(0, self.columns.count("\t") - _N_FIXED)
+        return max(0, self.columns.count("\t") - N_FIXED)
 
     @property
     def reference(self) -> str | None:
@@ -61,18 +93,34 @@ class VcfHeader:
                 return line.removeprefix("##reference=").strip().removeprefix("file://") or None
         return None
 
-    def extended(self, lines: list[str], *, replacing: frozenset[str] = frozenset()) -> VcfHeader:
-        """With more `##` lines at the end; INFO declarations of `replacing` are dropped before."""
+    def without_own(self) -> VcfHeader:
+        """Without what earlier runs of this program have put there."""
         kept = [
             line
             for line in self.meta
-            if not ((match := _META.match(line)) and match[1] == "INFO" and match[2] in replacing)
+            if not line.startswith(_OWN)
+            and not ((match := _META.match(line)) and match[1] == "INFO" and match[2] in INFO_TAGS)
         ]
-        return VcfHeader([*kept, *lines, self.columns])
+        return self._with(kept)
 
-    def text(self) -> str:
+    def extended(self, lines: Sequence[str]) -> VcfHeader:
+        """With more `##` lines at the end."""
+        return self._with([*self.meta, *lines])
+
+    def text(self, *, line_end: str | None = None) -> str:
         """All lines, each with its line end."""
-        return "".join(f"{line}\n" for line in [*self.meta, self.columns])
+        end = self.line_end if line_end is None else line_end
+        return "".join(f"{line}{end}" for line in [*self.meta, self.columns])
+
+    def _with(self, meta: list[str]) -> VcfHeader:
+        changed = VcfHeader([*meta, self.columns], line_end=self.line_end)
+        changed._numbers = self._numbers
+        return changed
+
+    def _entries(self, kind: str) -> Iterator[tuple[str, str]]:
+        for line in self.meta:
+            if (match := _META.match(line)) and match[1] == kind:
+                yield match[2], line
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,22 +139,24 @@ class VcfRecord:
     """The first eight, and the rest of the line (FORMAT and samples) as a ninth if there is any."""
     line: int | None
     """Line of the file, from 1; None in BCF."""
+    line_end: str = "\n"
 
     @property
     def place(self) -> str:
         """`chr1:12345 A>G`, 1-based, for messages."""
-        return f"{self.chrom}:{self.columns[1]} {_short(self.ref)}>{_short(self.columns[4])}"
+        text = f"{self.chrom}:{self.columns[1]} {_short(self.ref)}>{_short(self.columns[4])}"
+        return text.encode("utf-8", "backslashreplace").decode()
 
-    def with_info(self, entries: dict[str, str]) -> str:
-        """The line with INFO entries added at the end, replacing those of the same name."""
+    def with_info(self, entries: Mapping[str, str]) -> str:
+        """The line with INFO entries at the end in place of those of earlier runs."""
         columns = list(self.columns)
         kept = [
-            entry
-            for entry in columns[7].split(";")
-            if entry not in ("", ".") and entry.partition("=")[0] not in entries
+            entry for entry in columns[7].split(";") if entry.partition("=")[0] not in INFO_TAGS
         ]
-        columns[7] = ";".join([*kept, *(f"{key}={value}" for key, value in entries.items())])
-        return "\t".join(columns) + "\n"
+        if kept in ([], [""], ["."]):
+            kept = []
+        columns[7] = ";".join([*kept, *(f"{key}={value}" for key, value in entries.items())]) or "."
+        return "\t".join(columns) + self.line_end
 
 
 def _short(allele: str) -> str:
@@ -116,30 +166,22 @@ def _short(allele: str) -> str:
 class VcfFile(Input):
     """VCF (plain, gzip or bgzip) or BCF, told by content; "-" is stdin.
 
-    Both methods raise InputFileError, while reading too, for a file that is missing, truncated,
-    damaged or neither VCF nor BCF.
+    Raises InputFileError, while reading too, for a file that is missing, truncated, damaged or
+    neither VCF nor BCF.
     """
 
     @contextmanager
     def open_vcf(self) -> Iterator[VcfReader]:
         """The header, and the records in order."""
-        with self.open_text() as text:
+        with self.open() as stream:
             if self.kind != "BCF":
-                yield VcfReader(self.path, enumerate(text, start=1))
+                yield VcfReader(self.path, _lines(stream))
                 return
-            with self._bcf_lines(text.buffer) as lines:
-                yield VcfReader(self.path, lines)
-
-    def scan(self, *, for_bcf: bool = False) -> VcfScan:
-        """Read to the end, and raise for the first thing that is wrong.
-
-        What the header does not declare is looked for only where BCF will be written.
-        """
-        with self.open_vcf() as reader:
-            return _scan(reader, for_bcf=for_bcf)
+            with self._bcf_lines(stream) as lines:
+                yield VcfReader(self.path, ((None, line) for line in lines))
 
     @contextmanager
-    def _bcf_lines(self, stream: BinaryIO) -> Iterator[Iterator[tuple[int | None, str]]]:
+    def _bcf_lines(self, stream: BinaryIO) -> Iterator[Iterator[str]]:
         """A BCF as lines of VCF text."""
         if self.reads_once or self.compression == "gzip":
             # htslib reads a file descriptor; what is read here already is handed on by a pipe.
@@ -148,11 +190,19 @@ class VcfFile(Input):
             pump.start()
             try:
                 with os.fdopen(read_end, "rb") as pipe:
-                    yield _printed(self.path, pipe, pump)
+                    yield _pumped(printed(self.path, pipe), pump)
             finally:
                 pump.join()
         else:
-            yield _printed(self.path, str(self.path), None)
+            yield printed(self.path, str(self.path))
+
+
+def _lines(stream: BinaryIO) -> Iterator[tuple[int, str]]:
+    """Lines with their ends, cut at LF alone; bytes that are not UTF-8 become surrogates."""
+    for number, raw in enumerate(stream, start=1):
+        if number == 1:
+            raw = raw.removeprefix(b"\xef\xbb\xbf")
+        yield number, raw.decode("utf-8", "surrogateescape")
 
 
 class VcfReader:
@@ -165,7 +215,7 @@ class VcfReader:
 
     def records(self) -> Iterator[VcfRecord]:
         """The records, in order. Raises InputFileError naming the line."""
-        for number, columns in self.rows():
+        for number, columns, line_end in self.rows():
             chrom, position, name, ref, alt = columns[:5]
             yield VcfRecord(
                 chrom=chrom,
@@ -175,34 +225,43 @@ class VcfReader:
                 alts=() if alt == "." else tuple(alt.split(",")),
                 columns=columns,
                 line=number,
+                line_end=line_end,
             )
 
-    def rows(self) -> Iterator[tuple[int | None, tuple[str, ...]]]:
-        """Line number and columns of each record, checked, as VcfRecord has them."""
+    def rows(self) -> Iterator[tuple[int | None, tuple[str, ...], str]]:
+        """Line number, columns as VcfRecord has them, and line end of each record, checked."""
         for number, line in self._lines:
-            columns = tuple(line.rstrip("\n").split("\t", _N_FIXED))
-            if len(columns) < _N_FIXED:
-                if not line.strip():
+            text, line_end = _without_end(line)
+            columns = tuple(text.split("\t", N_FIXED))
+            if len(columns) < N_FIXED:
+                if not text.strip():
                     continue
-                problem = f"a record has 8 columns or more, not {len(columns)}"
-                raise self._bad(number, problem, line)
-            if not columns[1].isdecimal():
+                raise self._bad(number, _why_too_few(text, len(columns)), line)
+            if not (columns[1].isascii() and columns[1].isdecimal()):
                 problem = f"POS {columns[1]!r} is not a position (1-based)"
                 raise self._bad(number, problem, line)
             if not (columns[0] and columns[3] and columns[4]):
                 raise self._bad(number, "CHROM, REF and ALT may not be empty", line)
-            yield number, columns
+            if "\r" in text:
+                raise self._bad(number, _STRAY_CR, line)
+            yield number, columns, line_end
 
     def _read_header(self) -> VcfHeader:
         lines: list[str] = []
+        numbers: list[int | None] = []
+        line_end = "\n"
         for number, line in self._lines:
-            if line.startswith("##"):
-                lines.append(line.rstrip("\n"))
-            elif line.startswith("#CHROM\t"):
-                lines.append(line.rstrip("\n"))
-                break
-            elif line.strip():
-                raise InputFileError(self._path, "is not VCF: no #CHROM line", line=number)
+            text, line_end = _without_end(line)
+            if text.startswith("#"):
+                lines.append(text)
+                numbers.append(number)
+                if "\r" in text:
+                    raise self._bad(number, _STRAY_CR, line)
+                if text.startswith("#CHROM\t"):
+                    break
+            if text.startswith("##") or not text.strip():
+                continue
+            raise InputFileError(self._path, f"is not VCF: {_why_no_header(text)}", line=number)
         if not lines:
             raise InputFileError(self._path, "is empty: a VCF has a header at least")
         if not lines[0].startswith("##fileformat=VCF") or not lines[-1].startswith("#CHROM\t"):
@@ -210,30 +269,51 @@ class VcfReader:
                 self._path,
                 "is not VCF: it needs ##fileformat=VCF... first and a #CHROM line",
             )
-        return VcfHeader(lines)
+        return VcfHeader(lines, numbers=numbers, line_end=line_end)
 
     def _bad(self, number: int | None, problem: str, line: str) -> InputFileError:
         place = "" if number is not None else f" (in {_short(line.strip())!r})"
         return InputFileError(self._path, f"{problem}{place}", line=number)
 
 
-def _printed(
-    path: Path | str, source: str | BinaryIO, pump: _Pump | None
-) -> Iterator[tuple[int | None, str]]:
+_STRAY_CR = (
+    "a carriage return stands inside the line; take it out, or where all lines end so: "
+    "tr '\\r' '\\n'"
+)
+
+
+def _without_end(line: str) -> tuple[str, str]:
+    """A line, and what it ends with; the last may end without a line break, and gets one."""
+    if line.endswith("\r\n"):
+        return line[:-2], "\r\n"
+    return line.removesuffix("\n"), "\n"
+
+
+def _why_too_few(text: str, n_columns: int) -> str:
+    if len(text.split()) >= N_FIXED:
+        return "the columns are separated by spaces, where VCF has tabs"
+    return f"a record has 8 columns or more, not {n_columns}"
+
+
+def _why_no_header(text: str) -> str:
+    if "\0" in text:
+        return "it has NUL bytes; if it is text in UTF-16: iconv -f utf-16 -t utf-8"
+    if text.startswith("#CHROM "):
+        return "the columns are separated by spaces, where VCF has tabs"
+    return "no #CHROM line"
+
+
+def _pumped(lines: Iterator[str], pump: _Pump) -> Iterator[str]:
+    """What comes through a pump; what stops the pump is the reason of what stops the lines."""
     try:
-        with quiet_htslib(), pysam.VariantFile(source) as bcf:
-            for line in str(bcf.header).splitlines(keepends=True):
-                yield None, line
-            for record in bcf:
-                yield None, str(record)
-    except (OSError, ValueError) as error:
-        if pump is not None and pump.failure is not None:
-            raise pump.failure from None
-        raise InputFileError(path, f"is damaged or truncated BCF ({error})") from error
-    if pump is not None:
-        pump.join()
+        yield from lines
+    except InputFileError:
         if pump.failure is not None:
-            raise pump.failure
+            raise pump.failure from None
+        raise
+    pump.join()
+    if pump.failure is not None:
+        raise pump.failure
 
 
 class _Pump(threading.Thread):
@@ -260,80 +340,6 @@ def _as_input_error(error: BaseException) -> BaseException:
     if isinstance(error, EOFError):
         return InputFileError("-", "is truncated: the compressed data end early; copy it again")
     return error
-
-
-@dataclass(slots=True)
-class VcfScan:
-    """What one reading of a whole file has found."""
-
-    header: VcfHeader
-    n_records: int = 0
-    contigs: dict[str, int] = field(default_factory=dict)
-    """Records of each contig, in order of appearance."""
-    is_sorted: bool = True
-    """Each contig in one piece, positions ascending in it, as an index needs it."""
-    undeclared: list[str] = field(default_factory=list)
-    """Header lines for INFO, FORMAT and FILTER that records use and the header does not declare."""
-
-
-def _scan(reader: VcfReader, *, for_bcf: bool) -> VcfScan:
-    result = VcfScan(reader.header)
-    undeclared = Undeclared(reader.header)
-    contigs, last_chrom, last_position = result.contigs, None, -1
-    for _, columns in reader.rows():
-        chrom, position = columns[0], int(columns[1])
-        if chrom != last_chrom:
-            result.is_sorted &= chrom not in contigs
-            contigs.setdefault(chrom, 0)
-        elif position < last_position:
-            result.is_sorted = False
-        contigs[chrom] += 1
-        last_chrom, last_position = chrom, position
-        if for_bcf:
-            result.undeclared += undeclared.new_in(columns)
-    result.n_records = sum(contigs.values())
-    return result
-
-
-class Undeclared:
-    """Names that records use and the header does not declare: VCF is lenient there, BCF is not."""
-
-    def __init__(self, header: VcfHeader) -> None:
-        self._known = {kind: header.declared(kind) for kind in ("INFO", "FORMAT", "FILTER")}
-        self._seen: set[tuple[str, str]] = set()
-
-    def new_in(self, columns: tuple[str, ...]) -> list[str]:
-        """Header lines for what a record uses and none before it has used."""
-        lines: list[str] = []
-        # Most records repeat the filters, the format and the INFO keys of others.
-        if ("FILTER", columns[6]) not in self._seen:
-            self._seen.add(("FILTER", columns[6]))
-            for name in columns[6].split(";"):
-                lines += self._line("FILTER", name, '##FILTER=<ID={},Description="Not declared">')
-        for entry in columns[7].split(";"):
-            name, equals, _ = entry.partition("=")
-            if name not in self._known["INFO"]:
-                number = "Number=1,Type=String" if equals else "Number=0,Type=Flag"
-                lines += self._line(
-                    "INFO", name, f'##INFO=<ID={{}},{number},Description="Not declared">'
-                )
-        if len(columns) > _N_FIXED:
-            keys = columns[8].partition("\t")[0]
-            if ("FORMAT", keys) not in self._seen:
-                self._seen.add(("FORMAT", keys))
-                for name in keys.split(":"):
-                    lines += self._line(
-                        "FORMAT",
-                        name,
-                        '##FORMAT=<ID={},Number=1,Type=String,Description="Not declared">',
-                    )
-        return lines
-
-    def _line(self, kind: str, name: str, template: str) -> list[str]:
-        if name in self._known[kind] or name in ("", "."):
-            return []
-        self._known[kind].add(name)
-        return [template.format(name)]
 
 
 def contig_line(name: str, length: int | None) -> str:

@@ -1,32 +1,31 @@
 r"""VCF and BCF out: records with scores added, each otherwise as it was read.
 
     record + scores --> line of text --> VCF, or bgzip VCF with a CSI index
-                             \--htslib--> BCF
+                             \--bcf.py--> BCF
 
 Every INFO value has `Number=A`: one value an allele, `.` where there is none, so that tools that
-split or drop alleles keep them aligned. BCF is encoded by htslib from the text, by the types that
-the header declares.
+split or drop alleles keep them aligned. What an earlier run of this program has left, in records
+and header, goes. BCF is encoded by htslib from the text, by the types that the header declares.
 """
 
 from __future__ import annotations
 
 import math
-import os
 import re
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
-import cyvcf2
 import pysam
 
+from hyenadna_cli.core.io.bcf_rules import BcfBatch, BcfRules
 from hyenadna_cli.core.io.fasta_index import quiet_htslib
-from hyenadna_cli.core.io.vcf import Undeclared, VcfHeader, VcfRecord, index_path
+from hyenadna_cli.core.io.vcf import VcfHeader, VcfRecord, index_path
+from hyenadna_cli.core.io.vcf_scan import Undeclared, encoded, encoder_for, refused_for_bcf
 from hyenadna_cli.core.outputs.atomic import replace_on_success
 from hyenadna_cli.core.outputs.provenance import Provenance
-from hyenadna_cli.core.outputs.sinks import Sink, Writer, open_sink
+from hyenadna_cli.core.outputs.sinks import Writer, open_sink
 from hyenadna_cli.errors import InputFileError, OutputError
 
 OutputType = Literal["v", "z", "b", "u"]
@@ -70,7 +69,7 @@ def scored_header(
         for tag in tags
     ]
     lines = [*more, *declarations, *_provenance_lines(made_by)]
-    return header.extended(lines, replacing=frozenset(INFO_TYPES))
+    return header.without_own().extended(lines)
 
 
 def _provenance_lines(made_by: Provenance) -> list[str]:
@@ -107,7 +106,8 @@ def _stamp_lines(made_by: Provenance) -> list[str]:
     if made_by.version is not None:
         lines.append(f"##hyenadna_version={made_by.version}")
     if made_by.command is not None:
-        lines.append(f"##hyenadna_command={made_by.command}; Date={made_by.created}")
+        command = made_by.command.replace("\n", " ").replace("\r", " ")
+        lines.append(f"##hyenadna_command={command}; Date={made_by.created}")
     return lines
 
 
@@ -146,31 +146,47 @@ class VcfWriter(Writer):
         self._is_indexed = is_indexed
         self._undeclared = Undeclared(header)
         self._contigs = header.declared("contig")
+        self._rules = BcfRules(header)
 
     def _open(self, stack: ExitStack) -> None:
-        self._sink = sink = stack.enter_context(
+        is_bcf = self._type in ("b", "u")
+        encoder = encoder_for("the input", self._header) if is_bcf else None
+        self._batch = None if encoder is None else BcfBatch(encoder)
+        self._sink = stack.enter_context(
             open_sink(
                 self._output,
                 overwrite=self._overwrite,
-                is_bgzip=self._type == "z",
+                is_bgzip=self._type in ("z", "b"),
                 before_visible=self._write_index if self._is_indexed else None,
             )
         )
-        self._bcf: _BcfEncoder | None = None
-        if self._type in ("b", "u"):
-            mode = "wb" if self._type == "b" else "wbu"
-            self._bcf = stack.enter_context(_bcf_encoder(self._header.text(), mode, sink))
-        else:
-            sink.write(self._header.text().encode())
+        if encoder is None:
+            self._sink.write(self._header.text().encode("utf-8", "surrogateescape"))
+            return
+        self._sink.write(encoder.header)
+        stack.enter_context(self._emptied())
 
     def write(self, record: VcfRecord, entries: Mapping[str, str]) -> None:
-        """Write a record with these INFO entries."""
-        line = record.with_info(dict(entries))
-        if self._bcf is None:
-            self._sink.write(line.encode())
+        """Write a record with these INFO entries. Raises InputFileError for what BCF cannot hold.
+
+        BCF is written a batch of records at a time.
+        """
+        line = record.with_info(entries)
+        if self._batch is None:
+            self._sink.write(line.encode("utf-8", "surrogateescape"))
             return
         self._check_declared(record)
-        self._bcf.write(line)
+        if (problem := self._rules.problem(record.columns)) is not None:
+            raise refused_for_bcf("the input", record, problem)
+        self._batch.add(record, line)
+        if self._batch.is_full:
+            self._sink.write(encoded("the input", self._batch))
+
+    @contextmanager
+    def _emptied(self) -> Iterator[None]:
+        yield
+        assert self._batch is not None
+        self._sink.write(encoded("the input", self._batch))
 
     def _check_declared(self, record: VcfRecord) -> None:
         missing = self._undeclared.new_in(record.columns)
@@ -199,68 +215,3 @@ def write_index(output: Path, data: Path, *, is_bcf: bool, overwrite: bool) -> N
             pysam.tabix_index(str(data), preset=preset, csi=True, index=str(scratch), force=True)
         except OSError as error:
             raise OutputError(f"{path}: the output cannot be indexed ({error})") from error
-
-
-@contextmanager
-def _bcf_encoder(header: str, mode: str, sink: Sink) -> Iterator[_BcfEncoder]:
-    encoder = _BcfEncoder(header, mode, sink)
-    try:
-        yield encoder
-    except BaseException:
-        encoder.abandon()
-        raise
-    encoder.finish()
-
-
-class _BcfEncoder:
-    """htslib as a filter from lines to BCF bytes.
-
-    It writes into a file in memory that is emptied after every record: htslib itself tells nobody
-    when a disk is full, and in a pipe it would wait for a reader while it holds the interpreter.
-    """
-
-    def __init__(self, header: str, mode: str, sink: Sink) -> None:
-        self._sink = sink
-        self._n_carried = 0
-        self._file = _file_in_memory()
-        try:
-            self._writer = cyvcf2.Writer.from_string(
-                f"/dev/fd/{self._file.fileno()}", header, mode=mode
-            )
-            self._writer.write_header()
-        except BaseException:
-            self._file.close()
-            raise
-
-    def write(self, line: str) -> None:
-        """Encode one line of text."""
-        self._writer.write_record(self._writer.variant_from_string(line.rstrip("\n")))
-        self._carry()
-
-    def finish(self) -> None:
-        """Carry what is left."""
-        self._writer.close()
-        self._carry()
-        self._file.close()
-
-    def abandon(self) -> None:
-        """Stop without caring for the rest."""
-        self._writer.close()
-        self._file.close()
-
-    def _carry(self) -> None:
-        """Give the sink what htslib has written since the last time."""
-        file = self._file.fileno()
-        n_bytes = os.fstat(file).st_size - self._n_carried
-        if n_bytes <= 0:
-            return
-        self._sink.write(os.pread(file, n_bytes, self._n_carried))
-        self._n_carried += n_bytes
-        # htslib writes on where it was: what is cut off becomes a hole without memory.
-        os.ftruncate(file, 0)
-
-
-def _file_in_memory() -> IO[bytes]:
-    if hasattr(os, "memfd_create"):
-        return os.fdopen(os.memfd_create("bcf"), "r+b", buffering=0)
-    return tempfile.TemporaryFile(buffering=0)  # macOS; never more than a few blocks

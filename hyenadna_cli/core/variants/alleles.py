@@ -272,7 +272,7 @@ def _allele_status(alt: str) -> Status | None:
         return "STAR"
     if "[" in alt or "]" in alt or alt.startswith(".") or alt.endswith("."):
         return "BND"
-    return "SYMBOLIC" if alt.startswith("<") else "NON_ACGT"
+    return "SYMBOLIC" if "<" in alt else "NON_ACGT"
 
 
 def _genome_ref(variant: Variant, genome: Genome) -> str:

@@ -23,9 +23,9 @@ from hyenadna_cli.core.io.vcf import (
     VcfHeader,
     VcfReader,
     VcfRecord,
-    VcfScan,
     contig_line,
 )
+from hyenadna_cli.core.io.vcf_scan import Order, VcfScan, encoder_for, scan
 from hyenadna_cli.core.outputs.shards import Shard, shard_range
 from hyenadna_cli.core.variants.alleles import Layout, Site, Variant, assess
 from hyenadna_cli.core.variants.stretches import Stretches
@@ -49,29 +49,38 @@ class VariantSource:
         contig_map: ContigMap = "exact",
         rename_chrs: Path | None = None,
         for_bcf: bool = False,
+        for_index: bool = False,
+        is_strict: bool = False,
         max_n_run: int = MAX_N_RUN,
     ) -> None:
         """`for_bcf`: the output needs a header that declares all that records use.
 
-        `max_n_run`: windows end at longer runs of N.
+        `for_index`: records must be sorted. `is_strict`: contig lengths of the header that differ
+        from the FASTA's are an error. `max_n_run`: windows end at longer runs of N.
         """
         self._vcf = VcfFile(vcf)
         self.scan: VcfScan | None = None
         """What a first reading has found; None for a stream."""
         self._stream: VcfReader | None = None
+        self._for_index = for_index
         self._stack = ExitStack()
         try:
             if self._vcf.reads_once:
                 self._stream = self._stack.enter_context(self._vcf.open_vcf())
                 self.header: VcfHeader = self._stream.header
+                if for_bcf:
+                    encoder_for(vcf, self.header.without_own())
             else:
-                self.scan = self._vcf.scan(for_bcf=for_bcf)
+                self.scan = scan(self._vcf, for_bcf=for_bcf)
                 self.header = self.scan.header
+                if for_index and self.scan.out_of_order is not None:
+                    raise self._unsorted(self.scan.out_of_order)
             self.fasta = fasta or self._own_reference()
             self.genome = self._stack.enter_context(Genome(self.fasta))
             self._stretches = Stretches(self.genome, max_n_run=max_n_run)
             self._contigs = ContigNames.choose(self.genome.lengths, contig_map, rename_chrs)
             self._check_contigs()
+            self._check_lengths(is_strict=is_strict)
         except BaseException:
             self._stack.close()
             raise
@@ -142,10 +151,21 @@ class VariantSource:
 
     def _records(self) -> Iterator[VcfRecord]:
         if self._stream is not None:
-            yield from self._stream.records()
+            order = Order()
+            for record in self._stream.records():
+                if self._for_index and not order.goes_on_with(record):
+                    raise self._unsorted(record)
+                yield record
             return
         with self._vcf.open_vcf() as reader:
             yield from reader.records()
+
+    def _unsorted(self, record: VcfRecord) -> InputFileError:
+        return InputFileError(
+            self._vcf.path,
+            f"{record.place} is out of order, and -W needs sorted records: bcftools sort",
+            line=record.line,
+        )
 
     def _own_reference(self) -> str:
         reference = self.header.reference
@@ -175,3 +195,22 @@ class VariantSource:
                 len(missing),
                 explanation,
             )
+
+    def _check_lengths(self, *, is_strict: bool) -> None:
+        """Warn where the header states other contig lengths than the FASTA has."""
+        differing = []
+        for name, length in self.header.contig_lengths().items():
+            contig = self._contigs.resolve(name)
+            if contig is not None and self.genome.lengths[contig] != length:
+                differing.append((name, length, contig))
+        if not differing:
+            return
+        name, length, contig = differing[0]
+        problem = (
+            f"the header says that {name} has {length:,} bp, but {contig} of {self.fasta} has "
+            f"{self.genome.lengths[contig]:,} bp; lengths differ for {len(differing):,} contigs: "
+            "is it the same assembly?"
+        )
+        if is_strict:
+            raise InputFileError(self._vcf.path, f"{problem} (--strict)")
+        log.warning("%s: %s", self._vcf.path, problem)

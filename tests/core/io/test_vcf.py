@@ -10,6 +10,7 @@ import pysam
 import pytest
 
 from hyenadna_cli.core.io.vcf import VcfFile, VcfHeader
+from hyenadna_cli.core.io.vcf_scan import scan
 from hyenadna_cli.errors import InputFileError
 
 
@@ -118,7 +119,7 @@ def test_a_broken_record_is_named_by_its_line(vcf_file, line, problem):
     path.write_text(path.read_text() + line + "\n")
 
     with pytest.raises(InputFileError, match=rf"variants.vcf:4: .*{problem}"):
-        VcfFile(path).scan()
+        scan(VcfFile(path))
 
 
 @pytest.mark.parametrize(
@@ -135,7 +136,7 @@ def test_what_is_no_vcf_is_refused(text_file, text, problem):
     path = text_file(text, name="x.vcf")
 
     with pytest.raises(InputFileError, match=problem):
-        VcfFile(path).scan()
+        scan(VcfFile(path))
 
 
 @pytest.mark.parametrize("compression", ["gzip", "bgzip"])
@@ -146,7 +147,7 @@ def test_a_cut_off_file_is_an_error_and_not_a_short_file(vcf_file, compression):
     path.write_bytes(path.read_bytes()[:-40])
 
     with pytest.raises(InputFileError, match="truncated"):
-        VcfFile(path).scan()
+        scan(VcfFile(path))
 
 
 def test_a_cut_off_bcf_is_an_error(vcf_file):
@@ -154,12 +155,15 @@ def test_a_cut_off_bcf_is_an_error(vcf_file):
     bcf.write_bytes(bcf.read_bytes()[:-40])
 
     with pytest.raises(InputFileError, match="truncated"):
-        VcfFile(bcf).scan()
+        scan(VcfFile(bcf))
 
 
 def test_a_cut_off_bcf_on_stdin_is_an_error(vcf_file):
     bcf = as_bcf(vcf_file(*(f"chr1 {n} . A G" for n in range(1, 5_000)), contigs={"chr1": 9_000}))
-    code = "from hyenadna_cli.core.io.vcf import VcfFile; VcfFile('-').scan()"
+    code = (
+        "from hyenadna_cli.core.io.vcf import VcfFile; "
+        "from hyenadna_cli.core.io.vcf_scan import scan; scan(VcfFile('-'))"
+    )
 
     done = subprocess.run(
         [sys.executable, "-c", code], input=bcf.read_bytes()[:-40], capture_output=True
@@ -177,10 +181,10 @@ def test_a_scan_counts_and_sees_what_the_header_does_not_declare(vcf_file):
         samples=("S1",),
     )
 
-    found = VcfFile(path).scan(for_bcf=True)
+    found = scan(VcfFile(path), for_bcf=True)
 
-    assert (found.n_records, found.is_sorted) == (2, True)
-    assert VcfFile(path).scan().undeclared == []
+    assert (found.n_records, found.out_of_order) == (2, None)
+    assert scan(VcfFile(path)).undeclared == []
     assert found.contigs == {"chr1": 1, "chr2": 1}
     assert [line.partition(",")[0] for line in found.undeclared] == [
         "##FILTER=<ID=q10",
@@ -200,7 +204,7 @@ def test_a_scan_counts_and_sees_what_the_header_does_not_declare(vcf_file):
     ],
 )
 def test_a_scan_tells_whether_an_index_is_possible(vcf_file, records, is_sorted):
-    assert VcfFile(vcf_file(*records)).scan().is_sorted is is_sorted
+    assert (scan(VcfFile(vcf_file(*records))).out_of_order is None) is is_sorted
 
 
 def test_the_header_knows_its_reference():
