@@ -6,6 +6,8 @@
     with hd.Genome("hg38.fa") as genome:
         sequence = genome.fetch(hd.Interval("chr7", 140_753_335, 140_754_335))
         scored = hd.score_variants(model, [hd.Variant("chr7", 140_753_335, "A", ("T",))], genome)
+        snvs = hd.mutagenize(model, "chr7:140,753,236-140,753,436", genome)
+    from_files = hd.score_variants(model, "in.vcf.gz", "hg38.fa")
     vectors = hd.embed(model, [sequence])
 
 These few names are loaded when they are first used; the commands run the same code.
@@ -21,10 +23,19 @@ from hyenadna_cli._version import __version__
 if TYPE_CHECKING:
     from hyenadna_cli.core.dna.coordinates import Interval
     from hyenadna_cli.core.io.fasta import Genome
-    from hyenadna_cli.core.library import embed, load_model, score_variants
+    from hyenadna_cli.core.library import embed, load_model, mutagenize, score_variants
     from hyenadna_cli.core.variants.alleles import Variant
 
-__all__ = ["Genome", "Interval", "Variant", "__version__", "embed", "load_model", "score_variants"]
+__all__ = [
+    "Genome",
+    "Interval",
+    "Variant",
+    "__version__",
+    "embed",
+    "load_model",
+    "mutagenize",
+    "score_variants",
+]
 
 _MODULES = {
     "Genome": "hyenadna_cli.core.io.fasta",
@@ -32,6 +43,7 @@ _MODULES = {
     "Variant": "hyenadna_cli.core.variants.alleles",
     "embed": "hyenadna_cli.core.library",
     "load_model": "hyenadna_cli.core.library",
+    "mutagenize": "hyenadna_cli.core.library",
     "score_variants": "hyenadna_cli.core.library",
 }
 

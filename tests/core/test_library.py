@@ -10,6 +10,7 @@ import pytest
 
 import hyenadna_cli as hd
 from hyenadna_cli.core.io.vcf import VcfFile
+from hyenadna_cli.errors import InputFileError
 
 TEST_DATA = Path(__file__).parents[2] / "test_data"
 VARIANTS, FASTA = TEST_DATA / "variants.vcf", TEST_DATA / "tiny.fa"
@@ -87,6 +88,95 @@ def test_a_contig_that_the_genome_lacks_is_a_status_and_a_long_window_an_error(t
             hd.score_variants(model, [], genome, window=259)
 
     assert [allele.status for allele in scores] == ["NO_CONTIG"]
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model):
+    return hd.load_model(str(tiny_model), device="cpu", threads=1)
+
+
+def test_variants_and_genome_may_be_files(model):
+    with VcfFile(VARIANTS).open_vcf() as reader:
+        variants = [hd.Variant(r.chrom, r.start, r.ref, r.alts) for r in reader.records()]
+    with hd.Genome(FASTA) as genome:
+        expected = hd.score_variants(model, variants, genome, window=64)
+
+    from_files = hd.score_variants(model, VARIANTS, str(FASTA), window=64)
+
+    assert str(from_files) == str(expected)
+    assert len(from_files) == 18
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "problem"),
+    [
+        ({"scores": "llr"}, TypeError, "scores must be a sequence"),
+        ({"scores": ("llr", "lrr")}, ValueError, "scores must be .*'lrr'"),
+        ({"scores": ()}, ValueError, "scores must name"),
+        ({"window": 259}, ValueError, "window 259"),
+        ({"window": -4}, ValueError, "window must be 2"),
+        ({"window": 64.0}, ValueError, "window must be a whole number"),
+        ({"window": True}, ValueError, "window must be a whole number"),
+        ({"layout": "centered"}, ValueError, "layout must be centred or grid"),
+        ({"strand": "x"}, ValueError, "strand must be"),
+        ({"max_allele_length": 0}, ValueError, "max_allele_length"),
+        ({"max_n_fraction": 1.5}, ValueError, "max_n_fraction"),
+        ({"batch_size": 0}, ValueError, "batch_size"),
+        ({"genome": 3}, TypeError, "genome must be"),
+        ({"model": "builtin"}, TypeError, "model must be"),
+        ({"variants": hd.Variant("chr1", 5, "A", ("C",))}, TypeError, "variants must be"),
+        ({"variants": [("chr1", 5, "A", "C")]}, TypeError, r"variants\[0\] must be a Variant"),
+        ({"variants": [hd.Variant("chr1", 5, "A", "ATG")]}, TypeError, r"variants\[0\].alts"),
+        ({"variants": [hd.Variant("chr1", "5", "A", ("C",))]}, TypeError, r"variants\[0\].start"),
+        ({"variants": [hd.Variant("chr1", -5, "A", ("C",))]}, ValueError, r"variants\[0\].start"),
+        ({"variants": [hd.Variant("chr1", 5, "", ("C",))]}, ValueError, r"variants\[0\].ref"),
+    ],
+)
+def test_a_wrong_argument_is_named(model, arguments, error, problem):
+    usual = {"model": model, "variants": [], "genome": FASTA}
+
+    with pytest.raises(error, match=problem):
+        hd.score_variants(**{**usual, **arguments})
+
+
+def test_a_file_that_is_not_there_is_an_error_about_it(model, tmp_path):
+    with pytest.raises(InputFileError, match="no such file"):
+        hd.score_variants(model, tmp_path / "x.vcf", FASTA)
+
+
+@pytest.mark.parametrize("scores", [("site",), ("site", "llr")])
+def test_snvs_are_those_of_the_command(hyenadna, tiny_model, model, scores):
+    region = "chr1:4,001-4,020"
+    full = ["--full"] if "llr" in scores else []
+    options = ["--fasta", FASTA, "-m", tiny_model, "--window", "64", "--device", "cpu"]
+    done = hyenadna("mutagenize", "--region", region, *options, *full, "--threads", "1")
+    rows = list(csv.DictReader(done.out.splitlines(), delimiter="\t"))
+
+    (piece,) = hd.mutagenize(model, region, FASTA, window=64, scores=scores)
+
+    assert piece.bases == "".join(row["ref"] for row in rows[::3])
+    for table, name in zip(piece.tables, scores, strict=True):
+        of_snvs = table[~np.isnan(table)]
+        np.testing.assert_allclose(of_snvs, [float(row[name]) for row in rows], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "problem"),
+    [
+        ({"region": 5}, TypeError, "region must be"),
+        ({"region": "chr1"}, ValueError, "not a region"),
+        ({"region": "chr1:1-40,000"}, ValueError, "30,000 bases there"),
+        ({"region": "chr99:1-4"}, ValueError, "no such contig"),
+        ({"scores": ("llr",)}, ValueError, "site, or site and llr"),
+        ({"scores": "site"}, TypeError, "scores must be a sequence"),
+        ({"layout": "x"}, ValueError, "layout"),
+    ],
+)
+def test_a_wrong_argument_of_mutagenize_is_named(model, arguments, error, problem):
+    usual = {"model": model, "region": "chr1:5-9", "genome": FASTA}
+
+    with pytest.raises(error, match=problem):
+        hd.mutagenize(**{**usual, **arguments})
 
 
 def test_a_name_that_is_not_there_is_an_attribute_error():
