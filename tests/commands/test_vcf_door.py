@@ -10,6 +10,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import cyvcf2
 import pysam
 import pytest
 
@@ -17,7 +18,6 @@ from hyenadna_cli.core.io.bcf import BcfEncoder
 
 TEST_DATA = Path(__file__).parents[2] / "test_data"
 VARIANTS, FASTA = TEST_DATA / "variants.vcf", TEST_DATA / "tiny.fa"
-GOLDEN = Path(__file__).parents[1] / "golden" / "vcf"
 PLAIN = ["--device", "cpu", "--threads", "1", "--window", "64"]
 CONTIGS = {"chr1": 30_000, "chr2": 12_000, "chrM": 2_500, "scaffold_4": 700}
 DECLARED = (
@@ -213,16 +213,20 @@ def test_phased_genotypes_come_out_as_they_went_in(run, vcf, tmp_path, version):
         assert foreign(bcftools("view", tmp_path / "out.bcf")) == [expected]
 
 
-@pytest.mark.parametrize("name", ["v44_phased.bcf"])
-def test_bcf_of_writers_that_know_no_first_phase(run, name):
-    """Written by htslib 1.16: nothing marks the first allele, and newer ones print `/0|1`."""
-    done = run(GOLDEN / name)
+def test_bcf_of_writers_that_know_no_first_phase(run, vcf):
+    """htslib before 1.22 marks nothing at the first allele, and newer ones then print /0|1."""
+    source = of_version(vcf(PHASED, samples=SAMPLES), "4.4")
+    header, _, line = source.read_text().rstrip("\n").rpartition("\n")
+    bcf = source.with_suffix(".bcf")
+    writer = cyvcf2.Writer.from_string(str(bcf), header + "\n", mode="wb")
+    writer.write_header()
+    writer.write_record(writer.variant_from_string(line))
+    writer.close()
+
+    done = run(bcf)
 
     assert done.code == 0, done.err
-    assert [columns[9:] for columns in rows(done.out)] == [
-        ["0|1", "0/1", "1"],
-        ["1|1", "./.", "."],
-    ]
+    assert foreign(done.out) == [PHASED.split(" ")]
 
 
 def test_a_first_phase_stays_in_vcf_and_is_refused_in_bcf(run, refused, vcf, tmp_path):
@@ -347,13 +351,6 @@ def test_a_bcf_header_may_hold_any_separator_but_line_feeds(run, vcf, separator)
 
     assert done.code == 0, done.err
     assert f"{line}\n" in done.out
-
-
-def test_a_line_separator_in_the_header_of_another_tool(run):
-    done = run(GOLDEN / "nel.bcf")
-
-    assert done.code == 0, done.err
-    assert len(rows(done.out)) == 2
 
 
 # Bytes and line ends ------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ _REFUSALS = (OSError, ValueError, TypeError)
 """What pysam raises where htslib refuses; TypeError where it stumbles over its own message."""
 
 _MAGIC = b"BCF\x02\x02"
-_VERSION = re.compile(r"##fileformat=VCFv(\d+)\.(\d+)")
+_VERSION = re.compile(r"^##fileformat=VCFv(\d+)\.(\d+)", re.MULTILINE)
 _KEY_AND_ID = re.compile(r'##([^=]+)=<(?:[^"]*?,)?\s*ID=([^,>]+)')
 
 
@@ -71,8 +71,8 @@ def printed(path: Path | str, source: str | BinaryIO) -> Iterator[str]:
 
 def states_first_phase(header: str) -> bool:
     """Whether genotypes may have a phase in front of the first allele: VCF 4.4 and later."""
-    match = _VERSION.match(header)
-    return match is not None and (int(match[1]), int(match[2])) >= (4, 4)
+    # BCF of cyvcf2 has two lines, its own first; htslib goes by the last.
+    return any((int(one), int(two)) >= (4, 4) for one, two in _VERSION.findall(header))
 
 
 def _with_plain_phase(line: str) -> str:

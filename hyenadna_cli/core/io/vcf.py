@@ -1,7 +1,7 @@
 r"""VCF and BCF in: header and records as text lines, every column kept as it is.
 
     VCF (plain, gzip, bgzip, stdin) ------------\
-    BCF (file, stdin) --bcf.py, as VCF text------+--> VcfRecord, in order
+    BCF (file, stdin) ---- bcf.py ---------------+--> VcfRecord, in order
 
 A text record is split at its tabs and never parsed further than needed, so that what is written
 again is what was read, to the byte, whatever its samples hold: line ends and bytes that are not

@@ -1,7 +1,7 @@
 r"""VCF and BCF out: records with scores added, each otherwise as it was read.
 
     record + scores --> line of text --> VCF, or bgzip VCF with a CSI index
-                             \--bcf.py--> BCF
+                             \-- bcf.py --> BCF
 
 Every INFO value has `Number=A`: one value an allele, `.` where there is none, so that tools that
 split or drop alleles keep them aligned. What an earlier run of this program has left, in records

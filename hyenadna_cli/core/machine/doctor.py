@@ -31,7 +31,6 @@ _NEEDED = (
     "numpy",
     "h5py",
     "pysam",
-    "cyvcf2",
     "pyfaidx",
     "biopython",
     "safetensors",

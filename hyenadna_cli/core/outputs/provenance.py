@@ -57,7 +57,6 @@ _LIBRARIES = (
     "numpy",
     "h5py",
     "pysam",
-    "cyvcf2",
     "biopython",
     "safetensors",
 )
