@@ -336,6 +336,17 @@ def test_sample_names_that_bcf_cannot_hold_are_named_and_pass_in_vcf(
     assert "variants.vcf:17: " in message
 
 
+def test_header_lines_that_say_nothing_of_records_may_be_left_out(run, vcf, tmp_path):
+    line = '##GATKCommandLine=<ID=Caller,CommandLine="call --expression "a b" --fast">'
+    source = vcf("chr1 1500 . A C", header=(line, "##free text"))
+
+    done = run(source, "-o", tmp_path / "out.bcf")
+
+    assert done.code == 0, done.err
+    assert f"2 header lines are left out, as BCF cannot hold them; the first: {line}" in done.err
+    assert f"{line}\n##free text\n" in run(source).out
+
+
 def test_a_tab_in_a_value_of_bcf_is_refused(refused, vcf):
     bcf = as_bcf(vcf("chr1 1500 aXb A C", "chr1 1501 . N C"))
     bcf.write_bytes(bcf.read_bytes().replace(b"aXb", b"a\tb"))

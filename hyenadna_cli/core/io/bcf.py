@@ -30,6 +30,8 @@ _REFUSALS = (OSError, ValueError, TypeError)
 
 _MAGIC = b"BCF\x02\x02"
 _VERSION = re.compile(r"^##fileformat=VCFv(\d+)\.(\d+)", re.MULTILINE)
+_NEEDED = ("##INFO=", "##FORMAT=", "##FILTER=", "##contig=")
+"""What header lines about records begin with."""
 _KEY_AND_ID = re.compile(r'##([^=]+)=<(?:[^"]*?,)?\s*ID=([^,>]+)')
 
 
@@ -128,8 +130,12 @@ class BcfEncoder:
             self.header, _ = _encoded(header)
         except SamtoolsError as error:
             raise RefusedHeaderError(_refused(header)) from error
-        if (line := _lost(header, self.header)) is not None:
-            raise RefusedHeaderError(line)
+        lost = _lost(header, self.header)
+        needed = [line for line in lost if line.startswith(_NEEDED)]
+        if needed:
+            raise RefusedHeaderError(needed[0])
+        self.left_out = lost
+        """Header lines that are not in the BCF, none of which says anything about records."""
 
     def encode(self, lines: Sequence[str]) -> bytes:
         """The records of these lines, which end with a line break. Raises RefusedLineError."""
@@ -191,19 +197,19 @@ def _refused(header: str) -> str | None:
     return None
 
 
-def _lost(header: str, encoded: bytes) -> str | None:
-    """The first line of a header that is not in what htslib has made of it."""
+def _lost(header: str, encoded: bytes) -> list[str]:
+    """The lines of a header that are not in what htslib has made of it."""
     text = encoded[len(_MAGIC) + 4 :].rstrip(b"\0").decode("utf-8", "surrogateescape")
     kept = set(re.sub(r",IDX=\d+>$", ">", text, flags=re.MULTILINE).split("\n"))
     names = {match.groups() for line in kept if (match := _KEY_AND_ID.match(line))}
+    lost = []
     for line in header.rstrip("\n").split("\n"):
-        if line in kept:
-            continue
         match = _KEY_AND_ID.match(line)
         # Spaces between entries, and a second line of the same ID, are put right.
-        if match is None or match.groups() not in names or line.count('"') % 2:
-            return line
-    return None
+        is_named = match is not None and match.groups() in names and line.count('"') % 2 == 0
+        if line not in kept and not is_named:
+            lost.append(line)
+    return lost
 
 
 def _file_in_memory() -> IO[bytes]:

@@ -10,6 +10,7 @@ and header, goes. BCF is encoded by htslib from the text, by the types that the 
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +28,8 @@ from hyenadna_cli.core.outputs.atomic import replace_on_success
 from hyenadna_cli.core.outputs.provenance import Provenance
 from hyenadna_cli.core.outputs.sinks import Writer, open_sink
 from hyenadna_cli.errors import InputFileError, OutputError
+
+log = logging.getLogger(__name__)
 
 OutputType = Literal["v", "z", "b", "u"]
 """As in bcftools: VCF, bgzip VCF, BCF, BCF that is not compressed."""
@@ -152,6 +155,12 @@ class VcfWriter(Writer):
         is_bcf = self._type in ("b", "u")
         encoder = encoder_for("the input", self._header) if is_bcf else None
         self._batch = None if encoder is None else BcfBatch(encoder)
+        if encoder is not None and encoder.left_out:
+            log.warning(
+                "%d header lines are left out, as BCF cannot hold them; the first: %s",
+                len(encoder.left_out),
+                encoder.left_out[0],
+            )
         self._sink = stack.enter_context(
             open_sink(
                 self._output,
