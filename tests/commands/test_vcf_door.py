@@ -391,7 +391,7 @@ def test_bytes_that_are_not_utf8_leave_as_they_came(run, vcf, tmp_path, compress
     assert b"\tid\xe9\t" in (tmp_path / "out.tsv").read_bytes()
     latin1 = run(tmp_path / "out.bcf")
     assert latin1.code == 3
-    assert "record 1 (chr1:1500) has bytes that are not UTF-8" in latin1.err
+    assert "record 1 ('chr1:1500') has bytes that are not UTF-8" in latin1.err
     assert "iconv -f latin1 -t utf-8" in latin1.err
 
 

@@ -113,10 +113,11 @@ def _record_text(path: Path | str, record: pysam.VariantRecord, number: int) -> 
     try:
         return str(record)
     except UnicodeDecodeError as error:
+        place = f"{record.chrom}:{record.pos}"
         raise InputFileError(
             path,
-            f"record {number:,} ({record.chrom}:{record.pos}) has bytes that are not UTF-8; where "
-            f"they are Latin-1: bcftools view {path} | iconv -f latin1 -t utf-8",
+            f"record {number:,} ({place!r}) has bytes that are not UTF-8; where they are Latin-1: "
+            f"bcftools view {path} | iconv -f latin1 -t utf-8",
         ) from error
 
 
