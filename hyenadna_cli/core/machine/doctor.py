@@ -31,6 +31,7 @@ _NEEDED = (
     "numpy",
     "h5py",
     "pysam",
+    "cyvcf2",
     "pyfaidx",
     "biopython",
     "safetensors",
