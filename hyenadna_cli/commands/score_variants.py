@@ -115,28 +115,32 @@ class VariantScoring(AlleleOptions):
     ] = 1_000
 
 
+_OutputType = Annotated[
+    Literal["v", "z", "b", "u", "t"] | None,
+    typer.Option(
+        "-O",
+        "--output-type",
+        rich_help_panel="Output",
+        help="v VCF, z bgzip VCF, b BCF, u uncompressed BCF, t TSV; default: by suffix.",
+    ),
+]
+_WriteIndex = Annotated[
+    bool,
+    typer.Option(
+        "-W",
+        "--write-index",
+        rich_help_panel="Output",
+        help="Write the CSI index of a z or b output.",
+    ),
+]
+
+
 @with_option_groups
 def score_variants(
     *,
     files: VariantFiles,
-    output_type: Annotated[
-        Literal["v", "z", "b", "u", "t"] | None,
-        typer.Option(
-            "-O",
-            "--output-type",
-            rich_help_panel="Output",
-            help="v VCF, z bgzip VCF, b BCF, u uncompressed BCF, t TSV; default: by suffix.",
-        ),
-    ] = None,
-    write_index: Annotated[
-        bool,
-        typer.Option(
-            "-W",
-            "--write-index",
-            rich_help_panel="Output",
-            help="Write the CSI index of a z or b output.",
-        ),
-    ] = False,
+    output_type: _OutputType = None,
+    write_index: _WriteIndex = False,
     scoring: VariantScoring,
     request: ModelRequest,
     compute: BatchedCompute,
