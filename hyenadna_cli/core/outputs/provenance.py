@@ -57,6 +57,7 @@ _LIBRARIES = (
     "numpy",
     "h5py",
     "pysam",
+    "cyvcf2",
     "biopython",
     "safetensors",
 )
