@@ -137,7 +137,7 @@ def open_journal(
             difference = _difference(before, identity)
             if resume and difference is None:
                 is_resumed = True
-                log.info("%s: going on after %s finished chunks", output, f"{n_chunks:,}")
+                log.info("%s: going on after %s", output, _finished(n_chunks))
             elif resume and not overwrite:
                 raise UsageError(
                     f"{path}: the interrupted run had {difference}; --force starts over"
@@ -154,9 +154,7 @@ def open_journal(
         except BaseException:
             if journal.n_chunks:
                 log.info(
-                    "%s keeps %s finished chunks; --resume goes on from there",
-                    path,
-                    f"{journal.n_chunks:,}",
+                    "%s keeps %s; --resume goes on from there", path, _finished(journal.n_chunks)
                 )
             else:
                 path.unlink(missing_ok=True)
@@ -250,3 +248,7 @@ def _difference(before: Mapping[str, object], now: Mapping[str, object]) -> str 
         elif old != new:
             return f"{name} {old}, not {new}"
     return None
+
+
+def _finished(n_chunks: int) -> str:
+    return f"{n_chunks:,} finished chunk{'' if n_chunks == 1 else 's'}"
