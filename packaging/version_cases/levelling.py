@@ -20,7 +20,8 @@ _MACHINE = (
     # Only the first run of a version compiles.
     (rb"hyenadna: compiling loops for this CPU, once: [^\n]*\n", b""),
 )
-_BLOCKS = ((rb"\d[\d,]* finished blocks", b"* finished blocks"),)
+# Blocks: what version 0.1.0 called chunks.
+_CHUNKS = ((rb"\d[\d,]* finished (block|chunk)s?", rb"* finished \1s"),)
 _TIMES_WRITTEN = (
     # --stats, and manifests without --no-version
     (rb'"(seconds|bases_per_second|alleles_per_second)": [\d.e+-]+', rb'"\1": 0'),
@@ -45,7 +46,7 @@ def levelled(
     for place, path in places.items():
         data = data.replace(str(path).encode(), place.encode())
     if name in ("stdout", "stderr"):
-        return _replaced(data, (*_TIMES_SAID, *_MACHINE, *(_BLOCKS if is_interrupted else ())))
+        return _replaced(data, (*_TIMES_SAID, *_MACHINE, *(_CHUNKS if is_interrupted else ())))
     if name.endswith(".svg"):
         return b""
     if Path(name).name == "metrics.csv":
