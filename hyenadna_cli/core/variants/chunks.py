@@ -127,6 +127,8 @@ class Comparison:
         n_before = [np.cumsum(_is_base(ids)) for ids in (ref, alt)]
         n_compared = min(int(counts[-1]) for counts in n_before)
         ref_end, alt_end = (int(np.searchsorted(c, n_compared)) + 1 for c in n_before)
+        if not _is_base(ref[1:ref_end]).any():
+            return None
         # In a repeat an indel shows only where the repeat ends.
         last = min(ref_end, alt_end)
         differs = alt[allele.offset : last] != ref[allele.offset : last]

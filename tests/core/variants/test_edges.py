@@ -116,6 +116,16 @@ def test_a_score_is_that_of_two_plain_passes_over_equally_many_bases(
     assert scores.values["llr"] == pytest.approx(expected, abs=1e-9)
 
 
+@pytest.mark.parametrize(("contig", "ref", "alt"), [("AA", "AA", "C"), ("A", "A", "CG")])
+def test_windows_cut_to_their_first_base_have_no_score(model, tmp_path, contig, ref, alt):
+    variant = Variant("chr1", 0, ref, (alt,))
+    with genome_of(tmp_path, chr1=contig) as genome:
+        (scores,) = scored(model, genome, [variant], Centred(upstream=8, downstream=8))
+
+    assert scores.status == "TOO_LONG"
+    assert all(np.isnan(value) for value in scores.values.values())
+
+
 @MANY
 @given(allele=alleles(), layout=layouts)
 def test_an_allele_and_its_mirror_image_have_the_same_scores(model, tmp_path, allele, layout):
