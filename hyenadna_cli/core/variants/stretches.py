@@ -37,7 +37,8 @@ class StretchText:
 class Stretches:
     """The real sequence of a genome: contigs cut where more than `max_n_run` N follow one another.
 
-    IUPAC codes are N here. Positions are 0-based half-open on the plus strand.
+    The N that a contig begins or ends with are no sequence, however few. IUPAC codes are N here.
+    Positions are 0-based half-open on the plus strand.
     """
 
     def __init__(self, genome: Genome, *, max_n_run: int = MAX_N_RUN) -> None:
@@ -99,4 +100,12 @@ class Stretches:
         start = max(0, block * _BLOCK - margin)
         end = min((block + 1) * _BLOCK + margin, self.genome.lengths[contig])
         text = self.genome.peek(Interval(contig, start, end))
-        return tuple((start + m.start(), start + m.end()) for m in self._gap.finditer(text))
+        gaps = [m.span() for m in self._gap.finditer(text)]
+        n_leading = len(text) - len(text.lstrip("Nn"))
+        if start == 0 and n_leading and (not gaps or gaps[0][0] > 0):
+            gaps.insert(0, (0, n_leading))
+        n_real = len(text.rstrip("Nn"))
+        is_end = end == self.genome.lengths[contig]
+        if is_end and n_real < len(text) and (not gaps or gaps[-1][1] < len(text)):
+            gaps.append((n_real, len(text)))
+        return tuple((start + first, start + last) for first, last in gaps)

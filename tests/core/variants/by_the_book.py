@@ -32,8 +32,10 @@ def windows_of(genome, variant, alt, strand, layout):
         contig, alt = reverse_complement(contig), reverse_complement(alt)
     else:
         first, last = variant.start, variant.end
-    before = GAP.split(contig[:first])[-1]
-    after = GAP.split(contig[last:])[0]
+    # N at the ends of the contig are no sequence, however few.
+    n_leading = len(contig) - len(contig.lstrip("N"))
+    before = GAP.split(contig[n_leading:first])[-1]
+    after = GAP.split(contig.rstrip("N")[last:])[0]
     before = before[max(0, len(before) - (first - start)) :].lstrip("N")
     ref_window = before + contig[first:last] + after[: end - last]
     alt_window = (before + alt.upper() + after)[: len(ref_window)]

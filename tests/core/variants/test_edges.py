@@ -126,6 +126,16 @@ def test_windows_cut_to_their_first_base_have_no_score(model, tmp_path, contig, 
     assert all(np.isnan(value) for value in scores.values.values())
 
 
+def test_a_few_n_at_the_end_of_a_contig_are_an_end(model, tmp_path):
+    layout = Centred(upstream=8, downstream=8)
+    alts = [Variant("chr1", 1, "A", ("ACCGT",)), Variant("bare", 1, "A", ("ACCGT",))]
+    with genome_of(tmp_path, chr1="GATNNN", bare="GAT") as genome:
+        tailed, bare = scored(model, genome, alts, layout)
+
+    assert tailed == bare
+    assert bare.status == "OK_EDGE"
+
+
 @MANY
 @given(allele=alleles(), layout=layouts)
 def test_an_allele_and_its_mirror_image_have_the_same_scores(model, tmp_path, allele, layout):
