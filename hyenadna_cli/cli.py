@@ -88,7 +88,7 @@ def _root(
         typer.Option(
             "--log-format",
             envvar="HYENADNA_LOG_FORMAT",
-            help="Of what is said on stderr; json: one object a line.",
+            help="Of what is said on stderr; json: one object per line.",
         ),
     ] = "text",
 ) -> None:

@@ -61,8 +61,8 @@ class BenchmarkOutput:
         Path | None,
         typer.Option(
             "--operators",
-            help="TSV of our operators alone: seconds, bytes a second. With --kernels torch,triton "
-            "it decides what triton convolves on this GPU from then on.",
+            help="TSV of our operators alone: seconds, bytes per second. With --kernels "
+            "torch,triton it decides what triton convolves on this GPU from then on.",
         ),
     ] = None
     plot: Annotated[

@@ -111,9 +111,9 @@ def embed(
 ) -> None:
     """Embed sequences, or the regions of a BED file, as vectors.
 
-    Writes one row a record in input order: TSV (stdout, .tsv, .tsv.gz, .txt) or HDF5 that anndata
-    opens too (.h5ad, .h5, .hdf5). --pool token writes one row a base instead, to .h5, in the order
-    of the plus strand whatever strand was read. first, last and center are bases in reading
+    Writes one row per record in input order: TSV (stdout, .tsv, .tsv.gz, .txt) or HDF5 that anndata
+    opens too (.h5ad, .h5, .hdf5). --pool token writes one row per base instead, to .h5, in the
+    order of the plus strand whatever strand was read. first, last and center are bases in reading
     direction. start and end are 0-based, half-open. Sequences longer than the model are read in
     windows, whose means are averaged by bases. The status is OK, EMPTY (no bases), ALL_EXCLUDED
     (none that counts) or NONFINITE.

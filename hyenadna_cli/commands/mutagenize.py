@@ -108,7 +108,7 @@ def mutagenize(
 ) -> None:
     """Score every SNV of a region: what the model makes of each base being another.
 
-    Writes TSV, a row an SNV: chrom pos (1-based) ref alt status site, and llr with --full; both as
+    Writes TSV, a row per SNV: chrom pos (1-based) ref alt status site, and llr with --full; both as
     in score-variants, negative: less likely than the genome's base. Site scores take no pass of
     their own. As bedGraph: 0-based, half-open, the mean of a base's three SNVs (of llr with
     --full). N has no row.

@@ -40,7 +40,7 @@ def perplexity(
 ) -> None:
     """Measure how well a model predicts each base of sequences, or of the regions of a BED file.
 
-    Writes TSV, one row a record in input order. log_likelihood is the natural log of the
+    Writes TSV, one row per record in input order. log_likelihood is the natural log of the
     probability of bases 2 to the last, without N; n_bases of them were scored; start and end are
     0-based, half-open. --strand both gives the mean of the strands. A record longer than the window
     is cut, and each base scored where it has most context on its left; the first base of a window

@@ -152,7 +152,7 @@ def score_variants(
     Writes the input records, in order and otherwise untouched, with INFO tags of one value an
     allele: HD_LLR = ln P(ALT window) - ln P(REF window), HD_SITE = the same of the first base that
     differs, and HD_STATUS, which says why an allele has no score. Negative: ALT is less likely.
-    As TSV: chrom pos id ref alt status and the scores, a row an allele (pos: 1-based).
+    As TSV: chrom pos id ref alt status and the scores, a row per allele (pos: 1-based).
 
       hyenadna score-variants test_data/variants.vcf --fasta test_data/tiny.fa
     """

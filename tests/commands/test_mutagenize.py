@@ -1,4 +1,4 @@
-"""`hyenadna mutagenize` end to end: regions in, a row an SNV or a value a base out."""
+"""`hyenadna mutagenize` end to end: regions in, a row per SNV or a value per base out."""
 
 from __future__ import annotations
 

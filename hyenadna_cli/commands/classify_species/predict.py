@@ -62,7 +62,7 @@ def predict(
 ) -> None:
     """Say for each sequence, contig or BED region which species it comes from.
 
-    Writes TSV, one row a record in input order: id, length, n_windows, the likeliest species and
+    Writes TSV, one row per record in input order: id, length, n_windows, the likeliest species and
     its probability, the second and its, and a status. A record longer than --window is cut, and the
     probabilities are the mean over its windows by their bases. Status: OK; UNCLASSIFIED (below
     --min-prob); NO_BASES (nothing but N); NONFINITE.

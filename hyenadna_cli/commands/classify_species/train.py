@@ -178,7 +178,7 @@ def _run(
 
 
 def _describe(step: StepReport) -> str:
-    text = f"step {step.step:,}, length {step.length:,}: {step.loss:.4f} nats a window"
+    text = f"step {step.step:,}, length {step.length:,}: {step.loss:.4f} nats per window"
     if step.valid_loss is not None:
         text += f"; held out {step.valid_loss:.4f}"
     return text

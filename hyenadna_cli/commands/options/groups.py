@@ -46,7 +46,7 @@ class OptionsOf:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """What holds here where nothing is said, if not the type's own defaults: for `--help`."""
     without: Collection[str] = ()
-    """Fields that are no options of this command."""
+    """Fields that are not options of this command."""
     required: Collection[str] = ()
     """Fields that this command cannot do without."""
 

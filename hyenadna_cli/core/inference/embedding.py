@@ -9,7 +9,7 @@ special tokens are never among them; `center` is the base at length // 2):
     first     its first base           the first base of the first window
     last      its last base            the last base of the last window
     center    -                        the centre base, in the window with most left context
-    token     one row a base           each base from the window with most left context
+    token     one row per base           each base from the window with most left context
 
 Excluded bases (N, soft-masked) do not count in `mean` and `max`; the model reads them all the same.
 Both strands: the mean of the two vectors; `token` rows are always in the order of the plus strand,

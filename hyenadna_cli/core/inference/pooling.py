@@ -24,7 +24,7 @@ _DTYPES: dict[StoredDtype, Literal["float32", "float16"]] = {"fp32": "float32", 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pooled:
-    """One vector a record for every pooling and layer, as `embedding` explains them."""
+    """One vector per record for every pooling and layer, as `embedding` explains them."""
 
     poolings: tuple[Pooling, ...] = ("mean",)
     layers: tuple[int, ...] = (-1,)
@@ -66,7 +66,7 @@ class Pooled:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tokens:
-    """One row a base, or a bin of bases, in the order of the plus strand."""
+    """One row per base, or a bin of bases, in the order of the plus strand."""
 
     layer: int = -1
     strand: StrandChoice = "+"

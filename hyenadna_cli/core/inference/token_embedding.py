@@ -35,7 +35,7 @@ _PIECE = 16_384
 
 @dataclass(frozen=True, slots=True)
 class TokenRows:
-    """Hidden states of one record, a row a base or bin, in the order of the plus strand."""
+    """Hidden states of one record, a row per base or bin, in the order of the plus strand."""
 
     record: Record
     strand: str

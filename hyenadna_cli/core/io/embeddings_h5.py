@@ -53,7 +53,7 @@ from hyenadna_cli.core.outputs.sinks import Writer
 from hyenadna_cli.errors import OutputError
 
 POOLED_FORMAT = "hyenadna-embeddings"
-TOKEN_FORMAT = "hyenadna-tokens"  # noqa: S105  no secret
+TOKEN_FORMAT = "hyenadna-tokens"  # noqa: S105  not a secret
 FORMAT_VERSION = 1
 
 OBS_COLUMNS = {

@@ -5,7 +5,7 @@
 
 Everything that can be checked without a model is checked when the source is opened: the whole BED
 against the FASTA, or every record of a file. What can be read only once (stdin, a pipe) is checked
-as it is read. Memory grows by 8 bytes a record, and with the longest record.
+as it is read. Memory grows by 8 bytes per record, and with the longest record.
 """
 
 from __future__ import annotations

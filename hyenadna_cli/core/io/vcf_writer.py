@@ -3,7 +3,7 @@ r"""VCF and BCF out: records with scores added, each otherwise as it was read.
     record + scores --> line of text --> VCF, or bgzip VCF with a CSI index
                              \-- bcf.py --> BCF
 
-Every INFO value has `Number=A`: one value an allele, `.` where there is none, so that tools that
+Every INFO value has `Number=A`: one value per allele, `.` where there is none, so that tools that
 split or drop alleles keep them aligned. What an earlier run of this program has left, in records
 and header, goes. BCF is encoded by htslib from the text, by the types that the header declares.
 """
@@ -115,7 +115,7 @@ def _stamp_lines(made_by: Provenance) -> list[str]:
 
 
 def info_entries(values: Mapping[str, Sequence[float]], statuses: Sequence[str]) -> dict[str, str]:
-    """INFO entries of one record: a value an allele, NaN as "."; HD_STATUS last.
+    """INFO entries of one record: a value per allele, NaN as "."; HD_STATUS last.
 
     A tag without any value is left out, as is usual in VCF.
     """

@@ -115,7 +115,7 @@ class SequenceClassifier(nn.Module):
 
 
 def pool(hidden_BLD: Tensor, lengths_B: Tensor, pooling: HeadPooling) -> Tensor:
-    """Hidden states to one vector a sequence (B, D), over its first `lengths_B` positions."""
+    """Hidden states to one vector per sequence (B, D), over its first `lengths_B` positions."""
     if pooling == "first":
         return hidden_BLD[:, 0]
     if pooling == "last":

@@ -129,7 +129,7 @@ def _stacked(targets: Sequence[Target], shape: tuple[int, ...]) -> Tensor:
 class HeadLoss:
     """The loss of each task, summed, with the number of its targets.
 
-    Classes: cross-entropy, nats a sequence or a labelled base. Multilabel: binary cross-entropy,
+    Classes: cross-entropy, nats per sequence or labelled base. Multilabel: binary cross-entropy,
     nats a label. Regression: squared error of the standardised target.
     """
 

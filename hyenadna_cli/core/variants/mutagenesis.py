@@ -39,7 +39,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class SnvScores:
-    """The SNVs of a piece of a region: one row a base, one column for each of A, C, G and T."""
+    """The SNVs of a piece of a region: one row per base, one column for each of A, C, G and T."""
 
     interval: Interval
     bases: str

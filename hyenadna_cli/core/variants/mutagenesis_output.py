@@ -1,6 +1,6 @@
 """Where mutagenize writes: a TSV of every SNV, or a bedGraph of every base, by suffix or -O.
 
-TSV: positions are 1-based, a row an SNV. bedGraph: 0-based half-open, the mean of a base's SNVs.
+TSV: positions are 1-based, a row per SNV. bedGraph: 0-based half-open, the mean of a base's SNVs.
 """
 
 from __future__ import annotations

@@ -125,7 +125,7 @@ class Target:
 def _tsv(
     output: str, scores: Sequence[Score], strands: Sequence[Strand], *, overwrite: bool
 ) -> Iterator[Write]:
-    """A row an allele; positions are 1-based, as in the VCF."""
+    """A row per allele; positions are 1-based, as in the VCF."""
     columns = (*_TSV_COLUMNS, *scores, *(_STRAND_COLUMNS[strand] for strand in strands))
     with TsvWriter(output, columns=columns, overwrite=overwrite) as table:
 

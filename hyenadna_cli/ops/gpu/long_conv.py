@@ -1,7 +1,7 @@
 """Triton kernels of the long causal convolution with its skip and last gate.
 
 N <= 4,096 transform points: one kernel from inputs to gated output, a row stays on the chip.
-N >  4,096: three passes over N complex values a row (`long_conv_passes`), for as many rows
+N >  4,096: three passes over N complex values per row (`long_conv_passes`), for as many rows
 at once as the second-level cache holds.
 
 The backward pass computes spectra again, so nothing but the inputs is kept between the passes. It

@@ -106,7 +106,7 @@ def classes(
 
 
 def main(genome: str, regions: str, gtf: str, *names: str) -> None:
-    """Score, classify, print one row a class with a column a model."""
+    """Score, classify, print one row per class with a column per model."""
     spans = defaultdict(list)
     for line in Path(regions).read_text().splitlines():
         contig, start, end, split = line.split("\t")[:4]

@@ -1,4 +1,4 @@
-"""The operators of one block by themselves: seconds, and bytes a second against a large copy's.
+"""The operators of one block by themselves: seconds, and bytes per second against a large copy's.
 
     short convolution, first gate    5 streams forward, 8 backward
     filters                          taps written forward, their gradients read backward

@@ -37,7 +37,7 @@ def base_codes(sequence: str) -> NDArray[np.uint8]:
 def kmers_of(sequences: Sequence[str], k: int, *, is_canonical: bool) -> Kmers:
     """The k-mers of sequences; `is_canonical`: each as the smaller of itself and its other strand.
 
-    Memory: about 40 bytes a base. Raises ValueError if k is not from 1 to 31.
+    Memory: about 40 bytes per base. Raises ValueError if k is not from 1 to 31.
     """
     if not 1 <= k <= MAX_K:
         raise ValueError(f"k must be from 1 to {MAX_K}, got {k}")

@@ -1,6 +1,6 @@
 """What an evaluation leaves in its directory: predictions, metrics, tables and a picture.
 
-    predictions.tsv   one row a sequence: target, prediction, every probability or number
+    predictions.tsv   one row per sequence: target, prediction, every probability or number
     metrics.json      metrics with 95 % intervals, confusion matrix, calibration; facts of the run
     confusion.tsv     rows are the truth; tasks with classes
     calibration.tsv   bins of predicted probability, and how often they came true

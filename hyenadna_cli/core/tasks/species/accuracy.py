@@ -83,7 +83,7 @@ def accuracy_by_length(
     seed: int = 0,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[AtLength]:
-    """Classify at most `max_windows` windows a species of each length (bases).
+    """Classify at most `max_windows` windows per species of each length (bases).
 
     Ends early once `should_stop` says so. Raises InputFileError, before anything is classified, if
     there is no window of a length at all.

@@ -148,7 +148,7 @@ class SpeciesConfig:
     ] = "mean"
     dropout: Annotated[float, DROPOUT] = 0.0
     """A fitted head tells species by small differences of large numbers: a tenth of them dropped
-    costs several nats a window."""
+    costs several nats per window."""
     head_lr_ratio: Annotated[
         float, Flag("--head-lr-ratio", "Learning rate of the head relative to --lr.")
     ] = 10.0
