@@ -166,7 +166,8 @@ def predict(
     Writes TSV, one row per record in input order: the predicted class, the labels above one half,
     or the numbers, then every probability as p_LABEL. For a token model a row is a run of bases of
     one class with its mean probability. start and end are 0-based, half-open. A record longer than
-    the window is cut; its answer is the mean over windows, by bases. --strand both averages strands.
+    the window is cut; its answer is the mean over windows, by bases. --strand both averages
+    strands.
 
       hyenadna predict -m classifier --data test_data/labelled.csv
     """
