@@ -126,9 +126,14 @@ def _group(hint: Any) -> _Group | None:
     return _Group(marks[0].settings, _options(marks[0].settings, marks[0]), is_partial=True)
 
 
+@functools.cache  # most groups belong to several commands, and all are declared at every start
+def _hints(settings: type) -> dict[str, Any]:
+    return get_type_hints(settings, include_extras=True)
+
+
 def _options(settings: type, partial: OptionsOf | None) -> dict[str, inspect.Parameter]:
     """A parameter for each field that is an option."""
-    hints = get_type_hints(settings, include_extras=True)
+    hints = _hints(settings)
     heading = getattr(settings, "HEADING", None)
     options = {}
     for of in dataclasses.fields(settings):
