@@ -1,4 +1,4 @@
-"""The command line: commands registered, logging set up, errors turned into exit codes."""
+"""The command line: logging set up, one command run, errors turned into exit codes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
 from datetime import UTC, datetime
 from types import FrameType
 from typing import Annotated, Literal
@@ -16,24 +15,7 @@ from typing import Annotated, Literal
 import typer
 
 from hyenadna_cli._version import __version__
-from hyenadna_cli.commands import (
-    benchmark,
-    classify_species,
-    doctor,
-    embed,
-    finetune,
-    generate,
-    merge,
-    models,
-    mutagenize,
-    perplexity,
-    plot,
-    predict,
-    pretrain,
-    prompt_tune,
-    score_variants,
-)
-from hyenadna_cli.commands.options.groups import GroupedCommand
+from hyenadna_cli.commands.verbs import VerbGroup
 from hyenadna_cli.errors import NO_ROOM, HyenaDNAError, InterruptedRunError, OutputError
 
 LogFormat = Literal["text", "json"]
@@ -42,31 +24,13 @@ log = logging.getLogger(__name__)
 
 app = typer.Typer(
     name="hyenadna",
+    cls=VerbGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     # Plain text: help and usage errors must survive log files and narrow terminals.
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_VERBS: dict[str, Callable[..., None]] = {
-    "embed": embed.embed,
-    "generate": generate.generate,
-    "finetune": finetune.finetune,
-    "perplexity": perplexity.perplexity,
-    "predict": predict.predict,
-    "pretrain": pretrain.pretrain,
-    "prompt-tune": prompt_tune.prompt_tune,
-    "mutagenize": mutagenize.mutagenize,
-    "score-variants": score_variants.score_variants,
-    "merge": merge.merge,
-    "benchmark": benchmark.benchmark,
-    "doctor": doctor.doctor,
-}
-for _name, _verb in _VERBS.items():
-    app.command(_name, cls=GroupedCommand)(_verb)
-app.add_typer(classify_species.app, name="classify-species")
-app.add_typer(models.app, name="models")
-app.add_typer(plot.app, name="plot")
 
 
 def _print_version(wanted: bool) -> None:
