@@ -120,12 +120,12 @@ def benchmark(
     _warn_if_busy()
     started = time.monotonic()
     floor = Benchmark(settings).measure_floor()
-    _say_floor(floor)
+    log.info("%s", floor.describe())
     bench = Benchmark(dataclasses.replace(settings, device=floor.device))
     rows: list[Row] = []
     for work, implementations in selection.workloads():
         for row in bench.measure(work, selection.variants(implementations), floor=floor):
-            _say(row)
+            log.info("%s", row.describe())
             rows.append(row)
     if to.extrapolate:
         rows += report.extrapolated(rows, to.extrapolate)
@@ -151,31 +151,6 @@ def _warn_if_busy() -> None:
         log.warning(
             "other programs use %.0f %% of this machine: times will be too long", 100 * busy
         )
-
-
-def _say_floor(floor: Floor) -> None:
-    rates = ", ".join(f"{name} {rate / 1e9:,.0f}" for name, rate in floor.matmul_flops.items())
-    log.info(
-        "%s: matrix products at %s GFLOP/s, copies at %.1f GB/s",
-        floor.device_name,
-        rates,
-        floor.copy_bytes / 1e9,
-    )
-
-
-def _say(row: Row) -> None:
-    if row.seconds is None or row.peak_bytes is None:
-        log.info("%s: %s: %s, %s", row.workload, row.variant, row.status.lower(), row.note)
-        return
-    log.info(
-        "%s: %s: %.4g s (%.4g to %.4g), %.0f MB",
-        row.workload,
-        row.variant,
-        row.seconds,
-        row.seconds_min,
-        row.seconds_max,
-        row.peak_bytes / 1e6,
-    )
 
 
 def _write(

@@ -7,16 +7,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
-
-import typer
+from typing import TYPE_CHECKING
 
 from hyenadna_cli.commands.options.groups import with_option_groups
 from hyenadna_cli.commands.options.inputs import RecordFiles
 from hyenadna_cli.commands.options.model import (
     BatchedCompute,
     ModelRequest,
-    SpecialsOption,
     WindowOptions,
 )
 from hyenadna_cli.commands.options.output import Destination
@@ -25,15 +22,13 @@ from hyenadna_cli.commands.reporting.counts import Counts
 from hyenadna_cli.commands.reporting.record_run import RecordRun, print_plan_of_records
 from hyenadna_cli.core.inference.pooling import (
     Pooled,
-    StoredDtype,
     Tokens,
+    VectorSettings,
     check_layers,
-    parse_vectors,
 )
 from hyenadna_cli.core.io.embeddings_output import check_embeddings_name
 
 if TYPE_CHECKING:
-    from hyenadna_cli.core.config.choices import StrandChoice
     from hyenadna_cli.core.inference.batching import Batcher
     from hyenadna_cli.core.inference.chosen_model import ChosenModel
     from hyenadna_cli.core.inference.token_embedding import TokenRows
@@ -45,64 +40,11 @@ log = logging.getLogger(__name__)
 _LARGE_BYTES = 10_000_000_000
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class VectorOptions:
-    """What is kept of the hidden states."""
-
-    HEADING: ClassVar[str] = "Vectors"
-
-    pool: Annotated[
-        str,
-        typer.Option(
-            "--pool",
-            metavar="NAME,...|token",
-            help="mean, max, last, first, center; or token: hidden states of every base.",
-        ),
-    ] = "mean"
-    layers: Annotated[
-        str,
-        typer.Option(
-            "--layers",
-            metavar="I,...",
-            help="-1: after the final norm; 0: token embeddings; i: after block i.",
-        ),
-    ] = "-1"
-    exclude_n: Annotated[bool, typer.Option("--exclude-n", help="Leave N out of mean and max.")] = (
-        False
-    )
-    exclude_softmasked: Annotated[
-        bool, typer.Option("--exclude-softmasked", help="Leave lower case out of mean and max.")
-    ] = False
-    specials: SpecialsOption = "none"
-    bin_size: Annotated[
-        int | None,
-        typer.Option(
-            "--bin", min=1, metavar="N", help="token: the mean of every N bases, from the start."
-        ),
-    ] = None
-    out_dtype: Annotated[
-        StoredDtype | None,
-        typer.Option("--out-dtype", help="token: precision on disk, default fp32."),
-    ] = None
-
-    def parse(self, strand: StrandChoice) -> Pooled | Tokens:
-        """The vectors asked for. Raises UsageError for options that do not go together."""
-        return parse_vectors(
-            pool=self.pool,
-            layers=self.layers,
-            strand=strand,
-            exclude_n=self.exclude_n,
-            exclude_softmasked=self.exclude_softmasked,
-            bin_size=self.bin_size,
-            out_dtype=self.out_dtype,
-        )
-
-
 @with_option_groups
 def embed(
     *,
     files: RecordFiles,
-    options: VectorOptions,
+    options: VectorSettings,
     windows: WindowOptions,
     request: ModelRequest,
     compute: BatchedCompute,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,46 +15,11 @@ from hyenadna_cli.commands.options.output import Destination
 from hyenadna_cli.commands.options.run import RunOptions
 from hyenadna_cli.commands.reporting.counts import Counts
 from hyenadna_cli.commands.reporting.record_run import RecordRun, print_plan
-from hyenadna_cli.core.config.flags import in_bases
-from hyenadna_cli.core.inference.sampling import Prompts, Sampling
+from hyenadna_cli.core.inference.sampling import Prompts, PromptSettings, Sampling
 from hyenadna_cli.core.io.fasta_writing import check_fasta_name, open_fasta_output
-from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from hyenadna_cli.core.inference.generation import Generated
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PromptOptions:
-    """What is sampled, and what stands before it."""
-
-    HEADING: ClassVar[str] = "Input"
-
-    length: Annotated[
-        int,
-        in_bases("--length", "Bases to sample for each sequence, its prompt not counted."),
-    ]
-    sequences: Annotated[
-        int, typer.Option("--sequences", min=1, help="Sequences to sample from each prompt.")
-    ] = 1
-    prompt: Annotated[
-        str | None, typer.Option("--prompt", metavar="ACGT", help="What the sequences start with.")
-    ] = None
-    fasta: Annotated[
-        str | None,
-        typer.Option("--fasta", metavar="FILE|-", help="Prompts, one per record (FASTA, FASTQ)."),
-    ] = None
-    include_prompt: Annotated[
-        bool, typer.Option("--include-prompt", help="Write each prompt before what follows it.")
-    ] = False
-
-    def __post_init__(self) -> None:
-        if self.prompt is not None and self.fasta is not None:
-            raise UsageError("--prompt and --fasta exclude each other")
-
-    def read(self) -> Prompts:
-        """The prompts. Raises UsageError and InputFileError."""
-        return Prompts.read(self.fasta) if self.fasta is not None else Prompts.of(self.prompt or "")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,7 +38,7 @@ class _Destination(Destination):
 @with_option_groups
 def generate(
     *,
-    prompts: PromptOptions,
+    prompts: PromptSettings,
     sampling: Sampling,
     request: ModelRequest,
     compute: _Compute,
@@ -134,7 +99,7 @@ def generate(
 
 def _sample(
     run: RecordRun,
-    options: PromptOptions,
+    options: PromptSettings,
     prompts: Prompts,
     sampling: Sampling,
     batch_size: int | None,

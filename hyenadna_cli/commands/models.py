@@ -90,18 +90,9 @@ class ModelOutput:
 
     def write(self, model: HyenaDNA) -> None:
         """Write the model with its known answer."""
-        import torch
+        from hyenadna_cli.core.model.checkpoints import known_answer
 
-        from hyenadna_cli.core.model.checkpoints import checkpoint, known_answer
-        from hyenadna_cli.core.outputs import atomic
-
-        with atomic.replace_dir_on_success(self.output, overwrite=self.force) as scratch:
-            if self.store == "bf16":
-                checkpoint.save(model, scratch, matrix_dtype=torch.bfloat16)
-                model, _ = checkpoint.load(scratch)
-            else:
-                checkpoint.save(model, scratch)
-            known_answer.record_known_answer(model, scratch)
+        known_answer.save_model(model, self.output, matrix_dtype=self.store, overwrite=self.force)
         config = model.config
         log.info(
             "%s: %d layers, width %d, reads up to %d tokens",
@@ -239,17 +230,12 @@ def average(
 
       hyenadna models average seed-1 seed-2 -o both
     """
-    from hyenadna_cli.core.model.checkpoints import averaging, checkpoint
+    from hyenadna_cli.core.model.checkpoints import averaging
 
     to.check()
     if len(sources) < 2:
         raise UsageError("an average takes two models or more")
-    models = {}
-    for directory in sources:
-        models[str(directory)], _ = checkpoint.load(directory)
-        if checkpoint.read_head(directory) is not None:
-            raise CheckpointError(f"{directory}: has a head; only plain models are averaged")
-    to.write(averaging.average(models))
+    to.write(averaging.average(averaging.load_models(sources)))
 
 
 @app.command(cls=GroupedCommand)

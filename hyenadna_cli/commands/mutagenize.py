@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
-from hyenadna_cli.commands.options.alleles import AlleleOptions, LayoutOption, describe, plan
 from hyenadna_cli.commands.options.groups import with_option_groups
 from hyenadna_cli.commands.options.inputs import BedOption, ContigMapOption, RenameChrsOption
 from hyenadna_cli.commands.options.model import BatchedCompute, ModelRequest
@@ -19,6 +18,7 @@ from hyenadna_cli.commands.options.run import RunOptions
 from hyenadna_cli.commands.reporting.counts import AlleleCounts, Counts
 from hyenadna_cli.commands.reporting.record_run import RecordRun, print_plan
 from hyenadna_cli.core.variants.mutagenesis_output import Kind, kind_of, open_snv_output
+from hyenadna_cli.core.variants.settings import SnvSettings, plan
 from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -75,17 +75,6 @@ class MutatedRegions:
         return named if shard is None else regions.of_shard(named, shard)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SnvScoring(AlleleOptions):
-    """Every SNV, on the grid unless each base is to have a window of its own."""
-
-    layout: LayoutOption = "grid"
-    full: Annotated[
-        bool,
-        typer.Option("--full", help="Also the likelihood ratio llr, with a pass for each SNV."),
-    ] = False
-
-
 @with_option_groups
 def mutagenize(
     *,
@@ -100,7 +89,7 @@ def mutagenize(
             "default: by suffix.",
         ),
     ] = None,
-    scoring: SnvScoring,
+    scoring: SnvSettings,
     request: ModelRequest,
     compute: BatchedCompute,
     destination: Destination,
@@ -123,22 +112,26 @@ def mutagenize(
         regions = files.read(genome, destination.shard, is_merged=kind == "bedgraph")
         model = request.choose(compute)
         settings = scoring.settings(model, ("site", "llr") if scoring.full else ("site",))
+        limits = compute.limits(model.run.device)
         n_bases = sum(region.interval.length for region in regions)
         if run.dry_run:
             sizes = {"regions": len(regions), "bases": n_bases, "snvs_at_most": 3 * n_bases}
-            print_plan(sizes | plan(settings, model, compute))
+            print_plan(sizes | plan(settings, model, limits))
             return
         record_run = RecordRun(
             label="mutating",
             destination=destination,
             model=model,
             inputs=[files.fasta] if files.bed is None else [files.fasta, files.bed],
-            settings=describe(settings, compute, regions=list(files.region or ())),
+            settings={
+                **settings.described(),
+                "regions": list(files.region or ()),
+                "batch_size": compute.n_windows or "auto",
+            },
             counts=AlleleCounts(command="mutagenize"),
             letters=genome.letters,
             n_bases=n_bases,
         )
-        limits = compute.limits(model.run.device)
         record_run.write(
             lambda journal: _rows(model.load(), regions, genome, settings, limits, journal),
             writer=lambda _, overwrite: _writer(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,7 +17,6 @@ from hyenadna_cli.core.config.flags import in_bases
 from hyenadna_cli.core.config.settings import ModelConfig, TrainConfig
 from hyenadna_cli.core.training.settings import TOLD, DataFiles
 from hyenadna_cli.core.training.settings import settings as resolved
-from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from hyenadna_cli.core.machine.runtime import Runtime
@@ -115,6 +113,7 @@ def _run(
     has_events: bool,
 ) -> None:
     from hyenadna_cli.core.training import pretraining
+    from hyenadna_cli.core.training.curves import with_events
     from hyenadna_cli.core.training.regions import write_regions
     from hyenadna_cli.core.training.run_directory import read_progress
 
@@ -135,7 +134,7 @@ def _run(
             should_stop=run.stop,
         )
         run.follow(
-            _with_events(steps, output / "tensorboard") if has_events and run.is_main else steps,
+            with_events(steps, output / "tensorboard") if has_events and run.is_main else steps,
             total=config.max_steps,
             label="pretraining",
             describe=_describe,
@@ -149,17 +148,3 @@ def _describe(step: StepReport) -> str:
     if step.valid_loss is not None:
         text += f"; held out {step.valid_loss:.4f}, perplexity {step.valid_perplexity:.4f}"
     return text
-
-
-def _with_events(steps: Iterable[StepReport], directory: Path) -> Iterator[StepReport]:
-    """The same steps, as events of TensorBoard too."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise UsageError("--tensorboard needs the package tensorboard") from error
-    with SummaryWriter(str(directory)) as writer:
-        for step in steps:
-            for name in ("loss", "learning_rate", "gradient_norm", "valid_loss", "length"):
-                if (value := getattr(step, name)) is not None:
-                    writer.add_scalar(name, value, step.step)
-            yield step

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import typer
 
-from hyenadna_cli.commands.options.alleles import AlleleOptions, describe, parse_scores, plan
 from hyenadna_cli.commands.options.groups import with_option_groups
 from hyenadna_cli.commands.options.inputs import ContigMapOption
 from hyenadna_cli.commands.options.model import BatchedCompute, ModelRequest
@@ -19,8 +18,7 @@ from hyenadna_cli.commands.options.output import Destination
 from hyenadna_cli.commands.options.run import RunOptions
 from hyenadna_cli.commands.reporting.counts import AlleleCounts
 from hyenadna_cli.commands.reporting.record_run import RecordRun, print_plan
-from hyenadna_cli.core.config.flags import in_bases
-from hyenadna_cli.errors import UsageError
+from hyenadna_cli.core.variants.settings import VariantSettings, plan
 
 if TYPE_CHECKING:
     from hyenadna_cli.core.inference.batching import Done
@@ -80,41 +78,6 @@ class VariantFiles:
         )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class VariantScoring(AlleleOptions):
-    """What is written of each allele, and which alleles have scores."""
-
-    scores: Annotated[
-        str,
-        typer.Option("--scores", metavar="LIST", help="By commas: llr, site, jsd, l2, cos."),
-    ] = "llr,site"
-    upstream: Annotated[
-        int | None,
-        in_bases(
-            "--upstream", "Before the variant, in reading direction; default: half the window."
-        ),
-    ] = None
-    downstream: Annotated[
-        int | None,
-        in_bases("--downstream", "From the variant's first base on; the fewer, the faster."),
-    ] = None
-    per_strand: Annotated[
-        bool, typer.Option("--per-strand", help="Also write HD_LLR of each strand.")
-    ] = False
-    check_ref: Annotated[
-        Literal["e", "w", "x"],
-        typer.Option(
-            "-c",
-            "--check-ref",
-            help="Where REF is not the FASTA's: e exit, w mark and keep, x leave out.",
-        ),
-    ] = "w"
-    max_allele_length: Annotated[
-        int,
-        in_bases("--max-allele-len", "Longer REF or ALT get the status TOO_LONG."),
-    ] = 1_000
-
-
 _OutputType = Annotated[
     Literal["v", "z", "b", "u", "t"] | None,
     typer.Option(
@@ -141,7 +104,7 @@ def score_variants(
     files: VariantFiles,
     output_type: _OutputType = None,
     write_index: _WriteIndex = False,
-    scoring: VariantScoring,
+    scoring: VariantSettings,
     request: ModelRequest,
     compute: BatchedCompute,
     destination: Destination,
@@ -159,9 +122,7 @@ def score_variants(
     from hyenadna_cli.core.variants.output import Target, kind_of
 
     target = Target(destination.output, output_type or kind_of(destination.output), write_index)
-    scores = parse_scores(scoring.scores)
-    if scoring.per_strand and "llr" not in scores:
-        raise UsageError("--per-strand is about llr; add it to --scores")
+    scores = scoring.score_names()
     destination.check()
     target.check_index(overwrite=destination.force or destination.resume)
     with (
@@ -185,7 +146,7 @@ def score_variants(
         if scoring.check_ref == "e" and source.scan is not None:
             sites.check_all()
         if run.dry_run:
-            print_plan(sites.plan() | plan(settings, model, compute))
+            print_plan(sites.plan() | plan(settings, model, compute.limits(model.run.device)))
         else:
             sites.score(model, compute, destination, target)
 
@@ -196,7 +157,7 @@ class _Sites:
 
     source: VariantSource
     selected: range | None
-    scoring: VariantScoring
+    scoring: VariantSettings
     settings: ScoreSettings
 
     def __iter__(self) -> Iterator[tuple[VcfRecord, Site]]:
@@ -240,12 +201,12 @@ class _Sites:
             destination=destination,
             model=model,
             inputs=self.source.inputs,
-            settings=describe(
-                self.settings,
-                compute,
-                check_ref=self.scoring.check_ref,
-                max_allele_len=self.scoring.max_allele_length,
-            ),
+            settings={
+                **self.settings.described(),
+                "check_ref": self.scoring.check_ref,
+                "max_allele_len": self.scoring.max_allele_length,
+                "batch_size": compute.n_windows or "auto",
+            },
             counts=counts,
             letters=self.source.genome.letters,
             n_bases=self.source.n_records(self.selected),

@@ -1,9 +1,9 @@
-"""`classify-species evaluate`: accuracy against length, and what reads a finished classifier."""
+"""`classify-species evaluate`: accuracy against length."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -14,11 +14,6 @@ from hyenadna_cli.commands.options.run import Verbosity
 from hyenadna_cli.commands.reporting.provenance import made_by
 from hyenadna_cli.core.outputs import atomic
 from hyenadna_cli.core.tasks.species.settings import Measurement, SpeciesFiles
-from hyenadna_cli.errors import CheckpointError
-
-if TYPE_CHECKING:
-    from hyenadna_cli.core.inference.chosen_model import ChosenModel
-    from hyenadna_cli.core.model.classifier import SequenceClassifier
 
 _NOT_HERE = ("species", "species_weights", "contig_weights")
 
@@ -44,15 +39,15 @@ def evaluate(
 
       hyenadna classify-species evaluate -m run --manifest species.tsv --lengths 1k,4k -o report
     """
-    from hyenadna_cli.core.tasks.species import accuracy
+    from hyenadna_cli.core.tasks.species import accuracy, trained_model
     from hyenadna_cli.core.tasks.species.manifest import open_genomes
 
     measurement = Measurement(**asked)
     atomic.check_output_dir(output, overwrite=force, marker=accuracy.REPORT)
     chosen = ModelRequest(model=model, offline=True).choose(compute)
-    check_longest(chosen, max(measurement.lengths))
+    trained_model.check_longest(chosen, max(measurement.lengths))
     with compute.memory_errors():
-        classifier = load_classifier(chosen)
+        classifier = trained_model.load_classifier(chosen)
         files = SpeciesFiles(**named, species=classifier.config.label_names)
         with open_genomes(files) as genomes:
             settings = measurement.described() | {"max_n_run": files.max_n_run}
@@ -70,30 +65,3 @@ def evaluate(
                     no_version=no_version,
                 ),
             )
-
-
-def load_classifier(chosen: ChosenModel) -> SequenceClassifier:
-    """The classifier on its device. Raises CheckpointError if it does not tell classes apart."""
-    classifier = chosen.load_classifier()
-    if classifier.config.task not in ("multiclass", "binary"):
-        raise CheckpointError(
-            f"{chosen.source.directory}: its head answers {classifier.config.task}, not which "
-            "species"
-        )
-    return classifier
-
-
-def prediction_window(chosen: ChosenModel) -> int:
-    """Bases: the longest window of training, or what the model reads if it does not say."""
-    from hyenadna_cli.core.tasks.species.training import trained_length
-
-    return min(trained_length(chosen.source.directory) or chosen.config.l_max, chosen.config.l_max)
-
-
-def check_longest(chosen: ChosenModel, longest: int) -> None:
-    """Raise CheckpointError if the model cannot read windows of `longest` bases."""
-    if longest > chosen.config.l_max:
-        raise CheckpointError(
-            f"windows of {longest:,} bases: {chosen.source.name} reads at most "
-            f"{chosen.config.l_max:,} tokens; use shorter ones, or a model with a longer context"
-        )

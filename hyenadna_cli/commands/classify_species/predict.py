@@ -10,7 +10,6 @@ import typer
 if TYPE_CHECKING:
     from hyenadna_cli.core.inference.chosen_model import ChosenModel
 
-from hyenadna_cli.commands.classify_species.evaluate import load_classifier, prediction_window
 from hyenadna_cli.commands.options.groups import with_option_groups
 from hyenadna_cli.commands.options.inputs import RecordFiles
 from hyenadna_cli.commands.options.model import (
@@ -39,6 +38,8 @@ class _Windows(WindowOptions):
 
     def or_as_trained(self, model: ChosenModel) -> WindowOptions:
         """These windows, or those that the model was trained on."""
+        from hyenadna_cli.core.tasks.species.trained_model import prediction_window
+
         window = prediction_window(model) if self.window is None else self.window
         return WindowOptions(window=window, stride=self.stride)
 
@@ -69,7 +70,7 @@ def predict(
 
       hyenadna classify-species predict -m run --fasta contigs.fa --min-prob 0.8 -o calls.tsv
     """
-    from hyenadna_cli.core.tasks.species import calls
+    from hyenadna_cli.core.tasks.species import calls, trained_model
 
     strand = files.strand_choice
     check_table_name(destination.output, writer="classify-species")
@@ -93,7 +94,7 @@ def predict(
             counts=counts,
         ).write(
             lambda journal: calls.call_species(
-                load_classifier(chosen),
+                trained_model.load_classifier(chosen),
                 source.read(selected),
                 batcher=batcher,
                 strand=strand,

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hyenadna_cli.commands.classify_species.evaluate import check_longest
 from hyenadna_cli.commands.options import training as tr
 from hyenadna_cli.commands.options.groups import OptionsOf, Overrides, with_option_groups
 from hyenadna_cli.commands.options.model import ComputeRequest, ModelRequest
@@ -106,6 +105,8 @@ def train(
 
 def _check_longest(longest: int, chosen: ChosenModel | None, settings: Settings) -> None:
     if chosen is not None:
+        from hyenadna_cli.core.tasks.species.trained_model import check_longest
+
         check_longest(chosen, longest)
     elif settings.model is not None and longest > settings.model.l_max:
         raise UsageError(

@@ -3,7 +3,7 @@
 A command asks for such a dataclass as for an option, and Typer sees the options themselves:
 
     @with_option_groups
-    def embed(*, records: RecordFiles, vectors: VectorOptions, destination: Destination) -> None:
+    def embed(*, records: RecordFiles, vectors: VectorSettings, destination: Destination) -> None:
 
 Fields annotated with a typer.Option, or with a `Flag` where the dataclass is a settings type of
 core, are options; others are not, and need defaults. The dataclass's HEADING is that of its
@@ -185,7 +185,11 @@ def _option(kind: Any, flag: Flag) -> tuple[Any, OptionInfo]:
             raise typer.BadParameter(str(error)) from error
 
     option = typer.Option(
-        flag.name, help=flag.help, metavar=flag.metavar, min=flag.at_least, max=flag.at_most
+        *flag.name.split(", "),
+        help=flag.help,
+        metavar=flag.metavar,
+        min=flag.at_least,
+        max=flag.at_most,
     )
     if flag.parse is not None:
         option.parser = parsed

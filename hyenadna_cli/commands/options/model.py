@@ -89,10 +89,6 @@ OomExitCodeOption = Annotated[
         "--oom-exit-code", min=1, max=255, help="Exit code when the device is out of memory."
     ),
 ]
-SpecialsOption = Annotated[
-    Specials,
-    typer.Option("--specials", help="Framing tokens; cls-sep is what the official script feeds."),
-]
 WindowOption = Annotated[
     int | None,
     in_bases(

@@ -17,7 +17,7 @@ class Flag:
     """
 
     name: str
-    """`--lr`, or `--rc-aug/--no-rc-aug`."""
+    """`--lr`, `-c, --check-ref`, or `--rc-aug/--no-rc-aug`."""
     help: str
     """What the setting is, with its unit."""
     _: KW_ONLY

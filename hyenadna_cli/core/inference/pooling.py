@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, get_args
 
+from hyenadna_cli.core.config.choices import Specials, StrandChoice
+from hyenadna_cli.core.config.flags import Flag
 from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
     # For types only: commands import this module at their top, which must stay quick.
-    from hyenadna_cli.core.config.choices import StrandChoice
     from hyenadna_cli.core.config.settings import ModelConfig
     from hyenadna_cli.core.outputs.provenance import Setting
 
@@ -100,39 +101,66 @@ class Tokens:
         }
 
 
-def parse_vectors(
-    *,
-    pool: str,
-    layers: str,
-    strand: StrandChoice,
-    exclude_n: bool = False,
-    exclude_softmasked: bool = False,
-    bin_size: int | None = None,
-    out_dtype: StoredDtype | None = None,
-) -> Pooled | Tokens:
-    """What --pool, --layers and the options that go with them ask for, checked together.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VectorSettings:
+    """What is kept of the hidden states, as it is asked for."""
 
-    Raises UsageError.
-    """
-    names = [name.strip() for name in pool.split(",")]
-    numbers = _parse_layers(layers)
-    excludes = exclude_n or exclude_softmasked
-    if excludes and not {"mean", "max"} & set(names):
-        raise UsageError("--exclude-n and --exclude-softmasked are about --pool mean and max")
-    if "token" in names:
-        if len(names) > 1 or len(numbers) > 1:
-            raise UsageError("--pool token goes alone, and with one of --layers")
-        dtype = _DTYPES[out_dtype or "fp32"]
-        return Tokens(layer=numbers[0], strand=strand, bin_size=bin_size or 1, dtype=dtype)
-    if bin_size is not None or out_dtype is not None:
-        raise UsageError("--bin and --out-dtype are for --pool token")
-    return Pooled(
-        poolings=_parse_poolings(names),
-        layers=numbers,
-        strand=strand,
-        exclude_n=exclude_n,
-        exclude_softmasked=exclude_softmasked,
-    )
+    HEADING: ClassVar[str] = "Vectors"
+
+    pool: Annotated[
+        str,
+        Flag(
+            "--pool",
+            "mean, max, last, first, center; or token: hidden states of every base.",
+            metavar="NAME,...|token",
+        ),
+    ] = "mean"
+    layers: Annotated[
+        str,
+        Flag(
+            "--layers",
+            "-1: after the final norm; 0: token embeddings; i: after block i.",
+            metavar="I,...",
+        ),
+    ] = "-1"
+    exclude_n: Annotated[bool, Flag("--exclude-n", "Leave N out of mean and max.")] = False
+    exclude_softmasked: Annotated[
+        bool, Flag("--exclude-softmasked", "Leave lower case out of mean and max.")
+    ] = False
+    specials: Annotated[
+        Specials,
+        Flag("--specials", "Framing tokens; cls-sep is what the official script feeds."),
+    ] = "none"
+    bin_size: Annotated[
+        int | None,
+        Flag("--bin", "token: the mean of every N bases, from the start.", metavar="N", at_least=1),
+    ] = None
+    out_dtype: Annotated[
+        StoredDtype | None, Flag("--out-dtype", "token: precision on disk, default fp32.")
+    ] = None
+
+    def parse(self, strand: StrandChoice) -> Pooled | Tokens:
+        """The vectors asked for. Raises UsageError for options that do not go together."""
+        names = [name.strip() for name in self.pool.split(",")]
+        numbers = _parse_layers(self.layers)
+        excludes = self.exclude_n or self.exclude_softmasked
+        if excludes and not {"mean", "max"} & set(names):
+            raise UsageError("--exclude-n and --exclude-softmasked are about --pool mean and max")
+        if "token" in names:
+            if len(names) > 1 or len(numbers) > 1:
+                raise UsageError("--pool token goes alone, and with one of --layers")
+            dtype = _DTYPES[self.out_dtype or "fp32"]
+            bin_size = self.bin_size or 1
+            return Tokens(layer=numbers[0], strand=strand, bin_size=bin_size, dtype=dtype)
+        if self.bin_size is not None or self.out_dtype is not None:
+            raise UsageError("--bin and --out-dtype are for --pool token")
+        return Pooled(
+            poolings=_parse_poolings(names),
+            layers=numbers,
+            strand=strand,
+            exclude_n=self.exclude_n,
+            exclude_softmasked=self.exclude_softmasked,
+        )
 
 
 def check_layers(layers: Iterable[int], config: ModelConfig, *, model_name: str) -> None:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
-from hyenadna_cli.core.config.flags import Flag
+from hyenadna_cli.core.config.flags import Flag, in_bases
 from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -87,3 +87,34 @@ class Prompts:
         letters = LetterCounts()
         letters.add(cleaned)
         return cls(["generated"], [cleaned.sequence.upper()], letters)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PromptSettings:
+    """What is sampled, and what stands before it."""
+
+    HEADING: ClassVar[str] = "Input"
+
+    length: Annotated[
+        int, in_bases("--length", "Bases to sample for each sequence, its prompt not counted.")
+    ]
+    sequences: Annotated[
+        int, Flag("--sequences", "Sequences to sample from each prompt.", at_least=1)
+    ] = 1
+    prompt: Annotated[
+        str | None, Flag("--prompt", "What the sequences start with.", metavar="ACGT")
+    ] = None
+    fasta: Annotated[
+        str | None, Flag("--fasta", "Prompts, one per record (FASTA, FASTQ).", metavar="FILE|-")
+    ] = None
+    include_prompt: Annotated[
+        bool, Flag("--include-prompt", "Write each prompt before what follows it.")
+    ] = False
+
+    def __post_init__(self) -> None:
+        if self.prompt is not None and self.fasta is not None:
+            raise UsageError("--prompt and --fasta exclude each other")
+
+    def read(self) -> Prompts:
+        """The prompts. Raises UsageError and InputFileError."""
+        return Prompts.read(self.fasta) if self.fasta is not None else Prompts.of(self.prompt or "")

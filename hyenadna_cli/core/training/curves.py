@@ -1,17 +1,22 @@
-"""Training curves: metrics.csv -> a table of bins -> a picture of that table."""
+"""Training curves: metrics.csv -> a table of bins -> a picture of it; events of TensorBoard."""
 
 from __future__ import annotations
 
 import csv
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hyenadna_cli.core.io.tsv import TsvWriter
 from hyenadna_cli.core.outputs.figures import new_figure, save_figure
-from hyenadna_cli.errors import InputFileError
+from hyenadna_cli.errors import InputFileError, UsageError
+
+if TYPE_CHECKING:
+    # For its type only: a curve is drawn without torch.
+    from hyenadna_cli.core.training.loop import StepReport
 
 COLUMNS = ("step", "bases_seen", "length", "loss", "valid_loss")
 
@@ -124,3 +129,17 @@ def draw(curve: Sequence[CurvePoint], path: Path, *, overwrite: bool) -> None:
     axes.set_ylabel("loss (nats per base)")
     axes.legend(frameon=False)
     save_figure(figure, path, overwrite=overwrite)
+
+
+def with_events(steps: Iterable[StepReport], directory: Path) -> Iterator[StepReport]:
+    """The same steps, as events of TensorBoard too. Raises UsageError without that package."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise UsageError("--tensorboard needs the package tensorboard") from error
+    with SummaryWriter(str(directory)) as writer:
+        for step in steps:
+            for name in ("loss", "learning_rate", "gradient_norm", "valid_loss", "length"):
+                if (value := getattr(step, name)) is not None:
+                    writer.add_scalar(name, value, step.step)
+            yield step

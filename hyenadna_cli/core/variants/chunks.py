@@ -22,6 +22,7 @@ from hyenadna_cli.core.dna import tokenizer
 from hyenadna_cli.core.dna.coordinates import Interval, Strand
 from hyenadna_cli.core.dna.sequence import reverse_complement
 from hyenadna_cli.core.dna.tokenizer import TokenIds
+from hyenadna_cli.core.outputs.provenance import Setting
 from hyenadna_cli.core.variants.alleles import Grid, Layout, Site, Status, readings
 from hyenadna_cli.core.variants.stretches import Stretches
 
@@ -65,6 +66,24 @@ class ScoreSettings:
     def needs_embeddings(self) -> bool:
         """Whether hidden states are compared."""
         return "l2" in self.scores or "cos" in self.scores
+
+    def described(self) -> dict[str, Setting]:
+        """What of this shapes the scores, for provenance."""
+        layout = self.layout
+        placed: dict[str, Setting] = (
+            {"layout": "grid", "min_context": layout.min_context, "step": layout.step}
+            if isinstance(layout, Grid)
+            else {"layout": "centred", "upstream": layout.upstream, "downstream": layout.downstream}
+        )
+        return {
+            "scores": list[str](self.scores),
+            "window": layout.window,
+            **placed,
+            "strands": list[str](self.strands),
+            "vocab": "full" if self.full_vocabulary else "acgt",
+            "max_n_frac": self.max_n_fraction,
+            "max_n_run": self.max_n_run,
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hyenadna_cli.core.config.settings import ModelConfig
-from hyenadna_cli.core.inference.pooling import Pooled, Tokens, check_layers, parse_vectors
+from hyenadna_cli.core.inference.pooling import Pooled, Tokens, VectorSettings, check_layers
 from hyenadna_cli.errors import UsageError
 
 
@@ -30,7 +30,7 @@ def test_bins_round_up():
 
 
 def parsed(**choices):
-    return parse_vectors(**{"pool": "mean", "layers": "-1", "strand": "+", **choices})
+    return VectorSettings(**choices).parse("+")
 
 
 def test_the_options_say_which_vectors():

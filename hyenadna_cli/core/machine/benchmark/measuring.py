@@ -73,6 +73,14 @@ class Floor:
         matmul = matmul_flops(work) / self.matmul_flops[dtype]
         return matmul + bytes_moved(work) / self.copy_bytes
 
+    def describe(self) -> str:
+        """In words."""
+        products = ", ".join(
+            f"{name} {rate / 1e9:,.0f}" for name, rate in self.matmul_flops.items()
+        )
+        copies = f"copies at {self.copy_bytes / 1e9:.1f} GB/s"
+        return f"{self.device_name}: matrix products at {products} GFLOP/s, {copies}"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
@@ -97,6 +105,14 @@ class Row:
     floor_seconds: float | None = None
     """What matrix products and bytes moved take at the machine's best."""
     note: str = ""
+
+    def describe(self) -> str:
+        """In words."""
+        measured = f"{self.workload}: {self.variant}"
+        if self.seconds is None or self.peak_bytes is None:
+            return f"{measured}: {self.status.lower()}, {self.note}"
+        spread = f"{self.seconds_min:.4g} to {self.seconds_max:.4g}"
+        return f"{measured}: {self.seconds:.4g} s ({spread}), {self.peak_bytes / 1e6:.0f} MB"
 
 
 @dataclass(frozen=True, slots=True)

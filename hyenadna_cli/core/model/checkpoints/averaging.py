@@ -7,13 +7,25 @@ Models fine-tuned from the same weights can stay close enough for their mean to 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from hyenadna_cli.core.model.checkpoints import checkpoint
 from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.errors import CheckpointError
+
+
+def load_models(directories: Sequence[Path]) -> dict[str, HyenaDNA]:
+    """Models by the names of their directories. Raises CheckpointError if one has a head."""
+    models = {}
+    for directory in directories:
+        models[str(directory)], _ = checkpoint.load(directory)
+        if checkpoint.read_head(directory) is not None:
+            raise CheckpointError(f"{directory}: has a head; only plain models are averaged")
+    return models
 
 
 @torch.no_grad()

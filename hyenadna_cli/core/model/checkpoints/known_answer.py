@@ -25,8 +25,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from hyenadna_cli.core.config.choices import Dtype
 from hyenadna_cli.core.dna import tokenizer
 from hyenadna_cli.core.model.blocks import Execution
+from hyenadna_cli.core.model.checkpoints import checkpoint
 from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.core.outputs import atomic
 from hyenadna_cli.core.outputs.provenance import sha256_of
@@ -59,6 +61,20 @@ class KnownAnswer:
         """The text of known_answer.json."""
         content = {"format": _FORMAT, "format-version": _VERSION, **dataclasses.asdict(self)}
         return json.dumps(content, indent=2) + "\n"
+
+
+def save_model(model: HyenaDNA, directory: Path, *, matrix_dtype: Dtype, overwrite: bool) -> None:
+    """Write a model directory, whole or not at all, with the answer of the weights as stored.
+
+    Raises OutputError.
+    """
+    with atomic.replace_dir_on_success(directory, overwrite=overwrite) as scratch:
+        if matrix_dtype == "bf16":
+            checkpoint.save(model, scratch, matrix_dtype=torch.bfloat16)
+            model, _ = checkpoint.load(scratch)
+        else:
+            checkpoint.save(model, scratch)
+        record_known_answer(model, scratch)
 
 
 def record_known_answer(model: HyenaDNA, directory: Path) -> KnownAnswer:

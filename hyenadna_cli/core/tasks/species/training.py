@@ -246,15 +246,6 @@ def _fits_head(
     return is_fitted
 
 
-def trained_length(directory: Path) -> int | None:
-    """The longest training window of a species model, in bases; None if it does not say."""
-    try:
-        record: Any = json.loads((directory / "training.json").read_text())
-        return int(record["classifier"]["length"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
 def digest(genomes: SpeciesGenomes) -> str:
     """SHA-256 over the names and stretches of all species: what a resumed run must agree on."""
     said = hashlib.sha256(json.dumps([genomes.names, genomes.max_n_run]).encode())

@@ -7,7 +7,7 @@ import torch
 
 from hyenadna_cli.core.model.checkpoints import checkpoint
 from hyenadna_cli.core.tasks.species.settings import SpeciesConfig, settings
-from hyenadna_cli.core.tasks.species.training import new_classifier, trained_length
+from hyenadna_cli.core.tasks.species.training import new_classifier
 from hyenadna_cli.errors import UsageError
 
 
@@ -18,12 +18,6 @@ def test_the_initial_head_is_that_of_its_seed(tiny_model):
     )
 
     assert torch.equal(first.head.weight, second.head.weight)
-
-
-def test_a_directory_that_does_not_say_has_no_trained_length(tmp_path):
-    assert trained_length(tmp_path) is None
-    (tmp_path / "training.json").write_text('{"classifier": {"length": 4096}}')
-    assert trained_length(tmp_path) == 4_096
 
 
 @pytest.mark.parametrize(

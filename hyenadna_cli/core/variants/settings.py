@@ -1,4 +1,4 @@
-"""Options about scoring alleles, shared by score-variants and mutagenize."""
+"""How alleles are read and scored: the options of commands, and the ScoreSettings they come to."""
 
 from __future__ import annotations
 
@@ -6,16 +6,14 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, cast, get_args
 
-import typer
-
 from hyenadna_cli.core.config.choices import MAX_N_RUN, Score
-from hyenadna_cli.core.config.flags import in_bases
+from hyenadna_cli.core.config.flags import Flag, in_bases
 from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from hyenadna_cli.commands.options.model import BatchedCompute
+    # For types only: commands import this module at their top, which must stay quick.
+    from hyenadna_cli.core.inference.batching import BatchLimits
     from hyenadna_cli.core.inference.chosen_model import ChosenModel
-    from hyenadna_cli.core.outputs.provenance import Setting
     from hyenadna_cli.core.variants.alleles import Layout
     from hyenadna_cli.core.variants.chunks import ScoreSettings
 
@@ -23,26 +21,17 @@ log = logging.getLogger(__name__)
 
 _SCORES = get_args(Score)
 
-LayoutOption = Annotated[
+_LayoutOption = Annotated[
     Literal["centred", "grid"],
-    typer.Option(
+    Flag(
         "--layout",
-        help="centred: a window for each site; grid: fixed windows shared by all sites.",
+        "centred: a window for each site; grid: fixed windows shared by all sites.",
     ),
 ]
 
 
-def parse_scores(text: str) -> tuple[Score, ...]:
-    """`llr,site` as names, each once. Raises UsageError for others."""
-    names = list(dict.fromkeys(name.strip() for name in text.split(",")))
-    for name in names:
-        if name not in _SCORES:
-            raise UsageError(f"--scores {text}: {name!r} is none of {', '.join(_SCORES)}")
-    return tuple(cast("Score", name) for name in names)
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
-class AlleleOptions:
+class AlleleSettings:
     """The windows that alleles are read in, and what is made of their probabilities."""
 
     HEADING: ClassVar[str] = "Scoring"
@@ -54,7 +43,7 @@ class AlleleOptions:
             "Read around each variant; default: 1,024 for builtin, tiny-1k, else 8,192.",
         ),
     ] = None
-    layout: LayoutOption = "centred"
+    layout: _LayoutOption = "centred"
     min_context: Annotated[
         int | None,
         in_bases(
@@ -67,26 +56,28 @@ class AlleleOptions:
     downstream: int | None = None
     """Bases from each variant's first one on."""
     strand: Annotated[
-        Literal["both", "+", "-"], typer.Option("--strand", help="Strands read; both: their mean.")
+        Literal["both", "+", "-"], Flag("--strand", "Strands read; both: their mean.")
     ] = "both"
     vocab: Annotated[
         Literal["acgt", "full"],
-        typer.Option("--vocab", help="acgt: probabilities of the four bases only, renormalised."),
+        Flag("--vocab", "acgt: probabilities of the four bases only, renormalised."),
     ] = "acgt"
     max_n_fraction: Annotated[
         float,
-        typer.Option(
-            "--max-n-frac", min=0, max=1, help="Skip windows with a larger fraction of N: N_WINDOW."
+        Flag(
+            "--max-n-frac",
+            "Skip windows with a larger fraction of N: N_WINDOW.",
+            at_least=0,
+            at_most=1,
         ),
     ] = 0.5
-
     max_n_run: Annotated[
         int,
-        typer.Option(
+        Flag(
             "--max-n-run",
-            min=0,
+            "Windows end at contig ends and at longer runs of N: OK_EDGE.",
             metavar="BASES",
-            help="Windows end at contig ends and at longer runs of N: OK_EDGE.",
+            at_least=0,
         ),
     ] = MAX_N_RUN
 
@@ -139,35 +130,61 @@ class AlleleOptions:
             raise UsageError(f"{error}; see --window, --upstream, --min-context") from error
 
 
-def describe(
-    settings: ScoreSettings, compute: BatchedCompute, **more: Setting
-) -> dict[str, Setting]:
-    """What shapes the scores, for provenance; `more` of a command's own goes before the batch."""
-    from hyenadna_cli.core.variants.alleles import Grid
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VariantSettings(AlleleSettings):
+    """What is written of each allele of a VCF, and which alleles have scores."""
 
-    layout = settings.layout
-    placed: dict[str, Setting] = (
-        {"layout": "grid", "min_context": layout.min_context, "step": layout.step}
-        if isinstance(layout, Grid)
-        else {"layout": "centred", "upstream": layout.upstream, "downstream": layout.downstream}
-    )
-    return {
-        "scores": list[str](settings.scores),
-        "window": layout.window,
-        **placed,
-        "strands": list[str](settings.strands),
-        "vocab": "full" if settings.full_vocabulary else "acgt",
-        "max_n_frac": settings.max_n_fraction,
-        "max_n_run": settings.max_n_run,
-        **more,
-        "batch_size": compute.n_windows or "auto",
-    }
+    scores: Annotated[
+        str, Flag("--scores", "By commas: llr, site, jsd, l2, cos.", metavar="LIST")
+    ] = "llr,site"
+    upstream: Annotated[
+        int | None,
+        in_bases(
+            "--upstream", "Before the variant, in reading direction; default: half the window."
+        ),
+    ] = None
+    downstream: Annotated[
+        int | None,
+        in_bases("--downstream", "From the variant's first base on; the fewer, the faster."),
+    ] = None
+    per_strand: Annotated[bool, Flag("--per-strand", "Also write HD_LLR of each strand.")] = False
+    check_ref: Annotated[
+        Literal["e", "w", "x"],
+        Flag(
+            "-c, --check-ref",
+            "Where REF is not the FASTA's: e exit, w mark and keep, x leave out.",
+        ),
+    ] = "w"
+    max_allele_length: Annotated[
+        int, in_bases("--max-allele-len", "Longer REF or ALT get the status TOO_LONG.")
+    ] = 1_000
+
+    def score_names(self) -> tuple[Score, ...]:
+        """`--scores`, each once. Raises UsageError for others, and for --per-strand without llr."""
+        names = list(dict.fromkeys(name.strip() for name in self.scores.split(",")))
+        for name in names:
+            if name not in _SCORES:
+                raise UsageError(
+                    f"--scores {self.scores}: {name!r} is none of {', '.join(_SCORES)}"
+                )
+        if self.per_strand and "llr" not in names:
+            raise UsageError("--per-strand is about llr; add it to --scores")
+        return tuple(cast("Score", name) for name in names)
 
 
-def plan(settings: ScoreSettings, model: ChosenModel, compute: BatchedCompute) -> dict[str, int]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SnvSettings(AlleleSettings):
+    """Every SNV, on the grid unless each base is to have a window of its own."""
+
+    layout: _LayoutOption = "grid"
+    full: Annotated[
+        bool, Flag("--full", "Also the likelihood ratio llr, with a pass for each SNV.")
+    ] = False
+
+
+def plan(settings: ScoreSettings, model: ChosenModel, limits: BatchLimits) -> dict[str, int]:
     """Window and estimated memory of the device at its largest, for `--dry-run`."""
     from hyenadna_cli.core.variants.scoring import plan_passes
 
-    limits = compute.limits(model.run.device)
     n_bytes = plan_passes(settings, model.config, limits).peak_bytes
     return {"window": settings.layout.window, "peak_memory_mb": -(-n_bytes // 1_000_000)}
