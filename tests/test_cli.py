@@ -46,6 +46,7 @@ def test_a_wrong_command_line_is_one_line_and_exit_2(hyenadna, arguments):
     assert len(err.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_early_ends_the_run_quietly(tiny_model, fasta_file):
     records = {f"record_{number}": "ACGT" * 5 for number in range(3_000)}
     fasta = fasta_file(records, is_indexed=False)
@@ -66,6 +67,7 @@ def test_a_reader_that_leaves_early_ends_the_run_quietly(tiny_model, fasta_file)
     assert done.stdout.startswith("name\tchrom\tstart")
 
 
+@pytest.mark.slow
 def test_a_full_standard_output_is_an_output_error():
     with open("/dev/full", "w") as full:
         done = subprocess.run(

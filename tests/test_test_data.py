@@ -9,6 +9,7 @@ import pytest
 TEST_DATA = Path(__file__).parent.parent / "test_data"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["tiny.fa", "tiny.fa.fai", "regions.bed", "variants.vcf", "labelled.csv"]
 )

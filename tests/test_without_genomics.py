@@ -54,6 +54,7 @@ def test_the_libraries_are_refused_here(bare, name):
     assert f"ModuleNotFoundError: No module named '{name}'" in done.stderr
 
 
+@pytest.mark.slow
 def test_model_operators_training_and_benchmark_import(bare):
     names = ["hyenadna_cli.core.training.loop"]
     for folder in ("ops", "core/model", "core/machine"):

@@ -153,6 +153,7 @@ def test_a_run_killed_after_its_last_step_is_finished_by_resume(train, monkeypat
         assert np.array_equal(weights_of(broken)[name], value), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [(), ("--freeze", "all"), ("--pool", "last")], ids=str)
 def test_stopping_and_resuming_gives_the_weights_of_never_stopping(train, monkeypatch, options):
     """Law: resume, also across the warm-up's stages and with a head that was fitted first."""

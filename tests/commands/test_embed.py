@@ -278,6 +278,7 @@ def many_records(fasta_file, random):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 3, 7])
 def test_shards_put_together_are_the_unsharded_rows_to_the_last_byte(
     embed, fasta_file, random, count
@@ -619,6 +620,7 @@ def start(tiny_model, *arguments, **options):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_ends_the_run_cleanly(tiny_model, tmp_path, number, code):
     records = b">r\nACGTACGT\n" * 300

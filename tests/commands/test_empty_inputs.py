@@ -112,6 +112,7 @@ RECORDWISE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", SEQUENCES)
 @pytest.mark.parametrize(("command", "output"), RECORDWISE)
 def test_no_sequences(run, given, tmp_path, command, output, kind):

@@ -21,6 +21,8 @@ from hyenadna_cli.core.model.checkpoints import checkpoint
 from hyenadna_cli.core.model.hyenadna import HyenaDNA
 
 TABLE = Path(__file__).parent.parent.parent / "test_data" / "labelled.csv"
+# Nearly all of it trains, or reads what the fixture below trains in ten seconds.
+pytestmark = pytest.mark.slow
 FAST = ("--device", "cpu", "--threads", "1", "--epochs", "3", "--batch-size", "16", "-q")
 
 

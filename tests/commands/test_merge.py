@@ -100,6 +100,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("command", "suffix", "more"), CASES)
 def test_any_number_of_shards_in_any_order_gives_the_bytes_of_one_run(
     hyenadna, run, sharded, tmp_path, command, suffix, more

@@ -144,6 +144,7 @@ def ism(tmp_path):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
 @pytest.mark.parametrize("region", [[], ["--region", "chr1:1-100"]], ids=["track", "letters"])
 def test_a_map_has_its_table_beside_it(hyenadna, ism, tmp_path, suffix, region):

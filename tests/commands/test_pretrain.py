@@ -97,6 +97,7 @@ def straight(hyenadna, genome, tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_a_run_killed_after_its_last_step_is_finished_by_resume(
     straight, hyenadna, genome, tmp_path, monkeypatch
 ):

@@ -145,6 +145,7 @@ def other_data(text_file):
     return text_file("\n".join([header, *map(",".join, rows)]) + "\n", name="other.csv")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [("--tokens", "3"), ("--shots", "1"), ("--shots", "1", "--samples", "4")],

@@ -109,6 +109,7 @@ def run(hyenadna, tiny_model, classifiers, inputs):
     return start
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_a_resumed_run_skips_finished_chunks_and_ends_in_the_same_bytes(
     run, passes, tmp_path, case

@@ -129,6 +129,7 @@ def test_the_header_types_the_tags_and_tells_where_they_come_from(run):
     )
 
 
+@pytest.mark.slow
 def test_scored_output_can_be_scored_again(run, tmp_path):
     run(VARIANTS, "-o", tmp_path / "once.vcf", "--no-version")
 
@@ -170,6 +171,7 @@ def test_bcf_holds_the_same_values_with_their_types(run, tmp_path):
                 assert all(v is None or isinstance(v, float) for v in record.info["HD_LLR"])
 
 
+@pytest.mark.slow
 def test_bcf_in_and_out_through_pipes(run, tiny_model, tmp_path):
     run(VARIANTS, "-o", tmp_path / "in.bcf")
     options = ["-", "--fasta", FASTA, "-m", tiny_model, *PLAIN]
@@ -182,6 +184,7 @@ def test_bcf_in_and_out_through_pipes(run, tiny_model, tmp_path):
         assert len(list(bcf)) == 18
 
 
+@pytest.mark.slow
 def test_vcf_through_pipes_and_head(tiny_model):
     options = ["-", "--fasta", FASTA, "-m", tiny_model, *PLAIN]
 
@@ -220,6 +223,7 @@ def started(tiny_model, *arguments):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["v", "b"])
 def test_a_reader_that_has_seen_enough_is_no_error(tiny_model, many, kind):
     """`hyenadna score-variants ... | head`"""
@@ -233,6 +237,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(tiny_model, many, kind):
     assert "[E::" not in err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["out.vcf", "out.bcf"])
 def test_a_stopped_run_leaves_no_output(tiny_model, many, tmp_path, name):
     with started(tiny_model, many, "-o", tmp_path / name) as process:
@@ -327,6 +332,7 @@ def test_tsv_has_a_row_an_allele(run, tmp_path):
     assert [row["status"] for row in rows if row["alt"] == "."] == ["NO_ALT"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", [["--window", "100"], ["--layout", "grid", "--window", "200"]])
 def test_shards_put_together_are_the_whole_to_the_byte(run, vcf_file, tmp_path, layout):
     bases = pysam.FastaFile(str(FASTA)).fetch("chr1", 1_000, 2_600).upper()

@@ -628,6 +628,7 @@ def apart_from_info(records):
     return [[*c[:7], *(re.sub(r"(:\.)+$", "", sample) for sample in c[8:])] for c in records]
 
 
+@pytest.mark.slow
 @needs_bcftools
 @pytest.mark.parametrize("kind", KINDS)
 def test_bcftools_takes_every_kind_of_record(run, vcf, tmp_path, kind):

@@ -74,11 +74,13 @@ def test_half_precision_has_a_check_of_its_own(gpu):
         choice.resolve("triton-fp16", GPU)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernels", ["triton", "triton-fp16"])
 def test_the_kernels_give_the_known_answer(kernels):
     assert self_check.triton_is_right(CPU, kernels=kernels, lengths=[40])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kernels", "factor"), [("triton", 1.01), ("triton-fp16", 1.05)])
 def test_a_kernel_that_is_a_little_wrong_does_not(monkeypatch, kernels, factor):
     right = on_gpu.spectrum

@@ -39,6 +39,7 @@ def error(found: Tensor, wanted: Tensor) -> float:
     return float((found.double() - wanted).abs().max() / wanted.abs().max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_positions", [1, 2, 3, 63, 1000, 1025, 4097], ids=lambda n: f"L{n}")
 def test_values_and_gradients_are_those_of_the_layers_in_float64(
     monkeypatch: pytest.MonkeyPatch, n_positions: int
@@ -59,6 +60,7 @@ def test_values_and_gradients_are_those_of_the_layers_in_float64(
         assert error(found[name], gradient) < 1e-4, name  # sums over all positions
 
 
+@pytest.mark.slow
 def test_weights_in_bfloat16_are_computed_with_in_float32() -> None:
     filter_fn = filter_of().bfloat16()
     expected, gradients = taps_and_gradients(copy.deepcopy(filter_fn).double(), 63, "torch")
@@ -71,6 +73,7 @@ def test_weights_in_bfloat16_are_computed_with_in_float32() -> None:
         assert error(found[name], gradient) < 2e-2, name  # incoming gradients are rounded
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_inner", [1, 3])
 def test_any_number_of_hidden_layers(n_inner: int) -> None:
     filter_fn = filter_of(dataclasses.replace(CONFIG, num_inner_mlps=n_inner, emb_dim=3))
@@ -83,6 +86,7 @@ def test_any_number_of_hidden_layers(n_inner: int) -> None:
         assert error(found[name], gradient) < 1e-4, name
 
 
+@pytest.mark.slow
 def test_tiles_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     filter_fn = filter_of(dataclasses.replace(CONFIG, d_model=9))
     _, many = taps_and_gradients(filter_fn, 70, "triton")

@@ -54,6 +54,7 @@ def test_blocks_of_channels_do_not_show(monkeypatch):
 KERNELS = ["torch", "numba"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernels", KERNELS)
 @pytest.mark.parametrize("n_positions", [*LENGTHS, 1000, 1025, 2049], ids=lambda n: f"L{n}")
 def test_float32_stays_within_rounding_of_float64(n_positions, kernels):

@@ -46,6 +46,7 @@ def start():
         process.communicate()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 def test_the_echo_of_a_signal_does_not_break_the_clean_stop(start, number):
     """As under torchrun, whose workers get a signal to the group and torchrun's own."""
@@ -60,6 +61,7 @@ def test_the_echo_of_a_signal_does_not_break_the_clean_stop(start, number):
     assert out == f"saved {number.name}\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("ignored", [True, False])
 def test_a_later_signal_ends_the_process_at_once(start, number, ignored):

@@ -26,6 +26,7 @@ def stats_of(hyenadna, tmp_path):
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "n_steps"),
     [

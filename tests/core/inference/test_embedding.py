@@ -126,6 +126,7 @@ def test_special_tokens_are_read_but_never_count(model, random, pooling, special
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [{"max_tokens": 256}, {"max_tokens": 700}, {"batch_size": 1}, {"batch_size": 7}],

@@ -156,6 +156,7 @@ def test_with_overlap_each_base_is_scored_where_it_has_most_left_context(model, 
     assert row.log_likelihood == pytest.approx(np.nansum(expected), rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, 3, None])
 def test_a_score_is_the_same_alone_and_in_any_batch(model, random, batch_size):
     """Law: padding never counts."""

@@ -254,6 +254,7 @@ def test_names_are_made_unique_and_can_be_restored(tmp_path: Path) -> None:
     assert read.given_names == names
 
 
+@pytest.mark.slow
 def test_two_runs_write_the_same_bytes(tmp_path: Path) -> None:
     """In separate processes, seconds apart, with another hash seed and other memory."""
     code = """
@@ -321,6 +322,7 @@ def test_an_existing_file_needs_force(tmp_path: Path) -> None:
     assert read_embeddings(path).names == ["región_1"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("failure", [ValueError, KeyboardInterrupt])
 def test_a_failing_run_leaves_the_old_file(tmp_path: Path, failure: type[BaseException]) -> None:
     path = write(tmp_path / "x.h5", [a_row(0)])
@@ -366,6 +368,7 @@ def test_a_full_disk_is_an_output_error(small_disk: Path) -> None:
     assert list(small_disk.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_records(tmp_path: Path) -> None:
     code = """
 import resource, sys

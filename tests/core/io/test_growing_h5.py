@@ -126,6 +126,7 @@ def test_a_file_that_may_not_grow_is_an_output_error(tmp_path: Path) -> None:
     assert names_in(tmp_path) == ["x.h5"]
 
 
+@pytest.mark.slow
 def test_an_interruption_at_any_moment_leaves_nothing_behind(tmp_path: Path) -> None:
     """A signal handler that raises may run while HDF5 is in the middle of a write."""
     code = """

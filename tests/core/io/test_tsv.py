@@ -111,6 +111,7 @@ def test_a_failing_run_leaves_no_table(tmp_path: Path, name: str) -> None:
     assert names_in(tmp_path) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["out.tsv", "out.tsv.gz"])
 def test_a_full_disk_is_an_output_error(small_disk: Path, name: str) -> None:
     noise = np.random.default_rng(0).integers(0, 2**62, size=300_000)

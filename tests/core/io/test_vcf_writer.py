@@ -77,6 +77,7 @@ def test_a_contig_that_no_header_declares_is_refused_in_bcf(vcf_file, tmp_path):
     assert [v.CHROM for v in cyvcf2.VCF(str(tmp_path / "y.bcf"))] == ["chr2"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("output_type", ["v", "z", "b", "u"])
 def test_a_full_disk_is_an_output_error(vcf_file, small_disk, output_type):
     noise = random.Random(0)

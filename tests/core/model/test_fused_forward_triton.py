@@ -35,6 +35,7 @@ def relative(found: torch.Tensor, wanted: torch.Tensor) -> float:
     return float((found - wanted).norm() / wanted.norm())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("n_positions", "order"), [(1, 2), (3, 2), (63, 4), (1025, 2)], ids=lambda n: str(n)
 )
@@ -50,6 +51,7 @@ def test_float32_is_within_rounding_of_the_plain_formulation_in_float64(
     assert relative(model.float().hidden_states(ids)[0], exact) < 1e-4
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_neither_tiles_nor_blocks_of_channels_nor_spectra_show(
     monkeypatch: pytest.MonkeyPatch,
@@ -83,6 +85,7 @@ def test_spectra_of_a_length_are_computed_once(monkeypatch: pytest.MonkeyPatch) 
         model.hidden_states(random_ids(1, 51))
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_half_precision_transforms_keep_hidden_states_and_likelihoods() -> None:
     """Rounding in the transforms alone; a narrow model's norms make it several times larger."""
@@ -98,6 +101,7 @@ def test_half_precision_transforms_keep_hidden_states_and_likelihoods() -> None:
     assert float((log_probs - expected).abs().mean()) < 1e-2
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_bfloat16_products_stay_within_one_percent() -> None:
     model = strong_model()

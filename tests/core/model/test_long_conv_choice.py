@@ -168,6 +168,7 @@ def test_a_run_with_triton_reads_the_times_and_says_so(gpu):
     assert "1,000 torch" in run.describe()["long_convolution"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("training", [False, True])
 def test_a_length_that_goes_to_cufft_never_comes_to_triton(monkeypatch, training):
     """Filters and short convolution stay with Triton; values are those of Triton's convolution."""

@@ -57,6 +57,7 @@ def values(model, sequences, *, strand="+", **limits):
 dna = st.text(alphabet="ACGTN", min_size=1, max_size=150)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pooling", HEAD_POOLINGS)
 @settings(deadline=None, max_examples=15)
 @given(

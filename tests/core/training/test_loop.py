@@ -76,6 +76,7 @@ def weights(model):
     return {name: p.detach().clone() for name, p in model.named_parameters()}
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss(tmp_path):
     config = dataclasses.replace(TRAIN, max_steps=60, save_every=1_000)
 
@@ -85,6 +86,7 @@ def test_training_lowers_the_loss(tmp_path):
     assert reports[-1].loss < 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_after", [1, 3, 4, 8])
 def test_stopping_and_resuming_gives_the_weights_of_never_stopping(tmp_path, stop_after):
     """Law: resume. Dropout is on, and the stop falls on and off checkpoints and stages."""

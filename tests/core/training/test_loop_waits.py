@@ -169,6 +169,7 @@ def stepper(case: str, device: torch.device, *, kernels: str = "torch") -> Calla
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_a_step_reads_nothing_from_its_device(case, monkeypatch):
     """Forward, backward, clipping and update; the second step with all state there."""

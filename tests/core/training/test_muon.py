@@ -89,6 +89,7 @@ def test_stopping_and_resuming_gives_the_weights_of_never_stopping(tmp_path):
         assert torch.equal(weights(resumed)[name], value), name
 
 
+@pytest.mark.slow
 def test_it_learns(tmp_path):
     config = dataclasses.replace(MUON, max_steps=60, save_every=1_000, learning_rate=5e-2)
 

@@ -179,6 +179,7 @@ def test_a_score_knows_nothing_of_what_lies_behind_a_gap(
     )
 
 
+@pytest.mark.slow
 @MANY
 @given(contig=st.text("ACGT", min_size=20, max_size=60), data=st.data())
 def test_on_a_contig_that_fits_into_a_window_centred_and_grid_agree(model, tmp_path, contig, data):

@@ -65,6 +65,7 @@ def one_by_one(model, region, genome, settings):
     return [row[0].status if row else "NON_ACGT" for row in rows], values
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", [GRID, Centred(upstream=40, downstream=30)])
 @pytest.mark.parametrize("scores", [("site",), ("site", "llr")])
 @pytest.mark.parametrize(

@@ -120,6 +120,7 @@ def centred(window):
     return Centred(upstream=window // 2, downstream=window - window // 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("window", WINDOWS)
 @pytest.mark.parametrize("strand", ["+", "-"])
 def test_llr_is_the_difference_of_two_plain_log_likelihoods(model, genome, window, strand):
@@ -152,6 +153,7 @@ LAYOUTS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_shared_prefix_changes_nothing_in_float64(model, genome, layout):
     settings = settings_of(layout, max_n_fraction=1.0, **EVERYTHING)
@@ -168,6 +170,7 @@ def test_a_shared_prefix_changes_nothing_in_float64(model, genome, layout):
     np.testing.assert_allclose(values(shared_rows), values(plain_rows), rtol=0, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_shared_prefix_stays_within_rounding_in_float32(model, genome, layout):
     settings = settings_of(layout, max_n_fraction=1.0, **EVERYTHING)
@@ -180,6 +183,7 @@ def test_a_shared_prefix_stays_within_rounding_in_float32(model, genome, layout)
     np.testing.assert_allclose(rounded, exact, rtol=0, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(numba_problem() is not None, reason="the compiled loops cannot run here")
 @pytest.mark.parametrize("layout", [centred(257), Grid(window=1_000, min_context=125)])
 def test_compiled_loops_share_prefixes_too(model, genome, layout):
@@ -212,6 +216,7 @@ def test_other_orders_and_short_convolutions_share_prefixes_too(genome, order, n
     np.testing.assert_allclose(shared, plain, rtol=0, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("window", WINDOWS)
 def test_a_variant_and_its_reverse_complement_twin_score_the_same(model, genome, window):
     """Strand averages know no strand."""
@@ -237,6 +242,7 @@ def test_a_variant_and_its_reverse_complement_twin_score_the_same(model, genome,
             assert allele.llr_of_strand["+"] == pytest.approx(other.llr_of_strand["-"], abs=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, 7])
 @pytest.mark.parametrize("layout", [centred(257), Grid(window=257, min_context=64)])
 def test_batch_size_and_order_do_not_change_scores(model, genome, layout, batch_size):

@@ -38,6 +38,7 @@ def _expected(inputs: tuple[Tensor, ...], d_y: Tensor) -> tuple[Tensor, list[Ten
     return y.detach(), list(torch.autograd.grad(y, wide, d_y.double()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_positions", LENGTHS)
 def test_values_and_gradients_are_those_of_the_definition(n_positions: int) -> None:
     n_channels = 1 if n_positions > 4096 else 2
@@ -49,6 +50,7 @@ def test_values_and_gradients_are_those_of_the_definition(n_positions: int) -> N
         assert _error(found, wanted) < 2e-6
 
 
+@pytest.mark.slow
 def test_both_levels_may_have_two_factors_or_three(monkeypatch: pytest.MonkeyPatch) -> None:
     """As transforms of a million points have, here with rows that are shorter."""
     small = dft.plan(40_000, torch.device("cpu"), max_row_points=256)
@@ -61,6 +63,7 @@ def test_both_levels_may_have_two_factors_or_three(monkeypatch: pytest.MonkeyPat
     assert _error(on_gpu.forward(*inputs), gate * (conv + skip * u)) < 1e-6
 
 
+@pytest.mark.slow
 def test_channels_in_groups_are_those_of_one_launch(monkeypatch: pytest.MonkeyPatch) -> None:
     inputs = _case(4100, n_channels=2, n_batch=1)
     together = on_gpu.forward(*inputs)
@@ -85,6 +88,7 @@ def test_bfloat16_goes_in_and_out_and_float32_between() -> None:
     assert _error(y, reference.long_conv_gate(u, kernel, skip, gate)) < 2**-7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_positions", [1, 3, 63, 1000, 1025, 4097])
 def test_half_precision_keeps_the_error_that_is_stated(n_positions: int) -> None:
     """docs/gpu-kernels.md: at most 1e-3, root mean square; here of few numbers, so twice that."""
@@ -104,6 +108,7 @@ def test_half_precision_keeps_the_error_that_is_stated(n_positions: int) -> None
     assert max(errors) > 1e-5  # rounded it is
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [2.0**-80, 2.0**50])
 def test_half_precision_has_the_range_of_float32(scale: float) -> None:
     """Rows far louder or quieter than fp16's range are rounded as others, and disturb none."""
@@ -153,6 +158,7 @@ def test_every_length_has_factors_that_tensor_cores_take() -> None:
         dft.plan((1 << 21) + 1, torch.device("cpu"))
 
 
+@pytest.mark.slow
 def test_a_model_trains_on_them_as_on_the_portable_path() -> None:
     """Loss and every gradient, short and long convolutions together."""
     with torch.random.fork_rng():

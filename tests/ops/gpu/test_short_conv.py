@@ -9,6 +9,7 @@ from hyenadna_cli.ops import reference
 from hyenadna_cli.ops.gpu import short_conv as on_gpu
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_positions", [1, 2, 3, 63, 100, 1025])
 @pytest.mark.parametrize(("order", "n_taps"), [(1, 4), (2, 3), (3, 7)])
 def test_values_and_gradients_are_those_of_the_definition(

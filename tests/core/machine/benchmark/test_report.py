@@ -136,6 +136,7 @@ def test_nothing_is_carried_on_from_one_length_or_to_a_length_that_was_measured(
     assert benchmark_report.extrapolated(rows, 20) == []
 
 
+@pytest.mark.slow
 def test_the_picture_appears_and_is_not_overwritten_unasked(tmp_path):
     pytest.importorskip("matplotlib")
     picture = tmp_path / "figure.svg"

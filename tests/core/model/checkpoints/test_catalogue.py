@@ -341,6 +341,7 @@ def _start_at_once(barrier, cache):
     locate("small-32k", cache_dir=cache)
 
 
+@pytest.mark.slow
 def test_a_hundred_jobs_that_start_at_once_download_a_model_once(tmp_path, monkeypatch):
     cache, downloads = tmp_path / "cache", tmp_path / "downloads"
     folder = "models--LongSafari--hyenadna-small-32k-seqlen-hf"

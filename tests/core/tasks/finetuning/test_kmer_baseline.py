@@ -56,6 +56,7 @@ def data(task: Task, n: int = 240) -> LabelledData:
     )  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("task", "metric", "at_least"),
     [

@@ -27,6 +27,7 @@ def drawn(task: str, n: int, seed: int):
     return truth, truth + random.normal(0, 0.4, n), ("heat",)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [1, 3, 8, 40])
 @pytest.mark.parametrize("task", ["binary", "multiclass", "multilabel", "regression"])
 def test_an_interval_holds_its_value_inside_the_range(task, n):

@@ -83,6 +83,7 @@ def test_vectorised_replicates_of_all_rows_once_are_scikit_learns_values():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["accuracy", "mcc", "auroc", "auprc", "brier"])
 def test_the_interval_is_that_of_resampling_one_by_one(metric: str):
     truth, scores = binary(250, seed=3)
