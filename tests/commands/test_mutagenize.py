@@ -137,8 +137,10 @@ def test_what_cannot_be_is_refused(run, options, code, problem):
 def test_a_dry_run_prints_the_plan(run):
     done = run("--region", "chr1:1-5,000", "--dry-run")
 
+    assert done.code == 0, done.err
     plan = dict(line.split("\t") for line in done.out.splitlines())
     assert (done.code, plan["bases"], plan["snvs_at_most"]) == (0, "5000", "15000")
+    assert 1 <= int(plan["estimated_seconds"]) < 600
 
 
 def test_the_example_of_the_help_runs(hyenadna, tiny_model, monkeypatch):

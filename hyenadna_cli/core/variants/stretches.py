@@ -54,8 +54,9 @@ class Stretches:
         start, end = max(0, start), min(end, self.genome.lengths[contig])
         stretches = []
         for gap_start, gap_end in [*self._gaps(contig, start, end), (end, end)]:
-            if start < gap_start:
-                stretches.append(Interval(contig, start, min(gap_start, end)))
+            # Gaps of a block may lie behind what was asked for.
+            if start < (stretch_end := min(gap_start, end)):
+                stretches.append(Interval(contig, start, stretch_end))
             start = max(start, gap_end)
         return stretches
 
