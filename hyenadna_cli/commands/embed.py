@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from hyenadna_cli.commands.options.model import (
 from hyenadna_cli.commands.options.output import Destination
 from hyenadna_cli.commands.options.run import RunOptions
 from hyenadna_cli.commands.reporting.counts import Counts
-from hyenadna_cli.commands.reporting.record_run import RecordRun, print_plan_of_records
+from hyenadna_cli.commands.reporting.record_run import RecordRun
 from hyenadna_cli.core.inference.pooling import (
     Pooled,
     Tokens,
@@ -72,10 +72,7 @@ def embed(
         check_layers(vectors.layers, model.config, model_name=model.source.name)
         batcher = windows.batcher(model, compute, specials=options.specials, keep_order=is_token)
         work = _Embedding(vectors, source, selected, model, batcher)
-        if run.dry_run:
-            work.print_plan()
-        else:
-            work.write(destination)
+        work.write(destination, work.plan() if run.dry_run else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,25 +85,30 @@ class _Embedding:
     model: ChosenModel
     batcher: Batcher
 
-    def print_plan(self) -> None:
-        """`--dry-run`."""
-        vectors, more_bytes = self.vectors, 0
-        lengths = self.source.measured_lengths(self.selected)
-        longest = int(max(lengths, default=0))
-        if isinstance(vectors, Tokens) and longest > self.batcher.tiling.window:
+    def plan(self) -> dict[str, int]:
+        """For `--dry-run`."""
+        from hyenadna_cli.core.inference.run_plan import plan_of_records
+
+        vectors = self.vectors
+
+        def joined_bytes(longest: int) -> int:
+            if not isinstance(vectors, Tokens) or longest <= self.batcher.tiling.window:
+                return 0
             # The rows of a record in several windows are put together in memory.
-            more_bytes = vectors.n_rows(longest) * self.model.config.d_model * 4
-        print_plan_of_records(
-            lengths,
+            return vectors.n_rows(longest) * self.model.config.d_model * 4
+
+        return plan_of_records(
+            self.source,
+            self.selected,
             self.model,
             self.batcher,
             vectors.strand,
             n_layers=len(vectors.layers),
-            more_bytes=more_bytes,
+            more_bytes=joined_bytes,
         )
 
-    def write(self, destination: Destination) -> None:
-        """Embed and write everything."""
+    def write(self, destination: Destination, plan: Mapping[str, int] | None) -> None:
+        """Embed and write everything, or print the plan."""
         counts = Counts(command="embed")
         run = RecordRun.of_source(
             self.source,
@@ -117,6 +119,7 @@ class _Embedding:
             model=self.model,
             settings=self.vectors.settings(),
             counts=counts,
+            plan=plan,
         )
         if isinstance(self.vectors, Tokens):
             self._write_tokens(run, self.vectors, counts)

@@ -14,12 +14,14 @@ from hyenadna_cli.commands.options.model import BatchedCompute, ModelRequest
 from hyenadna_cli.commands.options.output import Destination
 from hyenadna_cli.commands.options.run import RunOptions
 from hyenadna_cli.commands.reporting.counts import Counts
-from hyenadna_cli.commands.reporting.record_run import RecordRun, print_plan
+from hyenadna_cli.commands.reporting.record_run import RecordRun
 from hyenadna_cli.core.inference.sampling import Prompts, PromptSettings, Sampling
 from hyenadna_cli.core.io.fasta_writing import check_fasta_name, open_fasta_output
 
 if TYPE_CHECKING:
+    from hyenadna_cli.core.inference.batching import Done
     from hyenadna_cli.core.inference.generation import Generated
+    from hyenadna_cli.core.outputs.journal import Journal
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,9 +75,6 @@ def generate(
             length=prompts.length,
             batch_size=batch_size,
         )
-        if run.dry_run:
-            print_plan(plan)
-            return
         settings = {
             **asdict(sampling),
             "length": prompts.length,
@@ -93,6 +92,7 @@ def generate(
             counts=Counts(command="generate"),
             letters=starts.letters,
             n_bases=plan["bases"],
+            plan=plan if run.dry_run else None,
         )
         _sample(record_run, prompts, starts, sampling, batch_size)
 
@@ -106,16 +106,23 @@ def _sample(
 ) -> None:
     from hyenadna_cli.core.inference.generation import generate
 
+    def rows(journal: Journal) -> Iterator[Done[Generated]]:
+        # A batch goes on to the last base: to be timed, it is cut short, after one that warms up.
+        lengths = (options.length,) if run.plan is None else (16, min(128, options.length))
+        model = run.model.load()
+        for length in lengths:
+            yield from generate(
+                model,
+                prompts.sequences,
+                length=length,
+                n_sequences=options.sequences,
+                sampling=sampling,
+                batch_size=batch_size,
+                journal=journal,
+            )
+
     run.write(
-        lambda journal: generate(
-            run.model.load(),
-            prompts.sequences,
-            length=options.length,
-            n_sequences=options.sequences,
-            sampling=sampling,
-            batch_size=batch_size,
-            journal=journal,
-        ),
+        rows,
         writer=lambda _, overwrite: _writer(
             run.destination.output, overwrite, prompts, options.include_prompt
         ),

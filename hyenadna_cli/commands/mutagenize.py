@@ -16,9 +16,9 @@ from hyenadna_cli.commands.options.model import BatchedCompute, ModelRequest
 from hyenadna_cli.commands.options.output import Destination
 from hyenadna_cli.commands.options.run import RunOptions
 from hyenadna_cli.commands.reporting.counts import AlleleCounts, Counts
-from hyenadna_cli.commands.reporting.record_run import RecordRun, print_plan
+from hyenadna_cli.commands.reporting.record_run import RecordRun
 from hyenadna_cli.core.variants.mutagenesis_output import Kind, kind_of, open_snv_output
-from hyenadna_cli.core.variants.settings import SnvSettings, plan
+from hyenadna_cli.core.variants.settings import SnvSettings, plan_of
 from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -114,10 +114,7 @@ def mutagenize(
         settings = scoring.settings(model, ("site", "llr") if scoring.full else ("site",))
         limits = compute.limits(model.run.device)
         n_bases = sum(region.interval.length for region in regions)
-        if run.dry_run:
-            sizes = {"regions": len(regions), "bases": n_bases, "snvs_at_most": 3 * n_bases}
-            print_plan(sizes | plan(settings, model, limits))
-            return
+        sizes = {"regions": len(regions), "bases": n_bases, "snvs_at_most": 3 * n_bases}
         record_run = RecordRun(
             label="mutating",
             destination=destination,
@@ -131,6 +128,7 @@ def mutagenize(
             counts=AlleleCounts(command="mutagenize"),
             letters=genome.letters,
             n_bases=n_bases,
+            plan=sizes | plan_of(settings, model, limits) if run.dry_run else None,
         )
         record_run.write(
             lambda journal: _rows(model.load(), regions, genome, settings, limits, journal),

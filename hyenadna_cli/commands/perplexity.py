@@ -13,11 +13,7 @@ from hyenadna_cli.commands.options.model import BatchedCompute, ModelRequest, Wi
 from hyenadna_cli.commands.options.output import Destination
 from hyenadna_cli.commands.options.run import RunOptions
 from hyenadna_cli.commands.reporting.counts import Counts
-from hyenadna_cli.commands.reporting.record_run import (
-    RecordRun,
-    print_plan_of_records,
-    table_writer,
-)
+from hyenadna_cli.commands.reporting.record_run import RecordRun, table_writer
 from hyenadna_cli.core.io.tsv import check_table_name
 
 if TYPE_CHECKING:
@@ -49,6 +45,7 @@ def perplexity(
       hyenadna perplexity --fasta test_data/tiny.fa --bed test_data/regions.bed --strand both
     """
     from hyenadna_cli.core.inference import perplexity as core
+    from hyenadna_cli.core.inference.run_plan import plan_of_records
 
     strand = files.strand_choice
     check_table_name(destination.output, writer="perplexity")
@@ -57,9 +54,7 @@ def perplexity(
         selected = destination.select(source)
         model = request.choose(compute)
         batcher = windows.batcher(model, compute)
-        if run.dry_run:
-            print_plan_of_records(source.measured_lengths(selected), model, batcher, strand)
-            return
+        plan = plan_of_records(source, selected, model, batcher, strand) if run.dry_run else None
         counts = Counts(command="perplexity")
         RecordRun.of_source(
             source,
@@ -70,6 +65,7 @@ def perplexity(
             model=model,
             settings={"strand": strand, "vocab": vocab},
             counts=counts,
+            plan=plan,
         ).write(
             lambda journal: core.perplexity(
                 model.load(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
@@ -24,11 +25,7 @@ from hyenadna_cli.commands.options.model import (
 from hyenadna_cli.commands.options.output import Destination
 from hyenadna_cli.commands.options.run import RunOptions
 from hyenadna_cli.commands.reporting.counts import Counts
-from hyenadna_cli.commands.reporting.record_run import (
-    RecordRun,
-    print_plan_of_records,
-    table_writer,
-)
+from hyenadna_cli.commands.reporting.record_run import RecordRun, table_writer
 from hyenadna_cli.core.io.tsv import check_table_name
 from hyenadna_cli.core.outputs import atomic
 from hyenadna_cli.errors import UsageError
@@ -171,6 +168,7 @@ def predict(
 
       hyenadna predict -m classifier --data test_data/labelled.csv
     """
+    from hyenadna_cli.core.inference.run_plan import plan_of_records
     from hyenadna_cli.core.tasks.prompts import soft_prompt
 
     strand = files.strand_choice
@@ -189,11 +187,11 @@ def predict(
         )
         with files.open(classifier.config, with_targets=metrics is not None) as source:
             work = _Prediction(classifier, source, destination.select(source), batcher, strand)
-            if run.dry_run:
-                lengths = source.measured_lengths(work.selected)
-                print_plan_of_records(lengths, chosen, batcher, strand)
-            else:
-                work.write(chosen, destination, metrics, prompt)
+            selected = work.selected
+            plan = (
+                plan_of_records(source, selected, chosen, batcher, strand) if run.dry_run else None
+            )
+            work.write(chosen, destination, metrics, prompt, plan)
 
 
 def _check_metrics(metrics: Path | None, files: PredictedFiles, destination: Destination) -> None:
@@ -223,8 +221,9 @@ class _Prediction:
         destination: Destination,
         metrics: Path | None,
         prompt: StoredPrompt | None,
+        plan: Mapping[str, int] | None,
     ) -> None:
-        """Predict and write everything."""
+        """Predict and write everything, or print the plan."""
         from hyenadna_cli.core.tasks import prediction_table
         from hyenadna_cli.core.tasks.classification import predict
 
@@ -249,6 +248,7 @@ class _Prediction:
             settings=settings,
             counts=counts,
             beside=metrics,
+            plan=plan,
         ).write(
             lambda journal: predict(
                 self.classifier,

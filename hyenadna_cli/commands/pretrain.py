@@ -144,7 +144,5 @@ def _run(
 
 
 def _describe(step: StepReport) -> str:
-    text = f"step {step.step:,}, length {step.length:,}: {step.loss:.4f} nats per base"
-    if step.valid_loss is not None:
-        text += f"; held out {step.valid_loss:.4f}, perplexity {step.valid_perplexity:.4f}"
-    return text
+    perplexity = step.valid_perplexity
+    return step.describe("base") + ("" if perplexity is None else f", perplexity {perplexity:.4f}")

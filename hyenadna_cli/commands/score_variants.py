@@ -17,8 +17,8 @@ from hyenadna_cli.commands.options.model import BatchedCompute, ModelRequest
 from hyenadna_cli.commands.options.output import Destination
 from hyenadna_cli.commands.options.run import RunOptions
 from hyenadna_cli.commands.reporting.counts import AlleleCounts
-from hyenadna_cli.commands.reporting.record_run import RecordRun, print_plan
-from hyenadna_cli.core.variants.settings import VariantSettings, plan
+from hyenadna_cli.commands.reporting.record_run import RecordRun
+from hyenadna_cli.core.variants.settings import VariantSettings, plan_of
 
 if TYPE_CHECKING:
     from hyenadna_cli.core.inference.batching import Done
@@ -145,10 +145,7 @@ def score_variants(
         )
         if scoring.check_ref == "e" and source.scan is not None:
             sites.check_all()
-        if run.dry_run:
-            print_plan(sites.plan() | plan(settings, model, compute.limits(model.run.device)))
-        else:
-            sites.score(model, compute, destination, target)
+        sites.score(model, compute, destination, target, dry_run=run.dry_run)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +187,10 @@ class _Sites:
         compute: BatchedCompute,
         destination: Destination,
         target: Target,
+        *,
+        dry_run: bool,
     ) -> None:
-        """Score and write everything."""
+        """Score and write everything, or print the plan."""
         from hyenadna_cli.core.inference.batching import Done
         from hyenadna_cli.core.variants.scoring import score
 
@@ -211,6 +210,7 @@ class _Sites:
             letters=self.source.genome.letters,
             n_bases=self.source.n_records(self.selected),
             unit="records",
+            plan=self.plan() | plan_of(self.settings, model, limits) if dry_run else None,
         )
         pending: deque[tuple[VcfRecord, Site]] = deque()
 

@@ -413,13 +413,16 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(embed, genome, regions, tm
     assert (plan["records"], plan["bases"], plan["windows"]) == ("5", "1950", "22")
     assert int(plan["batches"]) >= 1
     assert int(plan["peak_memory_mb"]) >= 1
+    assert 1 <= int(plan["estimated_seconds"]) < 600
     assert not (tmp_path / "out.h5ad").exists()
 
 
 def test_a_dry_run_of_a_stream_reads_it(embed, genome, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(genome.read_bytes())))
 
-    assert "bases\t2200" in embed("--fasta", "-", "--dry-run").out
+    out = embed("--fasta", "-", "--dry-run").out
+    assert "bases\t2200" in out
+    assert "estimated_seconds\t.\n" in out
 
 
 def test_a_large_token_file_is_announced(embed, genome, tmp_path, monkeypatch):

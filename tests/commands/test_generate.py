@@ -118,6 +118,7 @@ def test_a_dry_run_prints_the_plan_and_samples_nothing(generate, tmp_path):
     done = generate("--length", "50", "--sequences", "9", "-o", tmp_path / "x.fa", "--dry-run")
 
     assert "sequences\t9\nbases\t450\n" in done.out
+    assert "estimated_seconds\t" in done.out
     assert not (tmp_path / "x.fa").exists()
 
 

@@ -528,6 +528,7 @@ def test_strict_stats_and_dry_run_give_the_account(run, tmp_path):
     assert plan["status_TO_SCORE"] == "17"
     assert plan["window"] == "258"
     assert int(plan["peak_memory_mb"]) > 0
+    assert 1 <= int(plan["estimated_seconds"]) < 600
 
 
 def test_outputs_are_not_replaced_unasked(run, tmp_path):

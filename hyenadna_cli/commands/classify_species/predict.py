@@ -20,11 +20,7 @@ from hyenadna_cli.commands.options.model import (
 from hyenadna_cli.commands.options.output import Destination
 from hyenadna_cli.commands.options.run import RunOptions
 from hyenadna_cli.commands.reporting.counts import Counts
-from hyenadna_cli.commands.reporting.record_run import (
-    RecordRun,
-    print_plan_of_records,
-    table_writer,
-)
+from hyenadna_cli.commands.reporting.record_run import RecordRun, table_writer
 from hyenadna_cli.core.config.flags import in_bases
 from hyenadna_cli.core.io.tsv import check_table_name
 
@@ -70,6 +66,7 @@ def predict(
 
       hyenadna classify-species predict -m run --fasta contigs.fa --min-prob 0.8 -o calls.tsv
     """
+    from hyenadna_cli.core.inference.run_plan import plan_of_records
     from hyenadna_cli.core.tasks.species import calls, trained_model
 
     strand = files.strand_choice
@@ -79,9 +76,7 @@ def predict(
         selected = destination.select(source)
         chosen = ModelRequest(model=model, offline=True).choose(compute)
         batcher = windows.or_as_trained(chosen).batcher(chosen, compute)
-        if run.dry_run:
-            print_plan_of_records(source.measured_lengths(selected), chosen, batcher, strand)
-            return
+        plan = plan_of_records(source, selected, chosen, batcher, strand) if run.dry_run else None
         counts = Counts(command="classify-species predict", results=calls.RESULTS)
         RecordRun.of_source(
             source,
@@ -92,6 +87,7 @@ def predict(
             model=chosen,
             settings={"strand": strand, "min_prob": min_prob},
             counts=counts,
+            plan=plan,
         ).write(
             lambda journal: calls.call_species(
                 trained_model.load_classifier(chosen),

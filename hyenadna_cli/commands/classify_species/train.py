@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from hyenadna_cli.core.model.hyenadna import HyenaDNA
     from hyenadna_cli.core.tasks.species.manifest import SpeciesGenomes
     from hyenadna_cli.core.tasks.species.windows import SamplingWeights
-    from hyenadna_cli.core.training.loop import StepReport
 
 log = logging.getLogger(__name__)
 
@@ -160,7 +159,7 @@ def _run(
             steps,
             total=settings.train.max_steps,
             label="training",
-            describe=_describe,
+            describe=lambda step: step.describe("window"),
             is_done=lambda: read_progress(output).is_done,
         )
         if measurement.lengths and run.is_main:
@@ -176,10 +175,3 @@ def _run(
             if not is_measured:
                 raise run.stop.error("trained, not yet measured; --resume goes on from there")
         run.close(genomes.split_sizes)
-
-
-def _describe(step: StepReport) -> str:
-    text = f"step {step.step:,}, length {step.length:,}: {step.loss:.4f} nats per window"
-    if step.valid_loss is not None:
-        text += f"; held out {step.valid_loss:.4f}"
-    return text

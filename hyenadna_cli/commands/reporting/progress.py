@@ -63,33 +63,66 @@ def track(
             progress.update(task, advance=size_of(item), note=note)
 
 
+class Pace:
+    """How fast a run goes: without its first batch, which also loads and compiles."""
+
+    def __init__(self) -> None:
+        self._started = self.now = time.monotonic()
+        self._first: tuple[float, float] | None = None
+        self.done = 0.0
+
+    def add(self, size: float) -> None:
+        """Count what was done."""
+        self.done += size
+        self.now = time.monotonic()
+        if self._first is None and self.done > 0:
+            self._first = (self.now, self.done)
+
+    @property
+    def seconds(self) -> float:
+        """Measured after the first batch."""
+        return 0.0 if self._first is None else self.now - self._first[0]
+
+    @property
+    def rate(self) -> float | None:
+        """Done per second; None if there is nothing to go by yet."""
+        if self._first is not None and self.done > self._first[1]:
+            return (self.done - self._first[1]) / max(self.seconds, 1e-9)
+        return self.done / max(self.now - self._started, 1e-9) if self.done > 0 else None
+
+    def estimate(self, total: float) -> float | None:
+        """Seconds that all of it takes, the first batch included."""
+        if self._first is None or self.rate is None:
+            return None
+        return self.now - self._started + max(0.0, total - self.done) / self.rate
+
+
 class _Heartbeat:
-    """Says after the first batch how long the run will take, and every minute how far it is."""
+    """Says after the second batch how long the run will take, and every minute how far it is."""
 
     def __init__(self, command: str, total: float | None, unit: str) -> None:
         self._command, self._total, self._unit = command, total, unit
-        self._done = 0.0
-        self._started = self._said = time.monotonic()
+        self._pace = Pace()
+        self._said = self._pace.now
         self._is_estimated = False
 
     def add(self, size: float) -> None:
         """Count what was done; short runs are never spoken of."""
-        self._done += size
-        now = time.monotonic()
-        if self._done <= 0:
+        self._pace.add(size)
+        rate, now = self._pace.rate, self._pace.now
+        if rate is None:
             return
-        rate = self._done / max(now - self._started, 1e-9)
-        left = None if self._total is None else max(0.0, self._total - self._done) / rate
-        is_first = not self._is_estimated
-        self._is_estimated = True
-        is_long = is_first and left is not None and left > HEARTBEAT_SECONDS
+        left = None if self._total is None else max(0.0, self._total - self._pace.done) / rate
+        is_second = not self._is_estimated and self._pace.seconds > 0
+        self._is_estimated = self._is_estimated or is_second
+        is_long = is_second and left is not None and left > HEARTBEAT_SECONDS
         if is_long or now - self._said >= HEARTBEAT_SECONDS:
             self._said = now
             log.info("%s: %s", self._command, self._words(rate, left))
 
     def _words(self, rate: float, left: float | None) -> str:
         of_all = "" if self._total is None else f" of {self._total:,.0f}"
-        words = f"{self._done:,.0f}{of_all} {self._unit}, {rate:,.3g} {self._unit}/s"
+        words = f"{self._pace.done:,.0f}{of_all} {self._unit}, {rate:,.3g} {self._unit}/s"
         if left is None:
             return words
         return f"{words}, {left / 60:.0f} min left" if left >= 90 else f"{words}, {left:.0f} s left"

@@ -7,6 +7,7 @@ made by -> (--resume: done already?) -> journal -> rows, written and counted
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -19,16 +20,12 @@ import typer
 from hyenadna_cli.commands.options.output import Destination
 from hyenadna_cli.commands.reporting import provenance
 from hyenadna_cli.commands.reporting.counts import Counts
-from hyenadna_cli.commands.reporting.progress import track
+from hyenadna_cli.commands.reporting.progress import Pace, track
 from hyenadna_cli.commands.reporting.stats import write_stats
 from hyenadna_cli.commands.reporting.stops import on_signals
 from hyenadna_cli.errors import SkippedRecordsError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from hyenadna_cli.core.config.choices import StrandChoice
     from hyenadna_cli.core.dna.sequence import LetterCounts
     from hyenadna_cli.core.inference.batching import Batcher, Done
     from hyenadna_cli.core.inference.chosen_model import ChosenModel
@@ -38,6 +35,9 @@ if TYPE_CHECKING:
     from hyenadna_cli.core.outputs.provenance import Provenance, Setting
 
 log = logging.getLogger(__name__)
+
+_TIMED_SECONDS = 1.0
+"""Of batches after the first one, for an estimate."""
 
 Row = TypeVar("Row")
 Writer = AbstractContextManager[Callable[[Row], None]]
@@ -65,6 +65,8 @@ class RecordRun:
     """What is counted."""
     beside: Path | None = None
     """A second output, without which the run is not complete."""
+    plan: Mapping[str, int] | None = None
+    """What `--dry-run` prints; None for a run that is one."""
 
     @classmethod
     def of_source(
@@ -79,6 +81,7 @@ class RecordRun:
         settings: Mapping[str, Setting],
         counts: Counts,
         beside: Path | None = None,
+        plan: Mapping[str, int] | None = None,
     ) -> Self:
         """The run over the selected records of a source, read in the batcher's windows."""
         return cls(
@@ -91,6 +94,7 @@ class RecordRun:
             letters=source.letters,
             n_bases=source.n_bases(selected),
             beside=beside,
+            plan=plan,
         )
 
     def write(
@@ -103,11 +107,16 @@ class RecordRun:
     ) -> None:
         """Compute, write and count all rows, unless an earlier run has, and give the account.
 
+        With a `plan`, print it and write nothing.
+
         `writer` gets what made the output and whether it may replace a file; `finish` follows the
         last row. Raises OutputError, InterruptedRunError, and SkippedRecordsError with --strict.
         """
         from hyenadna_cli.core.outputs import restarts
 
+        if self.plan is not None:
+            self._print_plan(self.plan, rows)
+            return
         made_by = self._provenance()
         if restarts.is_done(self.destination.as_output(), made_by, beside=self.beside):
             return
@@ -120,6 +129,22 @@ class RecordRun:
                 self._write_rows(batches, write, count)
             finish()
             self._close(made_by)
+
+    def _print_plan(
+        self, plan: Mapping[str, int], rows: Callable[[Journal], Iterable[Done[Row]]]
+    ) -> None:
+        """`plan` and, from timed batches, the seconds of the whole run; a stream is not timed."""
+        from hyenadna_cli.core.outputs.journal import NO_JOURNAL
+
+        pace = Pace()
+        if self.n_bases is not None:
+            for done in rows(NO_JOURNAL):
+                pace.add(done.n_bases)
+                if pace.seconds >= _TIMED_SECONDS:
+                    break
+        seconds = pace.estimate(self.n_bases or 0)
+        for name, value in {**plan, "estimated_seconds": seconds}.items():
+            typer.echo(f"{name}\t{'.' if value is None else math.ceil(value)}")
 
     def _provenance(self) -> Provenance:
         return provenance.made_by(
@@ -215,47 +240,3 @@ def table_writer(
             yield write
 
     return opened
-
-
-def print_plan(rows: Mapping[str, int]) -> None:
-    """`--dry-run`: what would be done, on stdout."""
-    for name, value in rows.items():
-        typer.echo(f"{name}\t{value}")
-
-
-def print_plan_of_records(
-    lengths: NDArray[np.int64],
-    model: ChosenModel,
-    batcher: Batcher,
-    strand: StrandChoice,
-    *,
-    n_layers: int = 1,
-    more_bytes: int = 0,
-) -> None:
-    """`--dry-run` of a command that reads records of these lengths along one strand or both.
-
-    `n_layers` hidden states are kept at once; `more_bytes` come on top of a pass's memory.
-    """
-    from hyenadna_cli.core.inference.run_plan import plan_run
-
-    plan = plan_run(
-        lengths,
-        config=model.config,
-        batcher=batcher,
-        n_strands=2 if strand == "both" else 1,
-        n_layers=n_layers,
-    )
-    print_plan(
-        {
-            "records": plan.n_records,
-            "bases": plan.n_bases,
-            "windows": plan.n_windows,
-            "batches": plan.n_batches,
-            "peak_memory_mb": megabytes(plan.peak_bytes + more_bytes),
-        }
-    )
-
-
-def megabytes(n_bytes: int) -> int:
-    """Whole megabytes, rounded up."""
-    return -(-n_bytes // 1_000_000)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hyenadna_cli.core.config.choices import StrandChoice
 from hyenadna_cli.core.config.settings import ModelConfig
 from hyenadna_cli.core.inference.batching import N_SPECIALS, Batcher
+from hyenadna_cli.core.inference.chosen_model import ChosenModel
+from hyenadna_cli.core.io.records import RecordSource
 from hyenadna_cli.core.model.cost import forward_bytes
 from hyenadna_cli.core.outputs.shards import chunks
 
@@ -54,3 +57,36 @@ def plan_run(
         n_batches=n_batches,
         peak_bytes=peak_bytes,
     )
+
+
+def plan_of_records(
+    source: RecordSource,
+    selected: range | None,
+    model: ChosenModel,
+    batcher: Batcher,
+    strand: StrandChoice,
+    *,
+    n_layers: int = 1,
+    more_bytes: Callable[[int], int] = lambda _: 0,
+) -> dict[str, int]:
+    """The size of a run over records along one strand or both, for `--dry-run`. Uses up a stream.
+
+    `n_layers` hidden states are kept at once; `more_bytes`, of the longest record, come on top of a
+    pass's memory.
+    """
+    lengths = source.measured_lengths(selected)
+    plan = plan_run(
+        lengths,
+        config=model.config,
+        batcher=batcher,
+        n_strands=2 if strand == "both" else 1,
+        n_layers=n_layers,
+    )
+    n_bytes = plan.peak_bytes + more_bytes(int(max(lengths, default=0)))
+    return {
+        "records": plan.n_records,
+        "bases": plan.n_bases,
+        "windows": plan.n_windows,
+        "batches": plan.n_batches,
+        "peak_memory_mb": -(-n_bytes // 1_000_000),
+    }

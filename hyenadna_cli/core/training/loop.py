@@ -82,6 +82,11 @@ class StepReport:
         """What a run that ends after this step has come to."""
         return f"checkpoint at step {self.step:,}"
 
+    def describe(self, unit: str) -> str:
+        """In words; `unit` is what the nats of the loss are per: `base`, `window`."""
+        text = f"step {self.step:,}, length {self.length:,}: {self.loss:.4f} nats per {unit}"
+        return text if self.valid_loss is None else f"{text}; held out {self.valid_loss:.4f}"
+
     @property
     def is_validated(self) -> bool:
         """Whether this step was followed by a validation."""

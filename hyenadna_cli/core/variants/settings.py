@@ -182,7 +182,7 @@ class SnvSettings(AlleleSettings):
     ] = False
 
 
-def plan(settings: ScoreSettings, model: ChosenModel, limits: BatchLimits) -> dict[str, int]:
+def plan_of(settings: ScoreSettings, model: ChosenModel, limits: BatchLimits) -> dict[str, int]:
     """Window and estimated memory of the device at its largest, for `--dry-run`."""
     from hyenadna_cli.core.variants.scoring import plan_passes
 

@@ -23,15 +23,35 @@ def test_a_short_run_says_nothing(caplog, monkeypatch):
     assert lines(caplog, monkeypatch, seconds_each=2, total=100) == []
 
 
-def test_a_long_run_says_after_the_first_batch_how_long_it_takes_and_then_every_minute(
+def test_a_long_run_says_after_the_second_batch_how_long_it_takes_and_then_every_minute(
     caplog, monkeypatch
 ):
     said = lines(caplog, monkeypatch, seconds_each=30, total=100)
 
-    assert said[0] == "embed: 10 of 100 bases, 0.333 bases/s, 4 min left"
-    assert said[1] == "embed: 30 of 100 bases, 0.333 bases/s, 4 min left"
-    assert said[-1] == "embed: 90 of 100 bases, 0.333 bases/s, 30 s left"
+    assert said[0] == "embed: 20 of 100 bases, 0.333 bases/s, 4 min left"
+    assert said[1] == "embed: 40 of 100 bases, 0.333 bases/s, 3 min left"
+    assert said[-1] == "embed: 100 of 100 bases, 0.333 bases/s, 0 s left"
     assert len(said) == 5
+
+
+def test_a_first_batch_that_compiles_does_not_spoil_the_estimate(monkeypatch):
+    clock = iter([0.0, 100.0, 101.0, 102.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    pace = progress.Pace()
+
+    pace.add(10)
+    assert pace.rate == 0.1
+    pace.add(10)
+    assert pace.rate == 10
+    pace.add(10)
+    assert pace.estimate(100) == 102 + 70 / 10
+
+
+def test_batches_without_rows_say_nothing_of_the_pace():
+    pace = progress.Pace()
+    pace.add(0)
+    assert pace.rate is None
+    assert pace.estimate(100) is None
 
 
 def test_a_stream_has_no_end_to_tell(caplog, monkeypatch):
