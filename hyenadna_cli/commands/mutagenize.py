@@ -50,8 +50,9 @@ class MutatedRegions:
         list[str] | None,
         typer.Option(
             "--region",
-            metavar="CHR:START-END",
-            help="1-based, closed: chr17:43,044,295-43,125,483; repeatable.",
+            metavar="CHR[:START-END]",
+            help="1-based, closed: chr17:43,044,295-43,125,483; also chr17 (all of it), "
+            "chr17:43,044,295 (one base), {HLA-A*01:01}:1-20; repeatable.",
         ),
     ] = None
     bed: BedOption = None
@@ -69,7 +70,7 @@ class MutatedRegions:
         if not self.region and self.bed is None:
             raise UsageError("which region? give --region CHR:START-END or --bed FILE")
         contigs = ContigNames.choose(genome.lengths, self.contig_map, self.rename_chrs)
-        named = regions.read(self.region or (), self.bed, contigs=contigs, lengths=genome.lengths)
+        named = regions.read(self.region or (), self.bed, contigs=contigs)
         if is_merged:
             named = regions.merged(named)
         return named if shard is None else regions.of_shard(named, shard)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hyenadna_cli.core.config.checks import check_types
 from hyenadna_cli.core.config.choices import DtypeRequest, Score
-from hyenadna_cli.core.dna.coordinates import Interval, parse_region
+from hyenadna_cli.core.dna.coordinates import Interval, RegionText, read_region
 from hyenadna_cli.core.dna.sequence import clean
 from hyenadna_cli.core.dna.tiling import Tiling
 from hyenadna_cli.core.inference import embedding as _embedding
@@ -253,7 +253,9 @@ def _opened(genome: Genome | str | Path) -> Iterator[Genome]:
 
 def _region(region: Interval | str, genome: Genome) -> Interval:
     if isinstance(region, str):
-        region = parse_region(region)
+        asked = RegionText(region, 0, None) if region in genome.lengths else read_region(region)
+        end = genome.lengths.get(asked.contig, asked.start + 1) if asked.end is None else asked.end
+        region = Interval(asked.contig, asked.start, max(end, asked.start + 1))
     if not isinstance(region, Interval):
         raise TypeError(f"region must be an Interval or text, got {type(region).__name__}")
     length = genome.lengths.get(region.contig)

@@ -120,7 +120,8 @@ def test_bfloat16_is_warned_of(run):
     ("options", "code", "problem"),
     [
         ([], 2, "--region"),
-        (["--region", "chr1"], 2, "chr7:140"),
+        (["--region", "chr1:9-5"], 2, "not backwards"),
+        (["--region", "chr1:40,000-"], 2, "30,000 bp"),
         (["--region", "chr9:1-5"], 2, "--contig-map auto"),
         (["--region", "chr1:29,999-30,001"], 2, "30,000 bp"),
         (["--region", "chr1:1-5", "--window", "259"], 4, "258"),
@@ -132,6 +133,29 @@ def test_what_cannot_be_is_refused(run, options, code, problem):
 
     assert done.code == code
     assert problem in done.err
+
+
+def test_regions_may_be_whole_contigs_single_bases_and_names_with_colons(
+    hyenadna, tiny_model, fasta_file
+):
+    genome = fasta_file(
+        {"HLA-A*01:01": "ACGTACGTAACC" * 3, "7": "ACGTTGCATT", "7:2": "GGGTTA"},
+    )
+
+    def positions(*regions):
+        options = [word for region in regions for word in ("--region", region)]
+        done = hyenadna("mutagenize", "--fasta", genome, "-m", tiny_model, *PLAIN, *options)
+        assert done.code == 0, done.err
+        return {(row["chrom"], int(row["pos"])) for row in tsv(done.out)}
+
+    assert positions("HLA-A*01:01") == {("HLA-A*01:01", n) for n in range(1, 37)}
+    assert positions("{HLA-A*01:01}:5-6") == {("HLA-A*01:01", 5), ("HLA-A*01:01", 6)}
+    assert positions("HLA-A*01:01:5-6") == positions("{HLA-A*01:01}:5-6")
+    assert positions("7:3", "7:9-") == {("7", 3), ("7", 9), ("7", 10)}
+    assert positions("{7:2}:1", "{7}:2") == {("7:2", 1), ("7", 2)}
+    done = hyenadna("mutagenize", "--fasta", genome, "-m", tiny_model, "--region", "7:2")
+    assert done.code == 2
+    assert "say {7:2} or {7}:2" in done.err
 
 
 def test_a_dry_run_prints_the_plan(run):

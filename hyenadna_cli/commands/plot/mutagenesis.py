@@ -22,7 +22,7 @@ def mutagenesis(
         str | None,
         typer.Option(
             "--region",
-            metavar="CHR:START-END",
+            metavar="CHR[:START-END]",
             help="1-based, closed; default: all that the table has of its first contig.",
         ),
     ] = None,
@@ -40,14 +40,12 @@ def mutagenesis(
 
       hyenadna plot mutagenesis ism.tsv --region chr1:4,001-4,100 -o ism.png
     """
-    from hyenadna_cli.core.dna.coordinates import parse_region
     from hyenadna_cli.core.variants import mutagenesis_map
 
     picture.check(table)
     try:
-        asked = None if region is None else parse_region(region)
+        drawn = mutagenesis_map.read_map(table, region=region, score=score)
     except ValueError as error:
         raise UsageError(f"--region: {error}") from error
-    drawn = mutagenesis_map.read_map(table, region=asked, score=score)
     mutagenesis_map.draw(drawn, picture.output, overwrite=picture.force)
     mutagenesis_map.write_table(drawn, picture.table, overwrite=picture.force)

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Strand = Literal["+", "-"]
 
 _REGION = re.compile(r"(?P<contig>.+):(?P<start>\d[\d,]*)-(?P<end>\d[\d,]*)", re.ASCII)
+_OPEN_REGION = re.compile(
+    r"(?:\{(?P<braced>[^{}]+)\}|(?P<contig>[^{}]+?))"
+    r"(?::(?P<start>\d[\d,]*)(?P<to>-(?P<end>\d[\d,]*)?)?)?",
+    re.ASCII,
+)
 
 
 def from_one_based(position: int) -> int:
@@ -48,6 +53,45 @@ class Interval:
     def __str__(self) -> str:
         """1-based closed, for people: `chr7:140,753,336-140,753,336`."""
         return f"{self.contig}:{to_one_based(self.start):,}-{self.end:,}"
+
+
+class RegionText(NamedTuple):
+    """A region as it is written, of a contig whose length is not known yet."""
+
+    contig: str
+    start: int
+    """0-based."""
+    end: int | None
+    """One past the last base; None for the end of the contig."""
+
+    def holds(self, contig: str, start: int) -> bool:
+        """Whether a base is inside."""
+        return contig == self.contig and self.start <= start < (self.end or start + 1)
+
+
+def read_region(text: str) -> RegionText:
+    """Read what `parse_region` reads, and `chr7`, `chr7:100` (one base) and `chr7:100-`.
+
+    A contig may stand in braces: `{HLA-A*01:01}:1-20`. Raises ValueError for anything else.
+    """
+    match = _OPEN_REGION.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(
+            f"{text!r} is not a region such as chr7:140,753,336-140,753,336, chr7 or "
+            "{HLA-A*01:01}:1-20"
+        )
+    contig = match["braced"] or match["contig"]
+    if match["start"] is None:
+        return RegionText(contig, 0, None)
+    first = match["start"]
+    last = match["end"] if match["to"] else first
+    if last is None:
+        start = from_one_based(int(first.replace(",", "")))
+        if start < 0:
+            raise ValueError(f"{text!r} is no region: from 1 up")
+        return RegionText(contig, start, None)
+    interval = parse_region(f"{contig}:{first}-{last}")
+    return RegionText(contig, interval.start, interval.end)
 
 
 def parse_region(text: str) -> Interval:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from hyenadna_cli.core.config.choices import ContigMap
+from hyenadna_cli.core.dna.coordinates import Interval, RegionText, read_region
 from hyenadna_cli.core.io.streams import open_text
 from hyenadna_cli.errors import InputFileError, UsageError
 
@@ -96,6 +97,30 @@ class ContigNames:
         if end > self.lengths[contig]:
             raise ValueError(f"end {end:,} is past {contig}, which has {self.lengths[contig]:,} bp")
         return contig
+
+    def region(self, text: str) -> tuple[str, Interval]:
+        """The region that a text such as `chr7:100-200` names: its contig as given, and the place.
+
+        Reads what `coordinates.read_region` does; a name of the FASTA that could be read as a place
+        too is that contig. Raises ValueError.
+        """
+        asked = read_region(text)
+        name = text.strip()
+        if asked.contig != name and self.resolve(name) is not None:
+            if self.resolve(asked.contig) is not None:
+                raise ValueError(
+                    f"{name} is a contig, and a place on {asked.contig}: say {{{name}}} or "
+                    f"{{{asked.contig}}}{name.removeprefix(asked.contig)}"
+                )
+            asked = RegionText(name, 0, None)
+        contig = self.resolve(asked.contig)
+        if contig is None:
+            raise ValueError(self.explain_missing(asked.contig))
+        length = self.lengths[contig]
+        end = length if asked.end is None else asked.end
+        if not asked.start < end <= length:
+            raise ValueError(f"{text}: {contig} has {length:,} bp")
+        return asked.contig, Interval(contig, asked.start, end)
 
     def explain_missing(self, name: str) -> str:
         """One line on a name that `resolve` did not find: both sides, and what to do."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from hyenadna_cli.core.dna.coordinates import Interval, from_one_based
+from hyenadna_cli.core.dna.coordinates import Interval, RegionText, from_one_based, read_region
 from hyenadna_cli.core.io.streams import open_text
 from hyenadna_cli.core.io.tsv import TsvWriter
 from hyenadna_cli.core.outputs.figures import new_figure, save_figure
@@ -58,16 +58,15 @@ class MutagenesisMap:
         return means
 
 
-def read_map(
-    path: str, *, region: Interval | None = None, score: str | None = None
-) -> MutagenesisMap:
+def read_map(path: str, *, region: str | None = None, score: str | None = None) -> MutagenesisMap:
     """The scores in a TSV of `mutagenize`, of a region or of the first contig's whole extent.
 
-    `score` defaults to `llr` where the table has it. Memory grows with the region that is drawn.
-    Raises InputFileError if the file is no such table or has nothing in the region.
+    `region` as `coordinates.read_region` reads it; `score` defaults to `llr` where the table has
+    it. Memory grows with the region that is drawn. Raises ValueError for a text that is no region,
+    InputFileError if the file is no such table or has no finite score there.
     """
     scores_at: dict[int, tuple[str, list[float]]] = {}
-    contig = None if region is None else region.contig
+    asked = None if region is None else read_region(region)
     with open_text(path) as text:
         rows = csv.DictReader(text, delimiter="\t")
         names = rows.fieldnames or []
@@ -77,17 +76,26 @@ def read_map(
         for row in rows:
             try:
                 start = from_one_based(int(row["pos"]))
-                column, value = _BASES.index(row["alt"]), float(row[score_name])
+                value = float(row[score_name])
             except (ValueError, TypeError) as error:
                 raise InputFileError(path, f"{error}", line=rows.line_num) from error
-            contig = contig or row["chrom"]
-            is_inside = region is None or region.start <= start < region.end
-            if row["chrom"] == contig and is_inside:
-                entry = scores_at.setdefault(start, (row["ref"], [np.nan] * 4))
-                entry[1][column] = value
-    if contig is None or not scores_at:
+            ref, alt = (row["ref"] or "").upper(), (row["alt"] or "").upper()
+            if len(alt) != 1 or alt not in _BASES:
+                problem = f"alt {row['alt']!r} is none of A, C, G and T"
+                raise InputFileError(path, problem, line=rows.line_num)
+            if asked is None or row["chrom"] == region:
+                asked = RegionText(row["chrom"], 0, None)
+            if asked.holds(row["chrom"], start):
+                entry = scores_at.setdefault(start, (ref, [np.nan] * 4))
+                entry[1][_BASES.index(alt)] = value
+    if asked is None or not any(np.isfinite(values).any() for _, values in scores_at.values()):
         raise InputFileError(path, "has no scores" + ("" if region is None else f" in {region}"))
-    extent = Interval(contig, min(scores_at), max(scores_at) + 1) if region is None else region
+    is_open = asked.end is None
+    extent = Interval(
+        asked.contig,
+        min(scores_at) if is_open else asked.start,
+        max(scores_at) + 1 if asked.end is None else asked.end,
+    )
     return _binned(extent, score_name, scores_at)
 
 

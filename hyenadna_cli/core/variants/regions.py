@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from hyenadna_cli.core.dna import intervals
-from hyenadna_cli.core.dna.coordinates import Interval, parse_region
+from hyenadna_cli.core.dna.coordinates import Interval
 from hyenadna_cli.core.io.bed import read_regions
 from hyenadna_cli.core.io.contigs import ContigNames
 from hyenadna_cli.core.io.streams import Input
@@ -23,25 +23,17 @@ class NamedRegion(NamedTuple):
     interval: Interval
 
 
-def read(
-    texts: Iterable[str], bed: str | None, *, contigs: ContigNames, lengths: Mapping[str, int]
-) -> list[NamedRegion]:
+def read(texts: Iterable[str], bed: str | None, *, contigs: ContigNames) -> list[NamedRegion]:
     """Regions such as `chr7:140,753,336-140,753,336` (1-based, closed), then those of a BED.
 
-    `lengths`: of the genome's contigs. Raises UsageError or, about the BED, InputFileError.
+    Raises UsageError or, about the BED, InputFileError.
     """
     regions = []
     for text in texts:
         try:
-            region = parse_region(text)
+            regions.append(NamedRegion(*contigs.region(text)))
         except ValueError as error:
             raise UsageError(f"--region: {error}") from error
-        contig = contigs.resolve(region.contig)
-        if contig is None:
-            raise UsageError(f"--region {text}: {contigs.explain_missing(region.contig)}")
-        if region.end > lengths[contig]:
-            raise UsageError(f"--region {text}: {contig} has {lengths[contig]:,} bp")
-        regions.append(NamedRegion(region.contig, Interval(contig, region.start, region.end)))
     if bed is not None:
         of_bed = read_regions(Input(bed), contigs=contigs)
         regions += [NamedRegion(region.chrom, region.interval) for region in of_bed]

@@ -4,7 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hyenadna_cli.core.dna.coordinates import Interval, from_one_based, parse_region, to_one_based
+from hyenadna_cli.core.dna.coordinates import (
+    Interval,
+    from_one_based,
+    parse_region,
+    read_region,
+    to_one_based,
+)
 
 contig_names = st.text("abcXY019_.*:-", min_size=1)
 
@@ -62,6 +68,30 @@ def test_an_interval_reads_as_one_based_closed_with_thousands() -> None:
 )
 def test_a_region_is_one_based_closed(text: str, interval: Interval) -> None:
     assert parse_region(text) == interval
+
+
+@pytest.mark.parametrize(
+    ("text", "region"),
+    [
+        ("chr7", ("chr7", 0, None)),
+        ("chr7:1,000", ("chr7", 999, 1_000)),
+        ("chr7:1000-", ("chr7", 999, None)),
+        ("chr7:10-20", ("chr7", 9, 20)),
+        ("{HLA-A*01:01}", ("HLA-A*01:01", 0, None)),
+        ("{HLA-A*01:01}:1-20", ("HLA-A*01:01", 0, 20)),
+        ("HLA-A*01:01:02:1-20", ("HLA-A*01:01:02", 0, 20)),
+    ],
+)
+def test_a_region_may_leave_out_its_end_or_its_place(text, region) -> None:
+    assert read_region(text) == region
+
+
+@pytest.mark.parametrize(
+    "text", ["", "chr1:0", "chr1:0-", "chr1:0-5", "chr1:9-4", "{chr1", "{}:1-2", "{a}b:1"]
+)
+def test_what_is_no_open_region_either_is_refused(text) -> None:
+    with pytest.raises(ValueError, match="region"):
+        read_region(text)
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def test_a_map_has_a_row_a_base(table):
 
 
 def test_a_region_is_drawn_as_asked_with_gaps_where_nothing_is_known(table):
-    found = read_map(table, region=Interval("chr1", 106, 111), score="site")
+    found = read_map(table, region="chr1:107-111", score="site")
 
     assert found.bases == "CANNN"
     assert np.isnan(found.means).tolist() == [False, False, True, True, True]
@@ -61,9 +61,27 @@ def test_long_regions_are_means_of_bins(table, monkeypatch):
         ("chrom\tpos\n", "no table of mutagenize"),
         ("chrom\tpos\tref\talt\tsite\n", "no scores"),
         ("chrom\tpos\tref\talt\tsite\nchr1\tx\tA\tC\t1\n", r":2: .*'x'"),
-        ("chrom\tpos\tref\talt\tsite\nchr1\t5\tA\tQ\t1\n", ":2"),
+        ("chrom\tpos\tref\talt\tsite\nchr1\t5\tA\tQ\t1\n", ":2: alt 'Q' is none of A, C"),
+        ("chrom\tpos\tref\talt\tsite\nchr1\t5\tA\t\t1\n", ":2: alt '' is none of A, C"),
+        ("chrom\tpos\tref\talt\tsite\nchr1\t5\tA\tC\tnan\n", "no scores"),
     ],
 )
 def test_what_is_no_such_table_is_refused(text_file, text, problem):
     with pytest.raises(InputFileError, match=problem):
         read_map(str(text_file(text, name="ism.tsv")))
+
+
+def test_lower_case_letters_are_bases_too(text_file):
+    text = "chrom\tpos\tref\talt\tsite\nchr1\t5\ta\tc\t-1\n"
+
+    assert read_map(str(text_file(text, name="ism.tsv"))).bases == "A"
+
+
+def test_a_region_may_be_a_contig_with_colons_or_open(text_file):
+    lines = ["chrom\tpos\tref\talt\tsite"]
+    lines += [f"HLA-A*01:01\t{pos}\tA\tC\t-1" for pos in (3, 5)]
+    path = str(text_file("\n".join([*lines, ""]), name="ism.tsv"))
+
+    for text in ("HLA-A*01:01", "{HLA-A*01:01}"):
+        assert read_map(path, region=text).region == Interval("HLA-A*01:01", 2, 5)
+    assert read_map(path, region="{HLA-A*01:01}:4-").region == Interval("HLA-A*01:01", 4, 5)
