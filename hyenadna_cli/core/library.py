@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hyenadna_cli.core.config.checks import check_types
-from hyenadna_cli.core.config.choices import DtypeRequest, Score
+from hyenadna_cli.core.config.choices import MAX_N_RUN, DtypeRequest, Score
 from hyenadna_cli.core.dna.coordinates import Interval, RegionText, read_region
 from hyenadna_cli.core.dna.sequence import clean
 from hyenadna_cli.core.dna.tiling import Tiling
@@ -59,6 +59,7 @@ def load_model(
         found.directory, name=found.name, revision=found.revision, filter_shift=filter_shift
     )
     model.execution = run.execution()
+    model.scoring_window = catalogue.scoring_window(found.name, l_max=model.config.l_max)
     return model.to(run.device)
 
 
@@ -110,13 +111,15 @@ def score_variants(
     strand: Literal["+", "-", "both"] = "both",
     max_allele_length: int = 1_000,
     max_n_fraction: float = 0.5,
+    max_n_run: int = MAX_N_RUN,
     batch_size: int | None = None,
 ) -> list[list[AlleleScore]]:
     """The scores and the status of every allele of every variant, in order.
 
-    `variants` may be a VCF or BCF file, and `genome` an indexed FASTA file. The window is what the
-    model reads, at most 8,192 bases, unless given. A variant on a contig that the genome does not
-    have gets NO_CONTIG; a record without ALT has no scores.
+    `variants` may be a VCF or BCF file, and `genome` an indexed FASTA file. Unless given, the
+    window is that of the command: 1,024 bases for builtin and tiny-1k, at most 8,192 for others. A
+    variant on a contig that the genome does not have gets NO_CONTIG; a record without ALT has no
+    scores.
     Raises TypeError or ValueError for an argument that makes no sense, InputFileError about files.
     """
     _check_model(model)
@@ -127,6 +130,7 @@ def score_variants(
         strand=strand,
         max_allele_length=max_allele_length,
         max_n_fraction=max_n_fraction,
+        max_n_run=max_n_run,
         batch_size=batch_size,
     )
     settings = alleles.settings(model)
@@ -156,6 +160,7 @@ def mutagenize(
     layout: Literal["centred", "grid"] = "grid",
     strand: Literal["+", "-", "both"] = "both",
     max_n_fraction: float = 0.5,
+    max_n_run: int = MAX_N_RUN,
     batch_size: int | None = None,
 ) -> list[SnvScores]:
     """The scores of every SNV of a region: a table for each piece of it, in order.
@@ -174,6 +179,7 @@ def mutagenize(
         strand=strand,
         max_allele_length=1,
         max_n_fraction=max_n_fraction,
+        max_n_run=max_n_run,
         batch_size=batch_size,
     )
     settings = alleles.settings(model)
@@ -196,6 +202,7 @@ class _Alleles:
     strand: Literal["+", "-", "both"]
     max_allele_length: int
     max_n_fraction: float
+    max_n_run: int
     batch_size: int | None
 
     def __post_init__(self) -> None:
@@ -208,13 +215,16 @@ class _Alleles:
             raise ValueError(f"max_allele_length must be 1 or more, got {self.max_allele_length:,}")
         if not 0 <= self.max_n_fraction <= 1:
             raise ValueError(f"max_n_fraction must be from 0 to 1, got {self.max_n_fraction}")
+        if self.max_n_run < 0:
+            raise ValueError(f"max_n_run must be 0 or more, got {self.max_n_run:,}")
         if self.batch_size is not None and self.batch_size < 1:
             raise ValueError(f"batch_size must be 1 or more, got {self.batch_size:,}")
 
     def settings(self, model: HyenaDNA) -> ScoreSettings:
         """What to score and how. Raises ValueError for a window that the model does not read."""
         l_max = model.config.l_max
-        window = min(l_max, _LONGEST_WINDOW) if self.window is None else self.window
+        known = model.scoring_window or min(l_max, _LONGEST_WINDOW)
+        window = known if self.window is None else self.window
         if window > l_max:
             raise ValueError(f"window {window:,}: this model reads {l_max:,} bases")
         placed: Centred | Grid = Centred(upstream=window // 2, downstream=window - window // 2)
@@ -225,6 +235,7 @@ class _Alleles:
             scores=self.scores,
             strands=("+", "-") if self.strand == "both" else (self.strand,),
             max_n_fraction=self.max_n_fraction,
+            max_n_run=self.max_n_run,
         )
 
 

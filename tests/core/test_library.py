@@ -107,9 +107,27 @@ def test_variants_and_genome_may_be_files(model):
     assert len(from_files) == 18
 
 
+def test_the_window_is_that_of_the_command(tmp_path, hyenadna):
+    vcf = tmp_path / "one.vcf"
+    columns = "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"
+    vcf.write_text(f"##fileformat=VCFv4.2\n{columns}\nchr1\t9000\t.\tN\tC\t.\t.\t.\n")
+    with hd.Genome(FASTA) as genome:
+        ref = genome.fetch(hd.Interval("chr1", 8_999, 9_000))
+    vcf.write_text(vcf.read_text().replace("\tN\tC", f"\t{ref}\t{'C' if ref != 'C' else 'A'}"))
+    options = ("--fasta", FASTA, "-O", "t", "--device", "cpu", "--threads", "1")
+    done = hyenadna("score-variants", vcf, *options)
+
+    builtin = hd.load_model("builtin", device="cpu", threads=1)
+    ((allele,),) = hd.score_variants(builtin, vcf, FASTA)
+
+    row = dict(zip(*(line.split("\t") for line in done.out.splitlines()), strict=True))
+    assert float(row["llr"]) == pytest.approx(allele.values["llr"], abs=1e-5)
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "problem"),
     [
+        ({"max_n_run": -1}, ValueError, "max_n_run"),
         ({"scores": "llr"}, TypeError, "scores must be a sequence"),
         ({"scores": ("llr", "lrr")}, ValueError, "scores must be .*'lrr'"),
         ({"scores": ()}, ValueError, "scores must name"),

@@ -118,6 +118,8 @@ class HyenaDNA(nn.Module):
         super().__init__()
         self.config = config
         self.execution = execution or Execution()
+        self.scoring_window: int | None = None
+        """Bases around a variant where nothing is asked, if the model is one that is known."""
         self.backbone = self._make_backbone(config)
         self.lm_head = nn.Linear(config.d_model, config.padded_vocab_size, bias=False)
         self.lm_head.weight = self.backbone.embeddings.word_embeddings.weight
