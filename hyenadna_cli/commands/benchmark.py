@@ -103,10 +103,10 @@ def benchmark(
     """Measure time and memory of HyenaDNA against its plain form and an attention model.
 
     Each case runs in a process of its own, cases of a workload take turns, and outputs are compared
-    before anything is timed. Writes one row a case: medians, spread, bases per second, peak memory,
-    ratios to the plain formulation (float32) and to attention of the same depth and width (same
-    precision), and the share of the time that matrix products and bytes moved take at the rates
-    measured in this run.
+    before anything is timed. Writes one row per case: medians, spread, bases per second, peak
+    memory, ratios to the plain formulation (float32) and to attention of the same depth and width
+    (same precision), and the share of the time that matrix products and bytes moved take at the
+    rates measured in this run.
 
       hyenadna benchmark --lengths 1k --d-model 16 --n-layer 1 --max-seconds 5
     """

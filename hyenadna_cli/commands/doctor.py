@@ -32,8 +32,8 @@ def doctor(
 ) -> None:
     """Tell what this machine has, what would be used here and why, and check a known answer.
 
-    Prints one row a finding: topic, name, result (ok, missing, failed), detail. `missing` is not an
-    error. The built-in model is checked as `models verify` does, and once more on the device, in
+    Prints one row per finding: topic, name, result (ok, missing, failed), detail. `missing` is not
+    an error. The built-in model is checked as `models verify` does, and once more on the device, in
     the precision and with the kernels that the options come to: exit 4 if its answer is wrong, 1 if
     anything else failed. Never touches the network.
 

@@ -110,7 +110,7 @@ def list_models(
 ) -> None:
     """List the built-in and the published models, and which of them are on this machine.
 
-    Prints one row a model: name, local (yes or no), d_model, n_layer, l_max (longest input, in
+    Prints one row per model: name, local (yes or no), d_model, n_layer, l_max (longest input, in
     tokens), parameters, megabytes (of the download), licence (of the weights) and repository.
     Never touches the network.
 
@@ -126,9 +126,9 @@ def list_models(
 def info(*, model: StoredModel, as_json: JsonOption = False, verbosity: Verbosity) -> None:
     """Tell what is known of a model, from the registry and from its files.
 
-    Prints one row a fact: key, value. forward_mb_at_N is the memory of a forward pass over N bases,
-    weights and libraries not included. Never touches the network: of a model that is not on this
-    machine, only the registry's facts are told.
+    Prints one row per fact: key, value. forward_mb_at_N is the memory of a forward pass over N
+    bases, weights and libraries not included. Never touches the network: of a model that is not on
+    this machine, only the registry's facts are told.
 
       hyenadna models info small-32k
     """
@@ -243,9 +243,9 @@ def average(
 def verify(*, model: DownloadedModel, as_json: JsonOption = False, verbosity: Verbosity) -> None:
     """Check that a model is what it should be, and that this machine computes it right.
 
-    Prints one row a check: check, result (ok, failed, not-checked), detail. The checks are the hash
-    of the weights, names and shapes, finite logits, causality, and the answer to a fixed sequence
-    in float64 and float32. Exit 4 if one fails.
+    Prints one row per check: check, result (ok, failed, not-checked), detail. The checks are the
+    hash of the weights, names and shapes, finite logits, causality, and the answer to a fixed
+    sequence in float64 and float32. Exit 4 if one fails.
 
       hyenadna models verify builtin
     """

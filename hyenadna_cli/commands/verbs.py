@@ -68,11 +68,9 @@ class _Commands(Mapping[str, Any]):
 def _command(name: str) -> Any:
     within = name.replace("-", "_")
     module = importlib.import_module(f"hyenadna_cli.commands.{within}")
-    app = getattr(module, "app", None)
-    if app is None:
+    if (app := getattr(module, "app", None)) is None:
         app = typer.Typer()
         app.command(name, cls=GroupedCommand)(getattr(module, within))
-    app.info.name = name
     # Completion is installed for the program, not for each verb; help is plain text throughout.
     app._add_completion = False
     app.rich_markup_mode = None

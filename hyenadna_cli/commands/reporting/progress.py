@@ -1,4 +1,4 @@
-"""How far a run is: a bar on a terminal, elsewhere a line a minute."""
+"""How far a run is: a bar on a terminal, elsewhere a line per minute."""
 
 from __future__ import annotations
 
@@ -113,10 +113,10 @@ class _Heartbeat:
         if rate is None:
             return
         left = None if self._total is None else max(0.0, self._total - self._pace.done) / rate
-        is_second = not self._is_estimated and self._pace.seconds > 0
-        self._is_estimated = self._is_estimated or is_second
-        is_long = is_second and left is not None and left > HEARTBEAT_SECONDS
-        if is_long or now - self._said >= HEARTBEAT_SECONDS:
+        is_second = self._pace.seconds > 0 and not self._is_estimated
+        self._is_estimated |= is_second
+        is_long = left is not None and left > HEARTBEAT_SECONDS
+        if (is_second and is_long) or now - self._said >= HEARTBEAT_SECONDS:
             self._said = now
             log.info("%s: %s", self._command, self._words(rate, left))
 

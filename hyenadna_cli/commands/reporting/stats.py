@@ -2,7 +2,7 @@
 
     {"schema": 1, "command": ..., "output": ..., "status": {status: count}, ..., "settings": {...}}
 
-MultiQC (custom content): a bar of counts per status, one bar an output.
+MultiQC (custom content): a bar of counts per status, one bar per output.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def embed(
     batcher: Batcher,
     journal: Journal = NO_JOURNAL,
 ) -> Iterator[Done[EmbeddingRow]]:
-    """Embed a stream of records: one `Done` a batch, with the rows at the end of each chunk."""
+    """Embed a stream of records: one `Done` per batch, with the rows at the end of each chunk."""
     for chunk in chunks(records, length_of=lambda record: len(record.sequence)):
         work = _PooledChunk(chunk, pooled, batcher=batcher, d_model=model.config.d_model)
         compute = functools.partial(_pool, model, work)

@@ -290,7 +290,7 @@ def _continue(
 
 
 def _draws(seed: int, streams: Sequence[int], length: int) -> np.ndarray:
-    """Uniform draws in [0, 1), a row a stream; a row depends on the seed and its stream only."""
+    """Uniform draws in [0, 1), a row per stream; it depends on the seed and its stream only."""
     rows = [
         np.random.Generator(np.random.Philox(key=np.array([seed, stream], np.uint64)))
         for stream in streams

@@ -131,7 +131,7 @@ def perplexity(
     full_vocabulary: bool = False,
     journal: Journal = NO_JOURNAL,
 ) -> Iterator[Done[PerplexityRow]]:
-    """Score a stream of records: one `Done` a batch, with the rows at the end of each chunk.
+    """Score a stream of records: one `Done` per batch, with the rows at the end of each chunk.
 
     Probabilities are over A, C, G, T only unless `full_vocabulary`. The batcher must add no special
     tokens; raises ValueError otherwise.

@@ -53,7 +53,7 @@ def embed_tokens(
     batcher: Batcher,
     journal: Journal = NO_JOURNAL,
 ) -> Iterator[Done[TokenRows]]:
-    """Hidden states of every base of a stream of records: one `Done` a batch.
+    """Hidden states of every base of a stream of records: one `Done` per batch.
 
     Memory holds a batch and the rows of the records in it. Raises ValueError if the batcher does
     not keep the order.

@@ -28,10 +28,8 @@ from hyenadna_cli.errors import InputFileError
 N_FIXED = 8
 """Columns of a record before FORMAT and the samples."""
 
-INFO_TAGS = frozenset(
-    f"HD_{name}"
-    for name in "LLR SITE JSD L2 COS LLR_FWD LLR_REV STATUS PCT PROB CLASS".split()  # noqa: SIM905
-)
+_TAGS = ("LLR", "SITE", "JSD", "L2", "COS", "LLR_FWD", "LLR_REV", "STATUS", "PCT", "PROB", "CLASS")
+INFO_TAGS = frozenset(f"HD_{name}" for name in _TAGS)
 """The INFO tags of this program. What an earlier run has left of them goes, asked for or not."""
 
 _META = re.compile(r'##(INFO|FORMAT|FILTER|contig)=<(?:[^"]*?,)?\s*ID=([^,>]+)')

@@ -75,7 +75,7 @@ def predict(
     strand: StrandChoice = "+",
     journal: Journal = NO_JOURNAL,
 ) -> Iterator[Done[Prediction]]:
-    """Answer a stream of records: one `Done` a batch, with the rows at the end of each chunk.
+    """Answer a stream of records: one `Done` per batch, with the rows at the end of each chunk.
 
     The batcher must add no special tokens; raises ValueError otherwise.
     """

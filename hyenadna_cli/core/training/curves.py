@@ -30,7 +30,7 @@ class CurvePoint:
     bases_seen: int
     """Bases of all windows up to and with that step."""
     length: int
-    """Bases a window."""
+    """Bases per window."""
     loss: float
     """Mean training loss of the bin, nats per target."""
     valid_loss: float | None

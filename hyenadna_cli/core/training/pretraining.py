@@ -38,7 +38,7 @@ def plan(regions: Regions, model_config: ModelConfig, config: TrainConfig) -> st
         regions.describe(),
         f"model: {n_parameters:,} parameters, {model_config}",
         f"steps: {config.max_steps:,} of {config.batch_bases:,} bases",
-        *(f"stage: {length:,} bases a window for {steps:,} steps" for length, steps in stages),
+        *(f"stage: {length:,} bases per window for {steps:,} steps" for length, steps in stages),
         describe_training_memory(model_config, config, longest=max(length for length, _ in stages)),
     ]
     return "\n".join(lines)

@@ -2,7 +2,7 @@
 
     run directory/
       config.json model.safetensors training.json   the model, once training has ended
-      metrics.csv                                   one row a step
+      metrics.csv                                   one row per step
       checkpoints/step_00001000/                    model, optimiser.safetensors, state.json
       last                                          name of the newest checkpoint
 

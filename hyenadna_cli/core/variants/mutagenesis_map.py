@@ -34,7 +34,7 @@ _COLOURS = {"A": "#2f8f4e", "C": "#2b6cb0", "G": "#c98a12", "T": "#b03a2e"}
 
 @dataclass(frozen=True, slots=True)
 class MutagenesisMap:
-    """Scores of a region, one row a column of the picture."""
+    """Scores of a region, one row per column of the picture."""
 
     region: Interval
     score: str
@@ -42,9 +42,9 @@ class MutagenesisMap:
     starts: NDArray[np.int64]
     """First base of each column, 0-based."""
     width: int
-    """Bases a column; the last may have fewer."""
+    """Bases per column; the last may have fewer."""
     bases: str
-    """The genome's, one a column, where a column is a base; else empty. N where unknown."""
+    """The genome's, one per column, where a column is a base; else empty. N where unknown."""
     values: NDArray[np.float64]
     """(columns, 4): the mean score of a change to A, C, G or T; NaN where there is none."""
 

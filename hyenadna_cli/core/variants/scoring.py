@@ -98,7 +98,7 @@ def score(
     limits: BatchLimits,
     journal: Journal = NO_JOURNAL,
 ) -> Iterator[Done[list[AlleleScore]]]:
-    """Score a stream of sites: one `Done` a batch, counting sites; rows at the end of each chunk.
+    """Score a stream of sites: one `Done` per batch, counting sites; rows at the end of each chunk.
 
     A row holds the scores of all alleles of a site, in order.
     """

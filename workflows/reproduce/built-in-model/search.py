@@ -54,7 +54,7 @@ def run(*arguments: str | Path) -> None:
 
 
 def main() -> None:
-    """Run what is missing, one after the other, and print a row a trial."""
+    """Run what is missing, one after the other, and print a row per trial."""
     data, out = Path(sys.argv[1]), Path(sys.argv[2])
     book = tomllib.loads((HERE / "search.toml").read_text())
     genome = data / "genome" / "hg38.partial.fa.gz"

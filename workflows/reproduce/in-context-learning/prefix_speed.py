@@ -3,8 +3,8 @@
     python prefix_speed.py [--threads 2] [--tokens 8192] > prefix_speed.tsv
 
 Sequences of 200 bases behind prompts of several lengths on the built-in model. Writes TSV: prompt
-tokens, milliseconds a sequence both ways, their ratio, milliseconds to run the prompt once, and the
-largest difference of a class's log-probability.
+tokens, milliseconds per sequence both ways, their ratio, milliseconds to run the prompt once, and
+the largest difference of a class's log-probability.
 """
 
 from __future__ import annotations

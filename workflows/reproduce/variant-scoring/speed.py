@@ -1,13 +1,13 @@
-r"""Milliseconds an allele of variant scoring, against two plain passes for each allele and strand.
+r"""Milliseconds per allele of variant scoring, against two plain passes for each allele and strand.
 
     python speed.py --models builtin,4x256 --windows 1024,8192,32768 \
         [--vcf sge.vcf --fasta hg19.fa] > speed.tsv
 
-One row a model, window and case. `plain_ms` are two whole passes a strand, REF and ALT, with the
-same kernels and batches; `original_ms` the same in the original's formulation, one window at a time
-as its users run it. `bound` is the ratio that the work alone allows where positions cost the same:
-a REF pass for all alleles of a site, and of each ALT pass what follows the variant. Models are
-`builtin` or LAYERSxWIDTH with random weights. Without --vcf the genome is random. `--clock cpu`
+One row per model, window and case. `plain_ms` are two whole passes per strand, REF and ALT, with
+the same kernels and batches; `original_ms` the same in the original's formulation, one window at a
+time as its users run it. `bound` is the ratio that the work alone allows where positions cost the
+same: a REF pass for all alleles of a site, and of each ALT pass what follows the variant. Models
+are `builtin` or LAYERSxWIDTH with random weights. Without --vcf the genome is random. `--clock cpu`
 measures the time of the processors instead, for a machine that is shared; use it with one thread.
 """
 
@@ -104,7 +104,7 @@ def of_vcf(window: int, path: str) -> list[Case]:
 def scored_ms(
     model: HyenaDNA, genome: Genome, case: Case, limits: BatchLimits, clock: Callable[[], float]
 ) -> float:
-    """Milliseconds an allele, both strands."""
+    """Milliseconds per allele, both strands."""
     settings = ScoreSettings(layout=case.layout, scores=case.scores)
     stretches = Stretches(genome)
     sites = [

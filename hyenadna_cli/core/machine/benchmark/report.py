@@ -177,7 +177,7 @@ def draw(rows: Sequence[Row], path: Path, *, overwrite: bool) -> None:
     figure = new_figure(10, 4.4)
     panels = figure.subplots(1, 2)
     quantities: tuple[tuple[Quantity, str, float], ...] = (
-        ("seconds", "seconds a pass", 1.0),
+        ("seconds", "seconds per pass", 1.0),
         ("peak_bytes", "peak memory (MB)", 1e-6),
     )
     for axes, (quantity, label, scale) in zip(panels, quantities, strict=True):

@@ -11,7 +11,7 @@ output directory/
 (the first method's run, or model and evaluation of its best seed)
 seed0/ seed1/ ...          the first method's runs, where there are several seeds
 METHOD/ or METHOD-seed0/   those of the others
-comparison.tsv             one row a method, seed and metric, and their means over the seeds
+comparison.tsv             one row per method, seed and metric, and their means over the seeds
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ def _means(
 
 
 def write_comparison(rows: Iterable[ComparisonRow], directory: Path) -> None:
-    """comparison.tsv: one row a run and metric. Raises OutputError."""
+    """comparison.tsv: one row per run and metric. Raises OutputError."""
     path = directory / COMPARISON
     with TsvWriter(str(path), columns=_COLUMNS, overwrite=True) as table:
         for row in rows:

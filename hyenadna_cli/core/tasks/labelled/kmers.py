@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAX_K = 31
-"""Two bits a base in 64."""
+"""Two bits per base in 64."""
 
 _N_CODE = 4
 _CODE_OF_LETTER = np.full(256, _N_CODE, dtype=np.uint8)
@@ -25,7 +25,7 @@ class Kmers:
     rows_K: NDArray[np.int64]
     """Index of the sequence each belongs to."""
     values_K: NDArray[np.uint64]
-    """Two bits a base, A C G T = 0 1 2 3, the first base highest."""
+    """Two bits per base, A C G T = 0 1 2 3, the first base highest."""
 
 
 def base_codes(sequence: str) -> NDArray[np.uint8]:

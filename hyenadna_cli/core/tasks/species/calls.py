@@ -68,7 +68,7 @@ def call_species(
     min_prob: float = 0.0,
     journal: Journal = NO_JOURNAL,
 ) -> Iterator[Done[SpeciesCall]]:
-    """Classify a stream of records: one `Done` a batch, with the rows at the end of each chunk."""
+    """Classify a stream of records: one `Done` per batch, its rows at the end of each chunk."""
     names = classifier.config.label_names
     answers = predict(classifier, records, batcher=batcher, strand=strand, journal=journal)
     for done in answers:

@@ -46,8 +46,8 @@ _PAPER: dict[str, dict[str, Any]] = {
     },
     "species": {"head_lr_ratio": 1.0, "probe_bases": 0},
 }
-"""The published recipe for 1,000 bases; for 32,000 its learning rate was 3e-4. 256 windows a step,
-plus strand. How many steps an epoch had is not published unambiguously: --max-steps says."""
+"""The published recipe for 1,000 bases; for 32,000 its learning rate was 3e-4. 256 windows per
+step, plus strand. How many steps an epoch had is not published unambiguously: --max-steps says."""
 
 
 def parse_lengths(text: str) -> tuple[int, ...]:

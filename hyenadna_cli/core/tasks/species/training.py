@@ -144,7 +144,7 @@ def plan(genomes: SpeciesGenomes, settings: Settings, backbone: HyenaDNA) -> str
         f"species: {', '.join(genomes.names)}",
         f"model: {n_parameters:,} parameters, {species.pooling} pooling",
         f"steps: {config.max_steps:,} of {config.batch_bases:,} bases",
-        *(f"stage: {length:,} bases a window for {steps:,} steps" for length, steps in stages),
+        *(f"stage: {length:,} bases per window for {steps:,} steps" for length, steps in stages),
         describe_training_memory(backbone.config, config, longest=settings.longest),
     ]
     return "\n".join(lines)
