@@ -33,6 +33,8 @@ from version_cases.runs import Outcome, Version, run_case, run_handover
 _WINDOWS = "windows end where real sequence does; --max-n-run is among the settings"
 _CHUNKS = "messages say chunks, and no longer blocks"
 
+_TIMED = "--dry-run times a batch and prints estimated_seconds"
+
 EXPECTED: dict[str, str] = {
     "help": "options stand under headings, with their defaults; --max-n-run is new",
     "score-stdout": _WINDOWS,
@@ -47,6 +49,11 @@ EXPECTED: dict[str, str] = {
     "resumed-embed": _CHUNKS,
     "resumed-score": _WINDOWS + "; " + _CHUNKS,
     "resumed-mutagenize": _WINDOWS + "; " + _CHUNKS,
+    "embed-dry-run": _TIMED,
+    "score-dry-run": _TIMED,
+    "mutagenize-dry-run": _TIMED,
+    "generate-dry-run": _TIMED,
+    "predict-dry-run": _TIMED,
     "refused-unsorted-vcf": "the message names the first record out of order",
 }
 """Name of a case -> why it differs, and should."""

@@ -17,7 +17,10 @@ import numpy as np
 import pysam
 import pytest
 
+from hyenadna_cli.core.model.checkpoints.catalogue import CLINVAR_AUROC
+
 TEST_DATA = Path(__file__).parents[2] / "test_data"
+README = TEST_DATA.parent / "README.md"
 VARIANTS, FASTA = TEST_DATA / "variants.vcf", TEST_DATA / "tiny.fa"
 PLAIN = ["--device", "cpu", "--threads", "1"]
 
@@ -113,6 +116,20 @@ def test_every_allele_has_a_status_and_those_scored_have_numbers(run):
     assert found["v9"]["HD_LLR"].startswith(".,")
     assert "HD_LLR" not in found["v14"]
     assert np.isfinite(float(found["v1"]["HD_SITE"]))
+
+
+def test_header_and_help_say_how_well_the_default_model_judges(hyenadna, tiny_model):
+    auroc = CLINVAR_AUROC["builtin"].partition(" ")[0]
+    options = ("--fasta", FASTA, "--window", "64", *PLAIN)
+    done = hyenadna("score-variants", VARIANTS, *options)
+    other = hyenadna("score-variants", VARIANTS, *options, "-m", tiny_model)
+
+    (line,) = [text for text in done.out.splitlines() if text.startswith("##hyenadna_model=")]
+    assert f'clinvar_auroc="{auroc} for HD_LLR' in line
+    assert "auroc" not in other.out
+    said = " ".join(hyenadna("score-variants", "--help").out.split())
+    assert f"AUROC {auroc} on ClinVar" in said
+    assert f"AUROC {auroc} on ClinVar" in " ".join(README.read_text().split())
 
 
 def test_the_header_types_the_tags_and_tells_where_they_come_from(run):

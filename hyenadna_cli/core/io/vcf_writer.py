@@ -64,20 +64,28 @@ _DEVICE = re.compile(r',device="[^"]*"')
 
 
 def scored_header(
-    header: VcfHeader, made_by: Provenance, tags: Sequence[str], more: Sequence[str] = ()
+    header: VcfHeader,
+    made_by: Provenance,
+    tags: Sequence[str],
+    more: Sequence[str] = (),
+    clinvar_auroc: str | None = None,
 ) -> VcfHeader:
-    """The header with `more` lines, the declarations of `tags`, and where the scores come from."""
+    """The header with `more` lines, the declarations of `tags`, and where the scores come from.
+
+    `clinvar_auroc`: what is known of how well scores of the model judge variants.
+    """
     declarations = [
         f'##INFO=<ID={tag},Number=A,Type={INFO_TYPES[tag][0]},Description="{INFO_TYPES[tag][1]}">'
         for tag in tags
     ]
-    lines = [*more, *declarations, *_provenance_lines(made_by)]
+    lines = [*more, *declarations, *_provenance_lines(made_by, clinvar_auroc)]
     return header.without_own().extended(lines)
 
 
-def _provenance_lines(made_by: Provenance) -> list[str]:
+def _provenance_lines(made_by: Provenance, clinvar_auroc: str | None) -> list[str]:
     attrs = made_by.as_attrs()
     model = {key: attrs.get(key) for key in ("model", "revision", "sha256")}
+    model["clinvar_auroc"] = clinvar_auroc
     run = {key: attrs.get(key) for key in (*made_by.settings, "device")}
     lines = []
     for name, entries in (("model", model), ("run", run)):

@@ -102,13 +102,15 @@ class Target:
                 yield write_row
             return
         from hyenadna_cli.core.io.vcf_writer import VcfWriter, info_entries, scored_header
+        from hyenadna_cli.core.model.checkpoints.catalogue import CLINVAR_AUROC
 
+        known = CLINVAR_AUROC.get(made_by.model_name or "")
         tags = [f"HD_{score.upper()}" for score in scores]
         tags += [_STRAND_TAGS[strand] for strand in strands]
         with VcfWriter(
             self.output,
             output_type=self.kind,
-            header=scored_header(header, made_by, [*tags, "HD_STATUS"], missing_lines),
+            header=scored_header(header, made_by, [*tags, "HD_STATUS"], missing_lines, known),
             overwrite=overwrite,
             is_indexed=self.is_indexed,
         ) as writer:

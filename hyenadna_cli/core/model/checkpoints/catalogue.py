@@ -20,6 +20,8 @@ from hyenadna_cli.errors import CheckpointError, OutputError, UsageError
 log = logging.getLogger(__name__)
 
 BUILTIN = "builtin"
+CLINVAR_AUROC = {BUILTIN: "0.49 for HD_LLR of SNVs, P/LP against B/LB; 0.5 is chance"}
+"""How well scores tell harmful variants from harmless ones, by model (docs/variant-scoring.md)."""
 _SCORING_WINDOWS = {BUILTIN: 1_024, "tiny-1k": 1_024}
 _SCORING_WINDOW = 8_192
 BUILTIN_DIRECTORY = Path(__file__).parents[3] / "models" / BUILTIN
