@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
@@ -17,6 +17,7 @@ from hyenadna_cli.commands.options.output import Destination
 from hyenadna_cli.commands.options.run import RunOptions
 from hyenadna_cli.commands.reporting.counts import AlleleCounts, Counts
 from hyenadna_cli.commands.reporting.record_run import RecordRun
+from hyenadna_cli.core.interpretation.settings import DependencyOptions
 from hyenadna_cli.core.variants.mutagenesis_output import Kind, kind_of, open_snv_output
 from hyenadna_cli.core.variants.settings import SnvSettings, plan_of
 from hyenadna_cli.errors import UsageError
@@ -91,6 +92,7 @@ def mutagenize(
         ),
     ] = None,
     scoring: SnvSettings,
+    mapping: DependencyOptions,
     request: ModelRequest,
     compute: BatchedCompute,
     destination: Destination,
@@ -101,12 +103,16 @@ def mutagenize(
     Writes TSV, a row per SNV: chrom pos (1-based) ref alt status site, and llr with --full; both as
     in score-variants, negative: less likely than the genome's base. Site scores take no pass of
     their own. As bedGraph: 0-based, half-open, the mean of a base's three SNVs (of llr with
-    --full). N has no row.
+    --full). N has no row. With --dependencies, a map of how far each substitution moves what the
+    model says of every other base of one region, as HDF5, and nothing else.
 
       hyenadna mutagenize --fasta test_data/tiny.fa --region chr1:4,001-4,100
     """
     from hyenadna_cli.core.io.fasta import Genome
 
+    if mapping.dependencies is not None:
+        _map(files, mapping, scoring, request, compute, destination, run)
+        return
     kind = output_type or kind_of(destination.output)
     destination.check()
     with compute.memory_errors(), Genome(files.fasta) as genome:
@@ -137,6 +143,49 @@ def mutagenize(
                 destination.output, kind, has_llr=scoring.full, overwrite=overwrite
             ),
             count=lambda mutated: _count(mutated[1], record_run.counts),
+        )
+
+
+def _map(
+    files: MutatedRegions,
+    mapping: DependencyOptions,
+    scoring: SnvSettings,
+    request: ModelRequest,
+    compute: BatchedCompute,
+    destination: Destination,
+    run: RunOptions,
+) -> None:
+    """`--dependencies`."""
+    from hyenadna_cli.core.interpretation.dependencies import dependencies
+    from hyenadna_cli.core.interpretation.dependency_file import open_map
+    from hyenadna_cli.core.io.fasta import Genome
+
+    to = replace(destination, output=mapping.checked(destination.output, destination.shard))
+    to.check()
+    with compute.memory_errors(), Genome(files.fasta) as genome:
+        region = mapping.one_region(files.read(genome, None, is_merged=False))
+        model = request.choose(compute)
+        settings = mapping.settings(scoring, model)
+        counts = Counts(command="mutagenize", results=frozenset({"OK"}))
+        limits = compute.limits(model.run.device)
+        RecordRun(
+            label="mapping",
+            destination=to,
+            model=model,
+            inputs=[files.fasta] if files.bed is None else [files.fasta, files.bed],
+            settings={**settings.described(region), "batch_size": compute.n_windows or "auto"},
+            counts=counts,
+            letters=genome.letters,
+            n_bases=region.length,
+            plan={"bases": region.length, "alt_passes": 6 * region.length} if run.dry_run else None,
+        ).write(
+            lambda journal: dependencies(
+                model.load(), region, genome, settings, limits=limits, journal=journal
+            ),
+            writer=lambda made_by, overwrite: open_map(
+                to.path, region, genome, made_by=made_by, overwrite=overwrite
+            ),
+            count=lambda rows: counts.add(str(region), "OK", len(rows.values)),
         )
 
 

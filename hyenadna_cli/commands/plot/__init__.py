@@ -5,12 +5,13 @@ from __future__ import annotations
 import typer
 
 from hyenadna_cli.commands.options.groups import GroupedCommand
-from hyenadna_cli.commands.plot import mutagenesis, species, training
+from hyenadna_cli.commands.plot import dependencies, mutagenesis, species, training
 
 app = typer.Typer(help="Draw what other commands wrote.", no_args_is_help=True)
 app.command("training", cls=GroupedCommand)(training.training)
 app.command("species", cls=GroupedCommand)(species.species)
 app.command("mutagenesis", cls=GroupedCommand)(mutagenesis.mutagenesis)
+app.command("dependencies", cls=GroupedCommand)(dependencies.dependencies)
 
 
 @app.callback()

@@ -1,0 +1,1 @@
+"""What a model has learned, seen from outside: which bases speak of which."""
