@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -14,6 +15,7 @@ from hyenadna_cli.commands.options.output import Destination
 from hyenadna_cli.commands.options.run import RunOptions
 from hyenadna_cli.commands.reporting.counts import Counts
 from hyenadna_cli.commands.reporting.record_run import RecordRun, table_writer
+from hyenadna_cli.core.interpretation.settings import TrackOptions
 from hyenadna_cli.core.io.tsv import check_table_name
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ def perplexity(
         typer.Option("--vocab", help="acgt: probabilities of the four bases only, renormalised."),
     ] = "acgt",
     windows: WindowOptions,
+    track: TrackOptions,
     request: ModelRequest,
     compute: BatchedCompute,
     destination: Destination,
@@ -40,13 +43,17 @@ def perplexity(
     probability of bases 2 to the last, without N; n_bases of them were scored; start and end are
     0-based, half-open. --strand both gives the mean of the strands. A record longer than the window
     is cut, and each base scored where it has most context on its left; the first base of a window
-    has none and is left out, unless --stride lets windows overlap.
+    has none and is left out, unless --stride lets windows overlap. With --track, a value for every
+    base, in windows that overlap, for a genome browser.
 
       hyenadna perplexity --fasta test_data/tiny.fa --bed test_data/regions.bed --strand both
     """
     from hyenadna_cli.core.inference import perplexity as core
     from hyenadna_cli.core.inference.run_plan import plan_of_records
 
+    if track.track is not None:
+        _track(files, track, windows, request, compute, destination, run)
+        return
     strand = files.strand_choice
     check_table_name(destination.output, writer="perplexity")
     destination.check()
@@ -77,6 +84,50 @@ def perplexity(
             ),
             writer=table_writer(destination.output, core.COLUMNS, lambda row: [row.cells()]),
             count=_counting(counts, core.Total()),
+        )
+
+
+def _track(
+    files: RecordFiles,
+    track: TrackOptions,
+    windows: WindowOptions,
+    request: ModelRequest,
+    compute: BatchedCompute,
+    destination: Destination,
+    run: RunOptions,
+) -> None:
+    """`--track`."""
+    from hyenadna_cli.core.interpretation import tracks
+    from hyenadna_cli.core.io.fasta import Genome
+
+    output = track.checked(destination.output, shard=destination.shard, stride=windows.stride)
+    to = replace(destination, output=output)
+    to.check()
+    with compute.memory_errors(), Genome(files.fasta) as genome:
+        model = request.choose(compute)
+        settings = track.settings(model, window=windows.window, strand=files.strand)
+        regions = tracks.regions_of(
+            genome, files.bed, files.contig_map, files.rename_chrs, settings, shard=to.shard
+        )
+        counts = Counts(command="perplexity")
+        limits = compute.limits(model.run.device)
+        n_bases = sum(region.length for region in regions)
+        RecordRun(
+            label="scoring",
+            destination=to,
+            model=model,
+            inputs=[files.fasta] if files.bed is None else [files.fasta, files.bed],
+            settings={**settings.described(), "batch_size": compute.n_windows or "auto"},
+            counts=counts,
+            letters=genome.letters,
+            n_bases=n_bases,
+            plan={"regions": len(regions), "bases": n_bases} if run.dry_run else None,
+        ).write(
+            lambda journal: tracks.track(
+                model.load(), regions, genome, settings, limits=limits, journal=journal
+            ),
+            writer=lambda _, overwrite: tracks.writer(to.output, genome.lengths, overwrite),
+            count=lambda piece: counts.add(str(piece.interval), "OK", piece.interval.length),
         )
 
 

@@ -1,23 +1,86 @@
-"""What of a region is mapped, and how far: options of `mutagenize`."""
+"""Maps and tracks as they are asked for: options of `mutagenize` and `perplexity`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from hyenadna_cli.core.config.flags import Flag, in_bases
 from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
     # For types only: commands import this module at their top, which must stay quick.
+    from hyenadna_cli.core.config.choices import StrandChoice
     from hyenadna_cli.core.dna.coordinates import Interval
     from hyenadna_cli.core.inference.chosen_model import ChosenModel
     from hyenadna_cli.core.interpretation.dependencies import DependencySettings
+    from hyenadna_cli.core.interpretation.tracks import TrackSettings
     from hyenadna_cli.core.variants.regions import NamedRegion
     from hyenadna_cli.core.variants.settings import SnvSettings
 
+_LONGEST_WINDOW = 32_768
+"""Bases of a track's windows, unless asked otherwise."""
 MAP_SUFFIXES = (".h5", ".hdf5")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrackOptions:
+    """A track of what the model says of every base."""
+
+    HEADING: ClassVar[str] = "Track"
+
+    track: Annotated[
+        str | None,
+        Flag(
+            "--track",
+            "Write a value for each base of the contigs, or of the regions of --bed, in place of "
+            "the table: .bedGraph, .bedGraph.gz or .bw (needs pyBigWig).",
+            metavar="FILE",
+        ),
+    ] = None
+    value: Annotated[
+        Literal["logp", "entropy", "surprise"],
+        Flag("--track-value", "ln p of the genome's base, its negative, or entropy; in nats."),
+    ] = "logp"
+    min_context: Annotated[
+        int | None,
+        in_bases("--min-context", "Read before each base of a track; default: window / 8."),
+    ] = None
+
+    def checked(self, output: str, *, shard: str | None, stride: int | None) -> str:
+        """The file of the track. Raises UsageError for options that do not go with one."""
+        from hyenadna_cli.core.io.tracks import is_bigwig
+
+        assert self.track is not None
+        if output != "-":
+            raise UsageError(f"--track {self.track} is the output; leave out -o {output}")
+        if is_bigwig(self.track) and shard is not None:
+            raise UsageError("shards of a track are put together as bedGraph: --track x.bedGraph")
+        if stride is not None:
+            raise UsageError("--stride does not go with --track; see --min-context")
+        return self.track
+
+    def settings(
+        self, model: ChosenModel, *, window: int | None, strand: StrandChoice | None
+    ) -> TrackSettings:
+        """How the track is made. Raises UsageError for what makes no sense."""
+        from hyenadna_cli.core.interpretation.tracks import TrackSettings
+
+        if strand == "bed":
+            raise UsageError("--track: use --strand +, - or both, and not bed")
+        limit = min(model.config.l_max, _LONGEST_WINDOW)
+        length = model.tiling(window=window or limit, stride=None).window
+        context = length // 8 if self.min_context is None else self.min_context
+        try:
+            return TrackSettings(
+                value=self.value,
+                window=length,
+                min_context=context,
+                strands=("+", "-") if strand is None or strand == "both" else (strand,),
+            )
+        except ValueError as error:
+            raise UsageError(str(error)) from error
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

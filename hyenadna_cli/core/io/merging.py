@@ -49,7 +49,7 @@ _PIECE_BYTES = 1 << 20
 def kind_of(path: str) -> Kind:
     """What a suffix stands for. Raises UsageError."""
     for kind, suffixes in _SUFFIXES.items():
-        if path.endswith(suffixes):
+        if path.lower().endswith(suffixes):
             return kind
     raise UsageError(
         f"{path}: the suffix decides the kind; merge knows VCF, BCF, TSV, bedGraph and HDF5"
@@ -154,7 +154,7 @@ def merge(
             sources, Path(output), made_by, overwrite=overwrite, is_virtual=is_virtual
         )
         return
-    is_bgzip = output.endswith((".gz", ".bgz")) or kind == "bcf"
+    is_bgzip = output.lower().endswith((".gz", ".bgz")) or kind == "bcf"
     if is_indexed and (output == "-" or not is_bgzip or kind not in ("vcf", "bcf")):
         raise UsageError("-W indexes a bgzip VCF or BCF file: -o out.vcf.gz or -o out.bcf")
 

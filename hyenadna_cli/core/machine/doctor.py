@@ -43,6 +43,7 @@ _OPTIONAL = {
     "numba": "fused loops on the CPU",
     "triton": "fused kernels on a GPU",
     "matplotlib": "pictures",
+    "pyBigWig": "bigWig tracks",
     "anndata": "reading .h5ad outputs into a notebook",
     "tensorboard": "event files of training runs",
 }
