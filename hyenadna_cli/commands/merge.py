@@ -20,9 +20,9 @@ from hyenadna_cli.commands.options.output import (
 )
 from hyenadna_cli.commands.options.run import Verbosity
 from hyenadna_cli.commands.reporting.progress import track
-from hyenadna_cli.commands.reporting.stats import write_stats
 from hyenadna_cli.commands.reporting.stops import on_signals
 from hyenadna_cli.core.outputs import atomic
+from hyenadna_cli.core.outputs.stats import write_stats
 
 if TYPE_CHECKING:
     from hyenadna_cli.core.io.merging import Shards

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, TypeVar
 from hyenadna_cli.commands.options.training import RunDirectory
 from hyenadna_cli.commands.reporting.progress import track
 from hyenadna_cli.commands.reporting.provenance import made_by
-from hyenadna_cli.commands.reporting.stats import write_stats
 from hyenadna_cli.commands.reporting.stops import StopRequest, on_signals
+from hyenadna_cli.core.outputs.stats import write_stats
 
 if TYPE_CHECKING:
     from hyenadna_cli.core.machine.runtime import Runtime

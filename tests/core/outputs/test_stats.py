@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from hyenadna_cli.commands.reporting.stats import write_stats
+from hyenadna_cli.core.outputs.stats import write_stats
 
 ENTRIES = {"command": "score-variants", "output": "out/a.vcf.gz", "status": {"OK": 3, "STAR": 1}}
 
