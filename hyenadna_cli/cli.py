@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 import typer
 
 from hyenadna_cli._version import __version__
+from hyenadna_cli.commands.reporting.stops import end_signals
 from hyenadna_cli.commands.verbs import VerbGroup
 from hyenadna_cli.errors import NO_ROOM, HyenaDNAError, InterruptedRunError, OutputError
 
@@ -71,7 +72,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _run(arguments: list[str] | None) -> int:
-    before = {number: signal.signal(number, _end) for number in (signal.SIGTERM, signal.SIGUSR1)}
+    before = {number: signal.signal(number, _end) for number in end_signals()}
     try:
         code = app(args=arguments, prog_name="hyenadna", standalone_mode=False)
         return code if isinstance(code, int) else 0

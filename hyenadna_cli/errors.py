@@ -10,7 +10,7 @@
 | 5 | SkippedRecordsError | done, but something was skipped and `--strict` |
 | 6 | OutputError | output exists, no space, no permission |
 | 75 | DeviceMemoryError | device out of memory after backing off: safe to retry |
-| 130, 143 | InterruptedRunError | SIGINT or SIGTERM, after a clean stop |
+| 130, 143 | InterruptedRunError | SIGINT; SIGTERM, SIGUSR1, SIGHUP or --max-time: a clean stop |
 """
 
 from __future__ import annotations

@@ -39,11 +39,17 @@ class StopRequest:
         return InterruptedRunError(f"{why}; {done}", exit_code=code)
 
 
+def end_signals() -> list[signal.Signals]:
+    """What asks a run to end, besides SIGINT; SIGHUP only where it is not ignored (nohup)."""
+    is_ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    return [signal.SIGTERM, signal.SIGUSR1, *([] if is_ignored else [signal.SIGHUP])]
+
+
 @contextmanager
 def on_signals(max_seconds: float | None = None) -> Iterator[StopRequest]:
-    """Turn the first SIGINT, SIGTERM or SIGUSR1 into a request; one after a second ends at once."""
+    """Turn the first signal to end into a request; one after a second ends at once."""
     request = StopRequest(max_seconds)
-    caught = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+    caught = [signal.SIGINT, *end_signals()]
     before = {number: signal.getsignal(number) for number in caught}
     first = 0.0
 

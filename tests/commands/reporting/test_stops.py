@@ -47,7 +47,7 @@ def start():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP])
 def test_the_echo_of_a_signal_does_not_break_the_clean_stop(start, number):
     """As under torchrun, whose workers get a signal to the group and torchrun's own."""
     process = start(0.5)
@@ -81,3 +81,19 @@ def test_a_later_signal_ends_the_process_at_once(start, number, ignored):
     out, _ = process.communicate(timeout=60)
     assert out == ""
     assert process.returncode in (-number, 1, 130)
+
+
+@pytest.mark.slow
+def test_under_nohup_the_end_of_the_session_ends_nothing(start):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        process = start(0)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+    process.send_signal(signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.3)
+    process.send_signal(signal.SIGTERM)
+
+    assert process.communicate(timeout=60)[0] == "stopping\nsaved SIGTERM\n"
