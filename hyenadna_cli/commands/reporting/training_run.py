@@ -73,8 +73,9 @@ class TrainingRun:
         `parts` are run directories inside it; `is_shared`: processes under torchrun train together.
         Raises OutputError, also if another run has the directory.
         """
-        from hyenadna_cli.core.training import distributed
+        from hyenadna_cli.core.training import distributed, run_directory
 
+        run_directory.keeps_seconds.set(not self.directory.no_version)
         assert self.runtime is not None
         joined = distributed.joined(self.runtime.device) if is_shared else None
         with (

@@ -16,6 +16,7 @@ import csv
 import dataclasses
 import json
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,9 @@ from hyenadna_cli.core.outputs import atomic
 from hyenadna_cli.errors import CheckpointError, UsageError
 
 _TRAINED = "trained.safetensors"
+
+keeps_seconds: ContextVar[bool] = ContextVar("keeps_seconds", default=True)
+"""Whether metrics.csv says how long a step took, in which two equal trainings differ."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,6 +91,8 @@ class RunState:
     def append(self, values: Mapping[str, float | None]) -> None:
         """Add a row to metrics.csv; its columns are the keys. Raises OutputError."""
         path = self.directory / "metrics.csv"
+        if not keeps_seconds.get():
+            values = {**values, "seconds": None}  # the column stays: a resumed run may keep them
         try:
             is_new = not path.exists()
             with path.open("a", newline="") as handle:

@@ -145,3 +145,22 @@ def test_a_place_that_cannot_be_written_is_refused_before_training(hyenadna, tin
 
     assert done.code == 6
     assert not (tmp_path / "run").exists()
+
+
+PRETRAIN = ("--valid-contigs", "b", "--d-model", 8, "--n-layer", 1, "--max-length", 32)
+STEPS = ("--max-steps", 2, "--batch-bases", 64, *ON_CPU)
+
+
+def test_two_equal_trainings_have_equal_bytes_without_version(hyenadna, fasta_file, tmp_path):
+    random = np.random.default_rng(0)
+    genome = fasta_file({name: "".join(random.choice(list("ACGT"), 600)) for name in "ab"})
+    found = []
+    for output in (tmp_path / "first", tmp_path / "second"):
+        command = ("pretrain", "--fasta", genome, *PRETRAIN, *STEPS, "--no-version", "-o", output)
+        done = hyenadna(*command)
+        assert done.code == 0, done.err
+        files = (path for path in sorted(output.rglob("*")) if path.is_file())
+        found.append({str(path.relative_to(output)): path.read_bytes() for path in files})
+
+    assert "metrics.csv" in found[0]
+    assert found[0] == found[1]
