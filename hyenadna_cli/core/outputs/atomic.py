@@ -10,6 +10,7 @@ it points to is replaced, the link stays. An index is made visible before its da
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 import re
@@ -55,6 +56,7 @@ def check_output(path: Path, *, overwrite: bool) -> None:
     directory is missing or not writable.
     """
     with _os_errors_about(path):
+        _check_links(path)
         if path.is_dir():
             raise OutputError(f"{path}: is a directory; name a file")
         if path.exists() and not path.is_file():
@@ -73,6 +75,7 @@ def check_output_dir(path: Path, *, overwrite: bool, marker: str = "config.json"
     Raises OutputError, also if the parent directory is missing or not writable.
     """
     with _os_errors_about(path):
+        _check_links(path)
         if path.exists() and not path.is_dir():
             raise OutputError(f"{path}: is a file; name a directory")
         if path.is_dir() and any(path.iterdir()):
@@ -102,17 +105,19 @@ def replace_on_success(path: Path, *, overwrite: bool) -> Iterator[Path]:
         scratch = directory / final_scratch.name
     try:
         with _os_errors_about(path):
-            scratch.write_bytes(b"")
+            _make_empty(scratch, target)
         with _refused_writes_about(path, scratch):
             yield scratch
         with _os_errors_about(path):
             if scratch != final_scratch:
+                _make_empty(final_scratch, target)
                 shutil.copyfile(scratch, final_scratch)
                 scratch.unlink()
                 scratch = final_scratch
             _fsync(scratch)
             # Hours may have passed; what another process put there in the meantime is not ours.
             check_output(path, overwrite=overwrite)
+            _keep_mode(scratch, target)
             scratch.replace(target)
     finally:
         for leftover in (scratch, final_scratch):
@@ -144,6 +149,7 @@ def replace_dir_on_success(
         with _os_errors_about(path):
             _fsync_tree(scratch)
             check_output_dir(path, overwrite=overwrite, marker=marker)
+            _keep_mode(scratch, target)
             _put_in_place(scratch, target)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -193,6 +199,28 @@ def _beside(target: Path, kind: str) -> Path:
     # The host tells the jobs of a shared directory apart where process ids repeat.
     host = socket.gethostname().partition(".")[0]
     return target.with_name(f"{target.name}.{kind}.{os.getpid()}.{host}")
+
+
+def _make_empty(scratch: Path, target: Path) -> None:
+    """Make a file that is never open to more people than the one that it will replace."""
+    scratch.write_bytes(b"")
+    _keep_mode(scratch, target, also=stat.S_IWUSR | stat.S_IRUSR)
+
+
+def _keep_mode(scratch: Path, target: Path, *, also: int = 0) -> None:
+    """Give `scratch` the permissions of what it will replace, if there is something."""
+    if target.exists():
+        with suppress(PermissionError):  # some file systems have none
+            scratch.chmod(stat.S_IMODE(target.stat().st_mode) | also)
+
+
+def _check_links(path: Path) -> None:
+    """Raise OSError for links that point in a circle: `exists` says that nothing is there."""
+    try:
+        path.stat()
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise
 
 
 def _check_writable(directory: Path) -> None:

@@ -362,3 +362,46 @@ def test_a_file_is_not_an_output_directory(tmp_path: Path) -> None:
 
     with pytest.raises(OutputError, match="is a file"):
         atomic.check_output_dir(tmp_path / "model", overwrite=True)
+
+
+def test_a_link_that_points_at_itself_is_refused_and_stays(tmp_path: Path) -> None:
+    loop, second = tmp_path / "x.tsv", tmp_path / "second"
+    loop.symlink_to(second)
+    second.symlink_to(loop)
+
+    for check in (atomic.check_output, atomic.check_output_dir):
+        with pytest.raises(OutputError, match="symbolic links"):
+            check(loop, overwrite=True)
+
+    assert loop.is_symlink()
+
+
+@pytest.mark.parametrize("has_tmp_dir", [False, True])
+def test_an_output_keeps_the_mode_of_the_file_that_it_replaces(
+    tmp_path: Path, has_tmp_dir: bool
+) -> None:
+    path, directory = tmp_path / "x.tsv", tmp_path / "scratch"
+    directory.mkdir()
+    token = atomic.scratch_directory.set(directory if has_tmp_dir else None)
+    try:
+        for mode in (0o640, 0o600, 0o444, 0o664):
+            path.touch()
+            path.chmod(mode)
+            with atomic.replace_on_success(path, overwrite=True) as scratch:
+                # Nor is what is still being written open to others.
+                assert scratch.stat().st_mode & 0o077 == mode & 0o077
+                scratch.write_text("new")
+            assert path.stat().st_mode & 0o777 == mode
+    finally:
+        atomic.scratch_directory.reset(token)
+
+
+def test_a_directory_keeps_the_mode_of_the_one_that_it_replaces(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    path.mkdir(mode=0o700)
+    (path / "config.json").touch()
+
+    with atomic.replace_dir_on_success(path, overwrite=True) as scratch:
+        (scratch / "config.json").write_text("{}")
+
+    assert path.stat().st_mode & 0o777 == 0o700
