@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import glob
+import hashlib
 import os
 import re
 import shutil
@@ -24,7 +25,7 @@ from pathlib import Path
 
 from hyenadna_cli.errors import NO_ROOM, OutputError
 
-_SCRATCH = re.compile(r"(\.csi|\.manifest\.json)?\.tmp\.\d+\..*")
+_SCRATCH = re.compile(r"\.tmp\.\d+\..*")
 
 scratch_directory: ContextVar[Path | None] = ContextVar("scratch_directory", default=None)
 """Where unfinished files lie, if not beside the final one; they are copied there when finished."""
@@ -102,7 +103,7 @@ def replace_on_success(path: Path, *, overwrite: bool) -> Iterator[Path]:
     target = _followed(path)
     scratch = final_scratch = _beside(target, "tmp")
     if (directory := scratch_directory.get()) is not None:
-        scratch = directory / final_scratch.name
+        scratch = _beside(directory / _named_elsewhere(target), "tmp")
     try:
         with _os_errors_about(path):
             _make_empty(scratch, target)
@@ -162,10 +163,15 @@ def remove_scratch(path: Path) -> None:
     Only for who knows that no other process is writing `path`.
     """
     target = _followed(path)
-    for scratch in target.parent.glob(f"{glob.escape(target.name)}*.tmp.*"):
-        if _SCRATCH.fullmatch(scratch.name.removeprefix(target.name)):
-            with suppress(OSError):
-                scratch.unlink()
+    directory = scratch_directory.get()
+    for suffix in ("", ".csi", ".manifest.json"):
+        named = target.with_name(target.name + suffix)
+        places = [named] if directory is None else [named, directory / _named_elsewhere(named)]
+        for place in places:
+            for scratch in place.parent.glob(f"{glob.escape(place.name)}.tmp.*"):
+                if _SCRATCH.fullmatch(scratch.name.removeprefix(place.name)):
+                    with suppress(OSError):
+                        scratch.unlink()
 
 
 def write_text(path: Path, text: str) -> None:
@@ -199,6 +205,11 @@ def _beside(target: Path, kind: str) -> Path:
     # The host tells the jobs of a shared directory apart where process ids repeat.
     host = socket.gethostname().partition(".")[0]
     return target.with_name(f"{target.name}.{kind}.{os.getpid()}.{host}")
+
+
+def _named_elsewhere(target: Path) -> str:
+    """A name in a directory that other outputs of the same name use too."""
+    return f"{target.name}.{hashlib.sha256(os.fsencode(target)).hexdigest()[:12]}"
 
 
 def _make_empty(scratch: Path, target: Path) -> None:

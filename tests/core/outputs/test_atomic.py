@@ -405,3 +405,28 @@ def test_a_directory_keeps_the_mode_of_the_one_that_it_replaces(tmp_path: Path) 
         (scratch / "config.json").write_text("{}")
 
     assert path.stat().st_mode & 0o777 == 0o700
+
+
+def test_what_killed_runs_left_in_another_directory_is_removed_by_runs_of_the_same_output(
+    tmp_path: Path,
+) -> None:
+    scratch, outputs = tmp_path / "scratch", [tmp_path / name / "x.tsv" for name in ("a", "b")]
+    scratch.mkdir()
+    (scratch / "x.tsv.tmp.12.node").touch()
+    token = atomic.scratch_directory.set(scratch)
+    try:
+        for output in outputs:
+            output.parent.mkdir()
+            for suffix in ("", ".csi", ".manifest.json"):
+                path = output.with_name(f"x.tsv{suffix}")
+                with atomic.replace_on_success(path, overwrite=False) as unfinished:
+                    left = scratch / unfinished.name.replace(f".{os.getpid()}.", ".999999.")
+                    left.touch()
+        atomic.remove_scratch(outputs[0])
+        after = {path.name for path in scratch.iterdir()}
+        atomic.remove_scratch(outputs[1])
+    finally:
+        atomic.scratch_directory.reset(token)
+
+    assert len(after) == 4
+    assert [path.name for path in scratch.iterdir()] == ["x.tsv.tmp.12.node"]
