@@ -19,6 +19,7 @@ import pytest
 
 from hyenadna_cli.core.io.embeddings_reading import read_embeddings, read_tokens
 from hyenadna_cli.core.outputs import journal, shards
+from hyenadna_cli.errors import InputFileError
 
 MODEL = ("--device", "cpu", "--threads", "1", "--no-version", "-q")
 
@@ -207,6 +208,33 @@ def test_shards_of_another_run_are_refused(hyenadna, run, sharded, tmp_path):
 
     refused(hyenadna, [parts[0], other], tmp_path, "settings")
     refused(hyenadna, [parts[0], third], tmp_path, "number of shards")
+
+
+@pytest.mark.parametrize("pool", ["mean,max", "token"])
+def test_a_virtual_file_without_its_shards_is_refused_where_it_is_read(
+    hyenadna, sharded, tmp_path, pool
+):
+    output, read = tmp_path / "v.h5", read_tokens if pool == "token" else read_embeddings
+    parts = sharded(2, "embed", ".h5", "--pool", pool)
+    assert hyenadna("merge", *parts, "-o", output, "--virtual").code == 0
+    read(output)
+    away = tmp_path / "away"
+
+    shutil.move(parts[1], away)
+    with pytest.raises(InputFileError, match=r"shards2/2\.h5, which is not there; put the shards"):
+        read(output)
+    shutil.copy(parts[0], parts[1])
+    with pytest.raises(InputFileError, match="which holds other vectors now"):
+        read(output)
+    parts[1].write_text("x")
+    with pytest.raises(InputFileError, match="which cannot be read"):
+        read(output)
+    shutil.move(away, parts[1])
+    # HDF5 finds them from a link and from another working directory too.
+    link = tmp_path / "folder" / "link.h5"
+    link.parent.mkdir()
+    link.symlink_to(output)
+    read(link)
 
 
 def test_what_is_no_whole_shard_is_refused(hyenadna, run, sharded, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -118,6 +119,7 @@ def opened(path: Path, file_format: str) -> Iterator[h5py.File]:
                 raise InputFileError(
                     path, f"has format version {version}; this hyenadna reads {FORMAT_VERSION}"
                 )
+            _check_sources(path, file)
             yield file
     except KeyError as error:
         raise InputFileError(path, f"is damaged: {error.args[0]}") from error
@@ -132,6 +134,40 @@ def _open(path: Path) -> h5py.File:
         # Files here appear whole and are never changed, so that a lock protects nothing.
         log.info("%s: opened without a lock, which this file system refused", path)
         return h5py.File(path, "r", locking=False)
+
+
+def _check_sources(path: Path, file: h5py.File) -> None:
+    """Raise InputFileError unless a virtual file has its vectors: HDF5 would read zeros."""
+    vectors = [file[name] for name in ("X", "tokens/data") if name in file]
+    vectors += file["obsm"].values() if "obsm" in file else []
+    for dataset in vectors:
+        for source in dataset.virtual_sources() if dataset.is_virtual else ():
+            first, last = source.vspace.get_select_bounds()
+            shape = tuple(end - start + 1 for start, end in zip(first, last, strict=True))
+            if problem := _problem(path, source.file_name, source.dset_name, shape):
+                raise InputFileError(
+                    path,
+                    f"refers to vectors in {source.file_name}, which {problem}; put the shards "
+                    "back, or merge them again",
+                )
+
+
+def _problem(path: Path, source: str, dataset: str, shape: tuple[int, ...]) -> str | None:
+    found = next(filter(Path.is_file, _places(path, source)), None)
+    if found is None:
+        return "is not there"
+    try:
+        with _open(found) as shard:
+            return None if shard[dataset].shape == shape else "holds other vectors now"
+    except (OSError, RuntimeError, KeyError):
+        return "cannot be read"
+
+
+def _places(path: Path, source: str) -> list[Path]:
+    """Where HDF5 looks for a source of a virtual dataset, in its order."""
+    prefixes = os.environ.get("HDF5_VDS_PREFIX", "").replace("${ORIGIN}", str(path.parent))
+    named = [Path(prefix) / source for prefix in prefixes.split(":") if prefix]
+    return [*named, path.parent / source, Path(source), path.resolve().parent / source]
 
 
 def values(dataset: h5py.Dataset, rows: slice = slice(None)) -> NDArray[Any]:
