@@ -157,6 +157,32 @@ def test_other_settings_and_changed_inputs_are_refused(run, passes, inputs, tmp_
     assert run("perplexity.tsv.gz", tmp_path / "x.tsv", "--resume", "--force").code == 0
 
 
+@pytest.mark.parametrize("resume", [(), ("--resume",), ("--resume", "--force")])
+def test_a_file_that_only_has_the_name_of_a_journal_is_kept(run, tmp_path, resume):
+    output, mine, other = (tmp_path / name for name in ("x.tsv", "x.tsv.journal", "other"))
+    for make in (lambda: mine.write_text("day 1: rain"), lambda: mine.symlink_to(other)):
+        other.write_text("day 2: sun")
+        make()
+
+        done = run("embed.tsv", output, *resume)
+
+        assert done.code == 6
+        assert "not a journal" in done.err
+        assert mine.read_text() in ("day 1: rain", "day 2: sun")
+        assert not output.exists()
+        mine.unlink()
+
+
+def test_a_complete_output_does_not_take_a_foreign_journal_with_it(run, tmp_path):
+    output, mine = tmp_path / "x.tsv", tmp_path / "x.tsv.journal"
+    assert run("embed.tsv", output).code == 0
+    mine.write_text("day 1: rain")
+
+    assert run("embed.tsv", output, "--resume").code == 0
+
+    assert mine.read_text() == "day 1: rain"
+
+
 def test_a_run_killed_between_its_output_and_its_manifest_is_finished_by_resume(
     run, monkeypatch, tmp_path
 ):

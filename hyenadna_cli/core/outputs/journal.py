@@ -11,6 +11,8 @@ run reads its input again and writes the whole output with the code of any run, 
 are those of a run that nobody interrupted; only the computation is skipped, chunk by chunk. What a
 killed process left half-written fails its checksum or does not end a chunk, and is cut off.
 
+A file of that name that begins otherwise, or a link, is somebody's own and is not touched.
+
 A lock on the journal keeps a second run from writing the same output at the same time.
 """
 
@@ -36,7 +38,8 @@ from hyenadna_cli.errors import OutputError, SkippedRecordsError, UsageError
 
 log = logging.getLogger(__name__)
 
-_MAGIC = b"hyenadna-journal 1\n"
+_OWN = b"hyenadna-journal "
+_MAGIC = _OWN + b"1\n"
 _CHECKSUM = struct.Struct("<I")
 _HEAD = struct.Struct("<QB")
 _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
@@ -123,7 +126,8 @@ def open_journal(
     """The journal of `output`; removed when the block succeeds, kept if it holds anything else.
 
     `resume` goes on with one that is there. Raises OutputError if another process is writing this
-    output, UsageError if the journal is of a run with another `identity` (`overwrite` starts over).
+    output or a file of that name is not a journal, UsageError if the journal is of a run with
+    another `identity` (`overwrite` starts over).
     """
     path = journal_path(output)
     file, is_locked = _opened(path)
@@ -142,6 +146,10 @@ def open_journal(
                 raise UsageError(
                     f"{path}: the interrupted run had {difference}; --force starts over"
                 )
+        elif resume and not overwrite and _is_journal(file, or_empty=False):
+            raise UsageError(
+                f"{path} is damaged, or of another version of hyenadna; --force starts over"
+            )
         if not is_resumed:
             n_chunks = 0
             _start(file, identity, path)
@@ -165,14 +173,33 @@ def open_journal(
             file.close()
 
 
+def has_journal(output: Path) -> bool:
+    """Whether an earlier run of `output` has left a journal."""
+    path = journal_path(output)
+    if path.is_symlink() or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return _is_journal(file, or_empty=False)
+
+
+def remove_journal(output: Path) -> None:
+    """Remove what an earlier run of `output` has left; nobody's own file."""
+    if has_journal(output):
+        journal_path(output).unlink(missing_ok=True)
+
+
+def _is_journal(file: BinaryIO, *, or_empty: bool) -> bool:
+    """`or_empty`: whoever made it may have been killed, or found a full disk, before it was one."""
+    file.seek(0)
+    head = file.read(len(_OWN))
+    return head == _OWN or (or_empty and _OWN.startswith(head))
+
+
 def _opened(path: Path) -> tuple[BinaryIO, bool]:
     """The journal, and whether it could be locked. Raises OutputError if another run has it."""
     while True:
         is_locked = True
-        try:
-            file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
-        except OSError as error:
-            raise output_error(path, error) from error
+        file = _open(path)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -191,6 +218,25 @@ def _opened(path: Path) -> tuple[BinaryIO, bool]:
                 return file, is_locked
         # Whoever had it has finished and removed it in between.
         file.close()
+
+
+def _open(path: Path) -> BinaryIO:
+    """A journal, or a new file. Raises OutputError for what is not ours to write."""
+    try:
+        # Links are not followed: a file elsewhere would be overwritten, and the link removed.
+        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666), "r+b")
+    except OSError as error:
+        is_foreign = path.is_symlink() or (path.exists() and not path.is_file())
+        if not is_foreign:
+            raise output_error(path, error) from error
+    else:
+        if _is_journal(file, or_empty=True):
+            return file
+        file.close()
+    raise OutputError(
+        f"{path} is not a journal of hyenadna, and would be overwritten; move it, or name another "
+        "output"
+    )
 
 
 def _start(file: BinaryIO, identity: Mapping[str, object], path: Path) -> None:

@@ -9,7 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hyenadna_cli.core.outputs.atomic import is_stream
-from hyenadna_cli.core.outputs.journal import NO_JOURNAL, Journal, journal_path, open_journal
+from hyenadna_cli.core.outputs.journal import (
+    NO_JOURNAL,
+    Journal,
+    has_journal,
+    open_journal,
+    remove_journal,
+)
 from hyenadna_cli.core.outputs.provenance import Provenance, library_versions, manifest_difference
 from hyenadna_cli.errors import OutputError
 
@@ -41,10 +47,10 @@ def is_done(output: RunOutput, made_by: Provenance, *, beside: Path | None = Non
         return False
     if difference is None:
         log.info("%s is complete already; nothing to do", path)
-        journal_path(path).unlink(missing_ok=True)
+        remove_journal(path)
         return True
     # A run that was killed after its output and before its manifest leaves its journal too.
-    if not output.force and not journal_path(path).exists():
+    if not output.force and not has_journal(path):
         raise OutputError(f"{path} exists and {difference}; --force replaces it")
     return False
 
