@@ -126,7 +126,7 @@ def mutagenize(
             label="mutating",
             destination=destination,
             model=model,
-            inputs=[files.fasta] if files.bed is None else [files.fasta, files.bed],
+            inputs=[str(f) for f in (files.fasta, files.bed, files.rename_chrs) if f is not None],
             settings={
                 **settings.described(),
                 "regions": list(files.region or ()),

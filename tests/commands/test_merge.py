@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import random
 import shutil
@@ -208,6 +209,70 @@ def test_shards_of_another_run_are_refused(hyenadna, run, sharded, tmp_path):
 
     refused(hyenadna, [parts[0], other], tmp_path, "settings")
     refused(hyenadna, [parts[0], third], tmp_path, "number of shards")
+
+
+def test_shards_of_inputs_of_the_same_size_but_other_content_are_refused(
+    hyenadna, run, sharded, bed, tmp_path
+):
+    parts = sharded(2, "perplexity", ".tsv")
+    bed.write_text(bed.read_text().replace("\t90\t", "\t91\t"))
+    other = run("perplexity", tmp_path / "o.tsv", "--shard", "2/2")
+
+    refused(hyenadna, [parts[0], other], tmp_path, "other inputs: input 2 regions.bed of")
+
+
+def test_shards_of_models_that_differ_in_their_config_only_are_refused(
+    hyenadna, genome, bed, tiny_model, tmp_path
+):
+    model, parts = shutil.copytree(tiny_model, tmp_path / "m"), []
+    for i in (1, 2):
+        parts.append(tmp_path / f"{i}.tsv")
+        files = ("--fasta", genome, "--bed", bed, "-m", model, "-o", parts[-1])
+        assert hyenadna("embed", *files, *MODEL, "--shard", f"{i}/2").code == 0
+        config = model / "config.json"
+        config.write_text(f"{config.read_text()}\n")
+
+    refused(hyenadna, parts, tmp_path, "other model: config_sha256")
+
+
+def rewritten(path, change):
+    manifest = Path(f"{path}.manifest.json")
+    entries = json.loads(manifest.read_text())
+    change(entries)
+    manifest.write_text(json.dumps(entries))
+
+
+def test_jobs_may_have_had_copies_of_a_large_input(hyenadna, sharded, tmp_path):
+    parts = sharded(2, "perplexity", ".tsv")
+    for number, part in enumerate(parts):
+
+        def staged(entries, number=number):
+            genome = entries["inputs"][0]
+            genome["sampled_sha256"] = genome.pop("sha256")
+            genome |= {"path": f"/node{number}/genome.fa", "modified": f"2026-01-0{number}"}
+
+        rewritten(part, staged)
+
+    assert hyenadna("merge", *parts, "-o", tmp_path / "merged.tsv").code == 0
+
+
+def test_shards_of_the_version_before_are_merged_with_a_warning_and_not_with_others(
+    hyenadna, sharded, tmp_path
+):
+    def as_before(entries):
+        del entries["model"]["config_sha256"]
+        for file in entries["inputs"]:
+            del file["sha256"]
+
+    parts = sharded(2, "perplexity", ".tsv")
+    rewritten(parts[0], as_before)
+    refused(hyenadna, parts, tmp_path, "was not made as")
+    rewritten(parts[1], as_before)
+
+    done = hyenadna("merge", *parts, "-o", tmp_path / "merged.tsv")
+
+    assert done.code == 0
+    assert "by name and size only" in done.err
 
 
 @pytest.mark.parametrize("pool", ["mean,max", "token"])

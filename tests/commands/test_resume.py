@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import random
+import shutil
+import sys
 
 import pysam
 import pytest
@@ -150,11 +154,150 @@ def test_other_settings_and_changed_inputs_are_refused(run, passes, inputs, tmp_
     assert done.code == 2
     assert "258, not 50" in done.err
     bed = inputs["perplexity"][-1]
-    bed.write_text(bed.read_text())
+    bed.write_text(bed.read_text().replace("chr1\t0\t", "chr1\t1\t", 1))
     done = run("perplexity.tsv.gz", tmp_path / "x.tsv", "--resume")
     assert done.code == 2
     assert bed.name in done.err
-    assert run("perplexity.tsv.gz", tmp_path / "x.tsv", "--resume", "--force").code == 0
+    done = run("perplexity.tsv.gz", tmp_path / "x.tsv", "--resume", "--force")
+    assert done.code == 0
+    assert "going on" not in done.err
+    assert run("perplexity.tsv.gz", tmp_path / "new.tsv").code == 0
+    assert (tmp_path / "x.tsv").read_bytes() == (tmp_path / "new.tsv").read_bytes()
+
+
+def one_base_changed(fasta):
+    """The same size, and the same time of the last change."""
+    times = fasta.stat().st_atime_ns, fasta.stat().st_mtime_ns
+    header, bases = fasta.read_text().split("\n", 1)
+    fasta.write_text(f"{header}\n{bases[:330]}{'C' if bases[330] == 'A' else 'A'}{bases[331:]}")
+    os.utime(fasta, ns=times)
+
+
+@pytest.mark.parametrize("case", ["embed.tsv", "snvs.tsv"])
+def test_with_force_a_journal_of_the_same_run_goes_on_and_one_of_another_starts_over(
+    run, passes, inputs, tmp_path, case
+):
+    genome = inputs["embed"][1]
+    output, resumed = tmp_path / f"a.{case}", ("--resume", "--force")
+    passes.last = 3
+    assert run(case, output).code == 130
+    passes.last = None
+    genome.write_bytes(genome.read_bytes())
+
+    done = run(case, output, *resumed)
+
+    assert done.code == 0
+    assert "going on after" in done.err
+    before = output.read_bytes()
+    passes.last, passes.n = 3, 0
+    assert run(case, output, "--force").code == 130
+    passes.last = None
+    one_base_changed(genome)
+    done = run(case, output, "--resume")
+    assert done.code == 2
+    assert "input 1 genome.fa of" in done.err
+    done = run(case, output, *resumed)
+    assert done.code == 0
+    assert "going on" not in done.err
+    assert run(case, tmp_path / f"b.{case}").code == 0
+    assert output.read_bytes() == (tmp_path / f"b.{case}").read_bytes() != before
+
+
+def test_a_finished_output_is_of_the_same_run_only_if_the_inputs_have_the_same_content(
+    run, passes, inputs, tmp_path
+):
+    genome, output = inputs["score-variants"][2], tmp_path / "x.vcf.gz"
+    assert run("scored.vcf.gz", output).code == 0
+    before, passes.n = output.read_bytes(), 0
+    genome.write_bytes(genome.read_bytes())
+    done = run("scored.vcf.gz", output, "--resume", "--force")
+    assert (done.code, passes.n) == (0, 0)
+    assert "complete already" in done.err
+
+    one_base_changed(genome)
+    done = run("scored.vcf.gz", output, "--resume")
+    assert done.code == 6
+    assert "genome.fa of" in done.err
+    assert output.read_bytes() == before
+    assert run("scored.vcf.gz", output, "--resume", "--force").code == 0
+
+    assert run("scored.vcf.gz", tmp_path / "y.vcf.gz").code == 0
+    assert output.read_bytes() == (tmp_path / "y.vcf.gz").read_bytes() != before
+
+
+def test_a_model_that_differs_in_its_config_only_is_another_one(
+    hyenadna, inputs, tiny_model, tmp_path
+):
+    model, output = shutil.copytree(tiny_model, tmp_path / "tiny_model"), tmp_path / "x.tsv"
+    command = ("embed", *inputs["embed"], "-m", model, "--device", "cpu", "-o", output)
+    assert hyenadna(*command).code == 0
+    config = model / "config.json"
+    config.write_text(f"{config.read_text()}\n")
+
+    done = hyenadna(*command, "--resume")
+
+    assert done.code == 6
+    assert "other model: config_sha256" in done.err
+
+
+def test_the_rename_table_is_an_input(run, inputs, passes, tmp_path):
+    table, output = tmp_path / "names.txt", tmp_path / "x.tsv"
+    for command, case in (("score-variants", "scored.tsv"), ("embed", "embed.tsv")):
+        table.write_text("1 chr1\n")
+        passes.last, passes.n = 2, 0
+        assert run(case, output, "--rename-chrs", table).code == 130, command
+        passes.last = None
+        table.write_text("2 chr1\n")
+
+        done = run(case, output, "--rename-chrs", table, "--resume")
+
+        assert done.code == 2
+        assert "input 3 names.txt" in done.err
+        output.with_name("x.tsv.journal").unlink()
+
+
+def test_what_came_by_a_stream_is_never_taken_for_the_same(
+    hyenadna, tiny_model, tmp_path, monkeypatch
+):
+    output = tmp_path / "x.tsv"
+
+    def perplexity(text, *more):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text)))
+        model = ("-m", tiny_model, "--device", "cpu")
+        return hyenadna("perplexity", "--fasta", "-", *model, "-o", output, "--resume", *more)
+
+    assert perplexity(b">a\nACGT\n").code == 0
+    done = perplexity(b">b\nACGT\n")
+    assert done.code == 6
+    assert "stream" in done.err
+    assert perplexity(b">b\nACGT\n", "--force").code == 0
+
+    assert output.read_text().splitlines()[1].startswith("b\t")
+
+
+def test_manifests_and_journals_of_the_version_before_are_refused_in_one_line(
+    run, passes, tmp_path
+):
+    output = tmp_path / "x.tsv"
+    manifest, journal = (tmp_path / f"x.tsv.{name}" for name in ("manifest.json", "journal"))
+    assert run("embed.tsv", output).code == 0
+    entries = json.loads(manifest.read_text())
+    del entries["model"]["config_sha256"]
+    for entry in entries["inputs"]:
+        del entry["sha256"]
+    manifest.write_text(json.dumps(entries))
+
+    done = run("embed.tsv", output, "--resume")
+    assert (done.code, len(done.err.splitlines())) == (6, 1)
+    assert "earlier version" in done.err
+    assert run("embed.tsv", output, "--resume", "--force").code == 0
+    output.unlink()
+    journal.write_bytes(b'hyenadna-journal 1\n{"model": null, "inputs": {}}\n' + bytes(100))
+    done = run("embed.tsv", output, "--resume")
+    assert (done.code, len(done.err.splitlines())) == (2, 1)
+    assert "another version" in done.err
+    assert run("embed.tsv", output, "--resume", "--force").code == 0
+    assert not journal.exists()
 
 
 @pytest.mark.parametrize("resume", [(), ("--resume",), ("--resume", "--force")])

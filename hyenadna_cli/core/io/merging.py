@@ -11,6 +11,7 @@ except that BCF is compressed in other blocks. Memory does not grow with the sha
 from __future__ import annotations
 
 import io
+import logging
 import struct
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
@@ -29,9 +30,12 @@ from hyenadna_cli.core.outputs.provenance import (
     sha256_of,
     stamp,
 )
+from hyenadna_cli.core.outputs.restarts import has_digests, other_run
 from hyenadna_cli.core.outputs.shards import Shard
 from hyenadna_cli.core.outputs.sinks import open_sink
 from hyenadna_cli.errors import InputFileError, UsageError
+
+log = logging.getLogger(__name__)
 
 Kind = Literal["hdf5", "vcf", "bcf", "table", "bedgraph"]
 
@@ -120,6 +124,11 @@ def check_shards(paths: Sequence[Path]) -> Shards:
         raise UsageError(
             f"{len(missing):,} of {first.shard.count:,} shards are not among the files: {shown}"
         )
+    if not has_digests(first.manifest.made_by):
+        log.warning(
+            "the shards are of an earlier version, which did not record the content of inputs: "
+            "they are compared by name and size only"
+        )
     for file in files.values():
         # Last, as it reads everything: a shard may have been cut while it was copied.
         _check_whole(file)
@@ -187,26 +196,14 @@ def _read(path: Path) -> ShardFile:
 
 
 def _check_same_run(file: ShardFile, first: ShardFile) -> None:
-    ours, theirs = _identity(file), _identity(first)
-    for name in ours:
-        if ours[name] != theirs[name]:
-            raise InputFileError(
-                file.path,
-                f"was made with other {name} than {first.path}: {ours[name]} there, "
-                f"{theirs[name]} here",
-            )
-
-
-def _identity(file: ShardFile) -> dict[str, object]:
-    made_by = file.manifest.made_by
-    return {
-        "number of shards": file.shard.count,
-        "model": (made_by.model_name, made_by.model_revision, made_by.model_sha256),
-        "settings": made_by.settings,
-        # Every job may have its inputs staged in a directory of its own.
-        "inputs": [(Path(i.path).name, i.size) for i in made_by.inputs],
-        "version": made_by.version,
-    }
+    if file.shard.count != first.shard.count:
+        difference: str | None = (
+            f"other number of shards: {first.shard.count}, not {file.shard.count}"
+        )
+    else:
+        difference = other_run(first.manifest.made_by, file.manifest.made_by, are_copies=True)
+    if difference is not None:
+        raise InputFileError(file.path, f"was not made as {first.path}: {difference}")
 
 
 def _check_whole(file: ShardFile) -> None:

@@ -81,7 +81,8 @@ class RecordSource:
             raise UsageError("--contig-map and --rename-chrs are about the contig names of --bed")
         if bed is not None and fasta == STDIN:
             raise UsageError("--bed needs an indexed FASTA file; --fasta - is a stream")
-        self._inputs = [fasta] if bed is None else [fasta, bed]
+        read = (fasta, bed, rename_chrs)
+        self._inputs = [str(name) for name in read if name is not None]
         self._stack = ExitStack()
         self._letters = LetterCounts()
         self._genome: Genome | None = None

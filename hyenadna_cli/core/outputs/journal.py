@@ -2,7 +2,7 @@
 
 `X.journal` lies beside the output X while a run lasts, and after one that did not end well:
 
-    hyenadna-journal 1
+    hyenadna-journal 2
     {"version": ..., "model": ..., "settings": ..., "inputs": ..., "shard": ...}
     entries: CRC-32 of what follows; length in bytes, 1 if it ends a chunk; the arrays' numbers
 
@@ -11,7 +11,8 @@ run reads its input again and writes the whole output with the code of any run, 
 are those of a run that nobody interrupted; only the computation is skipped, chunk by chunk. What a
 killed process left half-written fails its checksum or does not end a chunk, and is cut off.
 
-A file of that name that begins otherwise, or a link, is somebody's own and is not touched.
+A file of that name that begins otherwise, or a link, is somebody's own and is not touched. Version
+1 knew inputs by size and time only; it is refused, or started over.
 
 A lock on the journal keeps a second run from writing the same output at the same time.
 """
@@ -39,7 +40,7 @@ from hyenadna_cli.errors import OutputError, SkippedRecordsError, UsageError
 log = logging.getLogger(__name__)
 
 _OWN = b"hyenadna-journal "
-_MAGIC = _OWN + b"1\n"
+_MAGIC = _OWN + b"2\n"
 _CHECKSUM = struct.Struct("<I")
 _HEAD = struct.Struct("<QB")
 _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
@@ -138,7 +139,7 @@ def open_journal(
         n_chunks, is_resumed = 0, False
         if before := _read_identity(file):
             n_chunks = _count_chunks(file) if resume else 0
-            difference = _difference(before, identity)
+            difference = first_difference(before, identity)
             if resume and difference is None:
                 is_resumed = True
                 log.info("%s: going on after %s", output, _finished(n_chunks))
@@ -283,13 +284,13 @@ def _count_chunks(file: BinaryIO) -> int:
     return n_chunks
 
 
-def _difference(before: Mapping[str, object], now: Mapping[str, object]) -> str | None:
+def first_difference(before: Mapping[str, object], now: Mapping[str, object]) -> str | None:
     """The first thing in which two runs differ, in words."""
     now = json.loads(json.dumps(now))
     for name in sorted(before.keys() | now.keys()):
         old, new = before.get(name), now.get(name)
         if isinstance(old, dict) and isinstance(new, dict):
-            if (inside := _difference(old, new)) is not None:
+            if (inside := first_difference(old, new)) is not None:
                 return inside
         elif old != new:
             return f"{name} {old}, not {new}"

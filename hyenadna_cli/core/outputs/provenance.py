@@ -9,9 +9,11 @@
     command          the command line, quoted for a shell                          (1)
     created          UTC, ISO 8601; from SOURCE_DATE_EPOCH where that is set       (1)
     device           in words                                                      (1)
-    model            {name, revision, sha256 of the weights file}; no model, no entry
+    model            {name, revision, sha256 of the weights file, config_sha256 of config.json};
+                     no model, no entry
     settings         {name: value}, resolved, nothing left at "auto"
-    inputs           [{path, size}]; size in bytes, absent for pipes
+    inputs           [{path, size, sha256}], size in bytes; pipes have a path only, and files above
+                     64 MiB sampled_sha256 and modified (`input_files`) in place of sha256
     output           {path (name only), size (bytes), sha256}
     rows             {status: number of records}
     shard            "3/16", absent without --shard
@@ -28,14 +30,15 @@ import json
 import os
 import platform
 import shlex
-import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from hyenadna_cli._version import __version__
 from hyenadna_cli.core.outputs.atomic import write_text
+from hyenadna_cli.core.outputs.input_files import InputFile, read_input
 from hyenadna_cli.errors import InputFileError, OutputError, UsageError
 
 Scalar = str | int | float | bool
@@ -46,8 +49,9 @@ MANIFEST_VERSION = 1
 
 _RESERVED = frozenset(
     {"generated-by", "version", "command", "created", "device", "model", "revision", "sha256"}
-    | {"inputs", "libraries"}
+    | {"inputs", "libraries", "config_sha256"}
 )
+_MODEL = frozenset({"name", "revision", "sha256", "config_sha256"})
 
 # The libraries whose version can change a number or a byte of an output.
 _LIBRARIES = (
@@ -61,14 +65,6 @@ _LIBRARIES = (
     "biopython",
     "safetensors",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class InputFile:
-    """An input as named by the user, and its size in bytes (None for a pipe)."""
-
-    path: str
-    size: int | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,6 +87,8 @@ class Provenance:
     """Of the model's repository."""
     model_sha256: str | None = None
     """Of the weights file."""
+    model_config_sha256: str | None = None
+    """Of config.json."""
     settings: dict[str, Setting] = field(default_factory=dict)
     """Resolved options that shaped the output."""
     inputs: tuple[InputFile, ...] = ()
@@ -123,7 +121,8 @@ class Provenance:
             "model": self.model_name,
             "revision": self.model_revision,
             "sha256": self.model_sha256,
-            "inputs": json.dumps([_input_json(file) for file in self.inputs]),
+            "config_sha256": self.model_config_sha256,
+            "inputs": json.dumps([_path_and_size(file) for file in self.inputs]),
             "libraries": json.dumps(self.libraries) if self.libraries else None,
         }
         for name, value in self.settings.items():
@@ -136,6 +135,7 @@ class Provenance:
             "name": self.model_name,
             "revision": self.model_revision,
             "sha256": self.model_sha256,
+            "config_sha256": self.model_config_sha256,
         }
         entries: dict[str, object] = {
             "version": self.version,
@@ -145,7 +145,7 @@ class Provenance:
             "device": self.device,
             "model": _without_none(model) or None,
             "settings": _without_none(self.settings),
-            "inputs": [_input_json(file) for file in self.inputs],
+            "inputs": [file.as_json() for file in self.inputs],
         }
         return _without_none(entries)
 
@@ -161,20 +161,21 @@ def collect(
 ) -> Provenance:
     """Gather the provenance of a run before its work begins.
 
-    `model` has `name`, `revision` and `sha256`; `inputs` may hold "-" for standard input.
+    `model` has what `ModelSource.identity` gives; `inputs` may hold "-" for standard input.
     `reproducible` (--no-version) leaves the command, the date, the versions and the device out.
 
     Raises InputFileError if an input is missing, ValueError for a setting that JSON cannot hold,
     UsageError if SOURCE_DATE_EPOCH is not a number.
     """
     model = model or {}
-    if unknown := sorted(model.keys() - {"name", "revision", "sha256"}):
+    if unknown := sorted(model.keys() - _MODEL):
         raise ValueError(f"unknown entries about the model: {', '.join(unknown)}")
-    files = tuple(_input_file(path) for path in inputs)
+    files = tuple(read_input(path) for path in inputs)
     record = Provenance(
         model_name=model.get("name"),
         model_revision=model.get("revision"),
         model_sha256=model.get("sha256"),
+        model_config_sha256=model.get("config_sha256"),
         settings=dict(settings),
         inputs=files,
     )
@@ -217,13 +218,17 @@ def read_manifest(output: Path) -> Manifest:
     """The manifest of `output`. Raises InputFileError if it is missing or not one."""
     path = manifest_path(output)
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-        if entries["format"] != MANIFEST_FORMAT:
-            raise ValueError
+        entries = _own_manifest(path)
         if (version := entries["format-version"]) > MANIFEST_VERSION:
             problem = f"has format version {version}; this hyenadna reads {MANIFEST_VERSION}"
             raise InputFileError(path, problem)
-        model = entries.get("model", {})
+        model, rows, sha256 = entries.get("model", {}), entries["rows"], entries["output"]["sha256"]
+        about = [entries.get(name) for name in ("version", "command", "created", "device", "shard")]
+        texts = [*about, *(model.get(name) for name in _MODEL)]
+        are_counts = all(isinstance(count, int) for count in rows.values())
+        are_texts = isinstance(sha256, str) and all(isinstance(x, str | None) for x in texts)
+        if not are_counts or not are_texts:
+            raise TypeError
         return Manifest(
             made_by=Provenance(
                 version=entries.get("version"),
@@ -234,34 +239,27 @@ def read_manifest(output: Path) -> Manifest:
                 model_name=model.get("name"),
                 model_revision=model.get("revision"),
                 model_sha256=model.get("sha256"),
+                model_config_sha256=model.get("config_sha256"),
                 settings=entries["settings"],
-                inputs=tuple(InputFile(i["path"], i.get("size")) for i in entries["inputs"]),
+                inputs=tuple(InputFile.from_json(entry) for entry in entries["inputs"]),
             ),
-            sha256=entries["output"]["sha256"],
-            rows=entries["rows"],
+            sha256=sha256,
+            rows=rows,
             shard=entries.get("shard"),
         )
     except OSError as error:
         raise InputFileError(path, f"cannot be read: {error.strerror or error}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputFileError(path, "is not a manifest of hyenadna") from error
 
 
-def manifest_difference(output: Path, made_by: Provenance, *, shard: str | None) -> str | None:
-    """How a finished output differs from what this run would make; None if it does not."""
-    manifest = manifest_path(output)
-    try:
-        entries = json.loads(manifest.read_text(encoding="utf-8"))
-        is_whole = entries["output"]["sha256"] == sha256_of(output)
-    except (OSError, ValueError, KeyError, TypeError):
-        return f"has no readable manifest {manifest.name} to tell how it was made"
-    if not is_whole:
-        return f"is not the file that {manifest.name} describes"
-    expected = {**made_by.as_json(), "shard": shard}
-    for name in ("model", "settings", "inputs", "shard"):
-        if entries.get(name) != expected.get(name):
-            return f"was made with other {name}"
-    return None
+def _own_manifest(path: Path) -> dict[str, Any]:
+    if path.exists() and not path.is_file():
+        raise ValueError("a pipe would be waited for")
+    entries: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if entries["format"] != MANIFEST_FORMAT:
+        raise ValueError("the format of something else")
+    return entries
 
 
 def sha256_of(path: Path) -> str:
@@ -301,18 +299,8 @@ def _without_none(entries: Mapping[str, object]) -> dict[str, object]:
     return {name: value for name, value in entries.items() if value is not None}
 
 
-def _input_json(file: InputFile) -> dict[str, object]:
+def _path_and_size(file: InputFile) -> dict[str, object]:
     return _without_none({"path": file.path, "size": file.size})
-
-
-def _input_file(path: Path | str) -> InputFile:
-    if str(path) == "-":
-        return InputFile("-", None)
-    try:
-        status = Path(path).stat()
-    except OSError as error:
-        raise InputFileError(path, f"cannot be read: {error.strerror}") from error
-    return InputFile(str(path), status.st_size if stat.S_ISREG(status.st_mode) else None)
 
 
 def library_versions() -> dict[str, str]:
@@ -343,8 +331,6 @@ def _now() -> str:
 
 def _size_and_sha256(path: Path) -> dict[str, object]:
     try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256")
-            return {"size": os.fstat(file.fileno()).st_size, "sha256": digest.hexdigest()}
+        return {"size": path.stat().st_size, "sha256": sha256_of(path)}
     except OSError as error:
         raise OutputError(f"{path}: cannot read it back: {error.strerror}") from error

@@ -8,16 +8,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from hyenadna_cli._version import __version__
 from hyenadna_cli.core.outputs.atomic import is_stream
 from hyenadna_cli.core.outputs.journal import (
     NO_JOURNAL,
     Journal,
+    first_difference,
     has_journal,
     open_journal,
     remove_journal,
 )
-from hyenadna_cli.core.outputs.provenance import Provenance, library_versions, manifest_difference
-from hyenadna_cli.errors import OutputError
+from hyenadna_cli.core.outputs.provenance import (
+    Provenance,
+    library_versions,
+    manifest_path,
+    read_manifest,
+    sha256_of,
+)
+from hyenadna_cli.errors import InputFileError, OutputError
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +49,7 @@ def is_done(output: RunOutput, made_by: Provenance, *, beside: Path | None = Non
     path = Path(output.name)
     if not output.resume or is_stream(output.name) or not path.exists():
         return False
-    difference = manifest_difference(path, made_by, shard=output.shard)
+    difference = _finished_otherwise(path, output, made_by)
     if difference is None and beside is not None and not beside.exists():
         log.info("%s is complete already; %s is missing", path, beside)
         return False
@@ -57,27 +65,77 @@ def is_done(output: RunOutput, made_by: Provenance, *, beside: Path | None = Non
 
 @contextmanager
 def journal_of(output: RunOutput, made_by: Provenance) -> Iterator[Journal]:
-    """What a run keeps of its finished chunks; nothing for what cannot be read again.
+    """What a run keeps of its finished chunks; nothing where an input cannot be read again.
 
     Raises OutputError if another run writes this output, and as `open_journal` does.
     """
-    if is_stream(output.name) or any(file.size is None for file in made_by.inputs):
+    if is_stream(output.name):
         yield NO_JOURNAL
         return
-    entries = made_by.as_json()
     identity = {
-        **{name: entries.get(name) for name in ("model", "settings")},
-        "inputs": {file.path: _size_and_time(file.path) for file in made_by.inputs},
-        "libraries": library_versions(),
-        "shard": output.shard,
+        **_identity(made_by, output.shard),
+        "libraries": {**library_versions(), "hyenadna": __version__},
     }
     with open_journal(
         Path(output.name), identity, resume=output.resume, overwrite=output.force
     ) as journal:
-        yield journal
+        # Where nothing is kept, it is a lock, and removes what killed runs left.
+        yield NO_JOURNAL if any(file.size is None for file in made_by.inputs) else journal
 
 
-def _size_and_time(path: str) -> list[int]:
-    """Bytes, and nanoseconds since 1970 of the last change."""
-    status = Path(path).stat()
-    return [status.st_size, status.st_mtime_ns]
+def other_run(before: Provenance, now: Provenance, *, are_copies: bool = False) -> str | None:
+    """How two runs differ in what makes the bytes of their outputs, in words; None if they do not.
+
+    `are_copies`: large inputs may have been copied in between, so that their times may differ.
+    """
+    names = ("model", "settings", "inputs", "version")
+    old, new = (
+        {**_identity(run, None, with_time=not are_copies), "version": run.version}
+        for run in (before, now)
+    )
+    for name in names:
+        if (difference := first_difference({name: old[name]}, {name: new[name]})) is not None:
+            return difference if name == "version" else f"other {name}: {difference}"
+    return None
+
+
+def has_digests(made_by: Provenance) -> bool:
+    """Whether the content of all files read is known; version 0.1.0 kept their sizes alone."""
+    return all(file.size is None or file.has_digest for file in made_by.inputs)
+
+
+def _finished_otherwise(path: Path, output: RunOutput, made_by: Provenance) -> str | None:
+    """How a finished output differs from what this run would make; None if it does not."""
+    name = manifest_path(path).name
+    try:
+        manifest = read_manifest(path)
+        is_whole = manifest.sha256 == sha256_of(path)
+    except (InputFileError, OSError):
+        return f"has no readable manifest {name} to tell how it was made"
+    if not is_whole:
+        return f"is not the file that {name} describes"
+    if any(file.size is None for file in made_by.inputs):
+        return "a stream may bring other data than the one that it was made from"
+    if not has_digests(manifest.made_by):
+        return f"{name} is of an earlier version, which did not record the content of inputs"
+    if manifest.shard != output.shard:
+        old, new = (shard or "all" for shard in (manifest.shard, output.shard))
+        return f"was made with another shard ({old}, not {new})"
+    difference = other_run(manifest.made_by, made_by)
+    return None if difference is None else f"was made with {difference}"
+
+
+def _identity(
+    made_by: Provenance, shard: str | None, *, with_time: bool = True
+) -> dict[str, object]:
+    """What two runs must have in common to make the same bytes."""
+    entries = made_by.as_json()
+    return {
+        "model": entries.get("model"),
+        "settings": entries.get("settings"),
+        "inputs": {
+            f"input {number}": file.described(with_time=with_time)
+            for number, file in enumerate(made_by.inputs, start=1)
+        },
+        "shard": shard,
+    }

@@ -78,6 +78,7 @@ class VariantSource:
             self.fasta = fasta or self._own_reference()
             self.genome = self._stack.enter_context(Genome(self.fasta))
             self._stretches = Stretches(self.genome, max_n_run=max_n_run)
+            self._rename_chrs = rename_chrs
             self._contigs = ContigNames.choose(self.genome.lengths, contig_map, rename_chrs)
             self._check_contigs()
             self._check_lengths(is_strict=is_strict)
@@ -94,7 +95,8 @@ class VariantSource:
     @property
     def inputs(self) -> list[str]:
         """The files read, for provenance."""
-        return [str(self._vcf.path), self.fasta]
+        read = (self._vcf.path, self.fasta, self._rename_chrs)
+        return [str(name) for name in read if name is not None]
 
     def select(self, shard: str | None, *, bases_per_site: int) -> range | None:
         """The records (0-based) of a shard such as `3/16`; None for all."""

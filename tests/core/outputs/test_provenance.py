@@ -16,7 +16,13 @@ from hyenadna_cli.core.outputs import provenance
 from hyenadna_cli.core.outputs.provenance import Provenance, Setting
 from hyenadna_cli.errors import InputFileError, OutputError, UsageError
 
-MODEL = {"name": "tiny-1k", "revision": "abc123", "sha256": "0" * 64}
+MODEL = {
+    "name": "tiny-1k",
+    "revision": "abc123",
+    "sha256": "0" * 64,
+    "config_sha256": "1" * 64,
+}
+DIGEST = hashlib.sha256(b">a\nACGT\n").hexdigest()
 
 
 def collected(
@@ -54,7 +60,7 @@ def test_a_run_is_described_whole(fasta: Path, monkeypatch: pytest.MonkeyPatch) 
         "device": "CPU, 2 threads",
         "model": MODEL,
         "settings": {"pooling": ["mean", "last"], "window": 1024, "exclude-n": False},
-        "inputs": [{"path": str(fasta), "size": 8}, {"path": "-"}],
+        "inputs": [{"path": str(fasta), "size": 8, "sha256": DIGEST}, {"path": "-"}],
     }
 
 
@@ -79,6 +85,7 @@ def test_what_differs_between_equal_runs_can_be_left_out(fasta: Path) -> None:
         "model",
         "revision",
         "sha256",
+        "config_sha256",
         "inputs",
         "pooling",
         "window",
@@ -120,7 +127,8 @@ def test_absent_values_leave_no_entry(fasta: Path) -> None:
         reproducible=True,
     )
 
-    assert made_by.as_json() == {"settings": {}, "inputs": [{"path": str(fasta), "size": 8}]}
+    inputs = [{"path": str(fasta), "size": 8, "sha256": DIGEST}]
+    assert made_by.as_json() == {"settings": {}, "inputs": inputs}
     assert made_by.as_attrs().keys() == {"generated-by", "inputs"}
 
 
@@ -236,3 +244,40 @@ def test_a_manifest_without_its_output_is_an_output_error(fasta: Path, tmp_path:
         provenance.write_manifest(
             tmp_path / "gone.tsv", collected(fasta), rows={}, shard=None, seconds=1.0
         )
+
+
+def test_a_manifest_is_read_as_it_was_written(fasta: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.tsv"
+    output.write_bytes(b"rows")
+    made_by = collected(fasta)
+    provenance.write_manifest(output, made_by, rows={"OK": 9}, shard="3/16", seconds=1.0)
+
+    manifest = provenance.read_manifest(output)
+
+    assert manifest.made_by == made_by
+    assert (manifest.rows, manifest.shard) == ({"OK": 9}, "3/16")
+
+
+@pytest.mark.parametrize(
+    ("entry", "value"),
+    [
+        ("rows", {"OK": "9"}),
+        ("shard", 3),
+        ("model", ["m"]),
+        ("model", {"sha256": 5}),
+        ("inputs", [{"path": 5}]),
+        ("inputs", [{"path": "a", "size": "5"}]),
+        ("output", {"sha256": None, "path": []}),
+        ("format-version", "1"),
+    ],
+)
+def test_a_manifest_with_odd_entries_is_refused(
+    fasta: Path, tmp_path: Path, entry: str, value: object
+) -> None:
+    output = tmp_path / "out.tsv"
+    output.write_bytes(b"rows")
+    path = provenance.write_manifest(output, collected(fasta), rows={}, shard=None, seconds=1.0)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {entry: value}))
+
+    with pytest.raises(InputFileError, match="is not a manifest of hyenadna"):
+        provenance.read_manifest(output)

@@ -67,10 +67,17 @@ class ModelSource:
     revision: str | None
     sha256: str
     """Of the weights file."""
+    config_sha256: str | None
+    """Of config.json."""
 
     def identity(self) -> dict[str, str | None]:
-        """Name, revision and hash, for provenance."""
-        return {"name": self.name, "revision": self.revision, "sha256": self.sha256}
+        """Name, revision and hashes, for provenance."""
+        return {
+            "name": self.name,
+            "revision": self.revision,
+            "sha256": self.sha256,
+            "config_sha256": self.config_sha256,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,8 +278,14 @@ def _hint(path: Path) -> str:
 def _source(stored: _Stored, name: str | None, revision: str | None) -> ModelSource:
     sha256 = provenance.sha256_of(stored.path)
     directory = stored.path.parent
+    config = directory / "config.json"
     source = ModelSource(
-        name or directory.resolve().name, directory, stored.layout, revision, sha256
+        name or directory.resolve().name,
+        directory,
+        stored.layout,
+        revision,
+        sha256,
+        provenance.sha256_of(config) if config.is_file() else None,
     )
     expected = catalogue.expected_sha256(source.name, revision)
     if stored.path.suffix == ".safetensors" and expected not in (None, sha256):

@@ -59,7 +59,8 @@ def open_data(files: LabelledFiles) -> Iterator[LabelledData]:
 
 def inputs_of(data: LabelledData, files: LabelledFiles) -> list[Path | str]:
     """Every file that was read, for provenance."""
-    return [*(source.path for source in data.sources), *filter(None, [files.fasta])]
+    given = filter(None, [files.fasta, files.rename_chrs])
+    return [*(source.path for source in data.sources), *given]
 
 
 def _resolved(named: Sequence[str], contigs: ContigNames | None) -> frozenset[str]:
