@@ -67,6 +67,7 @@ def merge(
     path = Path(output)
     if not atomic.is_stream(output):
         atomic.check_output(path, overwrite=force)
+        provenance.check_manifest(path, overwrite=force)
     if stats is not None:
         atomic.check_output(stats, overwrite=True)
     checked = merging.check_shards(shards)

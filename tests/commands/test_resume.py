@@ -326,6 +326,18 @@ def test_a_complete_output_does_not_take_a_foreign_journal_with_it(run, tmp_path
     assert mine.read_text() == "day 1: rain"
 
 
+def test_a_manifest_of_somebody_else_is_replaced_with_force_only(run, tmp_path):
+    output, mine = tmp_path / "x.tsv", tmp_path / "x.tsv.manifest.json"
+    mine.write_text('{"name": "my app"}')
+
+    done = run("embed.tsv", output)
+
+    assert (done.code, output.exists()) == (6, False)
+    assert "manifest.json" in done.err
+    assert mine.read_text() == '{"name": "my app"}'
+    assert run("embed.tsv", output, "--force").code == 0
+
+
 def test_a_run_killed_between_its_output_and_its_manifest_is_finished_by_resume(
     run, monkeypatch, tmp_path
 ):

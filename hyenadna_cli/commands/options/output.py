@@ -125,8 +125,11 @@ class Destination:
             from hyenadna_cli.core.outputs.shards import Shard
 
             Shard.parse(self.shard)
+        from hyenadna_cli.core.outputs.provenance import check_manifest
+
         if not self.is_stream:
             atomic.check_output(self.path, overwrite=self.force or self.resume)
+            check_manifest(self.path, overwrite=self.force)
         if self.stats is not None:
             atomic.check_output(self.stats, overwrite=True)
 

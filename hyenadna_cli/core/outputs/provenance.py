@@ -37,7 +37,7 @@ from pathlib import Path
 from typing import Any
 
 from hyenadna_cli._version import __version__
-from hyenadna_cli.core.outputs.atomic import write_text
+from hyenadna_cli.core.outputs.atomic import check_output, write_text
 from hyenadna_cli.core.outputs.input_files import InputFile, read_input
 from hyenadna_cli.errors import InputFileError, OutputError, UsageError
 
@@ -251,6 +251,18 @@ def read_manifest(output: Path) -> Manifest:
         raise InputFileError(path, f"cannot be read: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputFileError(path, "is not a manifest of hyenadna") from error
+
+
+def check_manifest(output: Path, *, overwrite: bool) -> None:
+    """Refuse to replace a file of this name that is not ours, but for `overwrite`: OutputError."""
+    path = manifest_path(output)
+    if not overwrite and path.exists():
+        try:
+            _own_manifest(path)
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            problem = "exists already and is not a manifest of hyenadna; --force replaces it"
+            raise OutputError(f"{path}: {problem}") from error
+    check_output(path, overwrite=True)
 
 
 def _own_manifest(path: Path) -> dict[str, Any]:

@@ -256,6 +256,7 @@ def test_a_manifest_is_read_as_it_was_written(fasta: Path, tmp_path: Path) -> No
 
     assert manifest.made_by == made_by
     assert (manifest.rows, manifest.shard) == ({"OK": 9}, "3/16")
+    provenance.check_manifest(output, overwrite=False)
 
 
 @pytest.mark.parametrize(
@@ -281,3 +282,18 @@ def test_a_manifest_with_odd_entries_is_refused(
 
     with pytest.raises(InputFileError, match="is not a manifest of hyenadna"):
         provenance.read_manifest(output)
+
+
+def test_a_file_that_only_has_the_name_of_a_manifest_is_kept(tmp_path: Path) -> None:
+    output, own = tmp_path / "x.tsv", tmp_path / "x.tsv.manifest.json"
+    for content in ('{"name": "my app"}', "[]", "notes", "[" * 100_000, ""):
+        own.write_text(content)
+        with pytest.raises(OutputError, match="not a manifest of hyenadna; --force"):
+            provenance.check_manifest(output, overwrite=False)
+        provenance.check_manifest(output, overwrite=True)
+    own.unlink()
+    os.mkfifo(own)
+    with pytest.raises(OutputError, match="not a manifest"):
+        provenance.check_manifest(output, overwrite=False)
+    with pytest.raises(OutputError, match="not a regular file"):
+        provenance.check_manifest(output, overwrite=True)
