@@ -61,13 +61,16 @@ def merge(
       hyenadna merge shards/*.vcf.gz -o scored.vcf.gz -W
     """
     from hyenadna_cli.core.io import merging
-    from hyenadna_cli.core.outputs import journal, provenance
+    from hyenadna_cli.core.outputs import journal, provenance, restarts
 
     started = time.monotonic()
     path = Path(output)
     if not atomic.is_stream(output):
         atomic.check_output(path, overwrite=force)
         provenance.check_manifest(path, overwrite=force)
+    restarts.check_apart(
+        [("-o", output), ("--stats", stats)], [*shards, *map(provenance.manifest_path, shards)]
+    )
     if stats is not None:
         atomic.check_output(stats, overwrite=True)
     checked = merging.check_shards(shards)

@@ -136,7 +136,6 @@ def score_variants(
             max_n_run=scoring.max_n_run,
         ) as source,
     ):
-        target.check_apart_from(source.inputs)
         model = request.choose(compute)
         settings = scoring.settings(model, scores)
         sites = _Sites(

@@ -275,6 +275,27 @@ def test_shards_of_the_version_before_are_merged_with_a_warning_and_not_with_oth
     assert "by name and size only" in done.err
 
 
+def test_neither_a_shard_nor_its_manifest_is_overwritten(hyenadna, sharded, tmp_path):
+    parts = sharded(2, "perplexity", ".tsv")
+    output, manifest = tmp_path / "merged.tsv", Path(f"{parts[0]}.manifest.json")
+    before = [path.read_bytes() for path in (*parts, manifest)]
+
+    for words in (
+        ("-o", parts[1], "--force"),
+        ("-o", output, "--stats", parts[0]),
+        ("-o", output, "--stats", manifest),
+        ("-o", output, "--stats", output),
+        ("-o", output, "--stats", f"{output}.manifest.json"),
+    ):
+        done = hyenadna("merge", *parts, *words)
+        assert (done.code, len(done.err.splitlines())) == (2, 1), words
+    Path(f"{output}.manifest.json").write_text("{}")
+    assert hyenadna("merge", *parts, "-o", output).code == 6
+
+    assert [path.read_bytes() for path in (*parts, manifest)] == before
+    assert not output.exists()
+
+
 @pytest.mark.parametrize("pool", ["mean,max", "token"])
 def test_a_virtual_file_without_its_shards_is_refused_where_it_is_read(
     hyenadna, sharded, tmp_path, pool

@@ -326,6 +326,26 @@ def test_a_complete_output_does_not_take_a_foreign_journal_with_it(run, tmp_path
     assert mine.read_text() == "day 1: rain"
 
 
+def test_a_run_overwrites_neither_what_it_reads_nor_what_it_writes(run, inputs, tmp_path):
+    output, manifest = tmp_path / "x.tsv", tmp_path / "x.tsv.manifest.json"
+    genome, bed = inputs["embed"][1], inputs["embed"][3]
+    linked = tmp_path / "linked.json"
+    linked.hardlink_to(bed)
+    before = {path: path.read_bytes() for path in (genome, bed)}
+
+    for stats in (output, manifest, tmp_path / "x.tsv.journal", genome, bed, linked):
+        done = run("embed.tsv", output, "--stats", stats, "--force")
+        assert (done.code, output.exists()) == (2, False), stats
+        assert "--stats" in done.err
+    bed_tsv = tmp_path / "regions.tsv"
+    bed_tsv.symlink_to(bed)
+    done = run("embed.tsv", bed_tsv, "--force")
+    assert done.code == 2
+    assert "would overwrite an input" in done.err
+
+    assert {path: path.read_bytes() for path in (genome, bed)} == before
+
+
 def test_a_manifest_of_somebody_else_is_replaced_with_force_only(run, tmp_path):
     output, mine = tmp_path / "x.tsv", tmp_path / "x.tsv.manifest.json"
     mine.write_text('{"name": "my app"}')

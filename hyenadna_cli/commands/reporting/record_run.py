@@ -110,21 +110,25 @@ class RecordRun:
         With a `plan`, print it and write nothing.
 
         `writer` gets what made the output and whether it may replace a file; `finish` follows the
-        last row. Raises OutputError, InterruptedRunError, and SkippedRecordsError with --strict.
+        last row. Raises UsageError for a file that would be written over, OutputError,
+        InterruptedRunError, and SkippedRecordsError with --strict.
         """
         from hyenadna_cli.core.outputs import restarts
 
+        to = self.destination
+        files = (("-o", to.output), ("--metrics", self.beside), ("--stats", to.stats))
+        restarts.check_apart(files, [*self.inputs, *self.model.source.files])
         if self.plan is not None:
             self._print_plan(self.plan, rows)
             return
         made_by = self._provenance()
-        if restarts.is_done(self.destination.as_output(), made_by, beside=self.beside):
+        if restarts.is_done(to.as_output(), made_by, beside=self.beside):
             return
-        with restarts.journal_of(self.destination.as_output(), made_by) as journal:
+        with restarts.journal_of(to.as_output(), made_by) as journal:
             batches = rows(journal)
             # What --resume finds is of this run: `restarts` has refused all else.
-            is_own = self.destination.resume and self.beside is not None
-            overwrite = self.destination.force or journal.is_resumed or is_own
+            is_own = to.resume and self.beside is not None
+            overwrite = to.force or journal.is_resumed or is_own
             with writer(made_by, overwrite) as write:
                 self._write_rows(batches, write, count)
             finish()

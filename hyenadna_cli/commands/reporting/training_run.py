@@ -54,6 +54,12 @@ class TrainingRun:
     world: World = field(init=False)
 
     def __post_init__(self) -> None:
+        from hyenadna_cli.core.outputs.locks import run_files
+        from hyenadna_cli.core.outputs.restarts import check_apart
+
+        check_apart(
+            [("--stats", self.directory.stats)], [*self.inputs, *run_files(self.directory.output)]
+        )
         self.made_by = made_by(
             inputs=self.inputs,
             settings=self.settings,

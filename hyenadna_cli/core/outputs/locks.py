@@ -56,6 +56,11 @@ _PART = re.compile(r"seed\d+|(finetune|probe|scratch|attention|cnn|kmer)(-seed\d
 _UNFINISHED = re.compile(r".+\.(tmp|old)\.\d+\..*")
 
 
+def run_files(path: Path) -> list[Path]:
+    """What a run may write into its directory, besides what is in directories there."""
+    return [path / name for name in _RUN_FILES]
+
+
 def check_run_dir(path: Path, *, force: bool, resume: bool) -> None:
     """Raise OutputError if the run directory holds a run that was not meant to be touched."""
     if path.exists() and not path.is_dir():

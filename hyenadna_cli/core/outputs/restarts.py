@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from hyenadna_cli.core.outputs.journal import (
     Journal,
     first_difference,
     has_journal,
+    journal_path,
     open_journal,
     remove_journal,
 )
@@ -25,7 +27,7 @@ from hyenadna_cli.core.outputs.provenance import (
     read_manifest,
     sha256_of,
 )
-from hyenadna_cli.errors import InputFileError, OutputError
+from hyenadna_cli.errors import InputFileError, OutputError, UsageError
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +41,36 @@ class RunOutput:
     shard: str | None
     resume: bool
     force: bool
+
+
+def check_apart(
+    written: Iterable[tuple[str, Path | str | None]], read: Iterable[Path | str]
+) -> None:
+    """Refuse a run that would write over what it reads, or two things into one file.
+
+    `written` are options and their files, or None where one is not given; with the file of "-o" go
+    its manifest, journal and index. Streams are never refused. Raises UsageError.
+    """
+    taken = {_file_id(path): "an input" for path in map(Path, read)}
+    for option, name in written:
+        if name is None or is_stream(name):
+            continue
+        files = [path := Path(name)]
+        if option == "-o":
+            files += [manifest_path(path), journal_path(path), path.with_name(f"{path.name}.csi")]
+        for file in files:
+            if (owner := taken.get(_file_id(file))) is not None:
+                raise UsageError(f"{option} {name} would overwrite {owner}; name another file")
+        taken |= {_file_id(file): f"what {option} writes" for file in files}
+
+
+def _file_id(path: Path) -> object:
+    """The same for all names of a file: links, hard ones too."""
+    try:
+        status = path.stat()
+    except OSError:
+        return os.path.realpath(path)
+    return status.st_dev, status.st_ino
 
 
 def is_done(output: RunOutput, made_by: Provenance, *, beside: Path | None = None) -> bool:

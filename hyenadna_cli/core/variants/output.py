@@ -72,15 +72,6 @@ class Target:
         if self.is_indexed:
             check_output(index_path(Path(self.output)), overwrite=overwrite)
 
-    def check_apart_from(self, inputs: Sequence[str]) -> None:
-        """Refuse an output that is an input. Raises UsageError."""
-        output = Path(self.output)
-        if is_stream(self.output) or not output.exists():
-            return
-        for name in inputs:
-            if not is_stream(name) and Path(name).exists() and output.samefile(name):
-                raise UsageError(f"-o {self.output} is an input too; name another file")
-
     @contextmanager
     def open(
         self,

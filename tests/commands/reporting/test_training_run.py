@@ -164,3 +164,18 @@ def test_two_equal_trainings_have_equal_bytes_without_version(hyenadna, fasta_fi
 
     assert "metrics.csv" in found[0]
     assert found[0] == found[1]
+
+
+def test_statistics_overwrite_neither_an_input_nor_a_file_of_the_run(
+    hyenadna, fasta_file, tmp_path
+):
+    genome, output = fasta_file({"a": "ACGT" * 100, "b": "ACGT" * 100}), tmp_path / "run"
+    before = genome.read_bytes()
+
+    for stats in (genome, output / "metrics.csv", output / "config.json"):
+        command = ("pretrain", "--fasta", genome, *PRETRAIN, *STEPS, "-o", output)
+        done = hyenadna(*command, "--stats", stats)
+        assert (done.code, len(done.err.splitlines())) == (2, 1), done.err
+        output.mkdir(exist_ok=True)
+
+    assert genome.read_bytes() == before

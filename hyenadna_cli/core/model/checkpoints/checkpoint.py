@@ -70,6 +70,11 @@ class ModelSource:
     config_sha256: str | None
     """Of config.json."""
 
+    @property
+    def files(self) -> list[Path]:
+        """What may have been read of its directory."""
+        return [self.directory / name for name in (*catalogue.WEIGHTS, "config.json")]
+
     def identity(self) -> dict[str, str | None]:
         """Name, revision and hashes, for provenance."""
         return {
