@@ -129,6 +129,14 @@ def check_shards(paths: Sequence[Path]) -> Shards:
             "the shards are of an earlier version, which did not record the content of inputs: "
             "they are compared by name and size only"
         )
+    made_by = first.manifest.made_by
+    if later := [file for file in files.values() if other_run(made_by, file.manifest.made_by)]:
+        log.warning(
+            "%s and %s read large inputs of other times, which are not compared whole: make sure "
+            "that they are copies of one file",
+            first.path,
+            later[0].path,
+        )
     for file in files.values():
         # Last, as it reads everything: a shard may have been cut while it was copied.
         _check_whole(file)

@@ -141,11 +141,8 @@ def _finished_otherwise(path: Path, output: RunOutput, made_by: Provenance) -> s
     name = manifest_path(path).name
     try:
         manifest = read_manifest(path)
-        is_whole = manifest.sha256 == sha256_of(path)
-    except (InputFileError, OSError):
+    except InputFileError:
         return f"has no readable manifest {name} to tell how it was made"
-    if not is_whole:
-        return f"is not the file that {name} describes"
     if any(file.size is None for file in made_by.inputs):
         return "a stream may bring other data than the one that it was made from"
     if not has_digests(manifest.made_by):
@@ -153,8 +150,13 @@ def _finished_otherwise(path: Path, output: RunOutput, made_by: Provenance) -> s
     if manifest.shard != output.shard:
         old, new = (shard or "all" for shard in (manifest.shard, output.shard))
         return f"was made with another shard ({old}, not {new})"
-    difference = other_run(manifest.made_by, made_by)
-    return None if difference is None else f"was made with {difference}"
+    if (difference := other_run(manifest.made_by, made_by)) is not None:
+        return f"was made with {difference}"
+    try:
+        is_whole = manifest.sha256 == sha256_of(path)  # last, as it reads everything
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    return None if is_whole else f"is not the file that {name} describes"
 
 
 def _identity(
