@@ -10,17 +10,16 @@
 | `split` | train, valid (val, validation, dev) or test |
 | `label`, `labels`, `target`, `class`, `y`, all `y_...` | the label(s), unless others are named |
 
-Without any of the label names, every other column is a label. A row with both a sequence and
+Without any of the label names, every other column is a label, except those that pandas makes of
+row numbers (`Unnamed: 0`, `index`). A row with both a sequence and
 coordinates is read from its sequence; its coordinates serve the report on leakage.
 """
 
 from __future__ import annotations
 
-import csv
-import sys
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +29,7 @@ from hyenadna_cli.core.config.choices import Split
 from hyenadna_cli.core.dna.coordinates import Interval, Strand, to_one_based
 from hyenadna_cli.core.dna.sequence import LetterCounts, LetterError, clean
 from hyenadna_cli.core.io.contigs import ContigNames
-from hyenadna_cli.core.io.streams import open_text
+from hyenadna_cli.core.io.labelled_cells import table_lines
 from hyenadna_cli.errors import InputFileError
 
 SPLIT_NAMES: dict[str, Split] = {
@@ -49,9 +48,13 @@ _CONTIG = ("chrom", "#chrom", "chr", "contig", "region", "seqname")
 _CONTIG_NUMBER = "chr_no"
 _NAME = ("name", "id")
 _LABEL = ("label", "labels", "target", "class", "y")
+_ROW_NUMBERS = re.compile(r"unnamed: \d+|index|level_\d+|__index_level_\d+__")
+"""What pandas calls the index of a frame."""
 _OTHER = ("start", "end", "strand", "split", "length", "")
 _STRANDS: dict[str, Strand] = {"+": "+", "-": "-", ".": "+", "": "+"}
 _N_AUTOSOMES = 22
+CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
+"""Tabs, line breaks and the like, which break the tables that names and labels are written to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +65,17 @@ class LabelRow:
     line: int
     """1-based; in a FASTA the number of the record."""
     name: str
+    """Tabs, line breaks and the like are read as a blank."""
     sequence: str | None
     """Upper case A, C, G, T, N in reading direction; None: fetch `interval`."""
     interval: Interval | None
     labels: tuple[str, ...] | NDArray[np.uint8] | NDArray[np.float32]
     """One text for each label column, or (T,) numbers; empty if the file has none."""
     split: Split | None
+
+    def __post_init__(self) -> None:
+        if CONTROL.search(self.name):
+            object.__setattr__(self, "name", CONTROL.sub(" ", self.name))
 
     def error(self, problem: str) -> InputFileError:
         """An error about this row."""
@@ -80,6 +88,8 @@ class LabelTable:
 
     label_columns: tuple[str, ...]
     rows: Iterator[LabelRow]
+    left_out: tuple[str, ...] = ()
+    """Columns that would be labels if they were not named as row numbers are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +106,7 @@ class _Columns:
     split: int | None
     labels: tuple[int, ...]
     label_names: tuple[str, ...]
+    left_out: tuple[str, ...]
     n_columns: int
 
     @property
@@ -125,49 +136,7 @@ def read_label_table(
     if columns.sequence is None and contigs is None:
         raise InputFileError(path, "has coordinates and no sequences; give the genome with --fasta")
     rows = (_row(path, line, cells, columns, contigs, letters) for line, cells in lines)
-    return LabelTable(columns.label_names, rows)
-
-
-def table_lines(path: Path | str) -> Iterator[tuple[int, list[str]]]:
-    """The line number and the cells of every line that is not blank, the header first.
-
-    Raises InputFileError for what is no table.
-    """
-    if Path(path).suffix.lower() == ".parquet":
-        yield from _parquet_lines(path)
-        return
-    with open_text(path) as text:
-        first = next(text, "").removeprefix("\ufeff")
-        delimiter = "\t" if "\t" in first else ","
-        # The module's limit is for all readers, and 128 kB is less than a long sequence.
-        csv.field_size_limit(sys.maxsize)
-        reader = csv.reader(chain([first], text), delimiter=delimiter)
-        try:
-            for cells in reader:
-                if any(cells):
-                    yield reader.line_num, [cell.strip() for cell in cells]
-        except csv.Error as error:
-            raise InputFileError(path, f"is not a table: {error}", line=reader.line_num) from None
-
-
-def _parquet_lines(path: Path | str) -> Iterator[tuple[int, list[str]]]:
-    """As if the table were text; a missing value is an empty cell."""
-    try:
-        from pyarrow import ArrowException, parquet
-    except ImportError:
-        raise InputFileError(path, "is Parquet; reading that needs pyarrow") from None
-    number = 1
-    try:
-        with parquet.ParquetFile(path) as file:
-            yield number, file.schema_arrow.names
-            for batch in file.iter_batches():
-                for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                    number += 1
-                    yield number, ["" if value is None else str(value) for value in values]
-    except FileNotFoundError:
-        raise InputFileError(path, "no such file") from None
-    except ArrowException as error:
-        raise InputFileError(path, f"is not valid Parquet: {error}") from error
+    return LabelTable(columns.label_names, rows, columns.left_out)
 
 
 def _find_columns(path: Path | str, header: list[str], label_columns: Sequence[str]) -> _Columns:
@@ -178,7 +147,7 @@ def _find_columns(path: Path | str, header: list[str], label_columns: Sequence[s
     def first(*names: str) -> int | None:
         return next((lowered.index(name) for name in names if name in lowered), None)
 
-    labels = _label_columns(path, header, lowered, label_columns)
+    labels, left_out = _label_columns(path, header, lowered, label_columns)
     columns = _Columns(
         sequence=first(*_SEQUENCE),
         contig=first(*_CONTIG),
@@ -190,6 +159,7 @@ def _find_columns(path: Path | str, header: list[str], label_columns: Sequence[s
         split=first("split"),
         labels=labels,
         label_names=tuple(header[index].removeprefix("y_") for index in labels),
+        left_out=left_out,
         n_columns=len(header),
     )
     if columns.sequence is None and not columns.has_coordinates:
@@ -204,19 +174,23 @@ def _find_columns(path: Path | str, header: list[str], label_columns: Sequence[s
 
 def _label_columns(
     path: Path | str, header: list[str], lowered: list[str], label_columns: Sequence[str]
-) -> tuple[int, ...]:
+) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """Where the labels stand, and the names of columns left out as row numbers."""
     if label_columns:
         if missing := [name for name in label_columns if name not in header]:
             raise InputFileError(
                 path, f"has no column {missing[0]!r} (it has {', '.join(header[:8])})", line=1
             )
-        return tuple(header.index(name) for name in label_columns)
+        return tuple(header.index(name) for name in label_columns), ()
     for name in _LABEL:
         if name in lowered:
-            return (lowered.index(name),)
-    prefixed = tuple(index for index, name in enumerate(lowered) if name.startswith("y_"))
+            return (lowered.index(name),), ()
+    if prefixed := tuple(i for i, name in enumerate(lowered) if name.startswith("y_")):
+        return prefixed, ()
     not_labels = {*_SEQUENCE, *_CONTIG, _CONTIG_NUMBER, *_NAME, *_OTHER}
-    return prefixed or tuple(i for i, name in enumerate(lowered) if name not in not_labels)
+    others = [index for index, name in enumerate(lowered) if name not in not_labels]
+    labels = tuple(index for index in others if not _ROW_NUMBERS.fullmatch(lowered[index]))
+    return labels, tuple(header[index] for index in others if index not in labels)
 
 
 def _row(
@@ -292,6 +266,8 @@ def checked_interval(
         raise ValueError(f"start {start:,} is not before end {end:,} (0-based, half-open)")
     if strand not in _STRANDS:
         raise ValueError(f"strand {strand!r} is none of + - .")
+    if contigs is None and CONTROL.search(name):
+        raise ValueError(f"the contig {name!r} has a tab or a line break in it")
     contig = name if contigs is None else contigs.holding(name, end)
     return Interval(contig, start, end, _STRANDS[strand])
 

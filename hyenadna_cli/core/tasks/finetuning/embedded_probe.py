@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from hyenadna_cli.core.config.choices import Split, Task
 from hyenadna_cli.core.config.flags import flag_of
 from hyenadna_cli.core.io.embeddings_reading import read_embeddings
-from hyenadna_cli.core.io.labelled_tables import LabelRow, checked_split, table_lines
+from hyenadna_cli.core.io.labelled_cells import table_lines
+from hyenadna_cli.core.io.labelled_tables import LabelRow, checked_split
 from hyenadna_cli.core.outputs import atomic
 from hyenadna_cli.core.outputs.provenance import Provenance
 from hyenadna_cli.core.tasks.finetuning.probing import LinearProbe, fit_probe

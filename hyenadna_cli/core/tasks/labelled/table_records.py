@@ -14,7 +14,8 @@ from hyenadna_cli.core.config.choices import ContigMap
 from hyenadna_cli.core.dna.sequence import LetterCounts, reverse_complement
 from hyenadna_cli.core.io.contigs import ContigNames
 from hyenadna_cli.core.io.fasta import Genome
-from hyenadna_cli.core.io.labelled_tables import LabelRow, LabelTable, read_label_table, table_lines
+from hyenadna_cli.core.io.labelled_cells import table_lines
+from hyenadna_cli.core.io.labelled_tables import LabelRow, LabelTable, read_label_table
 from hyenadna_cli.core.io.records import Record, RecordSource
 from hyenadna_cli.core.io.streams import STDIN, Input
 from hyenadna_cli.core.tasks.labelled.columns import Labelling, LabelTexts, targets_of
