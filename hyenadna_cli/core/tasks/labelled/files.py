@@ -8,6 +8,7 @@ Without a validation split, one can be cut from the training rows (`labelled.val
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +20,7 @@ from hyenadna_cli.core.io.bed import read_regions
 from hyenadna_cli.core.io.contigs import ContigNames
 from hyenadna_cli.core.io.fasta import Genome
 from hyenadna_cli.core.io.labelled_fasta import read_bare_sequences, read_labelled_fasta
-from hyenadna_cli.core.io.labelled_tables import LabelRow, LabelTable, read_label_table
+from hyenadna_cli.core.io.labelled_tables import CONTROL, LabelRow, LabelTable, read_label_table
 from hyenadna_cli.core.io.streams import Input
 from hyenadna_cli.core.io.target_matrices import SUFFIXES as MATRIX_SUFFIXES
 from hyenadna_cli.core.io.target_matrices import read_target_matrix
@@ -33,6 +34,8 @@ from hyenadna_cli.core.tasks.labelled.file_layouts import (
 )
 from hyenadna_cli.core.tasks.labelled.rows import LabelledData, LabelledRows, LabelSource
 from hyenadna_cli.errors import InputFileError, UsageError
+
+log = logging.getLogger(__name__)
 
 _BED_LABEL = "name"
 _FIRST_KEPT_BED_COLUMN = 7
@@ -108,6 +111,9 @@ def read_labelled(
                     f"other files have {_listed(columns)}",
                 )
             columns = table.label_columns
+            if broken := [name for name in columns if CONTROL.search(name)]:
+                problem = f"the label column {broken[0]!r} has a tab or a line break in its name"
+                raise InputFileError(file.path, problem)
             n_before = sum(len(part.names) for part in collected.values())
             for row in table.rows:
                 split = _split_of(row, given, reading)
@@ -135,7 +141,7 @@ def _assembled(
             lengths=train.lengths,
             label_columns=columns,
             task=reading.task,
-            path=str(paths[0]),
+            path=train.places[0][0],
         )
     for name, contigs in (("valid", reading.valid_contigs), ("test", reading.test_contigs)):
         if contigs and name not in collected:
@@ -217,6 +223,12 @@ def _open(file: LabelFile, reading: Reading, letters: LetterCounts) -> LabelTabl
         return LabelTable(("label",), _relabelled(table.rows, file.label))
     if not table.label_columns:
         raise InputFileError(file.path, "has no label column", line=1)
+    if table.left_out:
+        log.warning(
+            "%s: left out %s, which looks like row numbers (--label-columns takes it as a label)",
+            file.path,
+            _listed(table.left_out),
+        )
     return table
 
 

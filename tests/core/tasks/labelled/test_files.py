@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -367,3 +368,189 @@ def test_a_sequence_a_file_is_listed_by_folder(tmp_path: Path) -> None:
     assert [Path(source.path).name for source in sources] == ["negative", "positive"]
     assert sources[0].size == 120
     assert sources[0].sha256 == sources[1].sha256
+
+
+@pytest.mark.parametrize("text", ["a\tb", "a\x0bb", "a\x00b"])
+def test_a_label_that_would_break_a_table_is_refused_where_it_stands(
+    tmp_path: Path, text: str
+) -> None:
+    path = tmp_path / "x.fa"
+    path.write_text(f">p0|1\nACGT\n>p1|{text}\nACGT\n")
+
+    with pytest.raises(InputFileError, match=r"x\.fa:2: the label 'a.+b' has a tab or a line"):
+        read(path)
+
+
+def test_a_label_in_quotes_with_a_tab_is_refused(text_file: FileBuilder) -> None:
+    path = text_file('sequence,label\nACGT,a\nACGT,"b\tc"\n', name="x.csv")
+
+    with pytest.raises(InputFileError, match=r"x\.csv:3: the label 'b\\tc' has a tab"):
+        read(path)
+
+
+def test_a_class_with_a_tab_is_refused(fasta_file: FileBuilder) -> None:
+    yes, no = fasta_file({"a": "ACGT"}, name="y.fa"), fasta_file({"a": "ACGT"}, name="n.fa")
+
+    with pytest.raises(InputFileError, match=r"y\.fa:1: the label 'a\\tb' has a tab"):
+        read(f"a\tb={yes}", f"no={no}")
+
+
+def test_a_target_with_a_tab_in_its_name_is_refused(text_file: FileBuilder) -> None:
+    path = text_file('sep=,\nsequence,"y_a\tb"\nACGT,0.5\nACGT,1.5\n', name="x.csv")
+
+    with pytest.raises(InputFileError, match=r"x\.csv: the label column 'a\\tb' has a tab"):
+        read(path)
+
+
+def test_tabs_in_names_are_read_as_blanks(text_file: FileBuilder, tmp_path: Path) -> None:
+    table = text_file('name,sequence,label\n"p\t1",ACGT,a\nq,ACGT,b\n', name="x.csv")
+    (tmp_path / "x.fa").write_text(">p0\tmade up note\nACGT\n")
+    (tmp_path / "y.fa").write_text(">p1\nACGT\n")
+
+    by_class = read(f"x={tmp_path / 'x.fa'}", f"y={tmp_path / 'y.fa'}")
+
+    assert read(table).splits["train"].names == ["p 1", "q"]
+    assert by_class.splits["train"].names == ["p0 made up note", "p1"]
+
+
+def test_a_contig_with_a_tab_is_refused(text_file: FileBuilder) -> None:
+    path = text_file('sequence,chrom,start,end,label\nA,"c\td",0,1,a\nC,c,0,1,b\n', name="x.csv")
+
+    with pytest.raises(InputFileError, match=r"x\.csv:2: the contig 'c\\td' has a tab"):
+        read(path)
+
+
+def test_quotes_in_a_tsv_lose_no_rows(text_file: FileBuilder) -> None:
+    rows = [f"{chr(34) * (n in (3, 9))}p{n}\tACGT\t{n % 2}\n" for n in range(12)]
+
+    data = read(text_file("name\tsequence\tlabel\n" + "".join(rows), name="q.tsv"))
+
+    assert data.split_sizes == {"train": 12}
+    assert data.splits["train"].names[9] == '"p9'
+
+
+def table_of(text_file: FileBuilder, *labels: object, sequence: str = "ACGT" * 10) -> Path:
+    """A table of one sequence and these labels in turn, each in quotes."""
+    rows = [f'{sequence},"{label}"\n' for label in labels]
+    return text_file("sequence,label\n" + "".join(rows), name="x.csv")
+
+
+def test_class_names_with_numbers_behind_a_colon_are_no_runs(text_file: FileBuilder) -> None:
+    data = read(table_of(text_file, *["GO:0003677", "cluster:1"] * 6))
+
+    assert (data.task, data.label_names) == ("binary", ("GO:0003677", "cluster:1"))
+
+
+def test_runs_in_most_rows_are_a_token_task_and_a_short_row_is_named(
+    text_file: FileBuilder,
+) -> None:
+    with pytest.raises(InputFileError, match=r"x\.csv:4: has labels for 39 bases; .* has 40"):
+        read(table_of(text_file, "a:40", "a:10,b:30", "a:10,b:29", "b:40"))
+
+
+def test_runs_that_add_up_nowhere_are_not_taken_for_classes(text_file: FileBuilder) -> None:
+    path = table_of(text_file, "a:10,b:29", "a:1,b:39", "a:10,b:29")
+
+    with pytest.raises(InputFileError, match=r"'a:10,b:29' are runs .*--task token .* a;b"):
+        read(path)
+    with pytest.raises(InputFileError, match=r"x\.csv:2: has labels for 39 bases"):
+        read(path, task="token")
+
+
+def test_a_run_of_more_bases_than_memory_holds_is_an_error(text_file: FileBuilder) -> None:
+    with pytest.raises(InputFileError, match="has labels for 999,999,999,999 bases"):
+        read(table_of(text_file, "a:40", "b:40", "b:999999999999"))
+
+
+@pytest.mark.parametrize("column", ["Unnamed: 0", "index", "__index_level_0__"])
+def test_row_numbers_of_pandas_are_no_label(
+    text_file: FileBuilder, caplog: pytest.LogCaptureFixture, column: str
+) -> None:
+    text = f"{column},sequence,is_promoter\n" + "".join(f"{n},ACGT,{n % 2}\n" for n in range(60))
+    path = text_file(text, name="x.csv")
+
+    data = read(path)
+
+    assert (data.task, data.label_names) == ("binary", ("0", "1"))
+    assert f"x.csv: left out {column}, which looks like row numbers" in caplog.text
+    assert read(path, label_columns=(column,)).task == "regression"
+
+
+def test_a_table_of_row_numbers_alone_has_no_labels(text_file: FileBuilder) -> None:
+    with pytest.raises(InputFileError, match="has no label column"):
+        read(text_file("index,sequence\n0,ACGT\n1,ACGT\n", name="x.csv"))
+
+
+def test_many_whole_numbers_are_amounts_with_a_word(
+    text_file: FileBuilder, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = table_of(text_file, *range(60), *range(60))
+
+    assert read(path).task == "regression"
+    assert "60 different whole numbers, taken for amounts (regression)" in caplog.text
+    assert "--task multiclass" in caplog.text
+    caplog.clear()
+    assert len(read(path, task="multiclass").label_names) == 60
+    read(path, task="regression")
+    assert caplog.text == ""
+
+
+def test_fractions_are_amounts_without_a_word(
+    text_file: FileBuilder, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+
+    assert read(table_of(text_file, *[n / 4 for n in range(60)])).task == "regression"
+    assert caplog.text == ""
+
+
+def test_decimal_commas_are_refused_unless_they_are_said_to_be_classes(
+    text_file: FileBuilder,
+) -> None:
+    path = table_of(text_file, *["0,5", "1,5", "2"] * 4)
+
+    with pytest.raises(
+        InputFileError, match=r"x\.csv: labels such as '0,5' are numbers with a com"
+    ):
+        read(path)
+    with pytest.raises(InputFileError, match=r"x\.csv:2: the target '0,5' is not a number; write "):
+        read(path, task="regression")
+    assert read(path, task="multiclass").label_names == ("0,5", "1,5", "2")
+
+
+def test_lists_are_several_labels(text_file: FileBuilder) -> None:
+    path = table_of(text_file, "['a', 'b']", "[]", "['b']")
+
+    data = read(path)
+
+    assert (data.task, data.label_names) == ("multilabel", ("a", "b"))
+    assert np.array(data.splits["train"].targets).tolist() == [[1, 1], [0, 0], [0, 1]]
+
+
+@pytest.mark.parametrize(
+    "label", ["[0, 1, 0]", "[0 1 0]", "['a' 'b']", "['a;b']", "['a', 1]", "{'a': 1}", "('a', 'b')"]
+)
+def test_other_lists_are_refused(text_file: FileBuilder, label: str) -> None:
+    with pytest.raises(InputFileError, match=r"x\.csv:3: the label .* is a list; write several la"):
+        read(table_of(text_file, "['a']", label))
+
+
+def test_names_in_brackets_are_names(text_file: FileBuilder) -> None:
+    path = table_of(text_file, "[unknown]", "[Candida] auris", "(GATA)n")
+
+    assert read(path).label_names == ("(GATA)n", "[Candida] auris", "[unknown]")
+
+
+def test_what_is_wrong_with_training_labels_names_a_file_of_training(
+    text_file: FileBuilder,
+) -> None:
+    train = text_file("sequence,label\nACGT,1\nACGT,1\n", name="z.csv")
+    test = text_file("sequence,label\nACGT,1\nACGT,0\n", name="a.csv")
+
+    with pytest.raises(InputFileError, match=r"z\.csv: every training row has the label"):
+        read(train, test=[test])
+
+
+def test_rows_without_any_label_are_refused(text_file: FileBuilder) -> None:
+    with pytest.raises(InputFileError, match="every training row has the label '-'"):
+        read(table_of(text_file, "-", "-"), task="multilabel")
