@@ -31,6 +31,14 @@ _STRETCH = 1_024
 """Bases."""
 _PROBE_STEP = 1 << 40
 """Windows that the head is fitted to are drawn as those of a step that no run reaches."""
+_MOST_READS = 4
+"""Times that windows hold each training base, about: twice along either strand."""
+
+
+def bases_to_fit(windows: TrainingWindows, asked: int) -> int:
+    """Bases that a head is fitted to: as many as asked for, but not the same ones over and over."""
+    runs = windows.genomes.runs(windows.split)
+    return min(asked, _MOST_READS * sum(contig.n_bases for contigs in runs for contig in contigs))
 
 
 @torch.inference_mode()

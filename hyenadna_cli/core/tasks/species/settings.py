@@ -158,7 +158,8 @@ class SpeciesConfig:
         int,
         in_bases(
             "--probe-bases",
-            "Bases that the head is fitted to before training; 0: it starts from nothing.",
+            "Bases that the head is fitted to before training, at most four times those of the "
+            "training contigs; 0: it starts from nothing.",
         ),
     ] = 4_000_000
     """Of training windows, shared between the lengths of the schedule; the backbone stays as it

@@ -25,7 +25,7 @@ from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.core.outputs import atomic
 from hyenadna_cli.core.outputs.provenance import Provenance
 from hyenadna_cli.core.tasks.labelled_batches import HeadLoss, LabelledBatch, freeze_backbone, stack
-from hyenadna_cli.core.tasks.species.head_fit import fit_head
+from hyenadna_cli.core.tasks.species.head_fit import bases_to_fit, fit_head
 from hyenadna_cli.core.tasks.species.manifest import SpeciesGenomes
 from hyenadna_cli.core.tasks.species.settings import Settings, SpeciesConfig
 from hyenadna_cli.core.tasks.species.windows import (
@@ -233,16 +233,17 @@ def _fits_head(
 ) -> bool:
     """Fit the head to the backbone as it is; False if this was stopped."""
     species = settings.species
+    n_bases = bases_to_fit(drawn, species.probe_bases)
     is_fitted = fit_head(
         classifier,
         drawn,
         lengths=settings.lengths,
-        n_bases=species.probe_bases,
+        n_bases=n_bases,
         match_gc=species.match_gc,
         should_stop=should_stop,
     )
     if is_fitted:
-        log.info("head fitted to %s bases, backbone as it is", f"{species.probe_bases:,}")
+        log.info("head fitted to %s bases, backbone as it is", f"{n_bases:,}")
     return is_fitted
 
 

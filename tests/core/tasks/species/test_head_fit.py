@@ -8,7 +8,7 @@ import torch
 
 from hyenadna_cli.core.model.checkpoints import checkpoint
 from hyenadna_cli.core.tasks.labelled_batches import HeadLoss, stack
-from hyenadna_cli.core.tasks.species.head_fit import fit_head, gc_matched_weights
+from hyenadna_cli.core.tasks.species.head_fit import bases_to_fit, fit_head, gc_matched_weights
 from hyenadna_cli.core.tasks.species.manifest import open_genomes
 from hyenadna_cli.core.tasks.species.settings import SpeciesConfig, SpeciesFiles
 from hyenadna_cli.core.tasks.species.training import new_classifier
@@ -55,6 +55,13 @@ def test_a_fitted_head_tells_species_apart_and_the_backbone_is_untouched(
     assert accuracy(model, genomes, 128) > (0.9 if pooling == "mean" else 0.5)
     for name, parameter in model.backbone.named_parameters():
         assert torch.equal(parameter, before[name])
+
+
+def test_a_head_is_not_fitted_to_the_same_bases_over_and_over(genomes):
+    windows = TrainingWindows(genomes, seed=0)
+
+    assert bases_to_fit(windows, 4_000_000) == 4 * 3 * 3_000
+    assert bases_to_fit(windows, 1_000) == 1_000
 
 
 def test_a_fit_that_is_stopped_leaves_the_head_as_it_was(tiny_model, genomes):
