@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import numbers
+import reprlib
 import tomllib
 import types
 import typing
@@ -38,10 +39,10 @@ def read_tables(path: Path | None, *names: str) -> dict[str, dict[str, Any]]:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text())
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputFileError(path, error.strerror or str(error)) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise InputFileError(path, f"not TOML: {error}") from error
 
 
@@ -63,6 +64,13 @@ def _as_tuple(value: Any) -> Any:
     return tuple(map(_as_tuple, value)) if isinstance(value, list | tuple) else value
 
 
+def checked_number(name: str, values: Mapping[str, Any]) -> Any:
+    """The value of that name, to compute with. Raises ValueError if it is not a finite number."""
+    if not _fits(values[name], float):
+        raise ValueError(f"{name} must be {_WORDS[float]}, got {reprlib.repr(values[name])}")
+    return values[name]
+
+
 def check_types(settings: Any) -> None:
     """Raise ValueError for the first field of a dataclass whose value its annotation excludes.
 
@@ -73,7 +81,9 @@ def check_types(settings: Any) -> None:
     for field in fields(settings):
         value = getattr(settings, field.name)
         if not _fits(value, hints[field.name]):
-            raise ValueError(f"{field.name} must be {_words(hints[field.name])}, got {value!r}")
+            raise ValueError(
+                f"{field.name} must be {_words(hints[field.name])}, got {reprlib.repr(value)}"
+            )
 
 
 @functools.cache
@@ -98,8 +108,15 @@ def _fits(value: Any, hint: Any) -> bool:
         return isinstance(value, numbers.Integral) and not isinstance(value, bool)
     if hint is float:
         is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-        return is_number and math.isfinite(value)
+        return is_number and _is_finite(value)
     return isinstance(value, hint)
+
+
+def _is_finite(number: Any) -> bool:
+    try:
+        return math.isfinite(number)
+    except OverflowError:  # a whole number beyond all floats
+        return False
 
 
 def _words(hint: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
@@ -52,23 +53,19 @@ class ModelConfig:
     """Added to the variance in each layer norm."""
 
     def __post_init__(self) -> None:
-        for name in (
-            "d_model",
-            "n_layer",
-            "d_inner",
-            "l_max",
-            "vocab_size",
-            "pad_vocab_size_multiple",
-            "short_filter_order",
-            "filter_order",
-            "num_inner_mlps",
-        ):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        check_types(self)
+        for name, most in _MOST.items():
+            if not 1 <= getattr(self, name) <= most:
+                raise ValueError(f"{name} must be from 1 to {most:,}, got {getattr(self, name):,}")
         if self.order < 2:
             raise ValueError(f"order must be at least 2, got {self.order}")
         if self.emb_dim < 3 or self.emb_dim % 2 == 0:
             raise ValueError(f"emb_dim must be odd and at least 3, got {self.emb_dim}")
+        if self.emb_dim * self.l_max > _MOST_FEATURES:
+            raise ValueError(
+                f"emb_dim times l_max must be at most {_MOST_FEATURES:,}, got "
+                f"{self.emb_dim} times {self.l_max:,}"
+            )
         for name in ("embed_dropout", "resid_dropout"):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}")
@@ -90,6 +87,24 @@ class ModelConfig:
         return from_mapping(cls, settings, called="model")
 
 
+_MOST = {
+    "d_model": 1 << 16,
+    "n_layer": 1 << 10,
+    "d_inner": 1 << 20,
+    # float32 numbers no more positions.
+    "l_max": 1 << 24,
+    "vocab_size": 1 << 20,
+    "pad_vocab_size_multiple": 1 << 20,
+    "order": 1 << 6,
+    "short_filter_order": 1 << 10,
+    "emb_dim": 1 << 10,
+    "filter_order": 1 << 16,
+    "num_inner_mlps": 1 << 6,
+}
+"""Far above every known model: what is beyond comes of a damaged file or a slip."""
+_MOST_FEATURES = 1 << 27
+"""Positional features of a model, which are made before anything else: half a gigabyte."""
+
 MODEL_TYPE = "hyenadna-cli"
 """`model_type` in the config.json of our own layout; tells it from the official two."""
 
@@ -110,8 +125,11 @@ class HeadConfig:
     target_scales: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
+        check_types(self)
         if not self.label_names:
             raise ValueError("a head needs at least one label")
+        if broken := [name for name in self.label_names if re.search(r"[\t\r\n]", name)]:
+            raise ValueError(f"the label {broken[0]!r} has a tab or a line break in it")
         if self.pooling not in HEAD_POOLINGS:
             raise ValueError(f"pooling must be one of {', '.join(HEAD_POOLINGS)}")
         if not 0.0 <= self.dropout < 1.0:

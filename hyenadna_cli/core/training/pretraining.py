@@ -32,7 +32,8 @@ from hyenadna_cli.core.training.starting_model import StartingModel
 
 def plan(regions: Regions, model_config: ModelConfig, config: TrainConfig) -> str:
     """What a run would do: data, model size, stages."""
-    n_parameters = sum(parameter.numel() for parameter in HyenaDNA(model_config).parameters())
+    with torch.device("meta"):
+        n_parameters = sum(parameter.numel() for parameter in HyenaDNA(model_config).parameters())
     stages = config.length_schedule or ((model_config.l_max - 2, config.max_steps),)
     lines = [
         regions.describe(),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from hyenadna_cli.core.config.checks import read_tables
+from hyenadna_cli.core.config.checks import checked_number, read_tables
 from hyenadna_cli.core.config.flags import Flag
 from hyenadna_cli.core.config.settings import ModelConfig, TrainConfig
 from hyenadna_cli.core.config.texts import parse_list
@@ -115,11 +115,12 @@ def settings(
         **from_file["model"],
         **model,
     }
-    model_values.setdefault("d_inner", 4 * model_values["d_model"])
     train_values = {**(_PAPER_TRAIN if is_paper else {}), **from_file["train"], **train}
-    if "learning_rate" in train_values and "min_learning_rate" not in train_values:
-        train_values["min_learning_rate"] = 0.1 * train_values["learning_rate"]
     try:
+        model_values.setdefault("d_inner", 4 * checked_number("d_model", model_values))
+        if "learning_rate" in train_values and "min_learning_rate" not in train_values:
+            rate = checked_number("learning_rate", train_values)
+            train_values["min_learning_rate"] = 0.1 * rate
         model_config = ModelConfig.from_mapping(model_values)
         train_config = TrainConfig.from_mapping(train_values)
     except (ValueError, TypeError) as error:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from hyenadna_cli.core.config.settings import ModelConfig, TrainConfig
+from hyenadna_cli.core.training.pretraining import plan
 from hyenadna_cli.core.training.settings import settings
 from hyenadna_cli.errors import InputFileError, UsageError
 
@@ -33,6 +35,13 @@ def test_the_final_learning_rate_follows_the_peak():
         ("[train]\nsteps = 3\n", "unknown training settings: steps"),
         ("[model]\nwidth = 3\n", "unknown model settings: width"),
         ("[optimiser]\nlr = 3\n", "unknown tables: optimiser"),
+        ("[model]\nd_model = nan\n", "d_model must be a finite number, got nan"),
+        ("[model]\nd_model = 8.5\n", "d_model must be a whole number, got 8.5"),
+        ("[model]\nd_model = [[8]]\n", "d_model must be a finite number, got"),
+        ("[model]\nd_model = 1e400\n", "d_model must be a finite number, got inf"),
+        ("[model]\nn_layer = {a = 1}\n", "n_layer must be a whole number, got {'a': 1}"),
+        ("[model]\nl_max = 2147483648\n", "l_max must be from 1 to 16,777,216"),
+        ("[train]\nlearning_rate = '1e-3'\n", "learning_rate must be a finite number, got '1e-3'"),
         ("[train]\nlength_schedule = [[2048, 10]]\n", "length-schedule reaches 2,048"),
     ],
 )
@@ -44,9 +53,31 @@ def test_a_setting_that_does_not_exist_or_fit_is_refused(tmp_path, text, problem
         settings(model={}, train={}, config_file=file)
 
 
-def test_a_file_that_is_not_toml_is_refused(tmp_path):
+def test_a_dry_run_makes_no_model(tiny_regions):
+    shape = ModelConfig(d_model=1 << 16, n_layer=9, d_inner=1 << 20, l_max=1 << 24)
+
+    text = plan(tiny_regions, shape, TrainConfig(length_schedule=((64, 2),)))
+
+    assert "model: 1,391,630,824,512 parameters" in text
+
+
+@pytest.fixture
+def tiny_regions():
+    """Regions of which a plan asks for a line."""
+
+    class Regions:
+        def describe(self):
+            return "train 1 base"
+
+    return Regions()
+
+
+@pytest.mark.parametrize(
+    "text", ["[train\n", f"[model]\nl_max = {'9' * 5_000}\n", "a = " + "[" * 5_000]
+)
+def test_a_file_that_is_not_toml_is_refused(tmp_path, text):
     file = tmp_path / "run.toml"
-    file.write_text("[train\n")
+    file.write_text(text)
 
     with pytest.raises(InputFileError, match="not TOML"):
         settings(model={}, train={}, config_file=file)

@@ -166,10 +166,12 @@ def load(
     config = stored.config
     if filter_shift is not None:
         config = dataclasses.replace(config, filter_shift=filter_shift)
+    # What the file does not hold is not made: without storage, a model of any size costs nothing.
+    with torch.device("meta"):
+        check_fit(stored.path, stored.shapes, HyenaDNA(config))
     # Initial weights are drawn and overwritten; that must not move the caller's random numbers.
     with torch.random.fork_rng(devices=[]):
         model = HyenaDNA(config).to(dtype).eval()
-    check_fit(stored.path, stored.shapes, model)
     is_ours = stored.layout == "hyenadna"
     left_out = [name for name in stored.left_out if not (is_ours and name.startswith("head."))]
     if left_out:

@@ -6,9 +6,11 @@ Tensors are what gets computed with, so they win; a released config.json has bee
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import logging
 import re
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +25,11 @@ EMBEDDING = "backbone.embeddings.word_embeddings.weight"
 
 Shapes = Mapping[str, tuple[int, ...]]
 
-_LAYER = re.compile(r"backbone\.layers\.(\d+)\.(.+)")
-_FILTER_LINEAR = re.compile(r"mixer\.filter_fn\.implicit_filter\.(\d+)\.weight")
+_LAYER = re.compile(r"backbone\.layers\.(\d{1,9})\.(.+)", re.ASCII)
+_FILTER_LINEAR = re.compile(r"mixer\.filter_fn\.implicit_filter\.(\d{1,9})\.weight", re.ASCII)
 _HINTS = get_type_hints(ModelConfig)
 _FIELDS = {field.name: _HINTS[field.name] for field in dataclasses.fields(ModelConfig)}
+_ANY_NUMBER = 1e300
 _REQUIRED = ("d_model", "n_layer", "d_inner", "l_max")
 
 # Where the official layouts keep what ModelConfig needs. All their other keys are about training,
@@ -107,7 +110,7 @@ def _read_json(path: Path) -> dict[str, Any] | None:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: cannot be read as JSON: {error}") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: is not a JSON object")
@@ -129,11 +132,13 @@ def _select(path: Path, content: Mapping[str, Any], keys: Mapping[str, str]) -> 
 def _typed(path: Path, values: Mapping[str, Any]) -> dict[str, Any]:
     typed: dict[str, Any] = {}
     for name, value in values.items():
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not is_number or (_FIELDS[name] is int and value != int(value)):
-            kind = "an integer" if _FIELDS[name] is int else "a number"
-            raise CheckpointError(f"{path}: {name} must be {kind}, got {value!r}")
-        typed[name] = int(value) if _FIELDS[name] is int else float(value)
+        is_whole = _FIELDS[name] is int
+        # NaN and Infinity are JSON to Python, and 1e400 is Infinity.
+        is_number = type(value) in (int, float) and abs(value) < _ANY_NUMBER
+        if not is_number or (is_whole and value != int(value)):
+            kind = "an integer" if is_whole else "a number"
+            raise CheckpointError(f"{path}: {name} must be {kind}, got {reprlib.repr(value)}")
+        typed[name] = int(value) if is_whole else float(value)
     return typed
 
 
@@ -147,12 +152,9 @@ def infer_config(settings: StoredSettings, shapes: Shapes) -> ModelConfig:
     values = dict(settings.values)
     for name, size in measured.items():
         if values.get(name, size) != size:
-            log.warning(
-                "%s: says %s %s, but the tensors have %s; the tensors are right",
-                settings.path,
-                name,
-                values[name],
-                size,
+            _warn_once(
+                f"{settings.path}: says {name} {values[name]}, but the tensors have {size}; "
+                "the tensors are right"
             )
     values |= measured
     if (embedding := shapes.get(EMBEDDING)) is not None:
@@ -166,6 +168,12 @@ def infer_config(settings: StoredSettings, shapes: Shapes) -> ModelConfig:
         return ModelConfig(**values)
     except ValueError as error:
         raise CheckpointError(f"{settings.path}: not a possible model: {error}") from error
+
+
+@functools.cache
+def _warn_once(text: str) -> None:
+    """A model is looked at before it is loaded, and its faults are not news the second time."""
+    log.warning(text)
 
 
 def measure(shapes: Shapes) -> dict[str, int]:
@@ -213,11 +221,9 @@ def _vocabulary(
     is_usual = n_rows == usual.padded_vocab_size
     vocab_size = values.get("vocab_size", usual.vocab_size if is_usual else n_rows)
     if vocab_size > n_rows:
-        log.warning(
-            "%s: says vocab_size %s, but the embedding has %s rows; the tensors are right",
-            settings.path,
-            vocab_size,
-            n_rows,
+        _warn_once(
+            f"{settings.path}: says vocab_size {vocab_size}, but the embedding has {n_rows} rows; "
+            "the tensors are right"
         )
         vocab_size = n_rows
     stated = values.get("pad_vocab_size_multiple", usual.pad_vocab_size_multiple)

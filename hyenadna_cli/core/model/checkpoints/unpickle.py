@@ -26,6 +26,8 @@ from torch import Tensor
 
 from hyenadna_cli.errors import CheckpointError
 
+_MOST_INFLATED = 1_032
+"""Bytes that deflate makes of one, at most."""
 _PICKLE_BYTES = 16 << 20
 """No released checkpoint's pickle reaches a megabyte: tensors are stored outside it."""
 
@@ -233,7 +235,9 @@ class TorchCheckpoint:
             content = _Unpickler(data, path).load()
         except _PICKLE_ERRORS as error:
             raise CheckpointError(f"{path}: its pickle is damaged ({error})") from error
-        return cls(path, root, _state_dict(path, content))
+        tensors = _state_dict(path, content)
+        _check_claims(path, tensors)
+        return cls(path, root, tensors)
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -270,6 +274,15 @@ def _check_opcodes(data: bytes) -> None:
         is_memo = opcode.name in ("PUT", "BINPUT", "LONG_BINPUT")
         if is_memo and not 0 <= int(argument or 0) < len(data):
             raise pickle.UnpicklingError(f"memo entry {argument}")
+
+
+def _check_claims(path: Path, tensors: Mapping[str, StoredTensor]) -> None:
+    """Refuse storages that a file of this size cannot hold, before a model is made for them."""
+    storages = {tensor.storage for tensor in tensors.values()}
+    n_bytes = sum(storage.n_elements * storage.dtype.itemsize for storage in storages)
+    if n_bytes > _MOST_INFLATED * path.stat().st_size:
+        problem = f"its pickle claims {n_bytes:,} bytes of tensors, more than such a file can hold"
+        raise CheckpointError(f"{path}: damaged: {problem}")
 
 
 def explain_unreadable(path: Path) -> str:

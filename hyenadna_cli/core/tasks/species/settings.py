@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from hyenadna_cli.core.config.checks import check_types, from_mapping, read_tables
+from hyenadna_cli.core.config.checks import check_types, checked_number, from_mapping, read_tables
 from hyenadna_cli.core.config.choices import ContigMap, Split
 from hyenadna_cli.core.config.flags import (
     CONTIG_MAP,
@@ -239,11 +239,12 @@ def settings(
         if preset == "paper":
             train_values.setdefault("batch_bases", _PAPER_WINDOWS * species_config.length)
         if "min_learning_rate" not in train_values and "learning_rate" in train_values:
-            train_values["min_learning_rate"] = 0.1 * train_values["learning_rate"]
+            rate = checked_number("learning_rate", train_values)
+            train_values["min_learning_rate"] = 0.1 * rate
         model_config = None
         if model is not None:
             values = {**MODEL_DEFAULTS, **tables["model"], **model}
-            values.setdefault("d_inner", 4 * values["d_model"])
+            values.setdefault("d_inner", 4 * checked_number("d_model", values))
             values.setdefault("l_max", species_config.length + 2)
             model_config = ModelConfig.from_mapping(values)
         settings = Settings(

@@ -387,6 +387,69 @@ def test_a_config_that_contradicts_the_tensors_loses_with_a_warning(model, tmp_p
     assert "vocab_size 99, but the embedding has 16 rows" in caplog.text
 
 
+def test_a_config_that_contradicts_the_tensors_is_said_once(model, tmp_path, caplog):
+    wrong = HF_CONFIG | {"d_model": 16, "vocab_size": 99}
+    write_hf(tmp_path, official_state(model, prefix="hyena.", sines=(1,)), wrong)
+
+    _, source, _ = checkpoint.inspect(tmp_path)
+    checkpoint.load(source)
+
+    assert caplog.text.count("says d_model 16") == caplog.text.count("says vocab_size 99") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("NaN", "l_max must be an integer, got nan"),
+        ("1e400", "l_max must be an integer, got inf"),
+        ("8.5", "l_max must be an integer, got 8.5"),
+        ("[34]", r"l_max must be an integer, got \[34\]"),
+        ('{"a": {"b": 1}}', "l_max must be an integer, got {'a': {'b': 1}}"),
+        ("2147483648", "not a possible model: l_max must be from 1 to 16,777,216"),
+        ("1" + "0" * 400, "l_max must be an integer, got 1000"),
+        ("9" * 5_000, "cannot be read as JSON"),
+        ("[" * 100_000, "cannot be read as JSON"),
+    ],
+    ids=["nan", "inf", "half", "list", "nested", "long", "400-digits", "5000-digits", "deep"],
+)
+def test_a_config_with_no_possible_number_is_refused(model, tmp_path, text, problem):
+    checkpoint.save(model, tmp_path)
+    path = tmp_path / "config.json"
+    path.write_text(path.read_text().replace('"l_max": 34', f'"l_max": {text}'))
+
+    for read in (checkpoint.inspect, checkpoint.load):
+        with pytest.raises(CheckpointError, match=problem):
+            read(tmp_path)
+
+
+def test_what_no_tensor_holds_is_not_made(tmp_path):
+    """The model of this config takes 400 GB."""
+    told = HF_CONFIG | {"d_model": 1 << 16, "d_inner": 1 << 20, "n_layer": 1}
+    rows = torch.zeros(16, 1 << 16, dtype=torch.float16)
+    write_hf(tmp_path, {"hyena.backbone.embeddings.word_embeddings.weight": rows}, told)
+
+    with pytest.raises(CheckpointError, match="the file holds only a part of the model"):
+        checkpoint.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("backbone.layers.500.norm1.weight", "likely cause: the file holds only a part"),
+        ("backbone.layers.999999999.norm1.weight", "n_layer must be from 1 to 1,024, got 1,000,0"),
+        (f"backbone.layers.{'9' * 5_000}.norm1.weight", "1 unexpected"),
+        ("backbone.layers.0.mixer.filter_fn.implicit_filter.900000000.weight", "num_inner_mlps mu"),
+    ],
+    ids=["500", "999999999", "5000-digits", "filter"],
+)
+def test_a_name_cannot_claim_blocks_or_layers(model, tmp_path, name, problem):
+    state = {k: v.clone() for k, v in model.state_dict().items() if k != "lm_head.weight"}
+    write_hf(tmp_path, state | {name: torch.zeros(8)})
+
+    with pytest.raises(CheckpointError, match=problem):
+        checkpoint.load(tmp_path)
+
+
 def test_what_tensors_cannot_tell_comes_from_the_config(model, tmp_path):
     told = {"embed_dropout": 0.2, "layer_norm_epsilon": 1e-3, "activation_freq": 3}
     write_hf(tmp_path, official_state(model, prefix="hyena.", sines=(1,)), HF_CONFIG | told)

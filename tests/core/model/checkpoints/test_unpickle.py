@@ -231,6 +231,22 @@ def test_a_tensor_that_does_not_lie_inside_its_storage_is_refused(tmp_path, size
         TorchCheckpoint.open(path)
 
 
+def test_a_small_file_cannot_claim_a_large_storage(tmp_path):
+    class Claiming(pickle.Pickler):
+        def persistent_id(self, obj):
+            is_storage = isinstance(obj, torch.UntypedStorage)
+            return ("storage", torch.FloatStorage, "0", "cpu", 10**9) if is_storage else None
+
+    storage = torch.UntypedStorage(4)
+    claimed = Calls(torch._utils._rebuild_tensor_v2, storage, 0, (10**9,), (1,), False, {})
+    buffer = io.BytesIO()
+    Claiming(buffer, protocol=2).dump({"state_dict": {"a": claimed}})
+    path = with_pickle(tmp_path / "x.ckpt", buffer.getvalue(), members=[("data/0", b"1234")])
+
+    with pytest.raises(CheckpointError, match="claims 4,000,000,000 bytes of tensors, more than"):
+        TorchCheckpoint.open(path)
+
+
 def test_the_format_before_torch_1_6_is_refused_with_what_to_do(tmp_path):
     path = saved(tmp_path / "x.ckpt", {"a": torch.ones(1)}, _use_new_zipfile_serialization=False)
 

@@ -28,6 +28,12 @@ def test_the_initial_head_is_that_of_its_seed(tiny_model):
         ({"species": {"length": 9, "speed": 1}}, "unknown species settings: speed"),
         ({"species": {"length": 9, "head_lr_ratio": 0.0}}, "head_lr_ratio"),
         ({"species": {"length": 9}, "train": {"pace": 1}}, "unknown training settings: pace"),
+        ({"species": {"length": 9}, "model": {"d_model": "8"}}, "d_model must be a finite number"),
+        ({"species": {"length": 9}, "model": {"d_model": 8.5}}, "d_model must be a whole number"),
+        (
+            {"species": {"length": 9}, "train": {"learning_rate": [1]}},
+            "learning_rate must be a fin",
+        ),
         ({"species": {}}, "length"),
         ({"species": {"length": 9}, "model": {"depth": 1}}, "unknown model settings: depth"),
     ],
