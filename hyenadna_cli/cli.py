@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -17,7 +18,13 @@ import typer
 from hyenadna_cli._version import __version__
 from hyenadna_cli.commands.reporting.stops import end_signals
 from hyenadna_cli.commands.verbs import VerbGroup
-from hyenadna_cli.errors import NO_ROOM, HyenaDNAError, InterruptedRunError, OutputError
+from hyenadna_cli.errors import (
+    NO_ROOM,
+    DeviceMemoryError,
+    HyenaDNAError,
+    InterruptedRunError,
+    OutputError,
+)
 
 LogFormat = Literal["text", "json"]
 
@@ -88,12 +95,23 @@ def _run(arguments: list[str] | None) -> int:
             return 0
         raise
     except Exception as error:  # noqa: BLE001  the last resort: one line, not a traceback
+        if _is_lack_of_memory(error):
+            detail = " ".join(str(error).split()) or type(error).__name__
+            problem = f"out of memory ({detail}): give the run more, or smaller windows or batches"
+            return _report(problem, getattr(error, "exit_code", DeviceMemoryError.exit_code))
         if isinstance(error, OSError) and error.errno in NO_ROOM:
             return _report(f"standard output: {error.strerror}", OutputError.exit_code)
         return _report(f"internal error: {type(error).__name__}: {error} (-v shows where)", 1)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _is_lack_of_memory(error: Exception) -> bool:
+    """Of the host: `core.machine.out_of_memory` knows devices, and would load torch for it."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    return isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 def _end(number: int, _: FrameType | None) -> None:

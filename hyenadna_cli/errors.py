@@ -9,7 +9,7 @@
 | 4 | CheckpointError | model: not cached, wrong hash or keys, window longer than `l_max` |
 | 5 | SkippedRecordsError | done, but something was skipped and `--strict` |
 | 6 | OutputError | output exists, no space, no permission |
-| 75 | DeviceMemoryError | device out of memory after backing off: safe to retry |
+| 75 | DeviceMemoryError | out of memory, on a device after backing off: safe to retry |
 | 130, 143 | InterruptedRunError | SIGINT; SIGTERM, SIGUSR1, SIGHUP or --max-time: a clean stop |
 """
 

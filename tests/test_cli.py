@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -44,6 +45,50 @@ def test_a_wrong_command_line_is_one_line_and_exit_2(hyenadna, arguments):
     assert (code, out) == (2, "")
     assert err.startswith("hyenadna: error: ")
     assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        MemoryError("Unable to allocate\n8.00 GiB for an array"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 8 bytes"),
+    ],
+    ids=["bare", "numpy", "system", "torch"],
+)
+def test_a_lack_of_memory_is_one_line_and_exit_75(hyenadna, tiny_model, monkeypatch, error):
+    from hyenadna_cli.core.model.checkpoints import checkpoint
+
+    def fails(*_, **__):
+        raise error
+
+    monkeypatch.setattr(checkpoint, "inspect", fails)
+
+    code, out, err = hyenadna("models", "info", str(tiny_model))
+
+    assert (code, out) == (75, "")
+    assert err.startswith("hyenadna: error: out of memory (")
+    assert len(err.splitlines()) == 1
+
+
+def test_a_lack_of_memory_has_the_exit_code_that_was_asked_for(
+    hyenadna, tiny_model, monkeypatch, fasta_file, tmp_path
+):
+    from hyenadna_cli.core.inference.chosen_model import ChosenModel
+
+    def fails(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(ChosenModel, "load", fails)
+
+    done = hyenadna(
+        *("embed", "--fasta", fasta_file({"a": "ACGT"}), "-m", tiny_model, "--device", "cpu"),
+        *("--oom-exit-code", "9", "-o", tmp_path / "x.tsv"),
+    )
+
+    assert done.code == 9
+    assert "out of memory (MemoryError): give the run more" in done.err
 
 
 @pytest.mark.slow

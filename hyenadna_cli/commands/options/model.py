@@ -85,9 +85,7 @@ ThreadsOption = Annotated[
 ]
 OomExitCodeOption = Annotated[
     int,
-    typer.Option(
-        "--oom-exit-code", min=1, max=255, help="Exit code when the device is out of memory."
-    ),
+    typer.Option("--oom-exit-code", min=1, max=255, help="Exit code when memory runs out."),
 ]
 WindowOption = Annotated[
     int | None,
@@ -131,11 +129,11 @@ class ComputeRequest:
 
     @contextmanager
     def memory_errors(self) -> Iterator[None]:
-        """Give DeviceMemoryError the exit code of `--oom-exit-code`."""
+        """Give errors for lack of memory the exit code of `--oom-exit-code`."""
         try:
             yield
-        except DeviceMemoryError as error:
-            error.exit_code = self.oom_exit_code
+        except (DeviceMemoryError, MemoryError) as error:
+            error.exit_code = self.oom_exit_code  # type: ignore[union-attr]
             raise
 
 
