@@ -66,6 +66,9 @@ class ModelConfig:
                 f"emb_dim times l_max must be at most {_MOST_FEATURES:,}, got "
                 f"{self.emb_dim} times {self.l_max:,}"
             )
+        for name in ("activation_freq", "filter_shift", "layer_norm_epsilon"):
+            if abs(getattr(self, name)) > _MOST_SCALE:
+                raise ValueError(f"{name} must be at most 1e6, got {getattr(self, name)}")
         for name in ("embed_dropout", "resid_dropout"):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}")
@@ -104,6 +107,9 @@ _MOST = {
 """Far above every known model: what is beyond comes of a damaged file or a slip."""
 _MOST_FEATURES = 1 << 27
 """Positional features of a model, which are made before anything else: half a gigabyte."""
+
+_MOST_SCALE = 1e6
+"""Of what multiplies or shifts: float32 has to hold it, and its products."""
 
 MODEL_TYPE = "hyenadna-cli"
 """`model_type` in the config.json of our own layout; tells it from the official two."""

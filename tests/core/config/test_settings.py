@@ -23,6 +23,7 @@ SHAPE = {"d_model": 8, "n_layer": 2, "d_inner": 32, "l_max": 34}
         ({"d_inner": 0}, "d_inner must be from 1 to 1,048,576, got 0"),
         ({"activation_freq": float("inf")}, "activation_freq must be a finite number, got inf"),
         ({"filter_shift": 10**400}, "filter_shift must be a finite number, got 1000.*0"),
+        ({"activation_freq": 1e300}, "activation_freq must be at most 1e6, got 1e\\+300"),
         ({"embed_dropout": "0.1"}, "embed_dropout must be a finite number"),
     ],
 )
