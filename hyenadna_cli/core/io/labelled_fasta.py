@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
+from typing import TextIO
 
 from Bio.SeqIO.FastaIO import SimpleFastaParser
 
@@ -33,8 +35,9 @@ def read_labelled_fasta(
     that are no IUPAC code.
     """
     path = source.path
-    with source.open_text(past_blank_lines=True) as text:
-        for number, (title, letters_) in enumerate(SimpleFastaParser(text), start=1):
+    with source.open_text() as text:
+        records = SimpleFastaParser(_from_first_header(path, text))
+        for number, (title, letters_) in enumerate(records, start=1):
             name, own_label = _split_title(title) if label is None else (title.strip(), label)
             if own_label is None:
                 raise InputFileError(
@@ -68,6 +71,17 @@ def read_bare_sequences(source: Input, *, letters: LetterCounts, label: str) -> 
                     labels=(label,),
                     split=None,
                 )
+
+
+def _from_first_header(path: Path | str, text: TextIO) -> Iterator[str]:
+    """The lines from the first header on; the parser would pass over all that stands before it."""
+    for number, line in enumerate(text, start=1):
+        if line.startswith(">"):
+            return chain([line], text)
+        if line.strip():
+            problem = f"a FASTA begins with '>' at the start of a line, not with {line[:20]!r}"
+            raise InputFileError(path, problem, line=number)
+    return iter(())
 
 
 def _bases(path: Path | str, number: int, text: str, letters: LetterCounts) -> str:

@@ -11,6 +11,7 @@ import hashlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from hyenadna_cli.core.config.choices import SPLITS, Split, Task
@@ -121,7 +122,9 @@ def read_labelled(
             if sum(len(part.names) for part in collected.values()) == n_before:
                 split = given or "train"
                 raise InputFileError(file.path, f"holds no rows: the {split} split is empty")
-    paths = sorted({file.path for split_files in files.values() for file in split_files})
+    # Those of training first: what is wrong with a split that is missing is said of them.
+    by_split = [sorted(file.path for file in files.get(split, ())) for split in (None, *SPLITS)]
+    paths = list(dict.fromkeys(chain.from_iterable(by_split)))
     return _assembled(collected, columns or (), paths, reading)
 
 

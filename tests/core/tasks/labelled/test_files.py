@@ -199,6 +199,17 @@ def test_a_fasta_header_without_label_is_an_error(fasta_file: FileBuilder) -> No
         read(fasta_file({"a|1": "ACGT", "seq7": "ACGT"}))
 
 
+def test_a_header_behind_a_blank_loses_no_record(tmp_path: Path) -> None:
+    path = tmp_path / "x.fa"
+    path.write_text("\n >a|1\nACGT\n>b|0\nGGG\n>c|1\nGGG\n")
+
+    with pytest.raises(InputFileError, match=r"x\.fa:2: a FASTA begins with '>' at the start of a"):
+        read(path)
+
+    path.write_text("\n\n>a|1\nACGT\n>b|0\nGGG\n")
+    assert [row.name for row in read(path).splits["train"]] == ["a", "b"]
+
+
 def test_a_bed_has_its_labels_in_the_name_or_a_later_column(
     bed_file: FileBuilder, fasta_file: FileBuilder
 ) -> None:
@@ -549,6 +560,12 @@ def test_what_is_wrong_with_training_labels_names_a_file_of_training(
 
     with pytest.raises(InputFileError, match=r"z\.csv: every training row has the label"):
         read(train, test=[test])
+    with pytest.raises(InputFileError, match=r"z\.csv: no row lies on c9: the valid split is em"):
+        read(
+            text_file("sequence,chrom,start,end,label\nA,c,0,1,0\nC,c,0,1,1\n", name="z.csv"),
+            test=[text_file("sequence,chrom,start,end,label\nA,c,0,1,0\n", name="a.csv")],
+            valid_contigs=frozenset({"c9"}),
+        )
 
 
 def test_rows_without_any_label_are_refused(text_file: FileBuilder) -> None:
