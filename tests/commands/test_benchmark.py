@@ -87,6 +87,11 @@ def test_a_wrong_result_has_no_time(hyenadna, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
+        (
+            ("--lengths", "20m"),
+            "2x128, 20,000,000 x 1, forward: l_max must be from 1 to 16,777,216",
+        ),
+        (("--lengths", "40", "--d-model", "100000"), "d_model must be from 1 to 65,536"),
         (("--case", "9x9"), "--case 9x9: use 2x128-1k"),
         (("--dtype", "fp16"), "--dtype fp16: use fp32, bf16"),
         (("--kernels", "auto,cuda"), "--kernels cuda"),

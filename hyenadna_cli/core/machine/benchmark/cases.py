@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from hyenadna_cli.core.config.choices import Dtype
+from hyenadna_cli.core.config.settings import ModelConfig
 from hyenadna_cli.ops.kernels import KernelsRequest
 
 Implementation = Literal["plain", "hyenadna", "attention"]
@@ -26,6 +27,17 @@ class Workload:
     """Forward, loss and backward instead of forward alone."""
     recompute: bool = False
     """Gradient checkpointing, in training."""
+
+    @property
+    def shape(self) -> ModelConfig:
+        """Of the model that is measured. Raises ValueError for one that is not possible."""
+        return ModelConfig(
+            d_model=self.d_model,
+            n_layer=self.n_layer,
+            d_inner=4 * self.d_model,
+            l_max=self.length,
+            embed_dropout=0.0,
+        )
 
     def __str__(self) -> str:
         kind = "training" if self.training else "forward"

@@ -84,8 +84,12 @@ class Selection:
     def __post_init__(self) -> None:
         if unknown := [name for name in self.case or () if name not in PRESETS]:
             raise ValueError(f"--case {unknown[0]}: use {', '.join(PRESETS)}")
-        for _, implementations in self.workloads():
+        for work, implementations in self.workloads():
             self.variants(implementations)
+            try:
+                _ = work.shape
+            except ValueError as error:
+                raise ValueError(f"{work}: {error}") from error
 
     def workloads(self) -> list[tuple[Workload, tuple[Implementation, ...]]]:
         """Workloads in the order of their lengths, each with who is measured on it."""

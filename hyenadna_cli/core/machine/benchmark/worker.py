@@ -33,7 +33,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from hyenadna_cli.core.config.settings import ModelConfig
 from hyenadna_cli.core.machine import runtime
 from hyenadna_cli.core.machine.benchmark import operators, plain_hyena
 from hyenadna_cli.core.machine.benchmark.cases import Case
@@ -76,16 +75,9 @@ class Subject:
         self.kernels: Kernels | Literal["-"] = (
             run.kernels if self.implementation == "hyenadna" else "-"
         )
-        config = ModelConfig(
-            d_model=work.d_model,
-            n_layer=work.n_layer,
-            d_inner=4 * work.d_model,
-            l_max=work.length,
-            embed_dropout=0.0,
-        )
         torch.manual_seed(case.seed)
         kind = AttentionModel if self.implementation == "attention" else HyenaDNA
-        self.model = kind(config).train(work.training)
+        self.model = kind(work.shape).train(work.training)
         _rescale(self.model, work.length)
         self.model.to(self.device)
         self.model.execution = run.execution(recompute_blocks=work.recompute)
