@@ -18,7 +18,6 @@ from hyenadna_cli.commands.options.model import (
 )
 from hyenadna_cli.commands.options.output import Destination
 from hyenadna_cli.commands.options.run import RunOptions
-from hyenadna_cli.commands.reporting.counts import Counts
 from hyenadna_cli.commands.reporting.record_run import RecordRun
 from hyenadna_cli.core.inference.pooling import (
     Pooled,
@@ -27,6 +26,7 @@ from hyenadna_cli.core.inference.pooling import (
     check_layers,
 )
 from hyenadna_cli.core.io.embeddings_output import check_embeddings_name
+from hyenadna_cli.core.outputs.counts import Counts
 
 if TYPE_CHECKING:
     from hyenadna_cli.core.inference.batching import Batcher

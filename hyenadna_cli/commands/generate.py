@@ -13,10 +13,10 @@ from hyenadna_cli.commands.options.groups import with_option_groups
 from hyenadna_cli.commands.options.model import BatchedCompute, ModelRequest
 from hyenadna_cli.commands.options.output import Destination
 from hyenadna_cli.commands.options.run import RunOptions
-from hyenadna_cli.commands.reporting.counts import Counts
 from hyenadna_cli.commands.reporting.record_run import RecordRun
 from hyenadna_cli.core.inference.sampling import Prompts, PromptSettings, Sampling
 from hyenadna_cli.core.io.fasta_writing import check_fasta_name, open_fasta_output
+from hyenadna_cli.core.outputs.counts import Counts
 
 if TYPE_CHECKING:
     from hyenadna_cli.core.inference.batching import Done

@@ -15,9 +15,9 @@ from hyenadna_cli.commands.options.inputs import BedOption, ContigMapOption, Ren
 from hyenadna_cli.commands.options.model import BatchedCompute, ModelRequest
 from hyenadna_cli.commands.options.output import Destination
 from hyenadna_cli.commands.options.run import RunOptions
-from hyenadna_cli.commands.reporting.counts import AlleleCounts, Counts
 from hyenadna_cli.commands.reporting.record_run import RecordRun
 from hyenadna_cli.core.interpretation.settings import DependencyOptions
+from hyenadna_cli.core.outputs.counts import AlleleCounts, Counts
 from hyenadna_cli.core.variants.mutagenesis_output import Kind, kind_of, open_snv_output
 from hyenadna_cli.core.variants.settings import SnvSettings, plan_of
 from hyenadna_cli.errors import UsageError

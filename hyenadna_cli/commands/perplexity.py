@@ -13,10 +13,10 @@ from hyenadna_cli.commands.options.inputs import RecordFiles
 from hyenadna_cli.commands.options.model import BatchedCompute, ModelRequest, WindowOptions
 from hyenadna_cli.commands.options.output import Destination
 from hyenadna_cli.commands.options.run import RunOptions
-from hyenadna_cli.commands.reporting.counts import Counts
 from hyenadna_cli.commands.reporting.record_run import RecordRun, table_writer
 from hyenadna_cli.core.interpretation.settings import TrackOptions
 from hyenadna_cli.core.io.tsv import check_table_name
+from hyenadna_cli.core.outputs.counts import Counts
 
 if TYPE_CHECKING:
     from hyenadna_cli.core.inference.perplexity import PerplexityRow, Total

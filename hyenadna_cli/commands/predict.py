@@ -24,10 +24,10 @@ from hyenadna_cli.commands.options.model import (
 )
 from hyenadna_cli.commands.options.output import Destination
 from hyenadna_cli.commands.options.run import RunOptions
-from hyenadna_cli.commands.reporting.counts import Counts
 from hyenadna_cli.commands.reporting.record_run import RecordRun, table_writer
 from hyenadna_cli.core.io.tsv import check_table_name
 from hyenadna_cli.core.outputs import atomic
+from hyenadna_cli.core.outputs.counts import Counts
 from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:

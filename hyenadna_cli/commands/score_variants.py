@@ -16,8 +16,8 @@ from hyenadna_cli.commands.options.inputs import ContigMapOption
 from hyenadna_cli.commands.options.model import BatchedCompute, ModelRequest
 from hyenadna_cli.commands.options.output import Destination
 from hyenadna_cli.commands.options.run import RunOptions
-from hyenadna_cli.commands.reporting.counts import AlleleCounts
 from hyenadna_cli.commands.reporting.record_run import RecordRun
+from hyenadna_cli.core.outputs.counts import AlleleCounts
 from hyenadna_cli.core.variants.settings import VariantSettings, plan_of
 
 if TYPE_CHECKING:

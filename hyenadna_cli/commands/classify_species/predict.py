@@ -19,10 +19,10 @@ from hyenadna_cli.commands.options.model import (
 )
 from hyenadna_cli.commands.options.output import Destination
 from hyenadna_cli.commands.options.run import RunOptions
-from hyenadna_cli.commands.reporting.counts import Counts
 from hyenadna_cli.commands.reporting.record_run import RecordRun, table_writer
 from hyenadna_cli.core.config.flags import in_bases
 from hyenadna_cli.core.io.tsv import check_table_name
+from hyenadna_cli.core.outputs.counts import Counts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

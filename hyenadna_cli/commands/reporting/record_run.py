@@ -19,9 +19,9 @@ import typer
 
 from hyenadna_cli.commands.options.output import Destination
 from hyenadna_cli.commands.reporting import provenance
-from hyenadna_cli.commands.reporting.counts import Counts
 from hyenadna_cli.commands.reporting.progress import Pace, track
 from hyenadna_cli.commands.reporting.stops import on_signals
+from hyenadna_cli.core.outputs.counts import Counts
 from hyenadna_cli.core.outputs.stats import write_stats
 from hyenadna_cli.errors import SkippedRecordsError
 
