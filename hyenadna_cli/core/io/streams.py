@@ -6,6 +6,7 @@ that a truncated file never reads as a short one.
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
 import stat
@@ -42,6 +43,8 @@ _KIND_OF_MARK: dict[bytes, Kind] = {
     b"\x1a\x41\x27\x43": "2bit",
     b"BCF": "BCF",
 }
+_TEXT_KINDS = ("FASTA", "FASTQ", "GenBank")
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 class Input:
@@ -56,7 +59,7 @@ class Input:
         self.is_stdin = str(path) == STDIN
         self.reads_once = self.is_stdin or _is_pipe(Path(path))
         """Whether a first reading uses it up."""
-        self._facts: tuple[Compression, Kind] | None = None
+        self._facts: tuple[Compression, Kind, bool] | None = None
 
     @property
     def compression(self) -> Compression:
@@ -68,12 +71,18 @@ class Input:
         """What the first bytes after blank lines say that it is. Raises as `open` does."""
         return self._recognised()[1]
 
+    @property
+    def has_byte_order_mark(self) -> bool:
+        """Whether it starts with the mark that some editors put before UTF-8. Raises as `open`."""
+        return self._recognised()[2]
+
     @contextmanager
     def open(self, *, past_blank_lines: bool = False) -> Iterator[io.BufferedReader]:
         """The decompressed bytes, from the start or from the first line that is not blank.
 
         Raises InputFileError, also while reading, if the file is missing, unreadable, truncated,
-        corrupt, or compressed by anything but gzip or bgzip.
+        corrupt, or compressed by anything but gzip or bgzip; past blank lines also if the first
+        record is indented, which parsers would pass over without a word.
         """
         with self._open_raw() as raw:
             source = _Source(self.path, raw)
@@ -83,8 +92,7 @@ class Input:
                     if source.compression != "none":
                         unzipped = stack.enter_context(gzip.GzipFile(fileobj=stream))
                         stream = io.BufferedReader(unzipped, 1 << 17)
-                    head = _skip_blank_lines(stream) if past_blank_lines else stream.peek()
-                    self._facts = (source.compression, _kind(head.lstrip()))
+                    self._look_at_start(stream, source.compression, past_blank_lines)
                     yield stream
             except EOFError:
                 raise _truncated(self.path) from None
@@ -94,8 +102,17 @@ class Input:
 
     @contextmanager
     def open_text(self, *, past_blank_lines: bool = False) -> Iterator[TextIO]:
-        """UTF-8 lines with any line ends. Raises as `open` does, and where bytes are not text."""
+        """UTF-8 lines with any line ends, without a byte order mark.
+
+        Raises as `open` does, and where bytes are not text.
+        """
         with self.open(past_blank_lines=past_blank_lines) as stream:
+            head = stream.peek()
+            if head.startswith(_UTF16):
+                problem = f"is UTF-16; convert it: iconv -f UTF-16 -t UTF-8 {self.path} > NEW"
+                raise InputFileError(self.path, problem)
+            if head.startswith(codecs.BOM_UTF8):
+                stream.read(len(codecs.BOM_UTF8))
             try:
                 yield io.TextIOWrapper(stream, encoding="utf-8")
             except UnicodeDecodeError as error:
@@ -103,7 +120,27 @@ class Input:
                 problem = f"is not a text file (byte 0x{byte:02x} is not UTF-8)"
                 raise InputFileError(self.path, problem) from None
 
-    def _recognised(self) -> tuple[Compression, Kind]:
+    def _look_at_start(
+        self, stream: io.BufferedReader, compression: Compression, past_blank_lines: bool
+    ) -> None:
+        """Note what the file is; blank lines are consumed if asked for."""
+        n_lines, blank = 0, b""
+        while (head := stream.peek()) and past_blank_lines and not head.strip():
+            n_lines, blank = n_lines + head.count(b"\n"), head[-1:].replace(b"\n", b"")
+            stream.read(len(head))
+        has_mark = head.startswith(codecs.BOM_UTF8)
+        head = head.removeprefix(codecs.BOM_UTF8)
+        text = head.lstrip()
+        blank += head[: len(head) - len(text)]
+        kind = _kind(text)
+        if past_blank_lines and kind in _TEXT_KINDS and blank[-1:] not in b"\r\n":
+            line = n_lines + blank.count(b"\n") + 1
+            raise InputFileError(
+                self.path, "a blank stands before the first record; remove it", line=line
+            )
+        self._facts = (compression, kind, has_mark)
+
+    def _recognised(self) -> tuple[Compression, Kind, bool]:
         if self._facts is None:
             with self.open(past_blank_lines=True):
                 pass
@@ -136,13 +173,6 @@ def _is_pipe(path: Path) -> bool:
     except OSError:
         return False
     return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
-
-
-def _skip_blank_lines(stream: io.BufferedReader) -> bytes:
-    """The next bytes of a stream, blank lines before them consumed; b"" at its end."""
-    while (head := stream.peek()) and not head.strip():
-        stream.read(len(head))
-    return head
 
 
 def _kind(head: bytes) -> Kind:

@@ -201,3 +201,9 @@ def test_a_bed_of_binary_noise_is_an_error(tmp_path: Path) -> None:
 
     with pytest.raises(InputFileError, match="is not a text file"):
         regions(path)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_contig(text_file: FileBuilder) -> None:
+    path = text_file("\ufeffchr1\t10\t50\n", name="regions.bed")
+
+    assert [region.chrom for region in regions(path)] == ["chr1"]

@@ -112,3 +112,10 @@ def test_one_constructor_for_both_options(tmp_path):
     assert ContigNames.choose({"chr1": 9}, "exact", renames).resolve("one") == "chr1"
     with pytest.raises(UsageError, match="exclude each other"):
         ContigNames.choose({"chr1": 9}, "auto", renames)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path: Path) -> None:
+    renames = tmp_path / "renames.txt"
+    renames.write_text("\ufeff1 chr1\n", encoding="utf-8")
+
+    assert ContigNames.from_file(renames, UCSC).resolve("1") == "chr1"

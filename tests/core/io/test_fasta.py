@@ -365,6 +365,23 @@ def test_blank_lines_spaces_and_windows_line_ends_are_no_bases(tmp_path: Path) -
     assert records(path) == [FastaRecord("a", "ACGTAC"), FastaRecord("b", "A")]
 
 
+@pytest.mark.parametrize("text", [">a\nACGT\n>b\nGG\n", "@a\nACGT\n+\nIIII\n@b\nGG\n+\nII\n"])
+def test_a_byte_order_mark_before_the_first_record_is_no_harm(
+    text_file: FileBuilder, text: str
+) -> None:
+    path = text_file(f"\ufeff{text}", name="genes.fa")
+
+    assert records(path) == [FastaRecord("a", "ACGT"), FastaRecord("b", "GG")]
+
+
+def test_a_blank_before_the_first_record_costs_no_record(text_file: FileBuilder) -> None:
+    path = text_file(" >a\nACGT\n>b\nGGG\n", name="genes.fa")
+
+    for read in (records, lengths, Genome):
+        with pytest.raises(InputFileError, match=r"genes\.fa:1: a blank stands before the first"):
+            read(path)
+
+
 @pytest.mark.parametrize("compression", KINDS)
 def test_fastq_records_are_read_without_their_qualities(
     text_file: FileBuilder, compression: Compression

@@ -268,3 +268,50 @@ def test_a_file_is_recognised_once(text_file: FileBuilder) -> None:
     path.unlink()
 
     assert (source.kind, source.compression) == ("FASTA", "none")
+
+
+@pytest.mark.parametrize("compression", KINDS)
+def test_a_byte_order_mark_is_no_text(text_file: FileBuilder, compression: Compression) -> None:
+    path = text_file("\ufeff>a\nACGT\n", name="text", compression=compression)
+
+    assert read(path) == ">a\nACGT\n"
+    assert (Input(path).kind, Input(path).has_byte_order_mark) == ("FASTA", True)
+    with Input(path).open() as stream:
+        assert stream.read(3) == b"\xef\xbb\xbf"
+
+
+def test_utf_16_is_named_with_the_cure(tmp_path: Path) -> None:
+    path = tmp_path / "text"
+    path.write_text("chr1\t0\t10\n", encoding="utf-16")
+
+    with pytest.raises(InputFileError, match="is UTF-16; convert it: iconv -f UTF-16 -t UTF-8"):
+        read(path)
+
+
+@pytest.mark.parametrize("compression", KINDS)
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (" >a\nACGT\n>b\nGGG\n", 1),
+        ("\t>a\nACGT\n", 1),
+        ("\n\r\n  >a\nACGT\n", 3),
+        ("\ufeff >a\nACGT\n", 1),
+        ("\n" * 400_000 + " >a\nACGT\n", 400_001),
+        (" LOCUS       X1 4 bp DNA\n", 1),
+        (" @a\nACGT\n+\nIIII\n", 1),
+    ],
+    ids=["fasta", "tab", "lines", "mark", "many", "genbank", "fastq"],
+)
+def test_a_blank_before_the_first_record_is_refused_with_its_line(
+    text_file: FileBuilder, compression: Compression, text: str, line: int
+) -> None:
+    """Parsers look for a line that starts with the mark, and pass over all before it."""
+    path = text_file(text, name="text", compression=compression)
+
+    with (
+        pytest.raises(InputFileError, match=rf"text:{line}: a blank stands before the first"),
+        Input(path).open_text(past_blank_lines=True),
+    ):
+        pass
+    with pytest.raises(InputFileError, match=rf"text:{line}: a blank"):
+        _ = Input(path).kind

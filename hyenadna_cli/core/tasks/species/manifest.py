@@ -74,8 +74,6 @@ def read_manifest(path: Path, *, selected: Sequence[str] = ()) -> tuple[Species,
 
 def _rows(text: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
     for number, line in enumerate(text, start=1):
-        if number == 1:
-            line = line.removeprefix("\ufeff")  # as spreadsheets begin their text
         if line.strip() and not line.startswith("#"):
             yield number, [cell.strip() for cell in line.rstrip("\r\n").split("\t")]
 
