@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from hyenadna_cli.core.dna.coordinates import Interval, to_one_based
 from hyenadna_cli.core.dna.sequence import Cleaned, LetterCounts, LetterError, clean
-from hyenadna_cli.core.io.fasta_index import open_indexed, quiet_htslib
+from hyenadna_cli.core.io.fasta_index import open_indexed
 from hyenadna_cli.core.io.streams import Input
 from hyenadna_cli.errors import InputFileError
 
@@ -44,9 +44,7 @@ class Genome:
         self.letters = LetterCounts()
         """Letters replaced in everything fetched so far."""
         self._fasta = open_indexed(Input(self.path))
-        self.lengths: dict[str, int] = dict(
-            zip(self._fasta.references, self._fasta.lengths, strict=True)
-        )
+        self.lengths = self._fasta.lengths
         """Bases of each contig, in file order."""
 
     def __enter__(self) -> Self:
@@ -98,8 +96,7 @@ class Genome:
         if interval.length == 0:
             return ""
         try:
-            with quiet_htslib():
-                letters: str = self._fasta.fetch(interval.contig, interval.start, interval.end)
+            letters = self._fasta.fetch(interval.contig, interval.start, interval.end)
         except (OSError, ValueError) as error:
             raise self._unfit(interval) from error
         if len(letters) != interval.length:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import io
 import logging
+import os
 import random
 import re
 import struct
@@ -260,17 +261,140 @@ def test_a_current_index_is_accepted_however_the_file_ends(
 
 
 @pytest.mark.parametrize(
-    "index", ["", "chr1\tlong\n", "chr1\t4\n"], ids=["empty", "words", "short"]
+    ("index", "problem"),
+    [
+        ("", " is an empty index"),
+        ("chr1\tlong\n", "1: is not a row of a FASTA index"),
+        ("chr1\t4\n", "1: is not a row"),
+        ("chr1\t4\t6\t60\n", "1: is not a row"),
+        ("chr1\t4\t6\t60\t61\t99\n", "1: is not a row"),
+        ("chr1\t4\t6\t60\t-61\n", "1: is not a row"),
+        ("chr1\t4\t6\t0\t0\n", "1: lines of 0 bases cannot take 0 bytes"),
+        ("chr1\t4\t6\t60\t61\nchr2\t9\t6\t4\t0\n", "2: lines of 4 bases cannot take 0 bytes"),
+        ("chr1\t4\t6\t3\t3\n", "1: lines of 3 bases cannot take 3 bytes"),
+    ],
 )
 def test_a_broken_index_is_named_with_the_cure(
-    fasta_file: FileBuilder, capfd: pytest.CaptureFixture[str], index: str
+    fasta_file: FileBuilder, capfd: pytest.CaptureFixture[str], index: str, problem: str
 ) -> None:
     path = fasta_file({"chr1": "ACGT"})
     path.with_name(f"{path.name}.fai").write_text(index)
 
-    with pytest.raises(InputFileError, match="its index cannot be read; renew it: samtools faidx"):
+    expected = rf"genome\.fa\.fai:{problem}.*; renew it: samtools faidx {path}$"
+    with pytest.raises(InputFileError, match=expected):
         Genome(path)
     assert capfd.readouterr() == ("", "")
+
+
+def test_an_index_of_pyfaidx_is_read_where_the_last_line_has_no_end(tmp_path: Path) -> None:
+    path = tmp_path / "genome.fa"
+    path.write_text(">chr1\nACGT")
+    (tmp_path / "genome.fa.fai").write_text("chr1\t4\t6\t4\t4\n")
+
+    with Genome(path) as genome:
+        assert genome.fetch(Interval("chr1", 0, 4)) == "ACGT"
+
+
+THREE = {"one": "ACGT" * 20_000, "two words": "GG" * 31, "three": "TTGCA" * 5_000}
+
+
+@pytest.mark.parametrize("compression", INDEXABLE)
+@pytest.mark.parametrize("line_bases", [60, 80_000])
+def test_each_contig_is_where_its_index_says(
+    fasta_file: FileBuilder, compression: Compression, line_bases: int
+) -> None:
+    long_header = {f"four {'x' * 300_000}": "ACG", "empty": "", "five": "GGC"}
+    path = fasta_file(THREE | long_header, compression=compression, line_bases=line_bases)
+
+    with Genome(path) as genome:
+        for title, sequence in {**THREE, **long_header}.items():
+            if sequence:
+                contig = title.split()[0]
+                assert genome.fetch(Interval(contig, 1, 3)) == sequence[1:3]
+
+
+@pytest.mark.parametrize("compression", INDEXABLE)
+@pytest.mark.parametrize(
+    ("changed", "contig"),
+    [
+        ({"one": THREE["one"], "three": THREE["three"], "two words": THREE["two words"]}, "two"),
+        ({**THREE, "two words": "GG" * 30 + "G"}, "three"),
+        ({**THREE, "two words": "GG" * 31 + "G"}, "two"),
+        ({"one with words": THREE["one"], "two": "GG" * 31, "three": THREE["three"]}, "one"),
+        ({"ona": THREE["one"], "two words": "GG" * 31, "three": THREE["three"]}, "one"),
+    ],
+    ids=["order", "shorter", "longer", "words", "renamed"],
+)
+def test_an_index_that_points_elsewhere_is_refused_when_its_contig_is_read(
+    fasta_file: FileBuilder,
+    changed: dict[str, str],
+    contig: str,
+    compression: Compression,
+) -> None:
+    old = fasta_file(THREE, compression=compression, name="old.fa")
+    path = fasta_file(changed, compression=compression, is_indexed=False)
+    for suffix in [".fai", ".gzi"] if compression == "bgzip" else [".fai"]:
+        path.with_name(f"{path.name}{suffix}").write_bytes(Path(f"{old}{suffix}").read_bytes())
+
+    with pytest.raises(InputFileError, match="samtools faidx"), Genome(path) as genome:
+        genome.fetch(Interval(contig, 0, 4))
+
+
+def test_a_wrong_row_in_the_middle_of_an_index_is_refused(fasta_file: FileBuilder) -> None:
+    path = fasta_file({"a": "ACGTACGT", "b": "GGCC", "c": "TTTT"})
+    fai = path.with_name(f"{path.name}.fai")
+    good = fai.read_text().splitlines()
+
+    for wrong in ["b\t3\t15\t4\t5", "b\t5\t15\t5\t6", "b\t4\t14\t4\t5", "b\t4\t3\t8\t9"]:
+        fai.write_text("\n".join([good[0], wrong, good[2], ""]))
+        with Genome(path) as genome:
+            assert genome.fetch(Interval("c", 0, 4)) == "TTTT"
+            with pytest.raises(InputFileError, match="contig 'b' is not where it says; renew it"):
+                genome.fetch(Interval("b", 0, 3))
+
+
+@pytest.mark.parametrize("compression", INDEXABLE)
+@pytest.mark.parametrize(("age", "n_lines"), [(0, 0), (1, 0), (60, 1)])
+def test_an_index_older_than_its_fasta_is_said(
+    fasta_file: FileBuilder,
+    caplog: pytest.LogCaptureFixture,
+    compression: Compression,
+    age: int,
+    n_lines: int,
+) -> None:
+    path = fasta_file({"chr1": "ACGT"}, compression=compression)
+    indexes = [file for file in path.parent.iterdir() if file != path]
+    for index in indexes:
+        os.utime(index, (1e9 - age, 1e9 - age))
+    os.utime(path, (1e9, 1e9))
+
+    with Genome(path) as genome:
+        assert genome.fetch(Interval("chr1", 0, 4)) == "ACGT"
+
+    assert [record.message for record in caplog.records] == [
+        f"{path}.fai is older than {path}; if the FASTA has changed since then, renew it: "
+        f"samtools faidx {path}"
+    ] * n_lines
+
+
+def test_names_that_repeat_are_named_where_an_index_is_built(text_file: FileBuilder) -> None:
+    path = text_file(">a\nACGT\n>b\nGG\n>a x\nGT\n", name="genome.fa")
+
+    with pytest.raises(InputFileError, match="has more than one record named 'a'"):
+        Genome(path)
+
+
+@pytest.mark.parametrize("compression", INDEXABLE)
+def test_a_byte_order_mark_is_left_out_of_a_copy(
+    text_file: FileBuilder, caplog: pytest.LogCaptureFixture, compression: Compression
+) -> None:
+    path = text_file("\ufeff>a\nACGT\n>b\nGGCC\n", name="genome.fa", compression=compression)
+
+    with Genome(path) as genome:
+        assert genome.fetch(Interval("a", 0, 4)) == "ACGT"
+        assert genome.fetch(Interval("b", 0, 4)) == "GGCC"
+    assert "has a byte order mark: reading a temporary copy without it" in caplog.text
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
 # ---- acgt_runs
