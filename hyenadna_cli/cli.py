@@ -6,6 +6,7 @@ import errno
 import json
 import logging
 import os
+import re
 import signal
 import sys
 import traceback
@@ -29,6 +30,8 @@ from hyenadna_cli.errors import (
 LogFormat = Literal["text", "json"]
 
 log = logging.getLogger(__name__)
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 app = typer.Typer(
     name="hyenadna",
@@ -72,9 +75,9 @@ def _root(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command and exit with its code; an error becomes one line on stderr."""
-    logging.basicConfig(
-        level=logging.INFO, format="hyenadna: %(message)s", stream=sys.stderr, force=True
-    )
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, force=True)
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(_PlainLines("hyenadna: %(message)s"))
     sys.exit(_flushed(_run(arguments)))
 
 
@@ -132,9 +135,21 @@ def _flushed(exit_code: int) -> int:
 
 def _report(problem: object, exit_code: int) -> int:
     if logging.getLogger().isEnabledFor(logging.DEBUG):
-        traceback.print_exc()
+        sys.stderr.write(_without_control(traceback.format_exc()))
     log.error("error: %s", problem, extra={"exit_code": exit_code})
     return exit_code
+
+
+def _without_control(text: str) -> str:
+    """Control characters as their codes: a name of an input must not move the reader's cursor."""
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
+class _PlainLines(logging.Formatter):
+    """A log record as text that is safe on a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return _without_control(super().format(record))
 
 
 class _JsonLines(logging.Formatter):
@@ -148,4 +163,5 @@ class _JsonLines(logging.Formatter):
         }
         if (exit_code := getattr(record, "exit_code", None)) is not None:
             entries["exit_code"] = exit_code
-        return json.dumps(entries, ensure_ascii=False)
+        text = json.dumps(entries, ensure_ascii=False)  # escapes what is below the blank
+        return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

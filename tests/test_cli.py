@@ -150,3 +150,28 @@ def test_json_logs_are_one_object_a_line_errors_included(hyenadna, fasta_file, t
     assert [line["level"] for line in lines] == ["info", "info"]
     assert "IUPAC" in lines[0]["message"]
     assert json.loads(failed.err)["exit_code"] == 3
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_control_characters_of_a_name_are_shown_as_codes(hyenadna, text_file, log_format):
+    """ESC and its one-byte form CSI would let a file write over what the terminal shows."""
+    fasta = text_file(">a\x1b[2Jb\x9b1A\nAC*T\n", name="genes.fa")
+
+    code, _, err = hyenadna("--log-format", log_format, "embed", "--fasta", fasta)
+
+    assert code == 3
+    assert not [letter for letter in err if letter != "\n" and not letter.isprintable()]
+    shown = json.loads(err)["message"] if log_format == "json" else err
+    if log_format == "json":
+        assert "record a\x1b[2Jb\x9b1A, position 3" in shown
+    else:
+        assert "record a\\x1b[2Jb\\x9b1A, position 3" in shown
+
+
+def test_control_characters_are_codes_in_a_traceback_too(hyenadna, text_file):
+    fasta = text_file(">a\x1b[2J\nAC*T\n", name="genes.fa")
+
+    err = hyenadna("embed", "--fasta", fasta, "-v").err
+
+    assert "Traceback" in err
+    assert "\x1b" not in err
