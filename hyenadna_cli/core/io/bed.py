@@ -46,7 +46,8 @@ def read_regions(source: Input, *, contigs: ContigNames) -> Iterator[Region]:
     """Stream a BED file (plain, gzip, bgzip, "-" for stdin), each line checked on the FASTA.
 
     Raises InputFileError naming the line: fewer than 3 columns, start or end no whole number,
-    start >= end, contig not in the FASTA, end past the contig, bad strand; as `Input.open_text`.
+    start >= end, contig not in the FASTA, end past the contig, bad strand, a NUL byte; as
+    `Input.open_text`.
     """
     with source.open_text() as text:
         for number, line in enumerate(text, start=1):
@@ -54,6 +55,8 @@ def read_regions(source: Input, *, contigs: ContigNames) -> Iterator[Region]:
             if not first_word or first_word[0] in _SKIPPED_WORDS or first_word[0][0] == "#":
                 continue
             try:
+                if "\0" in line:
+                    raise ValueError("holds a NUL byte")
                 region = _region(_columns(line), contigs, number)
             except ValueError as error:
                 raise InputFileError(source.path, str(error), line=number) from None

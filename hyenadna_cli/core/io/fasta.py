@@ -165,7 +165,8 @@ class SequenceFile(Input):
 
     gzip and bgzip are read too (not of 2bit). One record is in memory at a time; an empty file has
     no records; names may repeat. Reading raises InputFileError for a file that is missing,
-    truncated, damaged or none of these, and at a letter that is no IUPAC code.
+    truncated, damaged or none of these, at a NUL byte in a header, and at a letter that is no IUPAC
+    code.
     """
 
     def read(self, letters: LetterCounts) -> Iterator[FastaRecord]:
@@ -205,6 +206,9 @@ class SequenceFile(Input):
                     n_records += 1
                     if not title.split():
                         raise InputFileError(self.path, f"record number {n_records:,} has no name")
+                    if "\0" in title:
+                        problem = f"the header of record number {n_records:,} holds a NUL byte"
+                        raise InputFileError(self.path, problem)
                     yield title, sequence
         except _FormatError as error:
             raise InputFileError(self.path, str(error)) from error.__cause__

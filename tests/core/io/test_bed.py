@@ -207,3 +207,10 @@ def test_a_byte_order_mark_is_no_part_of_the_first_contig(text_file: FileBuilder
     path = text_file("\ufeffchr1\t10\t50\n", name="regions.bed")
 
     assert [region.chrom for region in regions(path)] == ["chr1"]
+
+
+@pytest.mark.parametrize("line", ["chr1 1 2 a\0b", "ch\0r1 1 2", "chr1 1 2 a 0 + x\0"])
+def test_a_nul_byte_is_refused_with_its_line(bed_file: FileBuilder, line: str) -> None:
+    """HDF5 cannot hold it, and would say so after all the work."""
+    with pytest.raises(InputFileError, match=r"regions\.bed:2: holds a NUL byte"):
+        regions(bed_file("chr1 1 2", line))

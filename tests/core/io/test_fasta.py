@@ -377,6 +377,16 @@ def test_an_index_older_than_its_fasta_is_said(
     ] * n_lines
 
 
+def test_a_nul_byte_in_the_name_of_a_contig_is_refused(text_file: FileBuilder) -> None:
+    path = text_file(">a\nAC\n>b\0c\nACGT\n", name="genome.fa")
+
+    with (
+        pytest.raises(InputFileError, match="the header of contig 'b' holds a NUL byte"),
+        Genome(path) as genome,
+    ):
+        genome.fetch(Interval("b", 0, 1))
+
+
 def test_names_that_repeat_are_named_where_an_index_is_built(text_file: FileBuilder) -> None:
     path = text_file(">a\nACGT\n>b\nGG\n>a x\nGT\n", name="genome.fa")
 
@@ -671,6 +681,8 @@ def test_a_truncated_compressed_file_is_an_error_never_a_short_read(
         ("@a\nACGT\n+\nIII\n", "is not valid FASTQ: Lengths of sequence and quality"),
         ("@a\nACGT\n", "is not valid FASTQ: End of file without quality"),
         ("@a\nACGT\n+\nIIII\n\nb\n", "is not valid FASTQ"),
+        (">a\nAC\n>b\0c\nACGT\n", "the header of record number 2 holds a NUL byte"),
+        ("@a x\0\nACGT\n+\nIIII\n", "the header of record number 1 holds a NUL byte"),
         ("@a\nACXT\n+\nIIII\n", "record a, position 3: 'X' is not an IUPAC nucleotide code"),
     ],
 )
