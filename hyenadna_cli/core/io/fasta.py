@@ -192,6 +192,8 @@ class SequenceFile(Input):
             except LetterError as error:
                 position = to_one_based(error.position)
                 problem = f"record {name}, position {position:,}: {error}"
+                if self.kind == "FASTQ" and error.letter == ".":
+                    problem += f" (N of old sequencers; sed '2~4y/./N/' {self.path} replaces it)"
                 raise InputFileError(self.path, problem) from None
             yield name, cleaned
 

@@ -211,7 +211,7 @@ class _Source(io.RawIOBase):
         else:
             data = self._read(len(view))
         if not data and self.compression == "bgzip" and self._tail != _BGZF_END:
-            raise _truncated(self._path)
+            raise _unmarked(self._path)
         view[: len(data)] = data
         self._tail = (self._tail + data)[-len(_BGZF_END) :]
         return len(data)
@@ -227,7 +227,7 @@ class _Source(io.RawIOBase):
         size = self._raw.seek(0, io.SEEK_END)
         self._raw.seek(max(0, size - len(_BGZF_END)))
         if self._raw.read() != _BGZF_END:
-            raise _truncated(self._path)
+            raise _unmarked(self._path)
         self._raw.seek(here)
 
 
@@ -244,6 +244,14 @@ def _compression(path: Path | str, head: bytes) -> Compression:
 
 def _truncated(path: Path | str) -> InputFileError:
     return InputFileError(path, "is truncated: the compressed data end early; copy it again")
+
+
+def _unmarked(path: Path | str) -> InputFileError:
+    return InputFileError(
+        path,
+        "is truncated: it does not end with bgzip's end marker; copy it again. If it is bgzip and "
+        f"gzip joined with cat: gunzip -c {path} | bgzip > NEW",
+    )
 
 
 def _unreadable(path: Path | str, error: OSError) -> InputFileError:

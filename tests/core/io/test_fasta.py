@@ -681,6 +681,10 @@ def test_a_truncated_compressed_file_is_an_error_never_a_short_read(
         ("@a\nACGT\n+\nIII\n", "is not valid FASTQ: Lengths of sequence and quality"),
         ("@a\nACGT\n", "is not valid FASTQ: End of file without quality"),
         ("@a\nACGT\n+\nIIII\n\nb\n", "is not valid FASTQ"),
+        (
+            "@a\nA.GT\n+\nIIII\n",
+            "record a, position 2: '.' is not an IUPAC nucleotide code (N of old",
+        ),
         (">a\nAC\n>b\0c\nACGT\n", "the header of record number 2 holds a NUL byte"),
         ("@a x\0\nACGT\n+\nIIII\n", "the header of record number 1 holds a NUL byte"),
         ("@a\nACXT\n+\nIIII\n", "record a, position 3: 'X' is not an IUPAC nucleotide code"),

@@ -315,3 +315,15 @@ def test_a_blank_before_the_first_record_is_refused_with_its_line(
         pass
     with pytest.raises(InputFileError, match=rf"text:{line}: a blank"):
         _ = Input(path).kind
+
+
+@pytest.mark.parametrize("from_stdin", [False, True], ids=["file", "stdin"])
+def test_gzip_joined_to_bgzip_is_named_with_the_cure(
+    text_file: FileBuilder, stdin: StdinBuilder, from_stdin: bool
+) -> None:
+    path = text_file(TEXT, name="text.gz", compression="bgzip")
+    path.write_bytes(path.read_bytes() + gzip.compress(b"more"))
+    stdin(path.read_bytes())
+
+    with pytest.raises(InputFileError, match=r"joined with cat: gunzip -c .* \| bgzip > NEW"):
+        read("-" if from_stdin else path)
