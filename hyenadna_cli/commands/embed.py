@@ -19,12 +19,7 @@ from hyenadna_cli.commands.options.model import (
 from hyenadna_cli.commands.options.output import Destination
 from hyenadna_cli.commands.options.run import RunOptions
 from hyenadna_cli.commands.reporting.record_run import RecordRun
-from hyenadna_cli.core.inference.pooling import (
-    Pooled,
-    Tokens,
-    VectorSettings,
-    check_layers,
-)
+from hyenadna_cli.core.inference.pooling import Pooled, Tokens, VectorSettings, check_layers
 from hyenadna_cli.core.io.embeddings_output import check_embeddings_name
 from hyenadna_cli.core.outputs.counts import Counts
 
@@ -56,9 +51,10 @@ def embed(
     Writes one row per record in input order: TSV (stdout, .tsv, .tsv.gz, .txt) or HDF5 that anndata
     opens too (.h5ad, .h5, .hdf5). --pool token writes one row per base instead, to .h5, in the
     order of the plus strand whatever strand was read. first, last and center are bases in reading
-    direction. start and end are 0-based, half-open. Sequences longer than the model are read in
-    windows, whose means are averaged by bases. The status is OK, EMPTY (no bases), ALL_EXCLUDED
-    (none that counts) or NONFINITE.
+    direction. start and end are 0-based, half-open. Columns of the BED after the 6th are kept,
+    named by its header line (#chrom start end ...), else column7, column8, ... Sequences longer
+    than the model are read in windows, whose means are averaged by bases. The status is OK, EMPTY
+    (no bases), ALL_EXCLUDED (none that counts) or NONFINITE.
 
       hyenadna embed --fasta test_data/tiny.fa --bed test_data/regions.bed -o regions.h5ad
     """
@@ -144,6 +140,7 @@ class _Embedding:
                 d_model=self.model.config.d_model,
                 made_by=made_by,
                 overwrite=overwrite,
+                columns=self.source.columns,
             ),
             count=lambda row: counts.add(row.name, row.status, row.length),
         )

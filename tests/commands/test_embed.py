@@ -87,6 +87,20 @@ def test_regions_become_tsv_on_stdout(embed, genome, regions):
     assert "5 records, 1,950 bases" in done.err
 
 
+def test_further_columns_of_a_bed_are_kept(embed, genome, bed_file, tmp_path):
+    bed = bed_file(
+        "#chrom start end name score strand biotype", "chr2 10 60 b 0 - coding", "chr1 0 3 a 0 + ."
+    )
+
+    done = embed("--fasta", genome, "--bed", bed)
+    embed("--fasta", genome, "--bed", bed, "-o", tmp_path / "out.h5ad")
+
+    header, rows = table(done.out)
+    assert header == [*HEADER, "biotype", *(f"e{i}" for i in range(16))]
+    assert [row[7] for row in rows] == ["coding", "."]
+    assert read_embeddings(tmp_path / "out.h5ad").obs["biotype"].tolist() == ["coding", "."]
+
+
 @pytest.mark.parametrize("suffix", ["h5ad", "h5", "hdf5"])
 def test_an_hdf5_output_opens_in_anndata_and_has_the_numbers_of_the_tsv(
     embed, genome, regions, tmp_path, suffix

@@ -40,8 +40,11 @@ def genome(fasta_file):
 @pytest.fixture
 def bed(bed_file):
     names = ("a", "b", "a", "a-1", "c")
-    lines = [f"chr1 {i * 90} {i * 90 + 20 + i} {names[i % 5]} 0 {'+-'[i % 2]}" for i in range(25)]
-    return bed_file(*lines)
+    lines = [
+        f"chr1 {i * 90} {i * 90 + 20 + i} {names[i % 5]} 0 {'+-'[i % 2]} class{i % 3} {i}"
+        for i in range(25)
+    ]
+    return bed_file("#chrom start end name score strand biotype level", *lines)
 
 
 @pytest.fixture

@@ -165,6 +165,7 @@ class _PooledChunk:
             n_windows=self._tiling.n_tiles(length),
             status=status,
             vectors=vectors,
+            columns=record.columns,
         )
 
     def _counted(self, reading: int, start: int, end: int) -> NDArray[np.bool_]:

@@ -6,14 +6,15 @@
 | 4 | name; `.` or none: `chrom:start-end`, 0-based as in the file |
 | 5 | score, ignored |
 | 6 | strand `+` or `-`; `.` or none: no strand, read as `+` |
-| 7 and on | kept as text |
+| 7 and on | kept as text; called as in the header line |
 
-Blank lines and lines starting with `#`, `track` or `browser` are skipped.
+Blank lines and lines starting with `#`, `track` or `browser` are skipped. The header line is the
+last `#` line before the first region that has as many columns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 
 from hyenadna_cli.core.dna.coordinates import Interval, Strand
@@ -40,24 +41,35 @@ class Region:
     """The 7th column and all after it."""
     line: int
     """1-based."""
+    titles: tuple[str, ...] = ()
+    """What the header line calls `columns`; empty without one."""
 
 
-def read_regions(source: Input, *, contigs: ContigNames) -> Iterator[Region]:
+def read_regions(source: Input, *, contigs: ContigNames) -> Generator[Region]:
     """Stream a BED file (plain, gzip, bgzip, "-" for stdin), each line checked on the FASTA.
 
     Raises InputFileError naming the line: fewer than 3 columns, start or end no whole number,
     start >= end, contig not in the FASTA, end past the contig, bad strand, a NUL byte; as
     `Input.open_text`.
     """
+    headers: dict[int, list[str]] = {}
+    titles: tuple[str, ...] | None = None
     with source.open_text() as text:
         for number, line in enumerate(text, start=1):
             first_word = line.split(maxsplit=1)[:1]
-            if not first_word or first_word[0] in _SKIPPED_WORDS or first_word[0][0] == "#":
+            if not first_word or first_word[0] in _SKIPPED_WORDS:
+                continue
+            if "\0" in line:
+                raise InputFileError(source.path, "holds a NUL byte", line=number)
+            if first_word[0][0] == "#":
+                header = _columns(line.lstrip().removeprefix("#"))
+                headers[len(header)] = header
                 continue
             try:
-                if "\0" in line:
-                    raise ValueError("holds a NUL byte")
-                region = _region(_columns(line), contigs, number)
+                columns = _columns(line)
+                if titles is None:
+                    titles = tuple(headers.get(len(columns), ())[6:])
+                region = _region(columns, contigs, number, titles)
             except ValueError as error:
                 raise InputFileError(source.path, str(error), line=number) from None
             yield region
@@ -68,7 +80,7 @@ def _columns(line: str) -> list[str]:
     return [column.strip() for column in line.split("\t")] if "\t" in line else line.split()
 
 
-def _region(columns: list[str], contigs: ContigNames, line: int) -> Region:
+def _region(columns: list[str], contigs: ContigNames, line: int, titles: tuple[str, ...]) -> Region:
     if len(columns) < 3:
         raise ValueError(f"has {len(columns)} column(s); a BED line needs chrom, start and end")
     chrom, start_text, end_text = columns[:3]
@@ -88,6 +100,7 @@ def _region(columns: list[str], contigs: ContigNames, line: int) -> Region:
         has_strand=strand in ("+", "-"),
         columns=tuple(columns[6:]),
         line=line,
+        titles=titles,
     )
 
 

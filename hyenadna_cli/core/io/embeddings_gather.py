@@ -22,7 +22,7 @@ from hyenadna_cli.core.io.embeddings_h5 import (
     PooledWriter,
     TokenWriter,
 )
-from hyenadna_cli.core.io.embeddings_reading import format_of, opened, values
+from hyenadna_cli.core.io.embeddings_reading import column_names, format_of, opened, values
 from hyenadna_cli.core.outputs.provenance import Provenance
 from hyenadna_cli.errors import InputFileError
 
@@ -53,6 +53,7 @@ def _gather_pooled(
         main = file["uns/hyenadna/X"][()].decode()
         keys = _keys(main, list(file["obsm"]), made_by)
         d_model = file["X"].shape[1]
+        columns = column_names(file)
     places = {key: f"obsm/{key}" if key != main else "X" for key in keys}
     virtual = None
     if is_virtual:
@@ -61,12 +62,20 @@ def _gather_pooled(
             for key, place in places.items()
         }
     with PooledWriter(
-        output, keys=keys, d_model=d_model, made_by=made_by, overwrite=overwrite, virtual=virtual
+        output,
+        keys=keys,
+        d_model=d_model,
+        made_by=made_by,
+        overwrite=overwrite,
+        columns=[name for name in columns if name not in OBS_COLUMNS],
+        virtual=virtual,
     ) as writer:
         for source in sources:
             with opened(source, POOLED_FORMAT) as file:
                 if set(file["obsm"]) != set(keys) - {main} or file["X"].shape[1] != d_model:
                     raise InputFileError(source, f"has other vectors than {sources[0]}")
+                if column_names(file) != columns:
+                    raise InputFileError(source, f"has other columns than {sources[0]}")
                 yield from _append_pooled(file, writer, {} if is_virtual else places)
             yield source.stat().st_size
 
@@ -80,7 +89,7 @@ def _append_pooled(file: h5py.File, writer: PooledWriter, places: dict[str, str]
             name.rpartition("-")[0] if row in repeated else name
             for row, name in enumerate(names, start=first)
         ]
-        columns = {name: values(file[f"obs/{name}"], slab) for name in OBS_COLUMNS}
+        columns = {name: values(file[f"obs/{name}"], slab) for name in column_names(file)}
         vectors = {key: file[place][slab] for key, place in places.items()}
         writer.extend(own_names, columns, vectors)
         yield 0

@@ -14,6 +14,7 @@ and backed. That reader allows nothing else at the root, and needs the `encoding
     /obs/n_frac               float64 [n]      share of the bases that are N
     /obs/n_windows            int64   [n]
     /obs/status               utf8    [n]      "OK" or why there is no vector
+    /obs/...                  utf8    [n]      further columns of the BED, see `obs_names`
     /var/_index               utf8    [d]      dim_0, dim_1, ...
     /obsm/{pooling}_layer{i}  float32 [n, d]   one for each further pooling and layer
     /uns/hyenadna/format, format-version, coordinates, X (which pooling and layer /X is)
@@ -36,7 +37,7 @@ along the records, without compression, and filled through buffers of about 1 Mi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,6 +90,20 @@ class EmbeddingRow:
     """"OK", or why there is no vector."""
     vectors: dict[str, NDArray[np.float32]]
     """`{pooling}_layer{i}` to float32 [d_model]."""
+    columns: tuple[str, ...] = ()
+    """Further columns of the input."""
+
+
+def obs_names(columns: Sequence[str], *, taken: Iterable[str] = OBS_COLUMNS) -> list[str]:
+    """What further columns of the input are called beside ours (`taken`).
+
+    A name that is taken or repeated gets "-1", "-2", ... appended; "/", which makes a group in
+    HDF5, becomes "_".
+    """
+    names = UniqueNames()
+    for name in {"_index", "name", *taken}:
+        names.unique(name)
+    return [names.unique(column.replace("/", "_")) for column in columns]
 
 
 class _Hdf5Writer(Writer):
@@ -121,9 +136,12 @@ class PooledWriter(_Hdf5Writer):
         d_model: int,
         made_by: Provenance,
         overwrite: bool,
+        columns: Sequence[str] = (),
         virtual: Mapping[str, h5py.VirtualLayout] | None = None,
     ) -> None:
-        """`virtual`: where the vectors of each key already are; rows then bring none."""
+        """`columns`: names of the rows' further columns. `virtual`: where the vectors of each key
+        already are; rows then bring none.
+        """
         if not keys or len(set(keys)) < len(keys) or any("/" in key for key in keys):
             raise ValueError(f"keys must be one or more, different and without '/', got {keys}")
         super().__init__(path, overwrite=overwrite)
@@ -131,6 +149,7 @@ class PooledWriter(_Hdf5Writer):
         self._d_model = d_model
         self._made_by = made_by
         self._virtual = virtual
+        self._further = obs_names(columns)
         self._names = UniqueNames()
         self._n_rows = 0
 
@@ -141,8 +160,9 @@ class PooledWriter(_Hdf5Writer):
                 raise ValueError(f"{row.name} needs a vector {key} of {self._d_model} numbers")
         (name,) = self._numbered([row.name])
         self._index.append(name)
+        further = dict(zip(self._further, row.columns, strict=True))
         for column, dataset in self._obs.items():
-            dataset.append(getattr(row, column))
+            dataset.append(further[column] if column in further else getattr(row, column))
         for key, dataset in self._vectors.items():
             dataset.append(row.vectors[key])
 
@@ -160,7 +180,7 @@ class PooledWriter(_Hdf5Writer):
         for key in self._vectors:
             if key not in vectors or vectors[key].shape != shape:
                 raise ValueError(f"{len(names):,} records need vectors {key} of {shape}")
-        if any(len(obs[column]) != len(names) for column in OBS_COLUMNS):
+        if any(len(obs[column]) != len(names) for column in self._obs):
             raise ValueError(f"{len(names):,} records need columns of that length")
         datasets = [self._index, *self._obs.values(), *self._vectors.values()]
         done = 0
@@ -189,11 +209,10 @@ class PooledWriter(_Hdf5Writer):
         _mark(root, "anndata", "0.1.0")
         obs = _group(root, "obs", "dataframe", "0.2.0")
         obs.attrs["_index"] = "_index"
-        obs.attrs["column-order"] = np.array(list(OBS_COLUMNS), dtype=TEXT)
+        kinds = OBS_COLUMNS | dict.fromkeys(self._further, TEXT)
+        obs.attrs["column-order"] = np.array(list(kinds), dtype=TEXT)
         self._index = _column(output, "obs/_index", TEXT)
-        self._obs = {
-            name: _column(output, f"obs/{name}", dtype) for name, dtype in OBS_COLUMNS.items()
-        }
+        self._obs = {name: _column(output, f"obs/{name}", dtype) for name, dtype in kinds.items()}
         var = _group(root, "var", "dataframe", "0.2.0")
         var.attrs["_index"] = "_index"
         var.attrs["column-order"] = np.array([], dtype=TEXT)

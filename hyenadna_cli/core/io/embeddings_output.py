@@ -1,7 +1,7 @@
 """Where embeddings are written: HDF5 or TSV, by the suffix of the output.
 
-As TSV: name chrom start end strand length status, then e0, e1, ... of the first vector and
-{pooling}_layer{i}_e0, ... of each further one.
+As TSV: name chrom start end strand length status, further columns of the BED, then e0, e1, ... of
+the first vector and {pooling}_layer{i}_e0, ... of each further one.
 """
 
 from __future__ import annotations
@@ -39,29 +39,45 @@ def check_embeddings_name(output: str, *, is_token: bool) -> None:
 
 @contextmanager
 def open_pooled(
-    output: str, *, keys: Sequence[str], d_model: int, made_by: Provenance, overwrite: bool
+    output: str,
+    *,
+    keys: Sequence[str],
+    d_model: int,
+    made_by: Provenance,
+    overwrite: bool,
+    columns: Sequence[str] = (),
 ) -> Iterator[Callable[[EmbeddingRow], None]]:
     """A function that writes a row; `keys` are those of its vectors, the main one first.
 
-    The file appears when the block succeeds. Raises OutputError as its writers do.
+    `columns` are the names of the rows' further columns. The file appears when the block succeeds.
+    Raises OutputError as its writers do.
     """
-    if output.endswith(HDF5_SUFFIXES):
-        from hyenadna_cli.core.io.embeddings_h5 import PooledWriter
+    from hyenadna_cli.core.io.embeddings_h5 import OBS_COLUMNS, PooledWriter, obs_names
 
+    if output.endswith(HDF5_SUFFIXES):
         with PooledWriter(
-            Path(output), keys=keys, d_model=d_model, made_by=made_by, overwrite=overwrite
+            Path(output),
+            keys=keys,
+            d_model=d_model,
+            made_by=made_by,
+            overwrite=overwrite,
+            columns=columns,
         ) as hdf5:
             yield hdf5.append
         return
     # As in HDF5, the first vector has the plain place and the others are named.
     prefixes = ["", *(f"{key}_" for key in keys[1:])]
-    columns = [f"{prefix}e{i}" for prefix in prefixes for i in range(d_model)]
-    with TsvWriter(output, columns=[*_TSV_COLUMNS, *columns], overwrite=overwrite) as table:
+    numbers = [f"{prefix}e{i}" for prefix in prefixes for i in range(d_model)]
+    further = obs_names(columns, taken=(*OBS_COLUMNS, *_TSV_COLUMNS, *numbers))
+    with TsvWriter(
+        output, columns=[*_TSV_COLUMNS, *further, *numbers], overwrite=overwrite
+    ) as table:
         yield lambda row: table.write_row(_cells(row, keys))
 
 
 def _cells(row: EmbeddingRow, keys: Sequence[str]) -> list[Cell]:
     cells: list[Cell] = [getattr(row, column) for column in _TSV_COLUMNS]
+    cells += row.columns
     for key in keys:
         cells += row.vectors[key].tolist()
     return cells

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from hyenadna_cli.core.io.embeddings_h5 import (
     FORMAT_VERSION,
-    OBS_COLUMNS,
     POOLED_FORMAT,
     REGION_COLUMNS,
     TOKEN_FORMAT,
@@ -77,7 +76,7 @@ def read_embeddings(path: Path) -> Embeddings:
             given_names[row] = names[row].rpartition("-")[0]
         vectors = {str(made_by["X"]): file["X"][:]}
         vectors |= {key: dataset[:] for key, dataset in file["obsm"].items()}
-        obs = {name: values(file[f"obs/{name}"]) for name in OBS_COLUMNS}
+        obs = {name: values(file[f"obs/{name}"]) for name in column_names(file)}
         return Embeddings(names, given_names, vectors, obs, made_by)
 
 
@@ -168,6 +167,11 @@ def _places(path: Path, source: str) -> list[Path]:
     prefixes = os.environ.get("HDF5_VDS_PREFIX", "").replace("${ORIGIN}", str(path.parent))
     named = [Path(prefix) / source for prefix in prefixes.split(":") if prefix]
     return [*named, path.parent / source, Path(source), path.resolve().parent / source]
+
+
+def column_names(file: h5py.File) -> list[str]:
+    """The columns of /obs but for its index, in order."""
+    return [str(name) for name in file["obs"].attrs["column-order"]]
 
 
 def values(dataset: h5py.Dataset, rows: slice = slice(None)) -> NDArray[Any]:

@@ -10,10 +10,10 @@ as it is read. Memory grows by 8 bytes per record, and with the longest record.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Literal, Self
 
@@ -27,7 +27,7 @@ from hyenadna_cli.core.io.bed import Region, read_regions
 from hyenadna_cli.core.io.contigs import ContigNames
 from hyenadna_cli.core.io.fasta import Genome, SequenceFile
 from hyenadna_cli.core.io.streams import STDIN, Input
-from hyenadna_cli.errors import UsageError
+from hyenadna_cli.errors import InputFileError, UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,8 @@ class Record:
     """As given; "." where none is."""
     sequence: str
     """Plus strand; A, C, G, T and N in the file's case."""
+    columns: tuple[str, ...] = ()
+    """The 7th column of the BED and all after it, as many as `RecordSource.columns`."""
 
     def strands(self, choice: StrandChoice) -> tuple[Strand, ...]:
         """The strands to read, plus first."""
@@ -86,6 +88,8 @@ class RecordSource:
         self._stack = ExitStack()
         self._letters = LetterCounts()
         self._genome: Genome | None = None
+        self._stream: Iterator[Region] | None = None
+        self._columns: tuple[str, ...] = ()
         if bed is None:
             self._file = SequenceFile(fasta)
             if not self._file.reads_once:
@@ -97,7 +101,7 @@ class RecordSource:
             self._contigs = ContigNames.choose(self._genome.lengths, contig_map, rename_chrs)
             if not self._bed.reads_once:
                 regions = read_regions(self._bed, contigs=self._contigs)
-                self.lengths = np.fromiter((r.interval.length for r in regions), np.int64)
+                self.lengths = np.fromiter(self._measured(regions), np.int64)
             self._stack = stack.pop_all()
 
     lengths: NDArray[np.int64] | None = None
@@ -108,6 +112,16 @@ class RecordSource:
 
     def __exit__(self, *exc_info: object) -> None:
         self._stack.close()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the BED's columns after the 6th: those of its header line, else column7, ...
+
+        Of a stream, its first region is read for this; later ones may not have more.
+        """
+        if self._genome is not None and self._bed.reads_once:
+            self._regions()
+        return self._columns
 
     @property
     def inputs(self) -> list[str]:
@@ -137,6 +151,14 @@ class RecordSource:
         lengths = self.known_lengths(selected)
         return None if lengths is None else int(lengths.sum())
 
+    def _measured(self, regions: Iterable[Region]) -> Iterator[int]:
+        """The bases of regions; what columns they have is noted by the way."""
+        for region in regions:
+            for index in range(len(self._columns), len(region.columns)):
+                title = "".join(region.titles[index : index + 1])
+                self._columns += (title if title not in ("", ".") else f"column{index + 7}",)
+            yield region.interval.length
+
     def read(self, selected: range | None = None) -> Iterator[Record]:
         """The records in input order: all of them, or the contiguous 0-based range `selected`.
 
@@ -147,11 +169,25 @@ class RecordSource:
             for entry in islice(self._file.read(self._letters), first, last):
                 yield Record(entry.name, entry.name, 0, len(entry.sequence), ".", entry.sequence)
             return
-        for region in islice(read_regions(self._bed, contigs=self._contigs), first, last):
+        for region in islice(self._regions(), first, last):
             yield self._of_region(region, self._genome)
+
+    def _regions(self) -> Iterator[Region]:
+        if not self._bed.reads_once:
+            return read_regions(self._bed, contigs=self._contigs)
+        if self._stream is None:
+            regions = read_regions(self._bed, contigs=self._contigs)
+            ahead = list(islice(self._stack.enter_context(closing(regions)), 1))
+            list(self._measured(ahead))
+            self._stream = chain(ahead, regions)
+        return self._stream
 
     def _of_region(self, region: Region, genome: Genome) -> Record:
         interval = region.interval
+        n_missing = len(self._columns) - len(region.columns)
+        if n_missing < 0:
+            problem = f"has {-n_missing} column(s) more than the first region"
+            raise InputFileError(self._bed.path, problem, line=region.line)
         return Record(
             name=region.name,
             chrom=region.chrom,
@@ -159,4 +195,5 @@ class RecordSource:
             end=interval.end,
             strand=interval.strand if region.has_strand else ".",
             sequence=genome.fetch(interval),
+            columns=region.columns + ("",) * n_missing,
         )

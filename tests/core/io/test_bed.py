@@ -209,8 +209,39 @@ def test_a_byte_order_mark_is_no_part_of_the_first_contig(text_file: FileBuilder
     assert [region.chrom for region in regions(path)] == ["chr1"]
 
 
-@pytest.mark.parametrize("line", ["chr1 1 2 a\0b", "ch\0r1 1 2", "chr1 1 2 a 0 + x\0"])
+@pytest.mark.parametrize(
+    "line", ["chr1 1 2 a\0b", "ch\0r1 1 2", "chr1 1 2 a 0 + x\0", "#chrom start \0"]
+)
 def test_a_nul_byte_is_refused_with_its_line(bed_file: FileBuilder, line: str) -> None:
     """HDF5 cannot hold it, and would say so after all the work."""
     with pytest.raises(InputFileError, match=r"regions\.bed:2: holds a NUL byte"):
         regions(bed_file("chr1 1 2", line))
+
+
+@pytest.mark.parametrize(
+    ("header", "titles"),
+    [
+        ("#chrom start end name score strand biotype level", ("biotype", "level")),
+        ("#chrom start end name score strand", ()),
+        ("#chrom start end name score strand biotype level x", ()),
+        ("track name=x", ()),
+    ],
+    ids=["header", "too-few", "too-many", "track"],
+)
+def test_the_header_line_names_the_columns(
+    bed_file: FileBuilder, header: str, titles: tuple[str, ...]
+) -> None:
+    path = bed_file(
+        header, "# made by hand", "chr1 1 2 a 0 + coding 1", "#chrom 1 2 3 4 5 no no", "chr1 3 4"
+    )
+
+    assert [region.titles for region in regions(path)] == [titles, titles]
+    assert [region.columns for region in regions(path)] == [("coding", "1"), ()]
+
+
+def test_a_header_of_words_names_columns_between_spaces(text_file: FileBuilder) -> None:
+    text = "#chrom  start end name score strand biotype\nchr1 1 2 a 0 + coding\n"
+
+    (region,) = regions(text_file(text, name="regions.bed"))
+
+    assert (region.titles, region.columns) == (("biotype",), ("coding",))

@@ -134,3 +134,41 @@ def test_one_way_of_naming_contigs_at_a_time(fasta_file):
 
     with pytest.raises(UsageError, match="exclude each other"):
         RecordSource(genome, bed="x", contig_map="auto", rename_chrs="x")
+
+
+ROWS = ("chr1 0 2 a 0 + coding", "chr1 1 4", "chr1 2 5 c 0 - . 7")
+
+
+def test_further_columns_of_a_bed_are_kept_and_named(fasta_file, bed_file):
+    fasta = str(fasta_file({"chr1": "ACGTACGT"}))
+    bed = str(bed_file("#chrom start end name score strand biotype", *ROWS))
+
+    with RecordSource(fasta, bed=bed) as source:
+        assert source.columns == ("biotype", "column8")
+        assert [record.columns for record in source.read()] == [
+            ("coding", ""),
+            ("", ""),
+            (".", "7"),
+        ]
+    with RecordSource(fasta) as source:
+        assert source.columns == ()
+
+
+def test_columns_of_a_bed_that_is_read_once_are_those_of_its_first_region(fasta_file, monkeypatch):
+    fasta = str(fasta_file({"chr1": "ACGTACGT"}))
+
+    def bed(*rows):
+        text = "".join(row.replace(" ", "\t") + "\n" for row in rows)
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+        return "-"
+
+    with RecordSource(fasta, bed=bed("#c s e n s s .", *ROWS[:2])) as source:
+        assert source.columns == ("column7",)
+        assert [record.columns for record in source.read()] == [("coding",), ("",)]
+    with RecordSource(fasta, bed=bed()) as source:
+        assert (source.columns, list(source.read())) == ((), [])
+    with (
+        RecordSource(fasta, bed=bed(*ROWS)) as source,
+        pytest.raises(InputFileError, match=r"-:3: has 1 column\(s\) more than the first region"),
+    ):
+        list(source.read())
