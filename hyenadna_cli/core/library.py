@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from numbers import Integral
@@ -75,8 +75,15 @@ def embed(
     """One vector for each DNA string, in order: (n, d_model).
 
     Sequences longer than the model reads are cut into windows, as `hyenadna embed` does; a vector
-    does not depend on what else is in the call. Raises LetterError at a letter that is not IUPAC.
+    does not depend on what else is in the call. `layer` is 0 for token embeddings, i for what block
+    i gives, -1 for the end. Raises LetterError at a letter that is not IUPAC, TypeError or
+    ValueError for an argument that makes no sense, such as a single string for `sequences`.
     """
+    _check_model(model)
+    asked = _Vectors(pool=pool, layer=layer, strand=strand, batch_size=batch_size)
+    if not -1 <= asked.layer <= model.config.n_layer:
+        raise ValueError(f"layer must be from -1 to {model.config.n_layer}, got {layer}")
+    records = _records(sequences)
     device = next(model.parameters()).device
     l_max = model.config.l_max
     batcher = Batcher(
@@ -87,14 +94,41 @@ def embed(
     pooled = Pooled(poolings=(pool,), layers=(layer,), strand=strand)
     vectors = [
         row.vectors[pooled.keys[0]]
-        for done in _embedding.embed(model, _records(sequences), pooled, batcher=batcher)
+        for done in _embedding.embed(model, records, pooled, batcher=batcher)
         for row in done.rows
     ]
     return np.stack(vectors) if vectors else np.empty((0, model.config.d_model), np.float32)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Vectors:
+    """Arguments about vectors, checked."""
+
+    pool: Pooling
+    layer: int
+    strand: Literal["+", "-", "both"]
+    batch_size: int | None
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        _check_batch_size(self.batch_size)
+
+
 def _records(sequences: Iterable[str]) -> Iterator[Record]:
+    # A string is several strings to Python, and a mapping would give its keys.
+    if isinstance(sequences, str | bytes | Mapping) or not isinstance(sequences, Iterable):
+        kind = type(sequences).__name__
+        raise TypeError(
+            f"sequences must be several strings such as ['ACGT', 'GATTACA'], not {kind}"
+        )
+    return _cleaned_records(sequences)
+
+
+def _cleaned_records(sequences: Iterable[str]) -> Iterator[Record]:
     for number, sequence in enumerate(sequences):
+        if not isinstance(sequence, str):
+            kind = type(sequence).__name__
+            raise TypeError(f"sequences[{number}] must be a string, not {kind}")
         name = str(number)
         cleaned = clean(sequence).sequence
         yield Record(name, name, 0, len(cleaned), ".", cleaned)
@@ -217,8 +251,7 @@ class _Alleles:
             raise ValueError(f"max_n_fraction must be from 0 to 1, got {self.max_n_fraction}")
         if self.max_n_run < 0:
             raise ValueError(f"max_n_run must be 0 or more, got {self.max_n_run:,}")
-        if self.batch_size is not None and self.batch_size < 1:
-            raise ValueError(f"batch_size must be 1 or more, got {self.batch_size:,}")
+        _check_batch_size(self.batch_size)
 
     def settings(self, model: HyenaDNA) -> ScoreSettings:
         """What to score and how. Raises ValueError for a window that the model does not read."""
@@ -242,6 +275,11 @@ class _Alleles:
 def _check_model(model: object) -> None:
     if not isinstance(model, HyenaDNA):
         raise TypeError(f"model must be what load_model gives, got {type(model).__name__}")
+
+
+def _check_batch_size(batch_size: int | None) -> None:
+    if batch_size is not None and batch_size < 1:
+        raise ValueError(f"batch_size must be 1 or more, got {batch_size:,}")
 
 
 def _names(scores: Sequence[Score]) -> tuple[Score, ...]:

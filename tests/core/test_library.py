@@ -95,6 +95,38 @@ def model(tiny_model):
     return hd.load_model(str(tiny_model), device="cpu", threads=1)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "error", "problem"),
+    [
+        ({"sequences": "ACGT"}, TypeError, r"sequences must be several strings .*, not str"),
+        ({"sequences": b"ACGT"}, TypeError, "sequences must be several strings"),
+        ({"sequences": {"a": "ACGT"}}, TypeError, "sequences must be several strings"),
+        ({"sequences": TEST_DATA}, TypeError, "sequences must be several strings"),
+        (
+            {"sequences": ["ACGT", None]},
+            TypeError,
+            r"sequences\[1\] must be a string, not NoneType",
+        ),
+        ({"sequences": [b"ACGT"]}, TypeError, r"sequences\[0\] must be a string, not bytes"),
+        ({"sequences": ["ACGT", "AC*T"]}, ValueError, "'\\*' is not an IUPAC"),
+        ({"model": "builtin"}, TypeError, "model must be"),
+        ({"pool": "token"}, ValueError, "pool must be mean"),
+        ({"layer": 99}, ValueError, "layer must be from -1 to"),
+        ({"layer": -2}, ValueError, "layer must be from -1 to"),
+        ({"layer": "1"}, ValueError, "layer must be a whole number"),
+        ({"strand": "bed"}, ValueError, "strand must be"),
+        ({"batch_size": 0}, ValueError, "batch_size must be 1 or more"),
+    ],
+)
+def test_a_wrong_argument_of_embed_is_named(model, arguments, error, problem):
+    with pytest.raises(error, match=problem):
+        hd.embed(**{"model": model, "sequences": ["ACGT"], **arguments})
+
+
+def test_sequences_may_come_from_a_generator(model):
+    assert hd.embed(model, (s for s in ("ACGT", "GG"))).shape == (2, model.config.d_model)
+
+
 def test_variants_and_genome_may_be_files(model):
     with VcfFile(VARIANTS).open_vcf() as reader:
         variants = [hd.Variant(r.chrom, r.start, r.ref, r.alts) for r in reader.records()]
