@@ -57,6 +57,13 @@ class Genome:
         """Close the file; fetching is over."""
         self._fasta.close()
 
+    def check(self, contig: str) -> None:
+        """Raise InputFileError now, not at the first fetch, if the index does not fit a contig."""
+        try:
+            self._fasta.check(contig)
+        except (OSError, ValueError) as error:
+            raise self._unfit(contig) from error
+
     def fetch(self, interval: Interval) -> str:
         """The bases of `interval` on the PLUS strand whatever its strand, cleaned, case kept.
 
@@ -103,10 +110,10 @@ class Genome:
             raise self._unfit(interval)
         return letters
 
-    def _unfit(self, interval: Interval) -> InputFileError:
+    def _unfit(self, place: Interval | str) -> InputFileError:
         return InputFileError(
             self.path,
-            f"{interval} cannot be read: the file is damaged or its index is out of date "
+            f"{place} cannot be read: the file is damaged or its index is out of date "
             f"(renew it with: samtools faidx {self.path})",
         )
 

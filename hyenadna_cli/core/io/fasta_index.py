@@ -74,10 +74,8 @@ class IndexedFasta:
         Raises InputFileError if the index points elsewhere than at this contig, OSError or
         ValueError for a damaged file.
         """
+        self.check(contig)
         with quiet_htslib():
-            if contig not in self._checked:
-                self._check(contig)
-                self._checked.add(contig)
             letters: str = self._fasta.fetch(contig, start, end)
             return letters
 
@@ -86,7 +84,14 @@ class IndexedFasta:
         last = max(self._rows.values(), key=lambda row: row.offset)
         return self._ends(last) and not self._raw.read(last.end, 1 << 16).strip()
 
-    def _check(self, contig: str) -> None:
+    def check(self, contig: str) -> None:
+        """Raise as `fetch` does if the index points elsewhere; looked at once for each contig."""
+        if contig not in self._checked:
+            with quiet_htslib():
+                self._compare(contig)
+            self._checked.add(contig)
+
+    def _compare(self, contig: str) -> None:
         row = self._rows[contig]
         header = self._header_before(row.offset)
         if b"\0" in header:

@@ -152,8 +152,10 @@ class RecordSource:
         return None if lengths is None else int(lengths.sum())
 
     def _measured(self, regions: Iterable[Region]) -> Iterator[int]:
-        """The bases of regions; what columns they have is noted by the way."""
+        """The bases of regions, whose contigs are checked; their columns are noted by the way."""
         for region in regions:
+            if self._genome is not None:
+                self._genome.check(region.interval.contig)
             for index in range(len(self._columns), len(region.columns)):
                 title = "".join(region.titles[index : index + 1])
                 self._columns += (title if title not in ("", ".") else f"column{index + 7}",)

@@ -111,6 +111,14 @@ def test_the_whole_bed_is_checked_on_opening(fasta_file, bed_file, line):
         RecordSource(fasta, bed=bed)
 
 
+def test_the_index_is_checked_on_opening_for_the_contigs_of_the_bed(fasta_file, bed_file):
+    fasta = fasta_file({"chr1": "ACGT", "chr2": "GGCC"})
+    fasta.write_text(">chr2\nACGT\n>chr1\nGGCC\n")
+
+    with pytest.raises(InputFileError, match="contig 'chr2' is not where it says; renew it"):
+        RecordSource(str(fasta), bed=str(bed_file("chr2 0 2")))
+
+
 def test_every_record_of_a_file_is_checked_on_opening(fasta_file):
     with pytest.raises(InputFileError, match="record b, position 3"):
         RecordSource(str(fasta_file({"a": "ACGT", "b": "AC*T"})))
