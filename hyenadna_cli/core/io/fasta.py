@@ -256,8 +256,26 @@ def _fastq(text: TextIO) -> Iterator[tuple[str, str]]:
         raise _FormatError(f"is not valid FASTQ: {error}") from error
 
 
+class _GenBankText:
+    """Lines of GenBank; Biopython passes over all between records, an indented record too."""
+
+    def __init__(self, text: TextIO) -> None:
+        self._text = text
+        self.read = text.read
+        self._is_between = True
+
+    def readline(self) -> str:
+        line = self._text.readline()
+        if line.strip():
+            if self._is_between and not line.startswith("LOCUS       "):
+                problem = f"{line.rstrip()[:40]!r} is where a record should start (LOCUS)"
+                raise _FormatError(f"is not valid GenBank: {problem}")
+            self._is_between = line.startswith("//")
+        return line
+
+
 def _genbank(text: TextIO) -> Iterator[tuple[str, str]]:
-    records = SeqIO.parse(text, "genbank")
+    records = SeqIO.parse(_GenBankText(text), "genbank")
     while True:
         # Entered anew for each record: between two of them the caller's filters apply.
         with warnings.catch_warnings():

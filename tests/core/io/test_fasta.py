@@ -568,6 +568,19 @@ def test_a_cut_genbank_file_is_an_error_never_a_short_read(text_file: FileBuilde
             records(text_file(text[:n_kept], name="genes.gb"))
 
 
+@pytest.mark.parametrize("start", [" LOCUS       ", "LOCUS "])
+def test_an_odd_start_of_a_genbank_record_costs_no_record(
+    text_file: FileBuilder, start: str
+) -> None:
+    first, second, third, _ = genbank(X1="ACGT", X2="GGCC", X3="TTTT").split("//\n")
+    odd = second.replace("LOCUS       ", start)
+
+    with pytest.raises(InputFileError, match=r"is not valid GenBank: '.* is where a record should"):
+        records(text_file("//\n".join([first, odd, third, ""]), name="genes.gb"))
+    whole = "//\n\n".join([first, second, third, ""])
+    assert len(records(text_file(whole, name="genes.gb"))) == 3
+
+
 def test_a_genbank_record_without_sequence_is_named(text_file: FileBuilder) -> None:
     text = genbank(X1="ACGT")
     end = text.index("ORIGIN")
