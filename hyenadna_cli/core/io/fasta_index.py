@@ -19,7 +19,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,6 +42,8 @@ _COPY_SECONDS = 2.0
 _LONGEST_HEADER = 1 << 20
 _BLOCK_BYTES = 1 << 16
 """No block of bgzip holds more text."""
+_FARTHEST = 1 << 46
+"""No place in a file is behind this; what an index says may be."""
 _HEADER = re.compile(rb">(\S*)")
 _CONTIG_END = re.compile(rb"[^\s>](\s+(>|\Z)|\Z)")
 
@@ -66,7 +68,9 @@ class IndexedFasta:
     def close(self) -> None:
         """Close the file."""
         self._fasta.close()
-        self._raw.file.close()
+        # After a damaged block htslib reports it again here.
+        with suppress(OSError):
+            self._raw.file.close()
 
     def fetch(self, contig: str, start: int, end: int) -> str:
         """The letters of a place (0-based half-open), as they are in the file.
@@ -118,7 +122,9 @@ class IndexedFasta:
 
     def _ends(self, row: _Row) -> bool:
         """Whether the last base of a contig is where the index says, and then the contig ends."""
-        return not row.length or _CONTIG_END.match(self._raw.read(row.end - 1, 256)) is not None
+        if row.length == 0:
+            return self._raw.read(row.offset, 256).lstrip()[:1] in (b"", b">")
+        return _CONTIG_END.match(self._raw.read(row.end - 1, 256)) is not None
 
 
 def open_indexed(source: Input) -> IndexedFasta:
@@ -179,10 +185,10 @@ def _load(path: Path, *, file: Path, fai: Path, gzi: Path | None) -> IndexedFast
         raise InputFileError(path, f"its index cannot be read; {_renew(path)}") from error
     if gzi is None and not fasta.covers_its_file():
         fasta.close()
-        problem = "its index does not cover it"
+        problem = f"its index does not cover it; {_renew(path)}"
         if name := _repeated_name(file):
-            problem = f"has more than one record named {name!r}, and an index needs unique names"
-        raise InputFileError(path, f"{problem}; {_renew(path)}")
+            problem = f"has more than one record named {name!r}; regions need unique names"
+        raise InputFileError(path, problem)
     return fasta
 
 
@@ -275,6 +281,8 @@ class _Plain:
         self.file = path.open("rb")
 
     def read(self, offset: int, n_bytes: int) -> bytes:
+        if offset > _FARTHEST:
+            return b""
         self.file.seek(offset)
         return self.file.read(n_bytes)
 
@@ -286,13 +294,15 @@ class _Bgzip:
         numbers = np.fromfile(gzi, "<u8")
         blocks = np.concatenate([np.zeros(2, "<u8"), numbers[1 : 1 + 2 * int(numbers[0])]])
         self._blocks = blocks.reshape(-1, 2)  # compressed and uncompressed starts
+        if blocks.max() > _FARTHEST:
+            raise ValueError("a block starts behind all files")
         self.file = pysam.BGZFile(str(path), "rb", index=None)
         # Small contigs follow each other in one block, and a header may be in the one before.
         self._text = functools.lru_cache(maxsize=2)(self._inflated)
 
     def read(self, offset: int, n_bytes: int) -> bytes:
         data = b""
-        while len(data) < n_bytes:
+        while len(data) < n_bytes and offset < _FARTHEST:
             place = np.uint64(offset + len(data))
             block = int(np.searchsorted(self._blocks[:, 1], place, side="right")) - 1
             more = self._text(block)[int(place - self._blocks[block, 1]) :]

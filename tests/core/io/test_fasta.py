@@ -286,6 +286,18 @@ def test_a_broken_index_is_named_with_the_cure(
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("gzi", [b"", b"\1", b"\1" + bytes(7), b"\1" + bytes(7) + b"\xff" * 16])
+def test_a_broken_index_of_blocks_is_named_with_the_cure(
+    fasta_file: FileBuilder, capfd: pytest.CaptureFixture[str], gzi: bytes
+) -> None:
+    path = fasta_file({"chr1": random_dna(100_000)}, compression="bgzip")
+    path.with_name(f"{path.name}.gzi").write_bytes(gzi)
+
+    with pytest.raises(InputFileError, match="its index cannot be read; renew it"):
+        Genome(path)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_an_index_of_pyfaidx_is_read_where_the_last_line_has_no_end(tmp_path: Path) -> None:
     path = tmp_path / "genome.fa"
     path.write_text(">chr1\nACGT")
@@ -354,6 +366,18 @@ def test_a_wrong_row_in_the_middle_of_an_index_is_refused(fasta_file: FileBuilde
 
 
 @pytest.mark.parametrize("compression", INDEXABLE)
+@pytest.mark.parametrize("row", ["a\t4\t{}\t4\t5", "a\t{}\t3\t4\t5", "a\t0\t3\t4\t5"])
+def test_a_row_that_cannot_be_is_no_crash(
+    fasta_file: FileBuilder, compression: Compression, row: str
+) -> None:
+    path = fasta_file({"a": "ACGT"}, compression=compression)
+    path.with_name(f"{path.name}.fai").write_text(row.format(1 << 70) + "\n")
+
+    with pytest.raises(InputFileError, match="renew it: samtools faidx"), Genome(path) as genome:
+        genome.check("a")
+
+
+@pytest.mark.parametrize("compression", INDEXABLE)
 @pytest.mark.parametrize(("age", "n_lines"), [(0, 0), (1, 0), (60, 1)])
 def test_an_index_older_than_its_fasta_is_said(
     fasta_file: FileBuilder,
@@ -390,7 +414,7 @@ def test_a_nul_byte_in_the_name_of_a_contig_is_refused(text_file: FileBuilder) -
 def test_names_that_repeat_are_named_where_an_index_is_built(text_file: FileBuilder) -> None:
     path = text_file(">a\nACGT\n>b\nGG\n>a x\nGT\n", name="genome.fa")
 
-    with pytest.raises(InputFileError, match="has more than one record named 'a'"):
+    with pytest.raises(InputFileError, match="has more than one record named 'a'; regions"):
         Genome(path)
 
 
