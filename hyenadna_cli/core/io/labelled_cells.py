@@ -60,7 +60,7 @@ def _first_line(path: Path | str, text: TextIO) -> str:
             raise
         first = "\0"
     if "\0" in first:
-        raise InputFileError(path, "is text in UTF-16; convert it: iconv -f utf-16 -t utf-8")
+        raise InputFileError(path, f"is UTF-16; convert it: iconv -f UTF-16 -t UTF-8 {path} > NEW")
     return first
 
 

@@ -77,7 +77,7 @@ def test_utf_16_is_named_as_what_it_is(tmp_path: Path, encoding: str) -> None:
     path = tmp_path / "x.tsv"
     path.write_bytes("name\tlabel\na\t0\n".encode(encoding))
 
-    with pytest.raises(InputFileError, match=r"x\.tsv: is text in UTF-16; convert it: iconv"):
+    with pytest.raises(InputFileError, match=r"x\.tsv: is UTF-16; convert it: iconv"):
         cells_of(path)
 
 

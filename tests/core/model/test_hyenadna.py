@@ -195,7 +195,7 @@ def test_the_head_is_tied_until_it_is_untied():
     [
         ({"order": 1}, "order must be at least 2"),
         ({"emb_dim": 4}, "emb_dim must be odd"),
-        ({"n_layer": 0}, "n_layer must be at least 1"),
+        ({"n_layer": 0}, "n_layer must be from 1"),
         ({"embed_dropout": 1.0}, "embed_dropout must be in"),
     ],
     ids=lambda value: str(value),

@@ -203,7 +203,7 @@ def test_a_header_behind_a_blank_loses_no_record(tmp_path: Path) -> None:
     path = tmp_path / "x.fa"
     path.write_text("\n >a|1\nACGT\n>b|0\nGGG\n>c|1\nGGG\n")
 
-    with pytest.raises(InputFileError, match=r"x\.fa:2: a FASTA begins with '>' at the start of a"):
+    with pytest.raises(InputFileError, match=r"x\.fa:2: a blank stands before the first record"):
         read(path)
 
     path.write_text("\n\n>a|1\nACGT\n>b|0\nGGG\n")
