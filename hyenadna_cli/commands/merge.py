@@ -61,18 +61,11 @@ def merge(
       hyenadna merge shards/*.vcf.gz -o scored.vcf.gz -W
     """
     from hyenadna_cli.core.io import merging
-    from hyenadna_cli.core.outputs import journal, provenance, restarts
+    from hyenadna_cli.core.outputs import journal, provenance
 
     started = time.monotonic()
     path = Path(output)
-    if not atomic.is_stream(output):
-        atomic.check_output(path, overwrite=force)
-        provenance.check_manifest(path, overwrite=force)
-    restarts.check_apart(
-        [("-o", output), ("--stats", stats)], [*shards, *map(provenance.manifest_path, shards)]
-    )
-    if stats is not None:
-        atomic.check_output(stats, overwrite=True)
+    _check_outputs(output, stats, shards, force=force)
     checked = merging.check_shards(shards)
     made_by = checked.made_by(command=["hyenadna", *sys.argv[1:]], reproducible=no_version)
     pieces = merging.merge(
@@ -96,6 +89,20 @@ def merge(
         _write_stats(stats, output, checked, made_by, seconds)
     target = "" if output == "-" else f" -> {output}"
     log.info("merge: %s shards in %.1f s%s", f"{len(checked.files):,}", seconds, target)
+
+
+def _check_outputs(output: str, stats: Path | None, shards: list[Path], *, force: bool) -> None:
+    """Raises OutputError and UsageError for what must not be written."""
+    from hyenadna_cli.core.outputs import provenance, restarts
+
+    if not atomic.is_stream(output):
+        atomic.check_output(Path(output), overwrite=force)
+        provenance.check_manifest(Path(output), overwrite=force)
+    restarts.check_apart(
+        [("-o", output), ("--stats", stats)], [*shards, *map(provenance.manifest_path, shards)]
+    )
+    if stats is not None:
+        atomic.check_output(stats, overwrite=True)
 
 
 def _write_stats(

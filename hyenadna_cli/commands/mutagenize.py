@@ -60,6 +60,11 @@ class MutatedRegions:
     contig_map: ContigMapOption = "exact"
     rename_chrs: RenameChrsOption = None
 
+    @property
+    def inputs(self) -> list[str]:
+        """The files read."""
+        return [str(path) for path in (self.fasta, self.bed, self.rename_chrs) if path is not None]
+
     def read(self, genome: Genome, shard: str | None, *, is_merged: bool) -> list[NamedRegion]:
         """The regions, or those of a shard; `is_merged`: in order, and none overlaps another.
 
@@ -77,20 +82,22 @@ class MutatedRegions:
         return named if shard is None else regions.of_shard(named, shard)
 
 
+_OutputType = Annotated[
+    Kind | None,
+    typer.Option(
+        "-O",
+        "--output-type",
+        rich_help_panel="Output",
+        help="tsv: one row per SNV; bedgraph: the mean of a base's three SNVs; default: by suffix.",
+    ),
+]
+
+
 @with_option_groups
 def mutagenize(
     *,
     files: MutatedRegions,
-    output_type: Annotated[
-        Kind | None,
-        typer.Option(
-            "-O",
-            "--output-type",
-            rich_help_panel="Output",
-            help="tsv: one row per SNV; bedgraph: the mean of a base's three SNVs; "
-            "default: by suffix.",
-        ),
-    ] = None,
+    output_type: _OutputType = None,
     scoring: SnvSettings,
     mapping: DependencyOptions,
     request: ModelRequest,
@@ -103,8 +110,7 @@ def mutagenize(
     Writes TSV, a row per SNV: chrom pos (1-based) ref alt status site, and llr with --full; both as
     in score-variants, negative: less likely than the genome's base. Site scores take no pass of
     their own. As bedGraph: 0-based, half-open, the mean of a base's three SNVs (of llr with
-    --full). N has no row. With --dependencies, a map of how far each substitution moves what the
-    model says of every other base of one region, as HDF5, and nothing else.
+    --full). N has no row. --dependencies writes which bases of a region depend on which instead.
 
       hyenadna mutagenize --fasta test_data/tiny.fa --region chr1:4,001-4,100
     """
@@ -126,14 +132,14 @@ def mutagenize(
             label="mutating",
             destination=destination,
             model=model,
-            inputs=[str(f) for f in (files.fasta, files.bed, files.rename_chrs) if f is not None],
             settings={
                 **settings.described(),
                 "regions": list(files.region or ()),
                 "batch_size": compute.n_windows or "auto",
             },
-            counts=AlleleCounts(command="mutagenize"),
+            inputs=files.inputs,
             letters=genome.letters,
+            counts=AlleleCounts(command="mutagenize"),
             n_bases=n_bases,
             plan=sizes | plan_of(settings, model, limits) if run.dry_run else None,
         )
@@ -172,10 +178,10 @@ def _map(
             label="mapping",
             destination=to,
             model=model,
-            inputs=[files.fasta] if files.bed is None else [files.fasta, files.bed],
             settings={**settings.described(region), "batch_size": compute.n_windows or "auto"},
-            counts=counts,
+            inputs=files.inputs,
             letters=genome.letters,
+            counts=counts,
             n_bases=region.length,
             plan={"bases": region.length, "alt_passes": 6 * region.length} if run.dry_run else None,
         ).write(

@@ -22,14 +22,17 @@ if TYPE_CHECKING:
     from hyenadna_cli.core.inference.perplexity import PerplexityRow, Total
 
 
+_Vocabulary = Annotated[
+    Literal["acgt", "full"],
+    typer.Option("--vocab", help="acgt: probabilities of the four bases only, renormalised."),
+]
+
+
 @with_option_groups
 def perplexity(
     *,
     files: RecordFiles,
-    vocab: Annotated[
-        Literal["acgt", "full"],
-        typer.Option("--vocab", help="acgt: probabilities of the four bases only, renormalised."),
-    ] = "acgt",
+    vocab: _Vocabulary = "acgt",
     windows: WindowOptions,
     track: TrackOptions,
     request: ModelRequest,
@@ -43,8 +46,7 @@ def perplexity(
     probability of bases 2 to the last, without N; n_bases of them were scored; start and end are
     0-based, half-open. --strand both gives the mean of the strands. A record longer than the window
     is cut, and each base scored where it has most context on its left; the first base of a window
-    has none and is left out, unless --stride lets windows overlap. With --track, a value for every
-    base, in windows that overlap, for a genome browser.
+    has none and is left out, unless --stride lets windows overlap. --track writes a value per base.
 
       hyenadna perplexity --fasta test_data/tiny.fa --bed test_data/regions.bed --strand both
     """
@@ -116,10 +118,10 @@ def _track(
             label="scoring",
             destination=to,
             model=model,
-            inputs=[files.fasta] if files.bed is None else [files.fasta, files.bed],
             settings={**settings.described(), "batch_size": compute.n_windows or "auto"},
-            counts=counts,
+            inputs=files.inputs,
             letters=genome.letters,
+            counts=counts,
             n_bases=n_bases,
             plan={"regions": len(regions), "bases": n_bases} if run.dry_run else None,
         ).write(

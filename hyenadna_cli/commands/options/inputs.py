@@ -55,6 +55,11 @@ class RecordFiles:
     rename_chrs: RenameChrsOption = None
 
     @property
+    def inputs(self) -> list[str]:
+        """The files read."""
+        return [str(path) for path in (self.fasta, self.bed, self.rename_chrs) if path is not None]
+
+    @property
     def strand_choice(self) -> StrandChoice:
         """`--strand`, or its default. Raises UsageError for the strands of a BED without one."""
         return choose_strand(self.strand, has_regions=self.bed is not None, named="--bed")
