@@ -233,3 +233,29 @@ def indel(genome, start):
         Variant("chrM", start, ref, (ref[0],)),
         Variant("chrM", start, ref[0], (ref[0] + "ACGTTGCAA",)),
     )
+
+
+@pytest.mark.parametrize("strand", ["+", "-"])
+@pytest.mark.parametrize(("ref", "alt"), [("A", "C"), ("A", "ACCGT"), ("AC", "GT")])
+def test_a_locus_cut_out_scores_as_it_does_in_place(model, tmp_path, ref, alt, strand):
+    """Where the window holds the same bases: what else the contig has does not matter."""
+    drawn = np.random.default_rng(11)
+    front, locus_front, locus_back, back = (
+        "".join(drawn.choice(list("ACGT"), length)) for length in (90, 40, 50, 90)
+    )
+    locus = locus_front + ref + locus_back
+    before, after = len(locus_front), len(locus) - len(locus_front)
+    if strand == "-":
+        before, after = len(locus_back), len(locus) - len(locus_back)
+    inside = Centred(upstream=before, downstream=after)
+    reaching = Centred(upstream=before + 60, downstream=after + 60)
+    variants = [
+        Variant("whole", len(front) + len(locus_front), ref, (alt,)),
+        Variant("cut", len(locus_front), ref, (alt,)),
+    ]
+    with genome_of(tmp_path, whole=front + locus + back, cut=locus) as genome:
+        (in_place,) = scored(model, genome, variants[:1], inside, (strand,))
+        (cut_out,) = scored(model, genome, variants[1:], reaching, (strand,))
+
+    assert (in_place.status, cut_out.status) == ("OK", "OK_EDGE")
+    assert cut_out.values == pytest.approx(in_place.values, abs=1e-9)
