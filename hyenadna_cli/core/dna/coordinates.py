@@ -30,6 +30,17 @@ def to_one_based(start: int) -> int:
     return start + 1
 
 
+def along(strand: Strand, boundary: int, start: int, end: int) -> tuple[int, int]:
+    """The place of offsets `start` to `end` (half-open) from a boundary, in reading direction.
+
+    `boundary` and the place are 0-based, on the plus strand; offset 0 is the first base behind the
+    boundary as `strand` is read. The place may begin below 0.
+    """
+    if strand == "+":
+        return boundary + start, boundary + end
+    return boundary - end, boundary - start
+
+
 @dataclass(frozen=True, slots=True)
 class Interval:
     """`end - start` bases of a contig, 0-based half-open, read along `strand`."""

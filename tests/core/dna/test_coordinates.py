@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 
 from hyenadna_cli.core.dna.coordinates import (
     Interval,
+    Strand,
+    along,
     from_one_based,
     parse_region,
     read_region,
@@ -113,3 +115,21 @@ def test_what_is_no_open_region_either_is_refused(text) -> None:
 def test_what_is_no_region_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"region|interval"):
         parse_region(text)
+
+
+@pytest.mark.parametrize(
+    ("strand", "start", "end", "place"),
+    [
+        ("+", 0, 1, (10, 11)),
+        ("+", -1, 0, (9, 10)),
+        ("+", -3, 5, (7, 15)),
+        ("-", 0, 1, (9, 10)),
+        ("-", -1, 0, (10, 11)),
+        ("-", -3, 5, (5, 13)),
+        ("-", 2, 12, (-2, 8)),
+    ],
+)
+def test_offsets_from_a_boundary_count_in_reading_direction(
+    strand: Strand, start: int, end: int, place: tuple[int, int]
+) -> None:
+    assert along(strand, 10, start, end) == place
