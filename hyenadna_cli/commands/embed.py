@@ -46,15 +46,16 @@ def embed(
     destination: Destination,
     run: RunOptions,
 ) -> None:
-    """Embed sequences, or the regions of a BED file, as vectors.
+    """Embed sequences, or the regions of a BED or GTF file, as vectors.
 
     Writes one row per record in input order: TSV (stdout, .tsv, .tsv.gz, .txt) or HDF5 that anndata
     opens too (.h5ad, .h5, .hdf5). --pool token writes one row per base instead, to .h5, in the
     order of the plus strand whatever strand was read. first, last and center are bases in reading
     direction. start and end are 0-based, half-open. Columns of the BED after the 6th are kept,
-    named by its header line (#chrom start end ...), else column7, column8, ... Sequences longer
-    than the model are read in windows, whose means are averaged by bases. The status is OK, EMPTY
-    (no bases), ALL_EXCLUDED (none that counts) or NONFINITE.
+    named by its header line (#chrom start end ...), else column7, column8, ...; of a GTF, gene_id,
+    gene_name, gene_type and transcript_id. Sequences longer than the model are read in windows,
+    whose means are averaged by bases. The status is OK, EMPTY (no bases), ALL_EXCLUDED (none that
+    counts) or NONFINITE.
 
       hyenadna embed --fasta test_data/tiny.fa --bed test_data/regions.bed -o regions.h5ad
     """

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 import typer
 
 from hyenadna_cli.commands.options.groups import with_option_groups
-from hyenadna_cli.commands.options.inputs import BedOption, ContigMapOption, RenameChrsOption
 from hyenadna_cli.commands.options.model import BatchedCompute, ModelRequest
 from hyenadna_cli.commands.options.output import Destination
 from hyenadna_cli.commands.options.run import RunOptions
 from hyenadna_cli.commands.reporting.record_run import RecordRun
 from hyenadna_cli.core.interpretation.settings import DependencyOptions
+from hyenadna_cli.core.io.region_files import RegionFile
 from hyenadna_cli.core.outputs.counts import AlleleCounts, Counts
 from hyenadna_cli.core.variants.mutagenesis_output import Kind, kind_of, open_snv_output
 from hyenadna_cli.core.variants.settings import SnvSettings, plan_of
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class MutatedRegions:
+class MutatedRegions(RegionFile):
     """Regions of a genome."""
 
     HEADING: ClassVar[str] = "Input"
@@ -56,27 +56,17 @@ class MutatedRegions:
             "chr17:43,044,295 (one base), {HLA-A*01:01}:1-20; repeatable.",
         ),
     ] = None
-    bed: BedOption = None
-    contig_map: ContigMapOption = "exact"
-    rename_chrs: RenameChrsOption = None
 
-    @property
-    def inputs(self) -> list[str]:
-        """The files read."""
-        return [str(path) for path in (self.fasta, self.bed, self.rename_chrs) if path is not None]
-
-    def read(self, genome: Genome, shard: str | None, *, is_merged: bool) -> list[NamedRegion]:
+    def regions(self, genome: Genome, shard: str | None, *, is_merged: bool) -> list[NamedRegion]:
         """The regions, or those of a shard; `is_merged`: in order, and none overlaps another.
 
-        Raises UsageError or, about the BED, InputFileError.
+        Raises UsageError or, about the file of regions, InputFileError.
         """
-        from hyenadna_cli.core.io.contigs import ContigNames
         from hyenadna_cli.core.variants import regions
 
-        if not self.region and self.bed is None:
-            raise UsageError("which region? give --region CHR:START-END or --bed FILE")
-        contigs = ContigNames.choose(genome.lengths, self.contig_map, self.rename_chrs)
-        named = regions.read(self.region or (), self.bed, contigs=contigs)
+        if not self.region and self.path is None:
+            raise UsageError("which region? give --region CHR:START-END, --bed FILE or --gtf FILE")
+        named = regions.read(self.region or (), self, genome.lengths)
         if is_merged:
             named = regions.merged(named)
         return named if shard is None else regions.of_shard(named, shard)
@@ -122,7 +112,7 @@ def mutagenize(
     kind = output_type or kind_of(destination.output)
     destination.check()
     with compute.memory_errors(), Genome(files.fasta) as genome:
-        regions = files.read(genome, destination.shard, is_merged=kind == "bedgraph")
+        regions = files.regions(genome, destination.shard, is_merged=kind == "bedgraph")
         model = request.choose(compute)
         settings = scoring.settings(model, ("site", "llr") if scoring.full else ("site",))
         limits = compute.limits(model.run.device)
@@ -134,6 +124,7 @@ def mutagenize(
             model=model,
             settings={
                 **settings.described(),
+                **files.settings,
                 "regions": list(files.region or ()),
                 "batch_size": compute.n_windows or "auto",
             },
@@ -169,7 +160,7 @@ def _map(
     to = replace(destination, output=mapping.checked(destination.output, destination.shard))
     to.check()
     with compute.memory_errors(), Genome(files.fasta) as genome:
-        region = mapping.one_region(files.read(genome, None, is_merged=False))
+        region = mapping.one_region(files.regions(genome, None, is_merged=False))
         model = request.choose(compute)
         settings = mapping.settings(scoring, model)
         counts = Counts(command="mutagenize", results=frozenset({"OK"}))

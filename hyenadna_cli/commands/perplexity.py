@@ -40,7 +40,7 @@ def perplexity(
     destination: Destination,
     run: RunOptions,
 ) -> None:
-    """Measure how well a model predicts each base of sequences, or of the regions of a BED file.
+    """Measure how well a model predicts each base of sequences, or of regions.
 
     Writes TSV, one row per record in input order. log_likelihood is the natural log of the
     probability of bases 2 to the last, without N; n_bases of them were scored; start and end are
@@ -108,9 +108,7 @@ def _track(
     with compute.memory_errors(), Genome(files.fasta) as genome:
         model = request.choose(compute)
         settings = track.settings(model, window=windows.window, strand=files.strand)
-        regions = tracks.regions_of(
-            genome, files.bed, files.contig_map, files.rename_chrs, settings, shard=to.shard
-        )
+        regions = tracks.regions_of(genome, files, settings, shard=to.shard)
         counts = Counts(command="perplexity")
         limits = compute.limits(model.run.device)
         n_bases = sum(region.length for region in regions)
@@ -118,8 +116,12 @@ def _track(
             label="scoring",
             destination=to,
             model=model,
-            settings={**settings.described(), "batch_size": compute.n_windows or "auto"},
             inputs=files.inputs,
+            settings={
+                **settings.described(),
+                **files.settings,
+                "batch_size": compute.n_windows or "auto",
+            },
             letters=genome.letters,
             counts=counts,
             n_bases=n_bases,

@@ -10,13 +10,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 import typer
 
 from hyenadna_cli.commands.options.groups import with_option_groups
-from hyenadna_cli.commands.options.inputs import (
-    BedOption,
-    ContigMapOption,
-    RenameChrsOption,
-    StrandOption,
-    choose_strand,
-)
+from hyenadna_cli.commands.options.inputs import StrandOption, choose_strand
 from hyenadna_cli.commands.options.model import (
     BatchedCompute,
     ModelRequest,
@@ -25,6 +19,7 @@ from hyenadna_cli.commands.options.model import (
 from hyenadna_cli.commands.options.output import Destination
 from hyenadna_cli.commands.options.run import RunOptions
 from hyenadna_cli.commands.reporting.record_run import RecordRun, table_writer
+from hyenadna_cli.core.io.region_files import RegionFile
 from hyenadna_cli.core.io.tsv import check_table_name
 from hyenadna_cli.core.outputs import atomic
 from hyenadna_cli.core.outputs.counts import Counts
@@ -42,7 +37,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PredictedFiles:
+class PredictedFiles(RegionFile):
     """Sequences, regions of a genome, or the rows of a table."""
 
     HEADING: ClassVar[str] = "Input"
@@ -52,10 +47,9 @@ class PredictedFiles:
         typer.Option(
             "--fasta",
             metavar="FILE|-",
-            help="FASTA, FASTQ, GenBank or 2bit; with --bed or coordinates an indexed FASTA.",
+            help="FASTA, FASTQ, GenBank or 2bit; for regions or coordinates an indexed FASTA.",
         ),
     ] = None
-    bed: BedOption = None
     data: Annotated[
         str | None,
         typer.Option(
@@ -65,22 +59,21 @@ class PredictedFiles:
         ),
     ] = None
     strand: StrandOption = None
-    contig_map: ContigMapOption = "exact"
-    rename_chrs: RenameChrsOption = None
 
     def __post_init__(self) -> None:
+        RegionFile.__post_init__(self)
         if self.data is None and self.fasta is None:
-            raise UsageError("give sequences with --fasta (and --bed), or a table with --data")
-        if self.data is not None and self.bed is not None:
-            raise UsageError("--bed and --data exclude each other")
+            raise UsageError("give sequences (--fasta), regions (--bed, --gtf) or a table (--data)")
+        if self.data is not None and self.path is not None:
+            raise UsageError("--data excludes --bed and --gtf")
         if self.fasta is None and (self.contig_map != "exact" or self.rename_chrs is not None):
             raise UsageError("--contig-map and --rename-chrs are about the contigs of --fasta")
 
     @property
     def strand_choice(self) -> StrandChoice:
         """`--strand`, or its default. Raises UsageError for the strands of records without one."""
-        has_regions = self.data is not None or self.bed is not None
-        return choose_strand(self.strand, has_regions=has_regions, named="--bed or --data")
+        has_regions = self.data is not None or self.path is not None
+        return choose_strand(self.strand, has_regions=has_regions, named="--bed, --gtf or --data")
 
     def open(self, head: HeadConfig, *, with_targets: bool) -> RecordSource:
         """The records; a context manager. Raises UsageError and InputFileError."""
@@ -91,7 +84,12 @@ class PredictedFiles:
         if self.data is None:
             assert self.fasta is not None
             return RecordSource(
-                self.fasta, bed=self.bed, contig_map=self.contig_map, rename_chrs=self.rename_chrs
+                self.fasta,
+                bed=self.bed,
+                gtf=self.gtf,
+                feature=self.feature,
+                contig_map=self.contig_map,
+                rename_chrs=self.rename_chrs,
             )
         known = Labelling(task=head.task, label_names=head.label_names) if with_targets else None
         return TableSource(

@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 from hyenadna_cli.commands.options.groups import GroupedCommand
 
 VERBS = {
-    "embed": "Embed sequences, or the regions of a BED file, as vectors.",
+    "embed": "Embed sequences, or the regions of a BED or GTF file, as vectors.",
     "generate": "Sample DNA from a model, freely or after prompts.",
     "finetune": "Train a model on labelled sequences, and judge it.",
     "perplexity": "Measure how well a model predicts each base.",

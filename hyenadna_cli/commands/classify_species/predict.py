@@ -57,7 +57,7 @@ def predict(
     destination: Destination,
     run: RunOptions,
 ) -> None:
-    """Say for each sequence, contig or BED region which species it comes from.
+    """Say for each sequence, contig or region which species it comes from.
 
     Writes TSV, one row per record in input order: id, length, n_windows, the likeliest species and
     its probability, the second and its, and a status. A record longer than --window is cut, and the

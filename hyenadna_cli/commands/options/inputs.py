@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
 from hyenadna_cli.core.config.choices import ContigMap, StrandChoice
+from hyenadna_cli.core.io.region_files import RegionFile
 from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,55 +21,44 @@ FastaOption = Annotated[
     typer.Option(
         "--fasta",
         metavar="FILE|-",
-        help="FASTA, FASTQ, GenBank or 2bit, plain, gzip or bgzip; with --bed an indexed FASTA.",
+        help="FASTA, FASTQ, GenBank or 2bit, plain, gzip, bgzip; for regions an indexed FASTA.",
     ),
-]
-BedOption = Annotated[
-    str | None,
-    typer.Option("--bed", metavar="FILE|-", help="Regions (BED: 0-based, half-open)."),
 ]
 ContigMapOption = Annotated[
     ContigMap,
     typer.Option("--contig-map", help="auto: also match chr1 with 1 and chrM with MT."),
 ]
-RenameChrsOption = Annotated[
-    Path | None,
-    typer.Option("--rename-chrs", help="Two columns: contig name in the BED, name in the FASTA."),
-]
 StrandOption = Annotated[
     StrandChoice | None,
-    typer.Option("--strand", help="Strand to read; default bed where the BED has one, else +."),
+    typer.Option("--strand", help="Strand to read; default bed where regions have one, else +."),
 ]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RecordFiles:
+class RecordFiles(RegionFile):
     """Sequences, or regions of a genome, and the strand that is read."""
 
     HEADING: ClassVar[str] = "Input"
 
     fasta: FastaOption
-    bed: BedOption = None
     strand: StrandOption = None
-    contig_map: ContigMapOption = "exact"
-    rename_chrs: RenameChrsOption = None
-
-    @property
-    def inputs(self) -> list[str]:
-        """The files read."""
-        return [str(path) for path in (self.fasta, self.bed, self.rename_chrs) if path is not None]
 
     @property
     def strand_choice(self) -> StrandChoice:
-        """`--strand`, or its default. Raises UsageError for the strands of a BED without one."""
-        return choose_strand(self.strand, has_regions=self.bed is not None, named="--bed")
+        """`--strand`, or its default. Raises UsageError for the strands of regions without one."""
+        return choose_strand(self.strand, has_regions=self.path is not None, named="--bed or --gtf")
 
     def open(self) -> RecordSource:
         """The records; a context manager. Raises UsageError and InputFileError."""
         from hyenadna_cli.core.io.records import RecordSource
 
         return RecordSource(
-            self.fasta, bed=self.bed, contig_map=self.contig_map, rename_chrs=self.rename_chrs
+            self.fasta,
+            bed=self.bed,
+            gtf=self.gtf,
+            feature=self.feature,
+            contig_map=self.contig_map,
+            rename_chrs=self.rename_chrs,
         )
 
 

@@ -89,7 +89,7 @@ class RecordRun:
             destination=destination,
             model=model,
             inputs=source.inputs,
-            settings={**settings, **batcher.settings()},
+            settings={**settings, **source.settings, **batcher.settings()},
             counts=counts,
             letters=source.letters,
             n_bases=source.n_bases(selected),

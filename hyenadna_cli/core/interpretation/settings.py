@@ -34,7 +34,7 @@ class TrackOptions:
         str | None,
         Flag(
             "--track",
-            "Write a value for each base of the contigs, or of the regions of --bed, in place of "
+            "Write a value for each base of the contigs, or of the regions, in place of "
             "the table: .bedGraph, .bedGraph.gz or .bw (needs pyBigWig).",
             metavar="FILE",
         ),

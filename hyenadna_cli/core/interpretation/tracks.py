@@ -24,23 +24,19 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hyenadna_cli.core.config.choices import ContigMap
 from hyenadna_cli.core.dna import intervals, tokenizer
 from hyenadna_cli.core.dna.coordinates import Interval, Strand
 from hyenadna_cli.core.dna.sequence import reverse_complement
 from hyenadna_cli.core.dna.tiling import Tiling
 from hyenadna_cli.core.inference.batching import Batch, Batcher, BatchLimits, Done
-from hyenadna_cli.core.io.bed import read_regions
-from hyenadna_cli.core.io.contigs import ContigNames
 from hyenadna_cli.core.io.fasta import Genome
-from hyenadna_cli.core.io.streams import Input
+from hyenadna_cli.core.io.region_files import RegionFile
 from hyenadna_cli.core.io.tracks import open_track
 from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.core.outputs.journal import NO_JOURNAL, Journal
@@ -139,27 +135,25 @@ def track(
 
 def regions_of(
     genome: Genome,
-    bed: str | None,
-    contig_map: ContigMap,
-    rename_chrs: Path | None,
+    given: RegionFile,
     settings: TrackSettings,
     *,
     shard: str | None,
 ) -> list[Interval]:
-    """Whole contigs, or the regions of a BED without overlaps, in the genome's order.
+    """Whole contigs, or the regions of a file without overlaps, in the genome's order.
 
     Of a shard such as `3/16`, whole pieces. Raises UsageError and InputFileError.
     """
-    if bed is None:
+    if given.path is None:
         regions = [Interval(contig, 0, length) for contig, length in genome.lengths.items()]
     else:
-        names = ContigNames.choose(genome.lengths, contig_map, rename_chrs)
+        names = given.contigs(genome.lengths)
         order = {contig: number for number, contig in enumerate(genome.lengths)}
-        of_bed = [region.interval for region in read_regions(Input(bed), contigs=names)]
-        of_bed.sort(key=lambda region: (order[region.contig], region.start))
+        of_file = [region.interval for region in given.read(names)]
+        of_file.sort(key=lambda region: (order[region.contig], region.start))
         regions = [
             piece
-            for _, of_contig in itertools.groupby(of_bed, key=lambda region: region.contig)
+            for _, of_contig in itertools.groupby(of_file, key=lambda region: region.contig)
             for piece in intervals.merged(list(of_contig))
         ]
     if shard is None:

@@ -1,16 +1,16 @@
 """What record-wise commands read: whole records of a file, or regions of a genome.
 
-    FASTA, FASTQ, GenBank, 2bit ----------------> Record
-    indexed FASTA + BED --(contig names, checks)--> Record
+    FASTA, FASTQ, GenBank, 2bit -------------------------> Record
+    indexed FASTA + BED or GTF --(contig names, checks)--> Record
 
-Everything that can be checked without a model is checked when the source is opened: the whole BED
+Everything that can be checked without a model is checked when the source is opened: all regions
 against the FASTA, or every record of a file. What can be read only once (stdin, a pipe) is checked
 as it is read. Memory grows by 8 bytes per record, and with the longest record.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from hyenadna_cli.core.config.choices import ContigMap, StrandChoice
 from hyenadna_cli.core.dna.coordinates import Strand
 from hyenadna_cli.core.dna.sequence import LetterCounts, reverse_complement
-from hyenadna_cli.core.io.bed import Region, read_regions
-from hyenadna_cli.core.io.contigs import ContigNames
+from hyenadna_cli.core.io.bed import Region
 from hyenadna_cli.core.io.fasta import Genome, SequenceFile
+from hyenadna_cli.core.io.region_files import RegionFile
 from hyenadna_cli.core.io.streams import STDIN, Input
 from hyenadna_cli.errors import InputFileError, UsageError
 
@@ -36,7 +36,7 @@ class Record:
 
     name: str
     chrom: str
-    """The contig as the BED names it; the record's name without a BED."""
+    """The contig as the file of regions names it; the record's name without one."""
     start: int
     end: int
     strand: Literal["+", "-", "."]
@@ -44,7 +44,7 @@ class Record:
     sequence: str
     """Plus strand; A, C, G, T and N in the file's case."""
     columns: tuple[str, ...] = ()
-    """The 7th column of the BED and all after it, as many as `RecordSource.columns`."""
+    """What the file of regions says besides, as many as `RecordSource.columns`."""
 
     def strands(self, choice: StrandChoice) -> tuple[Strand, ...]:
         """The strands to read, plus first."""
@@ -65,7 +65,9 @@ def strand_label(record: Record, choice: StrandChoice) -> str:
 
 
 class RecordSource:
-    """Records of `fasta`, or of its regions in `bed`; "-" is stdin for one of them.
+    """Records of `fasta`, or of its regions: those of `bed`, or what `gtf` has of `feature`.
+
+    "-" is stdin for one of the files; features are those of `core.io.gtf`.
 
     A context manager. Raises InputFileError for whatever is wrong with the files, UsageError for
     options that do not go together.
@@ -76,33 +78,46 @@ class RecordSource:
         fasta: str,
         *,
         bed: str | None = None,
+        gtf: str | None = None,
+        feature: str | None = None,
         contig_map: ContigMap = "exact",
         rename_chrs: Path | None = None,
     ) -> None:
-        if bed is None and (contig_map != "exact" or rename_chrs is not None):
-            raise UsageError("--contig-map and --rename-chrs are about the contig names of --bed")
-        if bed is not None and fasta == STDIN:
-            raise UsageError("--bed needs an indexed FASTA file; --fasta - is a stream")
-        read = (fasta, bed, rename_chrs)
-        self._inputs = [str(name) for name in read if name is not None]
+        self._regions_in = given = RegionFile(
+            fasta=fasta,
+            bed=bed,
+            gtf=gtf,
+            feature=feature,
+            contig_map=contig_map,
+            rename_chrs=rename_chrs,
+        )
+        if given.path is None and (contig_map != "exact" or rename_chrs is not None):
+            raise UsageError(
+                "--contig-map and --rename-chrs are about the contig names of --bed and --gtf"
+            )
+        if given.path is not None and fasta == STDIN:
+            raise UsageError("--bed and --gtf need an indexed FASTA file; --fasta - is a stream")
         self._stack = ExitStack()
         self._letters = LetterCounts()
         self._genome: Genome | None = None
         self._stream: Iterator[Region] | None = None
-        self._columns: tuple[str, ...] = ()
-        if bed is None:
+        self._columns = given.titles
+        if given.path is None:
             self._file = SequenceFile(fasta)
             if not self._file.reads_once:
                 self.lengths = np.array(self._file.lengths(), dtype=np.int64)
             return
         with self._stack as stack:
             self._genome = stack.enter_context(Genome(fasta))
-            self._bed = Input(bed)
-            self._contigs = ContigNames.choose(self._genome.lengths, contig_map, rename_chrs)
-            if not self._bed.reads_once:
-                regions = read_regions(self._bed, contigs=self._contigs)
+            self._file_of_regions = Input(given.path)
+            self._contigs = given.contigs(self._genome.lengths)
+            if not self._file_of_regions.reads_once:
+                regions = given.read(self._contigs, self._file_of_regions)
                 self.lengths = np.fromiter(self._measured(regions), np.int64)
             self._stack = stack.pop_all()
+
+    _regions_in = RegionFile()
+    """Names no file, unless a BED or a GTF is given."""
 
     lengths: NDArray[np.int64] | None = None
     """Bases of every record; None for a stream, whose records are known only once read."""
@@ -117,16 +132,22 @@ class RecordSource:
     def columns(self) -> tuple[str, ...]:
         """Names of the BED's columns after the 6th: those of its header line, else column7, ...
 
-        Of a stream, its first region is read for this; later ones may not have more.
+        Of a GTF, `core.io.gtf.COLUMNS`. Of a BED that is a stream, its first region is read
+        for this; later ones may not have more.
         """
-        if self._genome is not None and self._bed.reads_once:
+        if self._genome is not None and self._file_of_regions.reads_once:
             self._regions()
         return self._columns
 
     @property
     def inputs(self) -> list[str]:
         """The files read, for provenance."""
-        return self._inputs
+        return self._regions_in.inputs
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """Which regions of the files are read, for provenance."""
+        return self._regions_in.settings
 
     @property
     def letters(self) -> LetterCounts:
@@ -175,10 +196,11 @@ class RecordSource:
             yield self._of_region(region, self._genome)
 
     def _regions(self) -> Iterator[Region]:
-        if not self._bed.reads_once:
-            return read_regions(self._bed, contigs=self._contigs)
+        source = self._file_of_regions
+        if not source.reads_once:
+            return self._regions_in.read(self._contigs, source, is_first=False)
         if self._stream is None:
-            regions = read_regions(self._bed, contigs=self._contigs)
+            regions = self._regions_in.read(self._contigs, source)
             ahead = list(islice(self._stack.enter_context(closing(regions)), 1))
             list(self._measured(ahead))
             self._stream = chain(ahead, regions)
@@ -189,7 +211,7 @@ class RecordSource:
         n_missing = len(self._columns) - len(region.columns)
         if n_missing < 0:
             problem = f"has {-n_missing} column(s) more than the first region"
-            raise InputFileError(self._bed.path, problem, line=region.line)
+            raise InputFileError(self._file_of_regions.path, problem, line=region.line)
         return Record(
             name=region.name,
             chrom=region.chrom,

@@ -1,15 +1,13 @@
-"""Regions to mutagenize, as text or BED, and what of them a shard holds."""
+"""Regions to mutagenize, as text, BED or GTF, and what of them a shard holds."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from hyenadna_cli.core.dna import intervals
 from hyenadna_cli.core.dna.coordinates import Interval
-from hyenadna_cli.core.io.bed import read_regions
-from hyenadna_cli.core.io.contigs import ContigNames
-from hyenadna_cli.core.io.streams import Input
+from hyenadna_cli.core.io.region_files import RegionFile
 from hyenadna_cli.core.outputs.shards import CHUNK_BASES, Shard, shard_range
 from hyenadna_cli.core.variants.mutagenesis import pieces
 from hyenadna_cli.errors import UsageError
@@ -23,20 +21,20 @@ class NamedRegion(NamedTuple):
     interval: Interval
 
 
-def read(texts: Iterable[str], bed: str | None, *, contigs: ContigNames) -> list[NamedRegion]:
-    """Regions such as `chr7:140,753,336-140,753,336` (1-based, closed), then those of a BED.
+def read(texts: Iterable[str], given: RegionFile, lengths: Mapping[str, int]) -> list[NamedRegion]:
+    """Regions such as `chr7:140,753,336-140,753,336` (1-based, closed), then those of a file.
 
-    Raises UsageError or, about the BED, InputFileError.
+    `lengths` of the FASTA's contigs. Raises UsageError or, about the file, InputFileError.
     """
+    contigs = given.contigs(lengths)
     regions = []
     for text in texts:
         try:
             regions.append(NamedRegion(*contigs.region(text)))
         except ValueError as error:
             raise UsageError(f"--region: {error}") from error
-    if bed is not None:
-        of_bed = read_regions(Input(bed), contigs=contigs)
-        regions += [NamedRegion(region.chrom, region.interval) for region in of_bed]
+    if given.path is not None:
+        regions += [NamedRegion(region.chrom, region.interval) for region in given.read(contigs)]
     return regions
 
 
