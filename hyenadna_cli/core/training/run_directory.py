@@ -3,7 +3,8 @@
     run directory/
       config.json model.safetensors training.json   the model, once training has ended
       metrics.csv                                   one row per step
-      checkpoints/step_00001000/                    model, optimiser.safetensors, state.json
+      checkpoints/step_00001000/                    model, optimiser.safetensors, state.json and
+                                                    digests.json (`stored_checkpoints`)
       last                                          name of the newest checkpoint
 
 A checkpoint of a language model is a model directory. Of any other model it holds the parameters
@@ -15,6 +16,8 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import logging
+import shutil
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -29,7 +32,20 @@ from hyenadna_cli.core.config.settings import TrainConfig
 from hyenadna_cli.core.model.checkpoints import checkpoint
 from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.core.outputs import atomic
+from hyenadna_cli.core.training.stored_checkpoints import (
+    FORMAT_VERSION,
+    STATE,
+    best_of,
+    checkpoint_name,
+    checkpoints_in,
+    newest_whole,
+    problem_of,
+    read_state,
+    seal,
+)
 from hyenadna_cli.errors import CheckpointError, UsageError
+
+log = logging.getLogger(__name__)
 
 _TRAINED = "trained.safetensors"
 
@@ -55,18 +71,24 @@ class Progress:
 
 
 def read_progress(run_dir: Path) -> Progress:
-    """How far the run in a directory has come, by its last checkpoint."""
-    directory = _last_checkpoint(run_dir)
-    if directory is None:
-        return Progress()
-    return Progress(**json.loads((directory / "state.json").read_text())["progress"])
+    """How far the run in a directory has come, by its newest whole checkpoint.
+
+    Raises CheckpointError if none is whole.
+    """
+    directory, _ = newest_whole(run_dir)
+    return Progress() if directory is None else Progress(**read_state(directory)["progress"])
 
 
 def restore_best(model: nn.Module, run_dir: Path) -> Progress:
-    """Load the weights that scored best, or the last ones where nothing was scored."""
+    """Load the weights that scored best, or the last ones where nothing was scored.
+
+    Raises CheckpointError if they are not whole.
+    """
     progress = read_progress(run_dir)
-    step = progress.best_step or progress.step
-    _restore_weights(model, run_dir / "checkpoints" / _checkpoint_name(step))
+    best = run_dir / "checkpoints" / checkpoint_name(progress.best_step or progress.step)
+    if (problem := problem_of(best)) is not None:
+        raise CheckpointError(f"{best}: {problem}; --force starts over")
+    _restore_weights(model, best)
     return progress
 
 
@@ -106,8 +128,8 @@ class RunState:
             raise atomic.output_error(path, error) from error
 
     def save(self, progress: Progress) -> None:
-        """Write a checkpoint, point `last` at it, and drop all but the best and the newest."""
-        name = _checkpoint_name(progress.step)
+        """Write a checkpoint, point `last` at it, and drop all but the newest and their best."""
+        name = checkpoint_name(progress.step)
         parent = self.directory / "checkpoints"
         parent.mkdir(exist_ok=True)
         with atomic.replace_dir_on_success(parent / name, overwrite=True) as scratch:
@@ -115,36 +137,64 @@ class RunState:
             moments = safetensors.torch.save(self._moments())
             (scratch / "optimiser.safetensors").write_bytes(moments)
             state = {
+                "format-version": FORMAT_VERSION,
                 "step": progress.step,
                 "progress": dataclasses.asdict(progress),
                 "train": dataclasses.asdict(self.config),
                 "about": self.about,
             }
-            (scratch / "state.json").write_text(json.dumps(state, indent=2) + "\n")
-        atomic.write_text(self.directory / "last", f"{name}\n")
-        best = None if progress.best_step is None else _checkpoint_name(progress.best_step)
-        for old in sorted(parent.glob("step_????????"))[: -self.config.keep_last]:
-            if old.name != best:
-                for file in old.iterdir():
-                    file.unlink()
-                old.rmdir()
+            (scratch / STATE).write_text(json.dumps(state, indent=2) + "\n")
+            seal(scratch)
+        self._point_at(name)
+        checkpoints = checkpoints_in(self.directory)
+        kept = checkpoints[-self.config.keep_last :]
+        # A run that falls back to the older one needs what was the best then.
+        bests = {best_of(directory) for directory in kept}
+        for old in checkpoints[: -self.config.keep_last]:
+            if old not in bests:
+                shutil.rmtree(old)
 
     def resume(self, *, is_main: bool) -> Progress:
-        """Load the last checkpoint, if any; returns what is done."""
-        directory = _last_checkpoint(self.directory)
+        """Load the newest whole checkpoint, if there is any; returns what is done.
+
+        Warns of newer ones that are damaged, and drops them. Raises CheckpointError if none is
+        whole, or none is left of a finished run, UsageError if it is of other settings or data.
+        """
+        directory, problems = newest_whole(self.directory)
         if directory is None:
+            if (self.directory / "training.json").exists():
+                raise CheckpointError(
+                    f"{self.directory}: holds a finished run and no checkpoint to go on from; "
+                    "--force starts over"
+                )
             if is_main:
+                if (self.directory / "metrics.csv").exists():
+                    log.warning("%s: has no checkpoint yet; starting at step 0", self.directory)
                 self._forget_after(0)
             return Progress()
-        state = json.loads((directory / "state.json").read_text())
+        state = read_state(directory)
         saved = TrainConfig.from_mapping(state["train"])
         require_same(_decisive(saved), _decisive(self.config))
         require_same(state["about"], self.about)
         _restore_weights(self.model, directory)
         self._restore(safetensors.torch.load_file(directory / "optimiser.safetensors"))
         if is_main:
+            if problems:
+                log.warning(
+                    "%s: %s; going on from step %s",
+                    self.directory,
+                    "; ".join(problems),
+                    f"{state['step']:,}",
+                )
+            self._point_at(directory.name)
             self._forget_after(state["step"])
         return Progress(**state["progress"])
+
+    def _point_at(self, name: str) -> None:
+        pointer = self.directory / "last"
+        if pointer.is_symlink():  # not ours, and what it points at may not be there
+            pointer.unlink()
+        atomic.write_text(pointer, f"{name}\n")
 
     def _moments(self) -> dict[str, Tensor]:
         return {
@@ -167,7 +217,10 @@ class RunState:
                 }
 
     def _forget_after(self, step: int) -> None:
-        """Drop the rows of metrics.csv that the resumed run will write again."""
+        """Drop the checkpoints and rows of metrics.csv that the resumed run will write again."""
+        for directory in checkpoints_in(self.directory):
+            if directory.name > checkpoint_name(step):
+                shutil.rmtree(directory)
         path = self.directory / "metrics.csv"
         if path.exists():
             # A killed run may have written a part of its last line, even of the first one.
@@ -178,15 +231,6 @@ class RunState:
                 atomic.write_text(path, "".join([header, *kept]))
             else:
                 path.unlink()
-
-
-def _checkpoint_name(step: int) -> str:
-    return f"step_{step:08d}"
-
-
-def _last_checkpoint(run_dir: Path) -> Path | None:
-    pointer = run_dir / "last"
-    return run_dir / "checkpoints" / pointer.read_text().strip() if pointer.exists() else None
 
 
 def _save_weights(model: nn.Module, directory: Path) -> None:
@@ -235,5 +279,6 @@ def require_same(saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     ]
     if changed:
         raise UsageError(
-            f"--resume needs the settings and data of the first run: {'; '.join(changed)}"
+            f"--resume needs the settings and data of the first run: {'; '.join(changed)}; "
+            "--force without --resume starts over"
         )

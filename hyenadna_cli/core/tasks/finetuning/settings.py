@@ -212,7 +212,6 @@ class FinetuneConfig:
             recompute_blocks=self.recompute_blocks,
             valid_every=max(1, round(steps_per_epoch / self.validations)),
             save_every=max(20, max_steps // 20),
-            keep_last=1,
             seed=self.seed,
         )
 

@@ -121,7 +121,6 @@ class PromptConfig:
             reverse_complement=self.reverse_complement,
             valid_every=max(1, round(steps_per_epoch / self.validations)),
             save_every=max(50, max_steps // 5),
-            keep_last=1,
             seed=self.seed,
         )
 
@@ -191,7 +190,6 @@ class FewShotConfig:
             recompute_blocks=self.recompute_blocks,
             valid_every=max_steps,
             save_every=max(50, max_steps // 5),
-            keep_last=1,
             seed=self.seed,
         )
 

@@ -177,7 +177,7 @@ def run(
     drawn = TrainingWindows(
         genomes, seed=config.seed, weights=weights, use_both_strands=config.reverse_complement
     )
-    if species.probe_bases and not (run_dir / "last").exists():
+    if species.probe_bases and read_progress(run_dir).step == 0:
         is_fitted = _fits_head(classifier, drawn, settings, should_stop)
         if world.sum(float(not is_fitted), runtime.device) > 0:
             return
