@@ -43,6 +43,7 @@ class TableSource(RecordSource):
             raise UsageError(f"--data {table}: a table is read twice; give a file")
         self.table = table
         self.fasta = fasta or STDIN
+        self._rename_chrs = rename_chrs
         self.targets: NDArray[np.generic] | list[NDArray[np.int8]] | None = None
         self._letters = LetterCounts()
         self._stack = ExitStack()
@@ -60,7 +61,8 @@ class TableSource(RecordSource):
     @property
     def inputs(self) -> list[str]:
         """The files read, for provenance."""
-        return [self.table] if self._genome is None else [self.table, self.fasta]
+        genome = None if self._genome is None else self.fasta
+        return [str(path) for path in (self.table, genome, self._rename_chrs) if path is not None]
 
     @property
     def letters(self) -> LetterCounts:

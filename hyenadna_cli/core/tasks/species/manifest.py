@@ -130,16 +130,15 @@ class SpeciesGenomes:
 
     def __init__(
         self,
-        manifest: Path,
         species: tuple[Species, ...],
         genomes: Mapping[str, Genome],
         names: Mapping[str, Mapping[str, str]],
-        max_n_run: int,
+        files: SpeciesFiles,
     ) -> None:
         """`names`: of each species, the manifest's contigs -> the FASTA's."""
-        self.manifest = manifest
         self.species = species
-        self.max_n_run = max_n_run
+        self.max_n_run = files.max_n_run
+        self.files = files
         self._genomes = genomes
         self._names = names
         self._found: dict[Split, list[tuple[ContigRuns, ...]]] = {}
@@ -152,7 +151,11 @@ class SpeciesGenomes:
     @property
     def inputs(self) -> list[Path]:
         """The files read, for provenance."""
-        return [self.manifest, *dict.fromkeys(one.fasta for one in self.species)]
+        files = self.files
+        weights = files.contig_weights
+        tables = (files.rename_chrs, None if weights in ("bases", "uniform") else Path(weights))
+        genomes = dict.fromkeys(one.fasta for one in self.species)
+        return [files.manifest, *genomes, *filter(None, tables)]
 
     def runs(self, split: Split) -> list[tuple[ContigRuns, ...]]:
         """Of each species, its contigs of a split.
@@ -228,7 +231,7 @@ def open_genomes(files: SpeciesFiles) -> Iterator[SpeciesGenomes]:
                     )
                 owners[key] = where
                 names[one.name][contig] = name
-        yield SpeciesGenomes(manifest, species, genomes, names, files.max_n_run)
+        yield SpeciesGenomes(species, genomes, names, files)
 
 
 def _opened(manifest: Path, species: Species) -> Genome:

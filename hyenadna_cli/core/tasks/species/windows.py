@@ -224,7 +224,7 @@ def check_lengths(genomes: SpeciesGenomes, split: Split, lengths: Iterable[int])
     for length in lengths:
         if length > max(stretches):
             raise InputFileError(
-                genomes.manifest,
+                genomes.files.manifest,
                 f"no {split}_contigs hold {length:,} bases without a run of N; the longest stretch "
                 f"has {max(stretches):,}",
             )

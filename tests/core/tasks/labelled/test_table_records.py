@@ -41,6 +41,18 @@ def test_one_number_of_many_is_found_by_name(text_file):
     assert targets(table, "regression", "len") == [4.5]
 
 
+def test_every_file_that_is_read_is_an_input(text_file, fasta_file):
+    genome = fasta_file({"chr1": "ACGTACGT"})
+    table = text_file("chrom,start,end\none,0,4\n", name="t.csv")
+    names = text_file("one chr1\n", name="names.txt")
+
+    with TableSource(str(table), fasta=str(genome), rename_chrs=names) as source:
+        assert source.inputs == [str(table), str(genome), str(names)]
+    alone = text_file("sequence\nACGT\n", name="alone.csv")
+    with TableSource(str(alone)) as source:
+        assert source.inputs == [str(alone)]
+
+
 def test_labels_in_one_column_need_no_name(text_file):
     table = text_file("sequence,tissues,n\nACGT,liver;brain,2\n", name="t.csv")
     renamed = text_file("sequence,tissues\nACGT,liver;brain\n", name="r.csv")

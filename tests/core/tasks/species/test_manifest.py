@@ -103,6 +103,21 @@ def test_contig_names_can_be_renamed(manifest, text_file):
     assert (train[1][0].contig, train[1][0].runs[0].contig) == ("one", "chr1")
 
 
+def test_every_file_that_is_read_is_an_input(manifest, text_file):
+    path = manifest(HEADER, HUMAN, "mouse\tmouse.fa\tchr1\tchr2\tchr3")
+    names = text_file("one chr1\n", name="names.txt")
+    weights = text_file("human\tchr1\t1\n", name="weights.tsv")
+
+    files = SpeciesFiles(manifest=path, rename_chrs=names, contig_weights=str(weights))
+    with open_genomes(files) as genomes:
+        read = genomes.inputs
+    with open_genomes(SpeciesFiles(manifest=path, contig_weights="uniform")) as genomes:
+        fewer = genomes.inputs
+
+    assert read == [path, path.parent / "human.fa", path.parent / "mouse.fa", names, weights]
+    assert fewer == read[:3]
+
+
 def test_a_byte_order_mark_is_no_part_of_the_header(manifest):
     human, mouse = read_manifest(manifest("\ufeff" + HEADER, HUMAN, MOUSE))
 
