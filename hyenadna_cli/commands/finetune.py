@@ -178,7 +178,7 @@ def _probe_embeddings(
         model=None,
         runtime=None,
     )
-    with run_directory.claimed():
+    with run_directory.claimed(run.made_by):
         embedded_probe.report_shared_names(data, run_directory.output)
         metrics = embedded_probe.probe_embeddings(
             data, select=settings.select, output=run_directory.output, made_by=run.made_by

@@ -82,11 +82,7 @@ def pretrain(
         model={**shape, **l_max}, train=steps, config_file=config, preset=preset, start=start
     )
     run_directory.check()
-    scanned = run_directory.output / "regions.bed" if run_directory.resume else None
-    with (
-        compute.memory_errors(),
-        open_regions(data, sampling=configs[1].sampling, cache=scanned) as regions,
-    ):
+    with compute.memory_errors(), open_regions(data, sampling=configs[1].sampling) as regions:
         if run_options.dry_run:
             typer.echo(pretraining.plan(regions, *configs))
         else:

@@ -159,8 +159,8 @@ def test_a_run_goes_on_with_its_own_data_model_and_settings_only(
     before = prompt.read_bytes()
 
     for changed, what in (
-        ({"data": other_data}, "data was"),
-        ({"model": "builtin"}, "base was"),
+        ({"data": other_data}, "input 1 was labelled.csv"),
+        ({"model": "builtin"}, "model was"),
         ({"options": ("--seed", "7")}, "settings and data of the first run: seed was 0, is 7"),
     ):
         more = changed.pop("options", ())
@@ -175,7 +175,7 @@ def test_a_stopped_run_goes_on_with_its_own_data_only(prompt_tune, other_data):
 
     refused = prompt_tune("--epochs", "3", "--resume", data=other_data)
 
-    assert (refused.code, "data was" in refused.err) == (2, True), refused.err
+    assert (refused.code, "input 1 was labelled.csv" in refused.err) == (2, True), refused.err
     assert prompt_tune("--epochs", "3", "--resume").code == 0
 
 

@@ -18,6 +18,7 @@ from hyenadna_cli.commands.options.output import (
     ResumeOption,
     StatsOption,
 )
+from hyenadna_cli.core.outputs.provenance import Provenance
 
 PresetOption = Annotated[
     str | None, typer.Option("--preset", metavar="paper", help="The published recipe.")
@@ -58,10 +59,13 @@ class RunDirectory:
         locks.check_run_dir(self.output, force=self.force, resume=self.resume)
 
     def claimed(
-        self, *, parts: Sequence[Path] = (), is_main: bool = True
+        self, made_by: Provenance, *, parts: Sequence[Path] = (), is_main: bool = True
     ) -> AbstractContextManager[None]:
         """The directory, made and kept from other runs; see `locks.claimed_run_dir`."""
         from hyenadna_cli.core.outputs import locks
+        from hyenadna_cli.core.training.run_identity import starts_over
 
-        restart = self.force and not self.resume
+        restart = is_main and starts_over(
+            [self.output, *parts], made_by, resume=self.resume, force=self.force
+        )
         return locks.claimed_run_dir(self.output, restart=restart, parts=parts, is_main=is_main)

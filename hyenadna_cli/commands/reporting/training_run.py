@@ -87,7 +87,7 @@ class TrainingRun:
         with (
             on_signals(self.directory.seconds_left) as self.stop,
             joined or nullcontext(distributed.World()) as self.world,
-            self.directory.claimed(parts=parts, is_main=self.world.is_main),
+            self.directory.claimed(self.made_by, parts=parts, is_main=self.world.is_main),
         ):
             self.is_main = self.world.is_main
             self.world.wait()

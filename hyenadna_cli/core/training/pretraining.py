@@ -27,6 +27,7 @@ from hyenadna_cli.core.training.genome_windows import GenomeWindows
 from hyenadna_cli.core.training.loop import StepReport, train
 from hyenadna_cli.core.training.regions import Regions
 from hyenadna_cli.core.training.run_directory import read_progress
+from hyenadna_cli.core.training.run_identity import MADE_FROM, made_from
 from hyenadna_cli.core.training.starting_model import StartingModel
 
 
@@ -88,7 +89,7 @@ def run(
         valid_batches=held_out,
         world=world,
         should_stop=should_stop,
-        about={"start": start.source.sha256} if start is not None else {},
+        about={MADE_FROM: made_from(made_by), "regions": regions.digest()},
     )
     progress = read_progress(run_dir)
     # Not by the steps done here: a run may be killed after its last one.

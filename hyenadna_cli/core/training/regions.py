@@ -5,6 +5,7 @@ FASTA (+ BED with splits, excluded BED) -> runs of known bases -> Regions: spans
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -36,6 +37,19 @@ class Regions:
         """Bases of a split."""
         return sum(span.interval.length for span in self.spans[split])
 
+    def as_bed(self) -> str:
+        """The spans as lines of BED: contig, start, end, split, FASTA name."""
+        return "".join(
+            f"{span.interval.contig}\t{span.interval.start}\t{span.interval.end}\t{split}"
+            f"\t{span.genome.path.name}\n"
+            for split in SPLITS
+            for span in self.spans[split]
+        )
+
+    def digest(self) -> str:
+        """SHA-256 of all spans: what a resumed run must agree on."""
+        return hashlib.sha256(self.as_bed().encode()).hexdigest()
+
     def describe(self) -> str:
         """One line: bases and spans of each split."""
         return "; ".join(
@@ -45,15 +59,11 @@ class Regions:
 
 
 @contextmanager
-def open_regions(data: DataFiles, *, sampling: str, cache: Path | None) -> Iterator[Regions]:
-    """Open the genomes and find the spans of each split.
-
-    `cache` is the regions.bed of an earlier start of the same run, to spare the scan for N.
-    """
+def open_regions(data: DataFiles, *, sampling: str) -> Iterator[Regions]:
+    """Open the genomes and find the spans of each split."""
     with ExitStack() as stack:
         genomes = [stack.enter_context(Genome(path)) for path in data.fasta]
-        spans = _read_regions(cache, genomes) if cache and cache.exists() else None
-        yield Regions(spans if spans is not None else _find_regions(genomes, data, sampling))
+        yield Regions(_find_regions(genomes, data, sampling))
 
 
 def _find_regions(genomes: list[Genome], data: DataFiles, sampling: str) -> dict[Split, list[Span]]:
@@ -142,23 +152,5 @@ def _bed_intervals(path: Path | None, contigs: ContigNames) -> list[Interval]:
 
 
 def write_regions(regions: Regions, path: Path) -> None:
-    """The spans as BED: contig, start, end, split, FASTA name."""
-    lines = [
-        f"{span.interval.contig}\t{span.interval.start}\t{span.interval.end}\t{split}"
-        f"\t{span.genome.path.name}\n"
-        for split in SPLITS
-        for span in regions.spans[split]
-    ]
-    atomic.write_text(path, "".join(lines))
-
-
-def _read_regions(path: Path, genomes: list[Genome]) -> dict[Split, list[Span]]:
-    by_name = {genome.path.name: genome for genome in genomes}
-    spans: dict[Split, list[Span]] = {split: [] for split in SPLITS}
-    for line in path.read_text().splitlines():
-        contig, start, end, split, fasta = line.split("\t")
-        if fasta not in by_name:
-            raise UsageError(f"{path} was made with {fasta}; --resume needs the same --fasta")
-        span = Span(by_name[fasta], Interval(contig, int(start), int(end)))
-        spans[split].append(span)  # type: ignore[index]
-    return spans
+    """The spans as BED. Raises OutputError."""
+    atomic.write_text(path, regions.as_bed())

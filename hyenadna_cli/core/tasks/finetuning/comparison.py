@@ -51,6 +51,7 @@ from hyenadna_cli.core.tasks.metrics.files import EVALUATION_FILES, METRICS, wri
 from hyenadna_cli.core.training.distributed import World
 from hyenadna_cli.core.training.loop import StepReport
 from hyenadna_cli.core.training.run_directory import Progress, read_progress, restore_best
+from hyenadna_cli.core.training.run_identity import MADE_FROM, made_from
 from hyenadna_cli.errors import UsageError
 
 log = logging.getLogger(__name__)
@@ -178,7 +179,7 @@ def _run_network(
     about = {
         "method": network,
         "data": experiment.facts["digest"],
-        "base": experiment.made_by.model_sha256,
+        MADE_FROM: made_from(experiment.made_by),
     }
     for report in training.fit(
         network,

@@ -40,6 +40,7 @@ from hyenadna_cli.core.tasks.prompts.tuning import check_finished, finish, made_
 from hyenadna_cli.core.training.device_batches import TensorBatch
 from hyenadna_cli.core.training.loop import StepReport, train
 from hyenadna_cli.core.training.run_directory import read_progress
+from hyenadna_cli.core.training.run_identity import MADE_FROM, made_from
 
 _NOT_A_WORD = -100
 
@@ -183,7 +184,8 @@ def run(
     base = Base.of(model, source)
     about = made_on(base, data)
     check_finished(output, dataclasses.asdict(config), about)
-    yield from tune(model, data, config, run_dir=output, about=about, should_stop=should_stop)
+    tuned_on = {**about, MADE_FROM: made_from(made_by)}
+    yield from tune(model, data, config, run_dir=output, about=tuned_on, should_stop=should_stop)
     if config.n_samples:
         if not read_progress(output).is_done:
             return

@@ -38,6 +38,7 @@ from hyenadna_cli.core.tasks.prompts.soft_prompt import (
 from hyenadna_cli.core.training.loop import Selection, StepReport, train
 from hyenadna_cli.core.training.loop import evaluate as mean_loss
 from hyenadna_cli.core.training.run_directory import read_progress, require_same, restore_best
+from hyenadna_cli.core.training.run_identity import MADE_FROM, made_from
 
 _VALID_ROWS = 128
 """Rows of a validation batch."""
@@ -175,7 +176,7 @@ def run(
         data,
         config,
         run_dir=output,
-        about=about,
+        about={**about, MADE_FROM: made_from(made_by)},
         should_stop=should_stop,
     )
     if not read_progress(output).is_done:

@@ -38,6 +38,7 @@ from hyenadna_cli.core.tasks.species.windows import (
 from hyenadna_cli.core.training.distributed import World
 from hyenadna_cli.core.training.loop import StepReport, train
 from hyenadna_cli.core.training.run_directory import read_progress
+from hyenadna_cli.core.training.run_identity import MADE_FROM, made_from
 from hyenadna_cli.errors import UsageError
 
 log = logging.getLogger(__name__)
@@ -196,7 +197,7 @@ def run(
         max_length=species.length,
         valid_batches=_held_out(genomes, settings),
         lr_ratios={"head.": species.head_lr_ratio},
-        about=about,
+        about={**about, MADE_FROM: made_from(made_by)},
         world=world,
         should_stop=should_stop,
     )
