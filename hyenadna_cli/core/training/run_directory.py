@@ -224,9 +224,14 @@ class RunState:
         path = self.directory / "metrics.csv"
         if path.exists():
             # A killed run may have written a part of its last line, even of the first one.
-            lines = path.read_text().splitlines(keepends=True)
+            lines = path.read_text(errors="replace").splitlines(keepends=True)
             header, *rows = [line for line in lines if line.endswith("\n")] or [""]
-            kept = [row for row in rows if int(row.split(",")[0]) <= step]
+            steps = [row.split(",")[0] for row in rows]
+            kept = [
+                row
+                for row, done in zip(rows, steps, strict=True)
+                if done.isdecimal() and int(done) <= step  # what is damaged is no row
+            ]
             if kept:
                 atomic.write_text(path, "".join([header, *kept]))
             else:

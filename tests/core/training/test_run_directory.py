@@ -141,6 +141,22 @@ def test_a_table_of_metrics_that_a_killed_run_left_is_written_anew(tmp_path, sto
         (broken / "last").unlink()
 
 
+def test_a_damaged_row_of_the_table_of_metrics_is_dropped(tmp_path):
+    run(tmp_path, stop_after=4)
+    table = tmp_path / "metrics.csv"
+    lines = table.read_bytes().splitlines(keepends=True)
+    table.write_bytes(b"".join([*lines[:2], b"r" + lines[2][1:], b"\xff" + lines[3][1:], lines[4]]))
+
+    run(tmp_path)
+
+    with table.open() as handle:
+        assert [row["step"] for row in csv.DictReader(handle)] == [
+            "1",
+            "4",
+            *map(str, range(5, 13)),
+        ]
+
+
 def test_a_table_of_metrics_that_cannot_be_written_is_an_output_error(tmp_path):
     (tmp_path / "metrics.csv").symlink_to(tmp_path / "gone" / "metrics.csv")
 
