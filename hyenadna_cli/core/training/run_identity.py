@@ -27,10 +27,14 @@ MADE_FROM = "made_from"
 def made_from(made_by: Provenance) -> dict[str, str | None]:
     """Content of the inputs and digests of the first model: what a resumed run must agree on."""
     return {
-        "model": made_by.model_sha256,
-        "config.json of the model": made_by.model_config_sha256,
+        "model": _short(made_by.model_sha256),
+        "config.json of the model": _short(made_by.model_config_sha256),
         **{f"input {n}": file.described() for n, file in enumerate(made_by.inputs, start=1)},
     }
+
+
+def _short(digest: str | None) -> str | None:
+    return None if digest is None else f"SHA-256 {digest[:16]}"
 
 
 def starts_over(

@@ -86,7 +86,7 @@ def test_what_one_of_several_run_directories_was_made_from_counts(run_dir, genom
     part.mkdir()
     finished(part, provenance(genome, model="n" * 64))
 
-    with pytest.raises(UsageError, match="model was n"):
+    with pytest.raises(UsageError, match="model was SHA-256 nnn"):
         starts_over([run_dir, part], provenance(genome), resume=True, force=False)
 
 
