@@ -57,4 +57,4 @@ def test_a_finished_run_of_other_settings_or_data_is_not_taken_for_this_one(
     assert again.code == 0
     assert (pooled.code, shorter.code) == (2, 2)
     assert "finished run with other settings (pooling)" in pooled.err
-    assert "(the data)" in shorter.err
+    assert "input 1 was x.csv" in shorter.err

@@ -148,7 +148,7 @@ def _check_finished(experiment: Experiment, method: Method, seed: int, directory
     if differing:
         raise UsageError(
             f"{directory} holds a finished run with other settings ({', '.join(differing)}); "
-            "--force starts over, or choose another -o"
+            "--force without --resume starts over, or choose another -o"
         )
 
 

@@ -95,7 +95,7 @@ def test_training_goes_on_from_what_was_fitted(tiny_model, genomes):
 
 
 def test_two_species_need_two_rows_of_weights(tiny_model, genomes):
-    path = genomes.manifest
+    path = genomes.files.manifest
     with open_genomes(SpeciesFiles(manifest=path, species=("c", "a"))) as two:
         model = classifier(tiny_model, two.names)
         fit_head(model, TrainingWindows(two, seed=0), lengths=(128,), n_bases=10_000)
