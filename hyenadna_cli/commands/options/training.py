@@ -65,7 +65,7 @@ class RunDirectory:
         from hyenadna_cli.core.outputs import locks
         from hyenadna_cli.core.training.run_identity import starts_over
 
-        restart = is_main and starts_over(
+        restart = (is_main or not self.force) and starts_over(  # all refuse, one deletes
             [self.output, *parts], made_by, resume=self.resume, force=self.force
         )
         return locks.claimed_run_dir(self.output, restart=restart, parts=parts, is_main=is_main)
