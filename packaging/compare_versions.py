@@ -37,6 +37,7 @@ _TIMED = "--dry-run times a batch and prints estimated_seconds"
 
 EXPECTED: dict[str, str] = {
     "help": "options stand under headings, with their defaults; --max-n-run is new",
+    "no-arguments": "one whole line for each command",
     "score-stdout": _WINDOWS,
     "score-vcf-gz": _WINDOWS,
     "score-bcf": _WINDOWS,
