@@ -464,6 +464,14 @@ def test_runs_are_what_is_left_between_long_runs_of_n(
     assert {run.contig for run in runs} == {"chr1"}
 
 
+def test_a_contig_that_its_index_takes_for_empty_is_not_passed_over(text_file: FileBuilder) -> None:
+    path = text_file(">a\nACGT\n>b\nACGT\n>c\nAC\n", name="genome.fa")
+    text_file("a\t4\t3\t4\t5\nb\t0\t11\t4\t5\nc\t2\t19\t2\t3\n", name="genome.fa.fai")
+
+    with Genome(path) as genome, pytest.raises(InputFileError, match="index is out of date"):
+        acgt_runs(genome, "b", max_gap=0)
+
+
 def test_a_long_contig_is_cut_at_its_n_and_nowhere_else(fasta_file: FileBuilder) -> None:
     """9 Mb, read in pieces of 4 Mb: one piece ends in bases, one in a run of N."""
     sequence = "ACGT" * 1_999_990 + "N" * 100 + "ACGT" * 250_000 + "N" * 7
@@ -651,6 +659,54 @@ def test_a_cut_2bit_file_is_an_error_never_a_short_read(tmp_path: Path) -> None:
         path.write_bytes(data[:n_kept])
         with pytest.raises(InputFileError, match=r"genome\.2bit: "):
             records(path)
+
+
+def changed_number(data: bytes, at: int, number: int) -> bytes:
+    return data[:at] + struct.pack("<I", number) + data[at + 4 :]
+
+
+def test_2bit_records_of_one_name_are_both_read_and_one_without_bases(tmp_path: Path) -> None:
+    path = tmp_path / "genome.2bit"
+    path.write_bytes(twobit({"a": "ACGT", "b": "", "c": "TTnn"}).replace(b"\x01c", b"\x01a"))
+
+    assert pairs(path) == [("a", "ACGT"), ("b", ""), ("a", "TTnn")]
+
+
+def test_2bit_of_the_other_byte_order_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "genome.2bit"
+    numbers = struct.pack(">4I", 0x1A412743, 0, 1, 0) + b"\x01a" + struct.pack(">I", 22)
+    path.write_bytes(numbers + struct.pack(">6I", 5, 1, 1, 2, 0, 0) + b"\x1b\x80")
+
+    assert pairs(path) == [("a", "TNNGA")]
+
+
+@pytest.mark.parametrize(
+    ("at", "number", "problem"),
+    [
+        (4, 1, "version 1 is not supported"),
+        (12, 7, "a reserved field is not 0"),
+        (8, 0xFFFFFFFF, "the file ends early"),
+        (18, 0xFFFFFFF0, "record a: the file ends early"),
+        (22, 0x7FFFFFFF, "record a: the file ends early"),
+        (26, 0x7FFFFFFF, "record a: the file ends early"),
+        (34, 7, "record a: its blocks overlap, or reach past its 8 bases"),
+        (38, 0xFFFFFFFF, "record a: its blocks overlap, or reach past its 8 bases"),
+        (46, 0xFFFFFFFF, "record a: the file ends early"),
+    ],
+)
+def test_numbers_of_2bit_that_cannot_be_are_named(
+    tmp_path: Path, at: int, number: int, problem: str
+) -> None:
+    path = tmp_path / "genome.2bit"
+    data = twobit({"a": "NACNNTTA"})
+    path.write_bytes(changed_number(data, at, number))
+
+    with pytest.raises(InputFileError, match=f"is damaged or truncated 2bit .*{problem}"):
+        records(path)
+
+
+def pairs(path: Path) -> list[tuple[str, str]]:
+    return [(record.name, record.sequence) for record in records(path)]
 
 
 def test_2bit_is_not_read_through_gzip(tmp_path: Path) -> None:
