@@ -122,6 +122,9 @@ def opened(path: Path, file_format: str) -> Iterator[h5py.File]:
             yield file
     except KeyError as error:
         raise InputFileError(path, f"is damaged: {error.args[0]}") from error
+    except (TypeError, ValueError, AttributeError, IndexError) as error:
+        # Groups where datasets should be, numbers for texts, and the like.
+        raise InputFileError(path, f"is damaged: {error}") from error
     except (OSError, RuntimeError) as error:
         raise InputFileError(path, "is not an HDF5 file, or a damaged one") from error
 

@@ -518,6 +518,18 @@ def test_a_file_without_its_data_is_an_input_error(tmp_path: Path) -> None:
         read_tokens(path)
 
 
+def test_a_file_with_other_things_in_the_place_of_its_data_is_an_input_error(
+    tmp_path: Path,
+) -> None:
+    path = write(tmp_path / "x.h5", [a_row(0)])
+    with h5py.File(path, "a") as file:
+        del file["obs/chrom"]
+        file["obs/chrom"] = np.dtype("int8")
+
+    with pytest.raises(InputFileError, match=r"x\.h5: is damaged"):
+        read_embeddings(path)
+
+
 def test_a_newer_format_is_an_input_error(tmp_path: Path) -> None:
     path = write(tmp_path / "x.h5", [a_row(0)])
     with h5py.File(path, "a") as file:
