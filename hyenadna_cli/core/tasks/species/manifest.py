@@ -83,6 +83,8 @@ def _species(path: Path, line: int, cells: list[str]) -> Species:
         problem = f"has {len(cells)} columns; a manifest has {len(COLUMNS)}: {' '.join(COLUMNS)}"
         raise InputFileError(path, f"{problem} (separated by tabs)", line=line)
     name, fasta, *lists = cells
+    if any("\0" in cell for cell in cells):
+        raise InputFileError(path, "holds a NUL byte", line=line)
     if not name or not fasta or name == UNCLASSIFIED:
         raise InputFileError(path, f"{name or fasta!r} is no species with a FASTA", line=line)
     contigs: dict[Split, tuple[str, ...]] = {}

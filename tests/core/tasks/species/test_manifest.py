@@ -138,6 +138,7 @@ def test_a_byte_order_mark_is_no_part_of_the_header(manifest):
         ("mouse\tno.fa\tchr1\tchr2\tchr3", ":3: species 'mouse': .*no.fa"),
         ("mouse\tmouse.fa\tchrN\tchr2\tchr3", "its train_contigs hold no bases, only N"),
         ("mouse\thuman.fa\tchr4\tchr2\tchr3", "'chr4' of .*human.fa is listed for .*'human'"),
+        ("mouse\tmo\0use.fa\tchr1\tchr2\tchr3", ":3: holds a NUL byte"),
         ("# nothing else", "needs two species or more"),
     ],
     ids=[
@@ -152,6 +153,7 @@ def test_a_byte_order_mark_is_no_part_of_the_header(manifest):
         "missing_genome",
         "only_n",
         "two_species",
+        "nul",
         "one_species",
     ],
 )
