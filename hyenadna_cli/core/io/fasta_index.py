@@ -45,6 +45,7 @@ _BLOCK_BYTES = 1 << 16
 _FARTHEST = 1 << 46
 """No place in a file is behind this; what an index says may be."""
 _HEADER = re.compile(rb">(\S*)")
+_HEADER_LINE = re.compile(rb"^>(\S*).*\n?", re.MULTILINE)
 _CONTIG_END = re.compile(rb"[^\s>](\s+(>|\Z)|\Z)")
 
 
@@ -87,6 +88,21 @@ class IndexedFasta:
         """Whether the last base of the index is the last of the (plain) file."""
         last = max(self._rows.values(), key=lambda row: row.offset)
         return self._ends(last) and not self._raw.read(last.end, 1 << 16).strip()
+
+    def repeated_name(self) -> str | None:
+        """A name of several records, of which htslib knows the first; None if there is none.
+
+        Looks between the contigs of the index, not at their bases.
+        """
+        end = 0
+        for row in sorted(self._rows.values(), key=lambda row: row.offset):
+            between = self._raw.read(end, min(max(0, row.offset - end), _LONGEST_HEADER))
+            for header in _HEADER_LINE.finditer(between):
+                name = header[1].decode(errors="backslashreplace")
+                if end + header.end() != row.offset and name in self._rows:
+                    return name
+            end = row.end
+        return None
 
     def check(self, contig: str) -> None:
         """Raise as `fetch` does if the index points elsewhere; looked at once for each contig."""
@@ -185,11 +201,22 @@ def _load(path: Path, *, file: Path, fai: Path, gzi: Path | None) -> IndexedFast
         raise InputFileError(path, f"its index cannot be read; {_renew(path)}") from error
     if gzi is None and not fasta.covers_its_file():
         fasta.close()
-        problem = f"its index does not cover it; {_renew(path)}"
         if name := _repeated_name(file):
-            problem = f"has more than one record named {name!r}; regions need unique names"
-        raise InputFileError(path, problem)
+            raise _ambiguous(path, name)
+        raise InputFileError(path, f"its index does not cover it; {_renew(path)}")
+    # Of bgzip this inflates all blocks in which contigs end: only where the index was just made.
+    name = fasta.repeated_name() if gzi is None or gzi.parent != path.parent else None
+    if name is not None and gzi is None:
+        name = _repeated_name(file)  # an index that is out of date gives the same impression
+    if name is not None:
+        fasta.close()
+        raise _ambiguous(path, name)
     return fasta
+
+
+def _ambiguous(path: Path, name: str) -> InputFileError:
+    problem = f"has more than one record named {name!r}; regions need unique names"
+    return InputFileError(path, problem)
 
 
 def _load_with_temporary_index(source: Input) -> IndexedFasta:

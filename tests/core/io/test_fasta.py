@@ -411,6 +411,32 @@ def test_a_nul_byte_in_the_name_of_a_contig_is_refused(text_file: FileBuilder) -
         genome.fetch(Interval("b", 0, 1))
 
 
+@pytest.mark.parametrize("compression", ["none", "bgzip"])
+@pytest.mark.parametrize(
+    "text",
+    [">a\nACGT\n>a x\nGG\n>b\nGT\n", ">b\nAC\n>c\n>a\nG\n>b\n\n>a\nG\n>d\nT\n"],
+    ids=["next_to_each_other", "apart"],
+)
+def test_names_that_repeat_are_named_wherever_they_stand(
+    text_file: FileBuilder, compression: Compression, text: str
+) -> None:
+    path = text_file(text, name="genome.fa", compression=compression)
+
+    with pytest.raises(InputFileError, match=r"more than one record named '[ab]'; regions"):
+        Genome(path)
+    pysam.faidx(str(path))
+    if compression == "none":
+        with pytest.raises(InputFileError, match=r"more than one record named '[ab]'; regions"):
+            Genome(path)
+
+
+def test_a_record_without_bases_is_no_second_one(text_file: FileBuilder) -> None:
+    path = text_file(">a\nACGT\n>empty\n\n>b\nGT\n", name="genome.fa")
+
+    with Genome(path) as genome:
+        assert genome.fetch(Interval("b", 0, 2)) == "GT"
+
+
 def test_names_that_repeat_are_named_where_an_index_is_built(text_file: FileBuilder) -> None:
     path = text_file(">a\nACGT\n>b\nGG\n>a x\nGT\n", name="genome.fa")
 
