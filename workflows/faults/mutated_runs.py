@@ -170,7 +170,7 @@ class Runs:
                 writer.flush()
                 data = packed.getvalue() + _BGZF_END
         output = self._score("x.bcf", data, "out.vcf")
-        seen = _bcftools(self.folder / "x.bcf")
+        seen = _bcftools(self.folder / "x.bcf") or _later_bcftools(self.folder / "x.bcf")
         if seen is None:
             return "bcftools does not read the BCF"
         columns = [
@@ -250,4 +250,13 @@ def _bcftools(path: Path) -> list[list[str]] | None:
     if done.returncode:
         return None
     text = done.stdout.decode("utf-8", "surrogateescape")
+    return [line.split("\t") for line in text.split("\n")[:-1]]
+
+
+def _later_bcftools(path: Path) -> list[list[str]] | None:
+    """As `_bcftools`, by the one in pysam: older ones refuse records that it reads."""
+    try:
+        text = pysam.bcftools.view("-H", str(path))
+    except (pysam.SamtoolsError, UnicodeDecodeError):
+        return None
     return [line.split("\t") for line in text.split("\n")[:-1]]
