@@ -28,8 +28,6 @@ from hyenadna_cli.core.tasks.species.manifest import open_genomes
 from hyenadna_cli.core.tasks.species.settings import SpeciesFiles
 
 _LINE = 50
-_ASCII_SPACE = r"[ \t\v\f\r]"
-"""What ends a name for samtools."""
 _CLASSES = ("binary", "multiclass")
 _SEQUENCE = ("sequence", "seq", "dna")
 _LABEL = ("label", "labels", "target", "class", "y")
@@ -167,7 +165,7 @@ class Files:
         with Genome(self._written("x.fa", data)) as genome:
             # samtools leaves out what has no bases; no region can be there.
             got = [contig for contig in _whole(genome) if contig[1]]
-        return differing(got, [(n, b) for n, b in plain.fasta(data, by=_ASCII_SPACE) if b])
+        return differing(got, [(n, b) for n, b in plain.fasta(data, as_samtools=True) if b])
 
     def _judge_old_index(self, data: bytes) -> str | None:
         """A wrong base is allowed where the program has said that the index is older."""
@@ -176,7 +174,7 @@ class Files:
         os.utime(index, (1e9, 1e9))
         before = self.warnings.n
         with Genome(path) as genome:
-            problem = differing(list(_whole(genome)), plain.fasta(data, by=_ASCII_SPACE))
+            problem = differing(list(_whole(genome)), plain.fasta(data, as_samtools=True))
         return problem if self.warnings.n == before else None
 
     def _judge_index(

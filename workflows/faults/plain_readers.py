@@ -35,15 +35,17 @@ def bases(letters: str) -> str:
     return re.sub("[ryswkmbdhvx]", "n", letters)
 
 
-def fasta(data: bytes, *, by: str = r"\s") -> Sequences:
-    """Records of a FASTA; `by` is what ends a name, as a regular expression.
-
-    Titles may have bytes that are not UTF-8, which the readers refuse or keep.
-    """
+def fasta(data: bytes, *, as_samtools: bool = False) -> Sequences:
+    """Records of a FASTA; to samtools only LF ends lines, and only ASCII blanks end names."""
+    text = text_of(data, errors="surrogateescape")
+    if as_samtools:
+        text = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
     records: list[list[str]] = []
-    for line in text_of(data, errors="surrogateescape").split("\n"):
+    for line in text.split("\n"):
         if line.startswith(">"):
-            records.append([re.split(by, line[1:].lstrip())[0]])
+            blanks = " \t\v\f\r" if as_samtools else None
+            title = line[1:].lstrip(blanks)
+            records.append([re.split(f"[{blanks}]" if blanks else r"\s", title)[0]])
         elif records:
             records[-1].append("".join(line.split()))
         elif line.strip():
