@@ -163,7 +163,7 @@ def _map(
         region = mapping.one_region(files.regions(genome, None, is_merged=False))
         model = request.choose(compute)
         settings = mapping.settings(scoring, model)
-        counts = Counts(command="mutagenize", results=frozenset({"OK"}))
+        counts = Counts(command="mutagenize")
         limits = compute.limits(model.run.device)
         RecordRun(
             label="mapping",
@@ -182,7 +182,7 @@ def _map(
             writer=lambda made_by, overwrite: open_map(
                 to.path, region, genome, made_by=made_by, overwrite=overwrite
             ),
-            count=lambda rows: counts.add(str(region), "OK", len(rows.values)),
+            count=lambda rows: counts.add_part(str(region), len(rows.values)),
         )
 
 

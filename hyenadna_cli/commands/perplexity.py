@@ -131,7 +131,7 @@ def _track(
                 model.load(), regions, genome, settings, limits=limits, journal=journal
             ),
             writer=lambda _, overwrite: tracks.writer(to.output, genome.lengths, overwrite),
-            count=lambda piece: counts.add(str(piece.interval), "OK", piece.interval.length),
+            count=lambda piece: counts.add_part(str(piece.region), piece.interval.length),
         )
 
 

@@ -22,11 +22,13 @@ def run(hyenadna, tiny_model):
     return mutagenize
 
 
-def test_a_map_says_what_made_it_and_can_be_drawn(run, hyenadna, tmp_path):
+def test_a_map_says_what_made_it_and_can_be_drawn(run, hyenadna, tmp_path, monkeypatch):
+    monkeypatch.setattr("hyenadna_cli.core.interpretation.dependencies._QUERIES", 16)
     output = tmp_path / "map.h5"
     done = run("--region", "chr1:4,001-4,040", "--dependencies", output, "--window", "64")
 
     assert done.code == 0, done.err
+    assert "1 records, 40 bases" in done.err
     found = read_map(output)
     assert (str(found.region), len(found.sequence)) == ("chr1:4,001-4,040", 40)
     assert np.isfinite(found.values).sum() == 40 * 39

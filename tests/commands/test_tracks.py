@@ -29,10 +29,14 @@ def lines(path):
     return [line.split("\t") for line in path.read_text().splitlines()]
 
 
-def test_a_track_is_in_the_order_of_the_genome_and_without_overlaps(run, bed, tmp_path):
+def test_a_track_is_in_the_order_of_the_genome_and_without_overlaps(
+    run, bed, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("hyenadna_cli.core.interpretation.tracks._CHUNK_BASES", 130)
     done = run("--bed", bed, "--track", tmp_path / "x.bedGraph", "--window", "128")
 
     assert done.code == 0, done.err
+    assert "2 records, 600 bases" in done.err
     places = [(contig, int(start)) for contig, start, _, _ in lines(tmp_path / "x.bedGraph")]
     assert places == [("chr1", n) for n in range(4_000, 4_400)] + [
         ("chr2", n) for n in range(1_000, 1_200)

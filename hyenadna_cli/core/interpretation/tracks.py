@@ -90,6 +90,8 @@ class TrackPiece:
 
     interval: Interval
     values: NDArray[np.float32]
+    region: Interval
+    """What it is a piece of."""
 
 
 def track(
@@ -114,7 +116,7 @@ def track(
             values = np.full((len(settings.strands), piece.length), np.nan, np.float32)
             if journal.has_chunk:
                 journal.recall(values)
-                yield Done(piece.length, [_mean(piece, values)])
+                yield Done(piece.length, [_mean(piece, values, region)])
                 continue
             tiles = [
                 tile
@@ -130,7 +132,7 @@ def track(
                 n_done += share * len(batch.windows)
                 yield Done(share * len(batch.windows), [])
             journal.keep(values)
-            yield Done(piece.length - n_done, [_mean(piece, values)])
+            yield Done(piece.length - n_done, [_mean(piece, values, region)])
 
 
 def regions_of(
@@ -242,9 +244,9 @@ def _values(model: HyenaDNA, value: TrackValue, batch: Batch) -> NDArray[np.floa
     return array
 
 
-def _mean(piece: Interval, values: NDArray[np.float32]) -> TrackPiece:
+def _mean(piece: Interval, values: NDArray[np.float32], region: Interval) -> TrackPiece:
     """Over the strands that have a value."""
     is_known = ~np.isnan(values)
     with np.errstate(invalid="ignore"):
         mean = np.where(is_known, values, 0).sum(axis=0) / is_known.sum(axis=0)
-    return TrackPiece(piece, mean.astype(np.float32))
+    return TrackPiece(piece, mean.astype(np.float32), region)

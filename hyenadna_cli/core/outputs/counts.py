@@ -18,6 +18,8 @@ class Counts:
     first: dict[str, str] = field(default_factory=dict)
     """The name of the first of each status."""
     n_bases: int = 0
+    latest: str = ""
+    """The record whose parts are being counted."""
     figures: dict[str, float] = field(default_factory=dict)
     """Further results over all records."""
     letters_where: str = ""
@@ -27,6 +29,13 @@ class Counts:
     def add(self, name: str, status: str, n_bases: int) -> None:
         """Count one record that was written."""
         self.count(name, status)
+        self.n_bases += n_bases
+
+    def add_part(self, name: str, n_bases: int) -> None:
+        """Count bases of a record that was written in parts, one after the other; all are OK."""
+        if name != self.latest:
+            self.count(name, "OK")
+            self.latest = name
         self.n_bases += n_bases
 
     def count(self, name: str, status: str, n: int = 1) -> None:
