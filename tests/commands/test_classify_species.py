@@ -176,6 +176,7 @@ def test_stopping_and_resuming_gives_the_weights_of_never_stopping(train, monkey
         np.testing.assert_array_equal(value, expected[name])
 
 
+@pytest.mark.slow
 def test_a_run_stopped_while_it_measures_measures_on_resume(train, monkeypatch):
     options = ("--lengths", "16,64", "--test-windows", 20)
     with monkeypatch.context() as patched:
@@ -294,6 +295,7 @@ def trained(train, trained_once):
     return trained_once[0]
 
 
+@pytest.mark.slow
 def test_evaluate_measures_a_finished_model(hyenadna, trained, manifest, tmp_path):
     def evaluate(*options):
         return hyenadna(

@@ -180,6 +180,7 @@ def test_no_rows_of_a_table(run, text_file, tmp_path):
     assert_has_no_rows(tmp_path / "x.tsv")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", SEQUENCES)
 def test_no_prompts(hyenadna, models, given, tmp_path, kind):
     prompts = given(*SEQUENCES[kind])
@@ -201,6 +202,7 @@ def test_no_prompts(hyenadna, models, given, tmp_path, kind):
     assert_has_no_rows(tmp_path / "x.fa")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "output"),
     [

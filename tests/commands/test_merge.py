@@ -130,6 +130,7 @@ def test_any_number_of_shards_in_any_order_gives_the_bytes_of_one_run(
     assert manifests[1] == manifests[0].replace(whole.name, merged[12].name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".vcf.gz", ".bcf"])
 def test_an_index_is_written_that_finds_the_records(hyenadna, sharded, tmp_path, suffix):
     merged = tmp_path / f"merged{suffix}"

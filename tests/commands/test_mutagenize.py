@@ -81,6 +81,7 @@ def test_regions_may_come_from_a_bed_with_other_contig_names(run, bed_file, tmp_
     assert manifest["rows"] == {"OK": 9, "OK_EDGE": 6}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["x.tsv", "x.bedgraph"])
 def test_shards_follow_each_other_to_the_byte(run, tmp_path, monkeypatch, name):
     monkeypatch.setattr("hyenadna_cli.core.variants.mutagenesis._PIECE", 40)

@@ -23,6 +23,7 @@ def run(tmp_path):
     return directory
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
 def test_the_picture_has_its_table_beside_it(hyenadna, run, tmp_path, suffix):
     code, _, err = hyenadna("plot", "training", run, "-o", tmp_path / f"curve{suffix}")

@@ -325,6 +325,7 @@ def test_a_bed_is_about_all_genomes_together(hyenadna, genome, fasta_file, bed_f
     assert "train 2,100 bases in 2 spans; valid 3,000 bases in 1 spans" in out
 
 
+@pytest.mark.slow
 def test_tensorboard_gets_every_step(hyenadna, genome, tmp_path):
     events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     run = tmp_path / "run"

@@ -11,6 +11,8 @@ import h5py
 import numpy as np
 import pytest
 
+# What nearly all of it reads is embedded and tuned first, in six seconds.
+pytestmark = pytest.mark.slow
 TABLE = Path(__file__).parent.parent.parent / "test_data" / "labelled.csv"
 
 

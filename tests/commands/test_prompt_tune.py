@@ -189,6 +189,7 @@ def test_a_prompt_alone_is_replaced_only_when_asked(prompt_tune, tmp_path):
     assert prompt_tune("--tokens", "3", "--force").code == 0
 
 
+@pytest.mark.slow
 def test_a_model_trained_in_its_place_leaves_no_prompt_to_answer(
     prompt_tune, predict, hyenadna, tiny_model, tmp_path
 ):

@@ -197,6 +197,7 @@ PHASED = "chr1 1500 . A C 50.5 PASS AF=0.5 GT 0|1 0/1 1 1|1 ./. . .|."
 SAMPLES = tuple("ABCDEFG")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["4.2", "4.3", "4.4", "4.5"])
 def test_phased_genotypes_come_out_as_they_went_in(run, vcf, tmp_path, version):
     source = of_version(vcf(PHASED, samples=SAMPLES), version)

@@ -67,6 +67,7 @@ def end_the_process(data):
     os._exit(3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("judge", "outcome"),
     [

@@ -52,6 +52,7 @@ def test_labelled_rows_are_counted_by_split_and_steps_by_their_bases(
     assert found["settings"]["dtype"] == "fp32"
 
 
+@pytest.mark.slow
 def test_pretraining_counts_the_bases_of_each_split(stats_of, fasta_file):
     random = np.random.default_rng(0)
     genome = fasta_file({name: "".join(random.choice(list("ACGT"), 600)) for name in "ab"})

@@ -109,6 +109,7 @@ def test_every_base_is_drawn_from_the_plain_pass(model):
     assert text == prompt + row.sequence
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 7])
 def test_the_batch_size_does_not_change_the_sequences(model, batch_size):
     prompts = ["", "ACGTACGT", "NNNNGG"]

@@ -86,6 +86,7 @@ def by_brute_force(model, sequence, region, context, strands="+-"):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", [0, 1, 45, 90])
 def test_a_map_is_that_of_every_substitution_read_by_itself(model, genome, start):
     region = Interval("chr1", start, start + 60)
@@ -111,6 +112,7 @@ def test_each_strand_has_one_triangle(model, genome):
     np.testing.assert_array_equal(np.fmax(plus, minus), whole_map(model, region, genome))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("max_distance", [1, 7, 200])
 def test_a_map_of_near_pairs_is_a_band_of_the_whole_one(model, genome, max_distance, monkeypatch):
     monkeypatch.setattr(module, "_QUERIES", 23)
@@ -125,6 +127,7 @@ def test_a_map_of_near_pairs_is_a_band_of_the_whole_one(model, genome, max_dista
     np.testing.assert_allclose(near[inside], whole[inside], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_neither_batches_nor_pieces_show(model, genome, monkeypatch):
     region = Interval("chr1", 0, 80)
     whole = whole_map(model, region, genome, context=200)

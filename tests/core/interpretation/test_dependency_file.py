@@ -73,6 +73,7 @@ def test_the_table_has_the_strongest_pairs_first(stored, tmp_path):
     assert lines[1].split("\t") == ["chr1", "7", "N", "6", "T", "23"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_bases", [5, 90, 1_300])
 def test_a_picture_of_any_size_is_drawn(tmp_path, n_bases):
     pytest.importorskip("matplotlib")

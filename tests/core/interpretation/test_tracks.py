@@ -81,6 +81,7 @@ def by_definition(model, sequence, base, strand, *, step=40, min_context=24):
     return log_probs(model, text)[at, "ACGT".index(text[at])]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strand", ["+", "-"])
 def test_every_value_is_that_of_its_own_tile(model, genome, strand):
     found = values_of(model, Interval("chr1", 0, len(SEQUENCE)), genome, strands=(strand,))

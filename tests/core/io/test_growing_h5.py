@@ -99,6 +99,7 @@ def test_a_small_file_stays_small(tmp_path: Path) -> None:
     assert (tmp_path / "x.h5").stat().st_size < 200_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("n_rows", "n_names"),
     [(10_000, 0), (1_500, 20_000), (10, 100_000)],
@@ -159,6 +160,7 @@ for milliseconds in range(1, 31):
     assert names_in(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
     code = """
 import resource, sys

@@ -120,6 +120,7 @@ def copy(whole, tmp_path):
     return shutil.copytree(whole[0], tmp_path / "run")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_file_of_the_newest_checkpoint_costs_its_steps_and_no_more(
     whole, tmp_path, damage, caplog

@@ -432,6 +432,7 @@ def test_what_no_tensor_holds_is_not_made(tmp_path):
         checkpoint.load(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "problem"),
     [
