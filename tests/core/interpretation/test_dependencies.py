@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from hyenadna_cli.core.config.settings import ModelConfig
 from hyenadna_cli.core.dna import tokenizer
 from hyenadna_cli.core.dna.coordinates import Interval
 from hyenadna_cli.core.dna.sequence import reverse_complement
@@ -16,25 +15,12 @@ from hyenadna_cli.core.inference.batching import BatchLimits
 from hyenadna_cli.core.interpretation import dependencies as module
 from hyenadna_cli.core.interpretation.dependencies import DependencySettings, dependencies
 from hyenadna_cli.core.io.fasta import Genome
-from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.core.outputs.journal import open_journal
 from hyenadna_cli.errors import UsageError
 
 LIMITS = BatchLimits(max_tokens=4_096)
 DRAWN = np.random.default_rng(3)
 SEQUENCE = "".join(DRAWN.choice(list("ACGT"), 90)) + "NN" + "".join(DRAWN.choice(list("acgt"), 58))
-
-
-@pytest.fixture(scope="module")
-def model():
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(7)
-        model = HyenaDNA(ModelConfig(d_model=8, n_layer=2, d_inner=16, l_max=300)).eval()
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if parameter.ndim == 2 and "implicit_filter" not in name:
-                parameter *= 8
-    return model.double()
 
 
 @pytest.fixture

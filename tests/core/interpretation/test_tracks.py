@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from hyenadna_cli.core.config.settings import ModelConfig
 from hyenadna_cli.core.dna import tokenizer
 from hyenadna_cli.core.dna.coordinates import Interval
 from hyenadna_cli.core.dna.sequence import reverse_complement
@@ -14,24 +13,11 @@ from hyenadna_cli.core.inference.batching import BatchLimits
 from hyenadna_cli.core.interpretation import tracks
 from hyenadna_cli.core.interpretation.tracks import TrackSettings, pieces, track
 from hyenadna_cli.core.io.fasta import Genome
-from hyenadna_cli.core.model.hyenadna import HyenaDNA
 
 LIMITS = BatchLimits(max_tokens=1_024)
 DRAWN = np.random.default_rng(5)
 LETTERS = "".join(DRAWN.choice(list("ACGT"), 500))
 SEQUENCE = "NNN" + LETTERS[:120] + "N" + LETTERS[121:260] + "N" * 20 + LETTERS[280:] + "NN"
-
-
-@pytest.fixture(scope="module")
-def model():
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(7)
-        model = HyenaDNA(ModelConfig(d_model=8, n_layer=2, d_inner=16, l_max=200)).eval()
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if parameter.ndim == 2 and "implicit_filter" not in name:
-                parameter *= 8
-    return model.double()
 
 
 @pytest.fixture
