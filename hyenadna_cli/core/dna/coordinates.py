@@ -99,7 +99,7 @@ def read_region(text: str) -> RegionText:
     if last is None:
         start = from_one_based(int(first.replace(",", "")))
         if start < 0:
-            raise ValueError(f"{text!r} is no region: from 1 up")
+            raise ValueError(f"{text!r} is not a region: positions count from 1")
         return RegionText(contig, start, None)
     interval = parse_region(f"{contig}:{first}-{last}")
     return RegionText(contig, interval.start, interval.end)
