@@ -14,12 +14,14 @@ from hyenadna_cli.commands.options.model import BatchedCompute, ModelRequest, Wi
 from hyenadna_cli.commands.options.output import Destination
 from hyenadna_cli.commands.options.run import RunOptions
 from hyenadna_cli.commands.reporting.record_run import RecordRun, table_writer
-from hyenadna_cli.core.interpretation.settings import TrackOptions
+from hyenadna_cli.core.interpretation.settings import ContextOptions, TrackOptions
 from hyenadna_cli.core.io.tsv import check_table_name
 from hyenadna_cli.core.outputs.counts import Counts
+from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from hyenadna_cli.core.inference.perplexity import PerplexityRow, Total
+    from hyenadna_cli.core.interpretation.contexts import ContextSettings
 
 
 _Vocabulary = Annotated[
@@ -35,6 +37,7 @@ def perplexity(
     vocab: _Vocabulary = "acgt",
     windows: WindowOptions,
     track: TrackOptions,
+    context: ContextOptions,
     request: ModelRequest,
     compute: BatchedCompute,
     destination: Destination,
@@ -47,12 +50,22 @@ def perplexity(
     0-based, half-open. --strand both gives the mean of the strands. A record longer than the window
     is cut, and each base scored where it has most context on its left; the first base of a window
     has none and is left out, unless --stride lets windows overlap. --track writes a value per base.
+    --contexts measures how much it helps to read more before a base.
 
       hyenadna perplexity --fasta test_data/tiny.fa --bed test_data/regions.bed --strand both
+      hyenadna perplexity --fasta test_data/tiny.fa --contexts 64,256,1k --targets 2k
     """
     from hyenadna_cli.core.inference import perplexity as core
     from hyenadna_cli.core.inference.run_plan import plan_of_records
 
+    if track.track is not None and context.contexts is not None:
+        raise UsageError("--track and --contexts exclude each other")
+    if context.contexts is not None:
+        curve = context.settings(
+            window=windows.window, stride=windows.stride, strand=files.strand, vocab=vocab
+        )
+        _contexts(files, curve, request, compute, destination, run)
+        return
     if track.track is not None:
         _track(files, track, windows, request, compute, destination, run)
         return
@@ -108,7 +121,7 @@ def _track(
     with compute.memory_errors(), Genome(files.fasta) as genome:
         model = request.choose(compute)
         settings = track.settings(model, window=windows.window, strand=files.strand)
-        regions = tracks.regions_of(genome, files, settings, shard=to.shard)
+        regions = tracks.of_shard(tracks.regions_of(genome, files), settings, to.shard)
         counts = Counts(command="perplexity")
         limits = compute.limits(model.run.device)
         n_bases = sum(region.length for region in regions)
@@ -132,6 +145,60 @@ def _track(
             ),
             writer=lambda _, overwrite: tracks.writer(to.output, genome.lengths, overwrite),
             count=lambda piece: counts.add_part(str(piece.region), piece.interval.length),
+        )
+
+
+def _contexts(
+    files: RecordFiles,
+    settings: ContextSettings,
+    request: ModelRequest,
+    compute: BatchedCompute,
+    destination: Destination,
+    run: RunOptions,
+) -> None:
+    """`--contexts`."""
+    from hyenadna_cli.core.interpretation import contexts as core
+    from hyenadna_cli.core.interpretation.tracks import regions_of
+    from hyenadna_cli.core.io.fasta import Genome
+
+    check_table_name(destination.output, writer="perplexity")
+    destination.check()
+    with compute.memory_errors(), Genome(files.fasta) as genome:
+        model = request.choose(compute)
+        l_max = model.config.l_max
+        regions = regions_of(genome, files)
+        sites = core.draw_sites(genome, regions, settings, is_whole=files.path is None)
+        mine = core.selected_contexts(sites, settings, l_max=l_max, shard=destination.shard)
+        n_targets = sum(site.interval.length for site in sites)
+        n_read = sum(core.n_bases_read(sites, context, settings, l_max) for context in mine)
+        plan = {"contexts": len(mine), "targets": n_targets, "sites": len(sites), "bases": n_read}
+        counts = Counts(command="perplexity")
+        RecordRun(
+            label="scoring",
+            destination=destination,
+            model=model,
+            inputs=files.inputs,
+            settings={
+                **settings.described(),
+                **files.settings,
+                "batch_size": compute.n_windows or "auto",
+            },
+            letters=genome.letters,
+            counts=counts,
+            n_bases=n_read,
+            plan=plan if run.dry_run else None,
+        ).write(
+            lambda journal: core.curve(
+                model.load(),
+                sites,
+                genome,
+                settings,
+                contexts=mine,
+                limits=compute.limits(model.run.device),
+                journal=journal,
+            ),
+            writer=table_writer(destination.output, core.COLUMNS, lambda row: [row.cells()]),
+            count=lambda row: counts.add(f"context {row.context:,}", row.status, row.n_bases),
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -10,6 +11,17 @@ import typer
 
 from hyenadna_cli.commands.options.output import ForceOption
 from hyenadna_cli.errors import UsageError
+
+
+def named_tables(items: Sequence[str]) -> list[tuple[str, Path]]:
+    """`NAME=TABLE` as name and path. Raises UsageError."""
+    named = []
+    for item in items:
+        name, _, path = item.rpartition("=")
+        if not name:
+            raise UsageError(f"{item}: use NAME=TABLE, such as k-mers={item}")
+        named.append((name, Path(path)))
+    return named
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from hyenadna_cli.commands.options.groups import with_option_groups
-from hyenadna_cli.commands.options.picture import Picture
+from hyenadna_cli.commands.options.picture import Picture, named_tables
 from hyenadna_cli.commands.options.run import Verbosity
-from hyenadna_cli.errors import UsageError
 
 
 @with_option_groups
@@ -33,12 +31,7 @@ def species(
     """
     from hyenadna_cli.core.tasks.species import curve
 
-    named = []
-    for item in tables:
-        name, _, path = item.rpartition("=")
-        if not name:
-            raise UsageError(f"{item}: use NAME=TABLE, such as k-mers=report/accuracy.tsv")
-        named.append((name, Path(path)))
+    named = named_tables(tables)
     picture.check(*(path for _, path in named))
     points = [point for name, path in named for point in curve.read_curve(name, path)]
     curve.draw(points, picture.output, overwrite=picture.force)

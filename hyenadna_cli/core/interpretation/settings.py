@@ -1,4 +1,4 @@
-"""Maps and tracks as they are asked for: options of `mutagenize` and `perplexity`."""
+"""Maps, tracks and curves as they are asked for: options of `mutagenize` and `perplexity`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from hyenadna_cli.core.config.flags import Flag, in_bases
+from hyenadna_cli.core.config.flags import SEED, Flag, in_bases
+from hyenadna_cli.core.config.texts import parse_bases
 from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from hyenadna_cli.core.config.choices import StrandChoice
     from hyenadna_cli.core.dna.coordinates import Interval
     from hyenadna_cli.core.inference.chosen_model import ChosenModel
+    from hyenadna_cli.core.interpretation.contexts import ContextSettings
     from hyenadna_cli.core.interpretation.dependencies import DependencySettings
     from hyenadna_cli.core.interpretation.tracks import TrackSettings
     from hyenadna_cli.core.variants.regions import NamedRegion
@@ -81,6 +83,57 @@ class TrackOptions:
             )
         except ValueError as error:
             raise UsageError(str(error)) from error
+
+
+def parse_contexts(text: str) -> tuple[int, ...]:
+    """`64,1k,32k` as lengths in bases. Raises ValueError."""
+    lengths = tuple(parse_bases(part) for part in text.split(","))
+    if min(lengths) < 1 or len(set(lengths)) < len(lengths):
+        raise ValueError(f"{text!r}: contexts are different lengths of 1 base or more")
+    return lengths
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContextOptions:
+    """Perplexity against the number of bases before a base."""
+
+    HEADING: ClassVar[str] = "Context"
+
+    contexts: Annotated[
+        tuple[int, ...] | None,
+        Flag(
+            "--contexts",
+            "Write a row for each context, in place of each record: the same bases, read with so "
+            "many before them, as in 64,1k,32k.",
+            metavar="BASES,...",
+            parse=parse_contexts,
+        ),
+    ] = None
+    targets: Annotated[
+        int, in_bases("--targets", "Bases of the regions that --contexts predicts.")
+    ] = 20_000
+    seed: Annotated[int, SEED] = 0
+
+    def settings(
+        self, *, window: int | None, stride: int | None, strand: StrandChoice | None, vocab: str
+    ) -> ContextSettings:
+        """How the curve is made. Raises UsageError for options that do not go with one."""
+        from hyenadna_cli.core.interpretation.contexts import ContextSettings
+
+        assert self.contexts is not None
+        if window is not None or stride is not None:
+            raise UsageError("--window and --stride do not go with --contexts")
+        if strand == "bed":
+            raise UsageError("--contexts: use --strand +, - or both, and not bed")
+        if self.targets < 1:
+            raise UsageError("--targets is at least 1 base")
+        return ContextSettings(
+            contexts=self.contexts,
+            n_targets=self.targets,
+            strands=("+", "-") if strand == "both" else (strand or "+",),
+            seed=self.seed,
+            full_vocabulary=vocab == "full",
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -135,29 +135,26 @@ def track(
             yield Done(piece.length - n_done, [_mean(piece, values, region)])
 
 
-def regions_of(
-    genome: Genome,
-    given: RegionFile,
-    settings: TrackSettings,
-    *,
-    shard: str | None,
-) -> list[Interval]:
+def regions_of(genome: Genome, given: RegionFile) -> list[Interval]:
     """Whole contigs, or the regions of a file without overlaps, in the genome's order.
 
-    Of a shard such as `3/16`, whole pieces. Raises UsageError and InputFileError.
+    Raises InputFileError.
     """
     if given.path is None:
-        regions = [Interval(contig, 0, length) for contig, length in genome.lengths.items()]
-    else:
-        names = given.contigs(genome.lengths)
-        order = {contig: number for number, contig in enumerate(genome.lengths)}
-        of_file = [region.interval for region in given.read(names)]
-        of_file.sort(key=lambda region: (order[region.contig], region.start))
-        regions = [
-            piece
-            for _, of_contig in itertools.groupby(of_file, key=lambda region: region.contig)
-            for piece in intervals.merged(list(of_contig))
-        ]
+        return [Interval(contig, 0, length) for contig, length in genome.lengths.items()]
+    names = given.contigs(genome.lengths)
+    order = {contig: number for number, contig in enumerate(genome.lengths)}
+    of_file = [region.interval for region in given.read(names)]
+    of_file.sort(key=lambda region: (order[region.contig], region.start))
+    return [
+        piece
+        for _, of_contig in itertools.groupby(of_file, key=lambda region: region.contig)
+        for piece in intervals.merged(list(of_contig))
+    ]
+
+
+def of_shard(regions: list[Interval], settings: TrackSettings, shard: str | None) -> list[Interval]:
+    """Of a shard such as `3/16`, whole pieces. Raises UsageError."""
     if shard is None:
         return regions
     cut = [piece for region in regions for piece in pieces(region, settings.step)]

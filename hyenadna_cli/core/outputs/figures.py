@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,38 @@ def new_figure(width: float, height: float) -> Figure:
     except ImportError as error:
         raise UsageError("pictures need matplotlib: pip install 'hyenadna[plots]'") from error
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def draw_curves(
+    curves: Mapping[str, Sequence[tuple[float, float, float, float]]],
+    path: Path,
+    *,
+    labels: tuple[str, str],
+    overwrite: bool,
+    y_limits: tuple[float, float] | None = None,
+) -> None:
+    """One line a name through its points (x, y, low, high) by x, with bands from low to high.
+
+    x is a length in bases, on a logarithmic scale; `labels` are those of the axes. Raises
+    UsageError if matplotlib is missing, OutputError if `path` cannot be written.
+    """
+    figure = new_figure(7, 4.2)
+    axes = figure.add_subplot()
+    for name, points in curves.items():
+        at, values, low, high = zip(*sorted(points), strict=True)
+        (line,) = axes.plot(at, values, "o-", markersize=4, label=name)
+        axes.fill_between(at, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
+    axes.set_xscale("log", base=2)
+    ticks = sorted({point[0] for points in curves.values() for point in points})
+    axes.set_xticks(ticks, [f"{length:,}" for length in ticks])
+    axes.minorticks_off()
+    if y_limits is not None:
+        axes.set_ylim(*y_limits)
+    axes.set_xlabel(labels[0])
+    axes.set_ylabel(labels[1])
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    save_figure(figure, path, overwrite=overwrite)
 
 
 def save_figure(figure: Figure, path: Path, *, overwrite: bool) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hyenadna_cli.core.io.tsv import TsvWriter
-from hyenadna_cli.core.outputs.figures import new_figure, save_figure
+from hyenadna_cli.core.outputs.figures import draw_curves
 from hyenadna_cli.errors import InputFileError
 
 COLUMNS = ("name", "length", "n_windows", "accuracy", "accuracy_low", "accuracy_high")
@@ -64,20 +64,8 @@ def draw(points: Sequence[CurvePoint], path: Path, *, overwrite: bool) -> None:
 
     Raises UsageError if matplotlib is missing, OutputError if `path` cannot be written.
     """
-    figure = new_figure(7, 4.2)
-    axes = figure.add_subplot()
-    for name in dict.fromkeys(point.name for point in points):
-        mine = sorted((p for p in points if p.name == name), key=lambda p: p.length)
-        lengths = [p.length for p in mine]
-        (line,) = axes.plot(lengths, [p.accuracy for p in mine], "o-", markersize=4, label=name)
-        low, high = [p.low for p in mine], [p.high for p in mine]
-        axes.fill_between(lengths, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
-    axes.set_xscale("log", base=2)
-    ticks = sorted({point.length for point in points})
-    axes.set_xticks(ticks, [f"{length:,}" for length in ticks])
-    axes.set_ylim(0, 1.02)
-    axes.set_xlabel("window (bases)")
-    axes.set_ylabel("accuracy (bands: 95 % intervals)")
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False, loc="lower right")
-    save_figure(figure, path, overwrite=overwrite)
+    curves: dict[str, list[tuple[float, float, float, float]]] = {}
+    for p in points:
+        curves.setdefault(p.name, []).append((p.length, p.accuracy, p.low, p.high))
+    labels = ("window (bases)", "accuracy (bands: 95 % intervals)")
+    draw_curves(curves, path, labels=labels, overwrite=overwrite, y_limits=(0, 1.02))
