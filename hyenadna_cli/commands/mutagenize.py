@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
@@ -15,7 +16,7 @@ from hyenadna_cli.commands.options.model import BatchedCompute, ModelRequest
 from hyenadna_cli.commands.options.output import Destination
 from hyenadna_cli.commands.options.run import RunOptions
 from hyenadna_cli.commands.reporting.record_run import RecordRun
-from hyenadna_cli.core.interpretation.settings import DependencyOptions
+from hyenadna_cli.core.interpretation.settings import AttributionOptions, DependencyOptions
 from hyenadna_cli.core.io.region_files import RegionFile
 from hyenadna_cli.core.outputs.counts import AlleleCounts, Counts
 from hyenadna_cli.core.variants.mutagenesis_output import Kind, kind_of, open_snv_output
@@ -89,6 +90,7 @@ def mutagenize(
     files: MutatedRegions,
     output_type: _OutputType = None,
     scoring: SnvSettings,
+    attributing: AttributionOptions,
     mapping: DependencyOptions,
     request: ModelRequest,
     compute: BatchedCompute,
@@ -97,22 +99,45 @@ def mutagenize(
 ) -> None:
     """Score every SNV of a region: what the model makes of each base being another.
 
-    Writes TSV, a row per SNV: chrom pos (1-based) ref alt status site, and llr with --full; both as
-    in score-variants, negative: less likely than the genome's base. Site scores take no pass of
-    their own. As bedGraph: 0-based, half-open, the mean of a base's three SNVs (of llr with
-    --full). N has no row. --dependencies writes which bases of a region depend on which instead.
+    Writes TSV, a row per SNV: chrom pos (1-based) ref alt status site, and llr with --full or
+    gradient with --gradients; negative: less likely than the genome's base, site and llr as in
+    score-variants. Site scores take no pass of their own. As bedGraph: 0-based, half-open, the mean
+    of a base's three SNVs (of the last column). N has no row. --dependencies writes which bases of
+    a region depend on which instead.
 
       hyenadna mutagenize --fasta test_data/tiny.fa --region chr1:4,001-4,100
     """
-    from hyenadna_cli.core.io.fasta import Genome
-
+    attributing.check(scoring, mapping)
     if mapping.dependencies is not None:
         _map(files, mapping, scoring, request, compute, destination, run)
         return
-    kind = output_type or kind_of(destination.output)
+    kind: Kind | None = None
+    if attributing.attributions is None:
+        kind = output_type or kind_of(destination.output)
+    else:
+        output = attributing.checked(destination.output, destination.shard)
+        destination = replace(destination, output=output)
+    _score(files, kind, scoring, attributing, request, compute, destination, run)
+
+
+def _score(
+    files: MutatedRegions,
+    kind: Kind | None,
+    scoring: SnvSettings,
+    attributing: AttributionOptions,
+    request: ModelRequest,
+    compute: BatchedCompute,
+    destination: Destination,
+    run: RunOptions,
+) -> None:
+    """Scores as a table or a track, or as arrays of `--attributions`: then `kind` is None."""
+    from hyenadna_cli.core.io.fasta import Genome
+
     destination.check()
     with compute.memory_errors(), Genome(files.fasta) as genome:
         regions = files.regions(genome, destination.shard, is_merged=kind == "bedgraph")
+        if kind is None:
+            attributing.check_lengths(regions)
         model = request.choose(compute)
         settings = scoring.settings(model, ("site", "llr") if scoring.full else ("site",))
         limits = compute.limits(model.run.device)
@@ -126,6 +151,7 @@ def mutagenize(
                 **settings.described(),
                 **files.settings,
                 "regions": list(files.region or ()),
+                "gradients": attributing.gradients,
                 "batch_size": compute.n_windows or "auto",
             },
             inputs=files.inputs,
@@ -135,9 +161,15 @@ def mutagenize(
             plan=sizes | plan_of(settings, model, limits) if run.dry_run else None,
         )
         record_run.write(
-            lambda journal: _rows(model.load(), regions, genome, settings, limits, journal),
+            lambda journal: _rows(
+                model.load(), regions, genome, settings, limits, journal, attributing.gradients
+            ),
             writer=lambda _, overwrite: _writer(
-                destination.output, kind, has_llr=scoring.full, overwrite=overwrite
+                destination.output,
+                kind,
+                (regions, genome),
+                last=attributing.column(scoring),
+                overwrite=overwrite,
             ),
             count=lambda mutated: _count(mutated[1], record_run.counts),
         )
@@ -193,20 +225,39 @@ def _rows(
     settings: ScoreSettings,
     limits: BatchLimits,
     journal: Journal,
+    are_gradients: bool,
 ) -> Iterator[Done[Mutated]]:
     from hyenadna_cli.core.inference.batching import Done
+    from hyenadna_cli.core.interpretation.gradients import gradients
     from hyenadna_cli.core.variants.mutagenesis import mutagenize
 
+    score = gradients if are_gradients else mutagenize
     for chrom, interval in regions:
-        for done in mutagenize(model, interval, genome, settings, limits=limits, journal=journal):
+        for done in score(model, interval, genome, settings, limits=limits, journal=journal):
             yield Done(done.n_bases, [(chrom, scores) for scores in done.rows])
 
 
 @contextmanager
 def _writer(
-    output: str, kind: Kind, *, has_llr: bool, overwrite: bool
+    output: str,
+    kind: Kind | None,
+    of: tuple[list[NamedRegion], Genome],
+    *,
+    last: str,
+    overwrite: bool,
 ) -> Iterator[Callable[[Mutated], None]]:
-    with open_snv_output(output, kind, has_llr=has_llr, overwrite=overwrite) as write:
+    """Of a table, or of the attributions of regions; `last`: the last column's name."""
+    if kind is None:
+        from hyenadna_cli.core.interpretation.attributions import open_attributions
+
+        regions, genome = [region.interval for region in of[0]], of[1]
+        with open_attributions(
+            Path(output), regions, genome, score=last, overwrite=overwrite
+        ) as write_arrays:
+            yield lambda mutated: write_arrays(mutated[1])
+        return
+    columns = ("site",) if last == "site" else ("site", last)
+    with open_snv_output(output, kind, columns=columns, overwrite=overwrite) as write:
         yield lambda mutated: write(*mutated)
 
 

@@ -27,8 +27,8 @@ def mutagenesis(
         ),
     ] = None,
     score: Annotated[
-        Literal["site", "llr"] | None,
-        typer.Option("--score", help="Column to draw; default: llr where there is one."),
+        Literal["site", "llr", "gradient"] | None,
+        typer.Option("--score", help="Column to draw; default: llr or gradient, else site."),
     ] = None,
     picture: Picture,
     verbosity: Verbosity,

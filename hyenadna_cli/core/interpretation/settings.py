@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _LONGEST_WINDOW = 32_768
 """Bases of a track's windows, unless asked otherwise."""
 MAP_SUFFIXES = (".h5", ".hdf5")
+ATTRIBUTION_SUFFIX = ".npz"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -193,3 +194,61 @@ class DependencyOptions:
             strands=("+", "-") if scoring.strand == "both" else (scoring.strand,),
             max_n_run=scoring.max_n_run,
         )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AttributionOptions:
+    """How much each base matters."""
+
+    HEADING: ClassVar[str] = "Attributions"
+
+    gradients: Annotated[
+        bool,
+        Flag(
+            "--gradients",
+            "Also the input gradient of each SNV: llr to first order, from one pass and back.",
+        ),
+    ] = False
+    attributions: Annotated[
+        str | None,
+        Flag(
+            "--attributions",
+            "Write one-hot letters and attributions (.npz) of regions of one length, in place of "
+            "the table; of the gradients, else llr (--full), else site.",
+            metavar="FILE",
+        ),
+    ] = None
+
+    def check(self, scoring: SnvSettings, mapping: DependencyOptions) -> None:
+        """Raises UsageError for options that do not go with these."""
+        if self.gradients and (scoring.full or scoring.layout != "grid"):
+            raise UsageError("--gradients goes with neither --full nor --layout centred")
+        if mapping.dependencies is not None and (self.gradients or self.attributions is not None):
+            raise UsageError("--dependencies goes with neither --gradients nor --attributions")
+
+    def column(self, scoring: SnvSettings) -> str:
+        """The last column of the table."""
+        return "gradient" if self.gradients else "llr" if scoring.full else "site"
+
+    def checked(self, output: str, shard: str | None) -> str:
+        """The file of the attributions. Raises UsageError for options that do not go with it."""
+        assert self.attributions is not None
+        if output != "-":
+            raise UsageError(
+                f"--attributions {self.attributions} is the output; leave out -o {output}"
+            )
+        if shard is not None:
+            raise UsageError("--shard goes with tables; arrays of all regions are one file")
+        if not self.attributions.lower().endswith(ATTRIBUTION_SUFFIX):
+            raise UsageError(f"--attributions {self.attributions}: use {ATTRIBUTION_SUFFIX}")
+        return self.attributions
+
+    def check_lengths(self, regions: Sequence[NamedRegion]) -> None:
+        """Raises UsageError for regions that do not fit one array."""
+        for _, region in regions:
+            first = regions[0].interval
+            if region.length != first.length:
+                raise UsageError(
+                    f"--attributions: {region} has {region.length:,} bases, and {first} has "
+                    f"{first.length:,}; one array takes regions of one length"
+                )

@@ -10,7 +10,7 @@ one REF pass a window and strand, and no loop over bases.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,11 +50,18 @@ class SnvScores:
     """NaN for the genome's own base, and where there is no score."""
     llr: Floats | None
     """The same, if asked for."""
+    gradient: Floats | None = None
+    """First-order estimate of `llr` (`interpretation.gradients`), if asked for."""
 
     @property
     def tables(self) -> list[Floats]:
-        """`site`, and `llr` if asked for."""
-        return [self.site] if self.llr is None else [self.site, self.llr]
+        """`site`, and `llr` or `gradient` if asked for."""
+        return [of for of in (self.site, self.llr, self.gradient) if of is not None]
+
+
+RefPass = Callable[[HyenaDNA, ScoreSettings, Batch], Floats]
+"""What a pass over windows brings: (B, L, K, 4), values of A, C, G and T at each position. The
+first of K are ln p, NaN at the first position; infinite: the model gave no number."""
 
 
 def pieces(region: Interval) -> list[Interval]:
@@ -73,17 +80,30 @@ def mutagenize(
     *,
     limits: BatchLimits,
     journal: Journal = NO_JOURNAL,
+    ref_pass: RefPass | None = None,
 ) -> Iterator[Done[SnvScores]]:
     """Score every SNV of a region, piece by piece in order; `Done` counts bases.
 
-    `settings.scores` are site, or site and llr. Raises ValueError for others.
+    `settings.scores` are site, or site and llr. A `ref_pass` with K = 2 brings `gradient` besides
+    site, on the grid. Raises ValueError for others.
     """
     if settings.scores not in (("site",), ("site", "llr")):
         raise ValueError(f"mutagenesis has the scores site and llr, not {settings.scores}")
+    is_from_ref = isinstance(settings.layout, Grid) and not settings.needs_alt_pass
+    if ref_pass is not None and not is_from_ref:
+        raise ValueError("gradients are of windows on the grid, without llr")
     for piece in pieces(region):
-        if isinstance(settings.layout, Grid) and not settings.needs_alt_pass:
+        if isinstance(settings.layout, Grid) and is_from_ref:
             rows = _from_ref_passes(
-                model, piece, genome, settings, settings.layout, limits, journal
+                model,
+                piece,
+                genome,
+                settings,
+                settings.layout,
+                limits,
+                journal,
+                log_probs if ref_pass is None else ref_pass,
+                n_values=1 if ref_pass is None else 2,
             )
             yield Done(piece.length, [rows])
         else:
@@ -146,6 +166,9 @@ def _from_ref_passes(
     grid: Grid,
     limits: BatchLimits,
     journal: Journal,
+    ref_pass: RefPass,
+    *,
+    n_values: int,
 ) -> SnvScores:
     bases = genome.fetch(piece).upper()
     stretches = Stretches(genome, max_n_run=settings.max_n_run)
@@ -161,43 +184,53 @@ def _from_ref_passes(
             elif text.bases:
                 ids = tokenizer.encode(text.bases)
                 readings.append(_Reading(window, text.n_trimmed, strand, rows, ids))
-    log_probs = np.zeros((len(settings.strands), piece.length, 4))
+    values = np.zeros((len(settings.strands), piece.length, n_values, 4))
     if journal.has_chunk:
-        journal.recall(log_probs)
+        journal.recall(values)
     else:
-        compute = functools.partial(_log_probs, model, settings)
+        compute = functools.partial(ref_pass, model, settings)
         batcher = Batcher(
             tiling=Tiling(grid.window, grid.window),
             limits=limits,
             device=model.lm_head.weight.device,
         )
         for batch, of_batch in batcher.run([reading.token_ids for reading in readings], compute):
-            for number, values in zip(batch.windows.readings.tolist(), of_batch, strict=True):
+            for number, of_window in zip(batch.windows.readings.tolist(), of_batch, strict=True):
                 reading = readings[number]
                 strand_number = settings.strands.index(reading.strand)
-                log_probs[strand_number, reading.rows] = _on_plus_strand(values, reading, piece)
-        journal.keep(log_probs)
-    site = _mean_over_strands(_relative_to_ref(log_probs, bases))
+                values[strand_number, reading.rows] = _on_plus_strand(of_window, reading, piece)
+        journal.keep(values)
     is_base = np.array([base in _BASES for base in bases])
     statuses = np.where(is_edge, "OK_EDGE", "OK").astype(object)
-    statuses[np.isinf(log_probs).any(axis=(0, 2))] = "NONFINITE"
+    statuses[np.isinf(values).any(axis=(0, 2, 3))] = "NONFINITE"
     statuses[is_unknown] = "N_WINDOW"
     statuses[~is_base] = "NON_ACGT"
-    site[~np.isin(statuses, list(SCORED))] = np.nan
-    return SnvScores(piece, bases, statuses.tolist(), site, None)
+    tables = []
+    for number in range(n_values):
+        table = _mean_over_strands(_relative_to_ref(values[:, :, number], bases))
+        table[~np.isin(statuses, list(SCORED))] = np.nan
+        tables.append(table)
+    return SnvScores(piece, bases, statuses.tolist(), tables[0], None, *tables[1:])
 
 
 @torch.inference_mode()
-def _log_probs(model: HyenaDNA, settings: ScoreSettings, batch: Batch) -> Floats:
-    """Ln p of A, C, G and T at every position but the first: (B, L - 1, 4)."""
+def log_probs(model: HyenaDNA, settings: ScoreSettings, batch: Batch) -> Floats:
+    """Ln p of A, C, G and T at every position: (B, L, 1, 4)."""
     hidden_BLD = model.hidden_states(batch.token_ids_BL)[0]
     log_probs_BLV = next_base_log_probs(
         model, hidden_BLD[:, :-1], full_vocabulary=settings.full_vocabulary
     )
     if settings.full_vocabulary:
         log_probs_BLV = log_probs_BLV[..., tokenizer.A : tokenizer.T + 1]
-    finite = log_probs_BLV.double().nan_to_num(nan=torch.inf)
-    array: Floats = finite.cpu().numpy()
+    return as_values(log_probs_BLV)[:, :, None]
+
+
+def as_values(log_probs_BT4: torch.Tensor) -> Floats:
+    """Ln p of the bases at positions 1 to the last, as `RefPass` brings them: (B, L, 4)."""
+    finite_BT4 = log_probs_BT4.double().nan_to_num(nan=torch.inf)
+    # The first base of a window has nothing before it, and so no distribution.
+    with_first = torch.nn.functional.pad(finite_BT4, (0, 0, 1, 0), value=torch.nan)
+    array: Floats = with_first.cpu().numpy()
     return array
 
 
@@ -224,12 +257,11 @@ def _windows(
 def _on_plus_strand(values: Floats, reading: _Reading, piece: Interval) -> Floats:
     """The rows of `values` that a reading scores, in the order and letters of the plus strand."""
     n_bases = reading.window.length - reading.n_trimmed
-    # The first base of a window has nothing before it, and so no distribution.
-    unknown = np.full((reading.n_trimmed + 1, 4), np.nan)
-    whole = np.concatenate([unknown, values[: n_bases - 1]])
+    unknown = np.full((reading.n_trimmed, *values.shape[1:]), np.nan)
+    whole = np.concatenate([unknown, values[:n_bases]])
     if reading.strand == "-":
         # A, C, G, T backwards are their complements.
-        whole = whole[::-1, ::-1]
+        whole = whole[::-1, :, ::-1]
     first = piece.start + reading.rows.start - reading.window.start
     return whole[first : first + reading.rows.stop - reading.rows.start]
 

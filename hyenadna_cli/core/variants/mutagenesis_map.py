@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ("chrom", "start", "end", "ref", "A", "C", "G", "T", "mean")
 _BASES = "ACGT"
+_LATER_SCORES = ("gradient", "llr")
 _MAX_COLUMNS = 1_200
 _MAX_LETTERS = 150
 _COLOURS = {"A": "#2f8f4e", "C": "#2b6cb0", "G": "#c98a12", "T": "#b03a2e"}
@@ -38,7 +39,7 @@ class MutagenesisMap:
 
     region: Interval
     score: str
-    """`site` or `llr`."""
+    """`site`, `llr` or `gradient`."""
     starts: NDArray[np.int64]
     """First base of each column, 0-based."""
     width: int
@@ -61,16 +62,17 @@ class MutagenesisMap:
 def read_map(path: str, *, region: str | None = None, score: str | None = None) -> MutagenesisMap:
     """The scores in a TSV of `mutagenize`, of a region or of the first contig's whole extent.
 
-    `region` as `coordinates.read_region` reads it; `score` defaults to `llr` where the table has
-    it. Memory grows with the region that is drawn. Raises ValueError for a text that is no region,
-    InputFileError if the file is no such table or has no finite score there.
+    `region` as `coordinates.read_region` reads it; `score` defaults to `llr` or `gradient`
+    where the table has it. Memory grows with the region that is drawn. Raises ValueError for a
+    text that is no region, InputFileError if the file is no such table or has no finite score
+    there.
     """
     scores_at: dict[int, tuple[str, list[float]]] = {}
     asked = None if region is None else read_region(region)
     with open_text(path) as text:
         rows = csv.DictReader(text, delimiter="\t")
         names = rows.fieldnames or []
-        score_name = score or ("llr" if "llr" in names else "site")
+        score_name = score or next((name for name in _LATER_SCORES if name in names), "site")
         if not {"chrom", "pos", "ref", "alt", score_name} <= set(names):
             raise InputFileError(path, f"is no table of mutagenize with the score {score_name}")
         for row in rows:

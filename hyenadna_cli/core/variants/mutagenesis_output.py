@@ -5,7 +5,7 @@ TSV: positions are 1-based, a row per SNV. bedGraph: 0-based half-open, the mean
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Literal
 
@@ -39,22 +39,23 @@ def kind_of(output: str) -> Kind:
 
 
 def open_snv_output(
-    output: str, kind: Kind, *, has_llr: bool, overwrite: bool
+    output: str, kind: Kind, *, columns: Sequence[str], overwrite: bool
 ) -> AbstractContextManager[Write]:
     """A function that writes the SNVs of a piece of a contig, by the contig's name.
 
-    The file appears when the block succeeds. Raises OutputError as `open_sink` does.
+    `columns` are the names of the tables of scores. The file appears when the block succeeds.
+    Raises OutputError as `open_sink` does.
     """
     if kind == "bedgraph":
         return _bedgraph(output, overwrite=overwrite)
-    return _tsv(output, has_llr=has_llr, overwrite=overwrite)
+    return _tsv(output, columns, overwrite=overwrite)
 
 
 @contextmanager
-def _tsv(output: str, *, has_llr: bool, overwrite: bool) -> Iterator[Write]:
+def _tsv(output: str, scores: Sequence[str], *, overwrite: bool) -> Iterator[Write]:
     from hyenadna_cli.core.dna.coordinates import to_one_based
 
-    columns = ("chrom", "pos", "ref", "alt", "status", "site", *(["llr"] if has_llr else []))
+    columns = ("chrom", "pos", "ref", "alt", "status", *scores)
     with TsvWriter(output, columns=columns, overwrite=overwrite) as table:
 
         def write(chrom: str, scores: SnvScores) -> None:

@@ -22,8 +22,7 @@ SCORES = SnvScores(
 
 def written(tmp_path, kind, *, scores=SCORES):
     output = tmp_path / "out"
-    has_llr = scores.llr is not None
-    with open_snv_output(str(output), kind, has_llr=has_llr, overwrite=False) as write:
+    with open_snv_output(str(output), kind, columns=["site"], overwrite=False) as write:
         write("chr1", scores)
     return output.read_text().splitlines()
 
