@@ -9,23 +9,25 @@ from hyenadna_cli.ops.cpu.lanes import LANES, load, load_some, splat, store, sto
 
 
 @numba.njit
-def _conv(data, row, step, position, channel, width, taps, bias, n_taps):
+def _conv(data, row, step, position, channel, width, taps, taps_at, bias, n_taps):
     """The convolution of LANES channels at one position; `row` is where its numbers begin."""
     value = bias
     for tap in range(max(n_taps - 1 - position, 0), n_taps):
         at = row - (n_taps - 1 - tap) * step + channel
-        value = value + load(taps, tap * LANES) * load_some(data, at, width)
+        value = value + load(taps, taps_at + tap * LANES) * load_some(data, at, width)
     return value
 
 
 @numba.njit
-def _registers(taps_PK, first, width):
-    """The taps of a group of channels, a register each."""
+def _registers(taps_PK, first, n_channels):
+    """The taps of channels from `first` on: group by group, a register each."""
     n_taps = taps_PK.shape[1]
-    taps = np.zeros(n_taps * LANES, np.float32)
-    for lane in range(width):
+    n_groups = -(-n_channels // LANES)
+    taps = np.zeros(n_groups * n_taps * LANES, np.float32)
+    for channel in range(n_channels):
+        at = channel // LANES * n_taps * LANES + channel % LANES
         for tap in range(n_taps):
-            taps[tap * LANES + lane] = taps_PK[first + lane, tap]
+            taps[at + tap * LANES] = taps_PK[first + channel, tap]
     return taps
 
 
@@ -42,34 +44,27 @@ def short_conv(
     """
     n_taps = taps_PK.shape[1]
     has_other = other_channels >= 0
-    for group in range(0, n_channels, LANES):
-        width = min(LANES, n_channels - group)
-        taps = _registers(taps_PK, channels + group, width)
-        bias_1 = load_some(bias, channels + group, width)
-        other_taps, bias_2 = taps, bias_1
-        if has_other:
-            other_taps = _registers(taps_PK, other_channels + group, width)
-            bias_2 = load_some(bias, other_channels + group, width)
-        for sequence in range(first_sequence, last_sequence):
-            for position in range(first, last):
-                row = sequence * proj_batch_step + position * proj_step
+    taps = _registers(taps_PK, channels, n_channels)
+    other_taps = _registers(taps_PK, other_channels, n_channels if has_other else 0)
+    # All groups of a position before the next one: its row, larger than what a group reads of it,
+    # is then in the first cache when the following positions look back at it.
+    for sequence in range(first_sequence, last_sequence):
+        for position in range(first, last):
+            row = sequence * proj_batch_step + position * proj_step
+            to = sequence * out_batch_step + (position - first) * out_step
+            for at in range(0, n_channels, LANES):
+                width = min(LANES, n_channels - at)
                 value = _conv(
-                    proj, row, proj_step, position, channels + group, width, taps, bias_1, n_taps
-                )
+                    proj, row, proj_step, position, channels + at, width,
+                    taps, at * n_taps, load_some(bias, channels + at, width), n_taps,
+                )  # fmt: skip
                 if has_other:
+                    other_bias = load_some(bias, other_channels + at, width)
                     value = value * _conv(
-                        proj,
-                        row,
-                        proj_step,
-                        position,
-                        other_channels + group,
-                        width,
-                        other_taps,
-                        bias_2,
-                        n_taps,
-                    )
-                at = sequence * out_batch_step + (position - first) * out_step + group
-                store_some(out, at, width, value)
+                        proj, row, proj_step, position, other_channels + at, width,
+                        other_taps, at * n_taps, other_bias, n_taps,
+                    )  # fmt: skip
+                store_some(out, to + at, width, value)
 
 
 _CHUNK = 128
@@ -89,14 +84,8 @@ def short_conv_gradients(
     """
     n_taps = taps_PK.shape[1]
     has_other = other_channels >= 0
-    n_groups = -(-n_channels // LANES)
-    taps = np.empty((n_groups, n_taps * LANES), np.float32)
-    other_taps = np.empty((n_groups, n_taps * LANES), np.float32)
-    for group in range(n_groups):
-        at, width = group * LANES, min(LANES, n_channels - group * LANES)
-        taps[group] = _registers(taps_PK, channels + at, width)
-        if has_other:
-            other_taps[group] = _registers(taps_PK, other_channels + at, width)
+    taps = _registers(taps_PK, channels, n_channels)
+    other_taps = _registers(taps_PK, other_channels, n_channels if has_other else 0)
     d_conv = np.empty((_CHUNK + n_taps) * LANES, np.float32)
     n_before = -(-n_taps // 4) * 4 - 1
     x = np.empty((n_before + _CHUNK) * LANES, np.float32)
@@ -104,9 +93,8 @@ def short_conv_gradients(
         row, d_row = sequence * proj_batch_step, sequence * d_out_batch_step + d_channel
         for start in range(0, n_positions, _CHUNK):
             stop = min(start + _CHUNK, n_positions)
-            for group in range(n_groups):
-                at, width = group * LANES, min(LANES, n_channels - group * LANES)
-                taps_of, other_taps_of = taps[group], other_taps[group]
+            for at in range(0, n_channels, LANES):
+                width = min(LANES, n_channels - at)
                 other_bias = splat(np.float32(0))
                 if has_other:
                     other_bias = load_some(bias, other_channels + at, width)
@@ -117,11 +105,11 @@ def short_conv_gradients(
                     if has_other:
                         value = value * _conv(
                             proj, row + t * proj_step, proj_step, t, other_channels + at, width,
-                            other_taps_of, other_bias, n_taps,
+                            other_taps, at * n_taps, other_bias, n_taps,
                         )  # fmt: skip
                     store(d_conv, (t - start) * LANES, value)
                 _gradients_of_input(
-                    d_conv, taps_of, n_taps, stop - start, n_positions - start,
+                    d_conv, taps, at * n_taps, n_taps, stop - start, n_positions - start,
                     d_proj, row + start * proj_step + channels + at, proj_step, width,
                 )  # fmt: skip
                 for t in range(start - n_before, stop):
@@ -139,12 +127,14 @@ def short_conv_gradients(
 
 
 @numba.njit
-def _gradients_of_input(d_conv, taps, n_taps, n, n_left, d_proj, at, step, width):
+def _gradients_of_input(d_conv, taps, taps_at, n_taps, n, n_left, d_proj, at, step, width):
     """Each input receives from its own position and the `n_taps` - 1 after it, if there are any."""
     for t in range(n):
         value = splat(np.float32(0))
         for j in range(min(n_taps, n_left - t)):
-            value = value + load(taps, (n_taps - 1 - j) * LANES) * load(d_conv, (t + j) * LANES)
+            value = value + load(taps, taps_at + (n_taps - 1 - j) * LANES) * load(
+                d_conv, (t + j) * LANES
+            )
         store_some(d_proj, at + t * step, width, value)
 
 
