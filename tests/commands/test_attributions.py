@@ -24,6 +24,11 @@ def run(hyenadna, tiny_model):
     return mutagenize
 
 
+def arrays_of(path):
+    with np.load(path) as file:
+        return dict(file)
+
+
 def rows_of(text):
     return list(csv.DictReader(text.splitlines(), delimiter="\t"))
 
@@ -67,7 +72,7 @@ def test_attributions_are_the_scores_of_the_table_around_their_mean(
     done = run(*regions, "--attributions", tmp_path / "x.NPZ")
 
     assert done.code == 0, done.err
-    arrays = np.load(tmp_path / "x.NPZ")
+    arrays = arrays_of(tmp_path / "x.NPZ")
     one_hot, attributions = arrays["one_hot"], arrays["attributions"]
     assert one_hot.shape == attributions.shape == (2, 4, 40)
     assert one_hot.dtype == attributions.dtype == np.float32
@@ -98,7 +103,7 @@ def test_no_region_is_an_empty_file(run, bed_file, tmp_path):
     done = run("--bed", bed_file(), "--attributions", tmp_path / "x.npz")
 
     assert done.code == 0, done.err
-    assert np.load(tmp_path / "x.npz")["one_hot"].shape == (0, 4, 0)
+    assert arrays_of(tmp_path / "x.npz")["one_hot"].shape == (0, 4, 0)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +135,7 @@ def of_libraries(run, bed_file, tmp_path):
     bed = bed_file(*(f"chr1 {start} {start + 60}" for start in range(1_000, 11_000, 100)))
     done = run("--bed", bed, "--gradients", "--attributions", tmp_path / "x.npz")
     assert done.code == 0, done.err
-    return np.load(tmp_path / "x.npz")
+    return arrays_of(tmp_path / "x.npz")
 
 
 @pytest.mark.slow
