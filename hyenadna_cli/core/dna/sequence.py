@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Protocol
 
 from Bio.Data import IUPACData
 from Bio.Seq import reverse_complement as _iupac_reverse_complement
@@ -21,6 +22,18 @@ _REPLACE = bytes.maketrans(
 )
 _BASES_OF = {**IUPACData.ambiguous_dna_values, "U": "T"}
 _NOT_ALLOWED = re.compile(f"[^{(_KEPT + _AMBIGUOUS + _URACIL).decode()}]")
+
+
+class Bases(Protocol):
+    """A sequence that is in memory (a string) or elsewhere; slices are strings."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, window: slice, /) -> str: ...
+
+    def count(self, letter: str, /) -> int:
+        """How often N or n occurs."""
+        ...
 
 
 class LetterError(ValueError):
@@ -104,8 +117,8 @@ def share_a_base(letter: str, other: str) -> bool:
     return bool(set(bases) & set(others))
 
 
-def n_fraction(sequence: str) -> float:
+def n_fraction(sequence: Bases) -> float:
     """The share of N or n in a cleaned sequence; 0.0 for an empty one."""
-    if not sequence:
+    if not len(sequence):
         return 0.0
     return (sequence.count("N") + sequence.count("n")) / len(sequence)

@@ -54,18 +54,36 @@ class Done(Generic[Row]):
     rows: list[Row]
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A whole record along one strand, 5' to 3'; token ids are made of the slice that is asked for.
+
+    As an array of token ids, without special tokens, would be.
+    """
+
+    record: Record
+    strand: Strand
+
+    @property
+    def size(self) -> int:
+        """Bases."""
+        return len(self.record.sequence)
+
+    def __getitem__(self, window: slice) -> TokenIds:
+        start, end, _ = window.indices(self.size)
+        return tokenizer.encode(self.record.read(self.strand, start, end))
+
+
 class Readings:
     """The records of a chunk, each read along every strand that was asked for."""
 
     def __init__(self, records: Sequence[Record], choice: StrandChoice) -> None:
-        self.of: list[tuple[Record, Strand]] = [
-            (record, strand) for record in records for strand in record.strands(choice)
+        self.of = [
+            Reading(record, strand) for record in records for strand in record.strands(choice)
         ]
-        """Record and strand of each reading; those of one record follow each other."""
+        """Those of one record follow each other."""
         self.n_strands = len(self.of) // len(records)
         """Readings of each record."""
-        self.token_ids = [tokenizer.encode(record.read(strand)) for record, strand in self.of]
-        """Whole records, 5' to 3', without special tokens."""
         self.n_bases = sum(len(record.sequence) for record in records)
         """Of the records, each counted once."""
 
@@ -135,7 +153,7 @@ class BatchLimits:
 class Batcher:
     """Cuts readings into windows and runs a computation over them in batches.
 
-    A reading is a whole record along one strand, as token ids without special tokens.
+    A reading is a `Reading`, or an array of token ids without special tokens.
     """
 
     def __init__(
@@ -176,7 +194,7 @@ class Batcher:
         return {**windows, "specials": self.specials, **size}
 
     def run(
-        self, readings: Sequence[TokenIds], compute: Callable[[Batch], Result]
+        self, readings: Sequence[Reading | TokenIds], compute: Callable[[Batch], Result]
     ) -> Iterator[tuple[Batch, Result]]:
         """Apply `compute` to every batch; where the memory is too small, to halves of it.
 
@@ -214,7 +232,7 @@ class Batcher:
             journal.recall(*numbers)
             yield float(readings.n_bases)
             return
-        for batch, result in self.run(readings.token_ids, compute):
+        for batch, result in self.run(readings.of, compute):
             add(batch, result)
             yield batch.windows.n_new_bases / readings.n_strands
         journal.keep(*numbers)
@@ -249,7 +267,7 @@ class Batcher:
                 first, widest = number, tokens
         return [*cuts, len(n_tokens)] if n_tokens else []
 
-    def _pad(self, windows: Windows, readings: Sequence[TokenIds]) -> Batch:
+    def _pad(self, windows: Windows, readings: Sequence[Reading | TokenIds]) -> Batch:
         framed = [
             tokenizer.add_specials(readings[reading][start:end], self.specials)
             for reading, start, end, _ in windows

@@ -79,7 +79,7 @@ class _PooledChunk:
         self.readings = Readings(records, pooled.strand)
         self.pooled = pooled
         self._tiling = batcher.tiling
-        self._lengths_R = np.array([token_ids.size for token_ids in self.readings.token_ids])
+        self._lengths_R = np.array([reading.size for reading in self.readings.of])
         self._n_counted_R = np.zeros(len(self._lengths_R))
         shape_RYD = (len(self._lengths_R), len(pooled.layers), d_model)
         start_of = {"mean": 0.0, "max": -np.inf}
@@ -171,14 +171,11 @@ class _PooledChunk:
     def _counted(self, reading: int, start: int, end: int) -> NDArray[np.bool_]:
         is_counted = np.ones(end - start, dtype=np.bool_)
         if self.pooled.exclude_n:
-            is_counted &= self.readings.token_ids[reading][start:end] != tokenizer.N
+            is_counted &= self.readings.of[reading][start:end] != tokenizer.N
         if self.pooled.exclude_softmasked:
-            record, strand = self.readings.of[reading]
-            length = len(record.sequence)
-            plus = slice(start, end) if strand == "+" else slice(length - end, length - start)
-            letters = np.frombuffer(record.sequence[plus].encode("ascii"), dtype=np.uint8)
-            is_upper = letters < ord("a")
-            is_counted &= is_upper if strand == "+" else is_upper[::-1]
+            of = self.readings.of[reading]
+            letters = of.record.read(of.strand, start, end).encode("ascii")
+            is_counted &= np.frombuffer(letters, dtype=np.uint8) < ord("a")
         return is_counted
 
 

@@ -73,7 +73,7 @@ class Prompts:
 
         with RecordSource(fasta) as source:
             records = list(source.read())
-            return cls([r.name for r in records], [r.sequence for r in records], source.letters)
+            return cls([r.name for r in records], [r.sequence[:] for r in records], source.letters)
 
     @classmethod
     def of(cls, text: str) -> Self:

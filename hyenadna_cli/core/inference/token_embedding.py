@@ -75,7 +75,7 @@ def embed_tokens(
                 journal.recall(data)
                 yield Done(float(len(record.sequence)), [work.row(record, data)])
             continue
-        for batch, states_BLD in batcher.run(work.readings.token_ids, compute):
+        for batch, states_BLD in batcher.run(work.readings.of, compute):
             work.add(batch, states_BLD)
             del states_BLD
             rows = _kept(work, journal)
@@ -118,9 +118,9 @@ class _TokenChunk:
 
     def _add(self, reading: int, start: int, end: int, states: Array) -> None:
         """Add the states of bases `start` to `end` of a reading, in reading direction."""
-        record, strand = self.readings.of[reading]
-        number, length = reading // self.readings.n_strands, len(record.sequence)
-        if strand == "-":
+        length = self.readings.of[reading].size
+        number = reading // self.readings.n_strands
+        if self.readings.of[reading].strand == "-":
             start, end = length - end, length - start
             states = states[::-1]
         self._n_missing[number] -= end - start
@@ -171,5 +171,5 @@ class _TokenChunk:
         # One sum finds any infinity or NaN without an array of the size of the rows.
         with np.errstate(invalid="ignore"):
             is_finite = bool(np.isfinite(rows.sum(dtype=np.float64)))
-        status = "EMPTY" if not record.sequence else "OK" if is_finite else "NONFINITE"
+        status = "EMPTY" if not len(record.sequence) else "OK" if is_finite else "NONFINITE"
         return TokenRows(record, strand_label(record, self._tokens.strand), status, rows)

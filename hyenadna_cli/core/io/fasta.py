@@ -1,7 +1,7 @@
 """FASTA: regions of an indexed genome, and whole records of a stream.
 
     indexed FASTA -> Genome.fetch(Interval) -> sequence
-    FASTA, FASTQ, GenBank, 2bit -> SequenceFile.read -> FastaRecord
+    FASTA, FASTQ, GenBank, 2bit -> SequenceFile.read -> FastaRecord, long ones in pieces
 
 Every sequence that leaves here is cleaned: A, C, G, T, N in the file's case, on the plus strand.
 """
@@ -17,13 +17,13 @@ from typing import Self, TextIO
 import numpy as np
 from Bio import BiopythonParserWarning, SeqIO
 from Bio.Seq import UndefinedSequenceError
-from Bio.SeqIO.FastaIO import SimpleFastaParser
 from Bio.SeqIO.QualityIO import FastqGeneralIterator
 from numpy.typing import NDArray
 
 from hyenadna_cli.core.dna.coordinates import Interval, to_one_based
-from hyenadna_cli.core.dna.sequence import Cleaned, LetterCounts, LetterError, clean
+from hyenadna_cli.core.dna.sequence import Bases, Cleaned, LetterCounts, LetterError, clean
 from hyenadna_cli.core.io.fasta_index import open_indexed
+from hyenadna_cli.core.io.long_sequences import Piece, StoredSequence, fasta_pieces
 from hyenadna_cli.core.io.streams import Input
 from hyenadna_cli.core.io.twobit import read_twobit
 from hyenadna_cli.errors import InputFileError
@@ -167,71 +167,89 @@ class FastaRecord:
 
     name: str
     """The first word of the header (GenBank: the accession with its version)."""
-    sequence: str
+    sequence: Bases
 
 
 class SequenceFile(Input):
     """Whole records of FASTA, FASTQ, GenBank or 2bit, told by content; "-" is stdin.
 
-    gzip and bgzip are read too (not of 2bit). One record is in memory at a time; an empty file has
-    no records; names may repeat. Reading raises InputFileError for a file that is missing,
-    truncated, damaged or none of these, at a NUL byte in a header, and at a letter that is no IUPAC
-    code.
+    gzip and bgzip are read too (not of 2bit). One record is in memory at a time, and of FASTA and
+    2bit a few million bases; an empty file has no records; names may repeat. Reading raises
+    InputFileError for a file that is missing, truncated, damaged or none of these, at a NUL byte in
+    a header, and at a letter that is no IUPAC code.
     """
 
     def read(self, letters: LetterCounts) -> Iterator[FastaRecord]:
-        """Stream the records; what was replaced is added to `letters`."""
-        for name, cleaned in self._cleaned():
+        """Stream the records; what was replaced is added to `letters`.
+
+        Raises OutputError where the temporary file of a long record finds no place.
+        """
+        stored: StoredSequence | None = None
+        for name, cleaned, is_last in self._cleaned():
             letters.add(cleaned)
-            yield FastaRecord(name, cleaned.sequence)
+            if is_last and stored is None:
+                yield FastaRecord(name, cleaned.sequence)
+                continue
+            stored = stored or StoredSequence()
+            stored.append(cleaned.sequence)
+            if is_last:
+                yield FastaRecord(name, stored)
+                stored = None
 
     def lengths(self) -> list[int]:
         """The bases of each record in order, for planning; sequences are not kept.
 
-        Everything that `read` would raise is raised here; ValueError for what reads once.
+        Everything that `read` would raise about the file is raised here; ValueError for what reads
+        once.
         """
         if self.reads_once:
             raise ValueError(f"{self.path} can be read only once: its records cannot be counted")
-        return [len(cleaned.sequence) for _, cleaned in self._cleaned()]
+        lengths, length = [], 0
+        for _, cleaned, is_last in self._cleaned():
+            length += len(cleaned.sequence)
+            if is_last:
+                lengths.append(length)
+                length = 0
+        return lengths
 
-    def _cleaned(self) -> Iterator[tuple[str, Cleaned]]:
-        for title, sequence in self._titled():
-            name = title.split()[0]
+    def _cleaned(self) -> Iterator[tuple[str, Cleaned, bool]]:
+        """Name, letters, and whether the record ends with them."""
+        for name, sequence, start, is_last in self._named():
             try:
                 cleaned = clean(sequence)
             except LetterError as error:
-                position = to_one_based(error.position)
+                position = to_one_based(start + error.position)
                 problem = f"record {name}, position {position:,}: {error}"
                 if self.kind == "FASTQ" and error.letter == ".":
                     problem += f" (N of old sequencers; sed '2~4y/./N/' {self.path} replaces it)"
                 raise InputFileError(self.path, problem) from None
-            yield name, cleaned
+            yield name, cleaned, is_last
 
-    def _titled(self) -> Iterator[tuple[str, str]]:
-        """Header, with a name for certain, and sequence as it stands."""
+    def _named(self) -> Iterator[Piece]:
+        """Name, in place of the header, and sequence as it stands."""
         n_records = 0
         try:
             with self.open_text(past_blank_lines=True) as text:
                 if self.kind == "empty":
                     return
-                for title, sequence in self._parsed(text):
-                    n_records += 1
-                    if not title.split():
+                for title, sequence, start, is_last in self._parsed(text):
+                    n_records += start == 0
+                    words = title.split(None, 1)
+                    if not words:
                         raise InputFileError(self.path, f"record number {n_records:,} has no name")
                     if "\0" in title:
                         problem = f"the header of record number {n_records:,} holds a NUL byte"
                         raise InputFileError(self.path, problem)
-                    yield title, sequence
+                    yield words[0], sequence, start, is_last
         except _FormatError as error:
             raise InputFileError(self.path, str(error)) from error.__cause__
         if n_records == 0:
             raise InputFileError(self.path, "is truncated: it begins well but holds no record")
 
-    def _parsed(self, text: TextIO) -> Iterator[tuple[str, str]]:
+    def _parsed(self, text: TextIO) -> Iterator[Piece]:
         match self.kind:
             case "FASTA":
-                records: Iterator[tuple[str, str]] = SimpleFastaParser(text)
-                return records
+                return fasta_pieces(text)
             case "FASTQ":
                 return _fastq(text)
             case "GenBank":
@@ -249,10 +267,10 @@ class _FormatError(Exception):
     """What is wrong with a file; who opened it says which."""
 
 
-def _fastq(text: TextIO) -> Iterator[tuple[str, str]]:
+def _fastq(text: TextIO) -> Iterator[Piece]:
     try:
         for title, sequence, _quality in FastqGeneralIterator(text):
-            yield title, sequence
+            yield title, sequence, 0, True
     except UnicodeDecodeError:
         raise
     except ValueError as error:
@@ -277,7 +295,7 @@ class _GenBankText:
         return line
 
 
-def _genbank(text: TextIO) -> Iterator[tuple[str, str]]:
+def _genbank(text: TextIO) -> Iterator[Piece]:
     records = SeqIO.parse(_GenBankText(text), "genbank")
     while True:
         # Entered anew for each record: between two of them the caller's filters apply.
@@ -297,10 +315,10 @@ def _genbank(text: TextIO) -> Iterator[tuple[str, str]]:
                 raise
             except (ValueError, BiopythonParserWarning) as error:
                 raise _FormatError(f"is not valid GenBank: {error}") from error
-        yield title, sequence
+        yield title, sequence, 0, True
 
 
-def _twobit(path: Path) -> Iterator[tuple[str, str]]:
+def _twobit(path: Path) -> Iterator[Piece]:
     try:
         with path.open("rb") as file:
             yield from read_twobit(file)

@@ -5,7 +5,8 @@
 
 Everything that can be checked without a model is checked when the source is opened: all regions
 against the FASTA, or every record of a file. What can be read only once (stdin, a pipe) is checked
-as it is read. Memory grows by 8 bytes per record, and with the longest record.
+as it is read. Memory grows by 8 bytes per record. Records of more than a few million bases lie in a
+temporary file (`core.io.long_sequences`).
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hyenadna_cli.core.config.choices import ContigMap, StrandChoice
-from hyenadna_cli.core.dna.coordinates import Strand
-from hyenadna_cli.core.dna.sequence import LetterCounts, reverse_complement
+from hyenadna_cli.core.dna.coordinates import Interval, Strand
+from hyenadna_cli.core.dna.sequence import Bases, LetterCounts, reverse_complement
 from hyenadna_cli.core.io.bed import Region
 from hyenadna_cli.core.io.fasta import Genome, SequenceFile
+from hyenadna_cli.core.io.long_sequences import PIECE, StoredSequence
 from hyenadna_cli.core.io.region_files import RegionFile
 from hyenadna_cli.core.io.streams import STDIN, Input
 from hyenadna_cli.errors import InputFileError, UsageError
@@ -41,7 +43,7 @@ class Record:
     end: int
     strand: Literal["+", "-", "."]
     """As given; "." where none is."""
-    sequence: str
+    sequence: Bases
     """Plus strand; A, C, G, T and N in the file's case."""
     columns: tuple[str, ...] = ()
     """What the file of regions says besides, as many as `RecordSource.columns`."""
@@ -54,9 +56,12 @@ class Record:
             return ("-",) if self.strand == "-" else ("+",)
         return (choice,)
 
-    def read(self, strand: Strand) -> str:
-        """The sequence of one strand, 5' to 3'."""
-        return self.sequence if strand == "+" else reverse_complement(self.sequence)
+    def read(self, strand: Strand, start: int, end: int) -> str:
+        """The bases from `start` to `end` of one strand, in its reading direction, 5' to 3'."""
+        if strand == "+":
+            return self.sequence[start:end]
+        length = len(self.sequence)
+        return reverse_complement(self.sequence[length - end : length - start])
 
 
 def strand_label(record: Record, choice: StrandChoice) -> str:
@@ -218,6 +223,17 @@ class RecordSource:
             start=interval.start,
             end=interval.end,
             strand=interval.strand if region.has_strand else ".",
-            sequence=genome.fetch(interval),
+            sequence=_fetched(interval, genome),
             columns=region.columns + ("",) * n_missing,
         )
+
+
+def _fetched(interval: Interval, genome: Genome) -> Bases:
+    """The bases of a region on the plus strand; those of a long one are not held."""
+    if interval.length <= PIECE:
+        return genome.fetch(interval)
+    stored = StoredSequence()
+    for start in range(interval.start, interval.end, PIECE):
+        end = min(start + PIECE, interval.end)
+        stored.append(genome.fetch(Interval(interval.contig, start, end)))
+    return stored

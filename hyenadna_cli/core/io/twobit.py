@@ -14,6 +14,8 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from hyenadna_cli.core.io.long_sequences import PIECE, Piece
+
 _SIGNATURE = 0x1A412743
 _LETTERS = np.frombuffer(b"TCAG", np.uint8)
 _FOUR_BASES = _LETTERS[(np.arange(256)[:, None] >> np.array([6, 4, 2, 0])) & 3]
@@ -21,8 +23,8 @@ _FOUR_BASES = _LETTERS[(np.arange(256)[:, None] >> np.array([6, 4, 2, 0])) & 3]
 _LOWER = 0x20
 
 
-def read_twobit(file: BinaryIO) -> Iterator[tuple[str, str]]:
-    """Name and sequence of each record, in the order of the index; lower case is soft-masked.
+def read_twobit(file: BinaryIO) -> Iterator[Piece]:
+    """The pieces of each record, in the order of the index; lower case is soft-masked.
 
     `file` can be sought. Raises ValueError for what is not whole and right.
     """
@@ -41,7 +43,8 @@ def read_twobit(file: BinaryIO) -> Iterator[tuple[str, str]]:
     for name, offset in places:
         file.seek(offset)
         try:
-            yield name, _sequence(reader)
+            for letters, start, is_last in _sequence(reader):
+                yield name, letters, start, is_last
         except ValueError as error:
             raise ValueError(f"record {name}: {error}") from None
 
@@ -57,9 +60,12 @@ class _Reader:
 
     def take(self, n_bytes: int) -> bytes:
         # What a damaged file claims to hold is not reserved before it is known to be there.
+        self.expect(n_bytes)
+        return self.file.read(n_bytes)
+
+    def expect(self, n_bytes: int) -> None:
         if n_bytes > self.size - self.file.tell():
             raise ValueError("the file ends early")
-        return self.file.read(n_bytes)
 
     def numbers(self, count: int) -> NDArray[np.int64]:
         return np.frombuffer(self.take(4 * count), f"{self.order}u4").astype(np.int64)
@@ -72,24 +78,35 @@ class _Reader:
             raise ValueError("a reserved field is not 0")
 
 
-def _sequence(reader: _Reader) -> str:
+def _sequence(reader: _Reader) -> Iterator[tuple[str, int, bool]]:
+    """Letters in pieces, with the place of the first, and whether they are the last."""
     length = reader.number()
     n_blocks, masked = _blocks(reader, length), _blocks(reader, length)
     reader.reserved()
-    packed = np.frombuffer(reader.take(-(-length // 4)), np.uint8)
-    letters = _FOUR_BASES[packed].reshape(-1)[:length]
-    for start, end in n_blocks:
-        letters[start:end] = ord("N")
-    for start, end in masked:
-        letters[start:end] |= _LOWER
-    return str(letters.tobytes(), "ascii")
+    reader.expect(-(-length // 4))
+    for start in range(0, max(length, 1), PIECE):
+        end = min(start + PIECE, length)
+        packed = np.frombuffer(reader.take(-(-(end - start) // 4)), np.uint8)
+        letters = _FOUR_BASES[packed].reshape(-1)[: end - start]
+        for first, last in _within(n_blocks, start, end):
+            letters[first:last] = ord("N")
+        for first, last in _within(masked, start, end):
+            letters[first:last] |= _LOWER
+        yield str(letters.tobytes(), "ascii"), start, end == length
 
 
-def _blocks(reader: _Reader, length: int) -> list[tuple[int, int]]:
-    """Stretches of a sequence, 0-based half-open, in order and apart."""
+def _within(blocks: NDArray[np.int64], start: int, end: int) -> list[tuple[int, int]]:
+    """The parts of blocks from `start` to `end`, counted from `start`."""
+    starts, ends = blocks
+    here = slice(np.searchsorted(ends, start, side="right"), np.searchsorted(starts, end))
+    return [*(np.clip(blocks[:, here], start, end) - start).T.tolist()]
+
+
+def _blocks(reader: _Reader, length: int) -> NDArray[np.int64]:
+    """Starts and ends of stretches of a sequence, 0-based half-open, in order and apart."""
     count = reader.number()
     starts, sizes = reader.numbers(count), reader.numbers(count)
     ends = starts + sizes
     if (starts[1:] < ends[:-1]).any() or (ends > length).any():
         raise ValueError(f"its blocks overlap, or reach past its {length:,} bases")
-    return list(zip(starts.tolist(), ends.tolist(), strict=True))
+    return np.stack([starts, ends])

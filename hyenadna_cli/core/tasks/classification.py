@@ -60,7 +60,7 @@ class Prediction:
     @property
     def status(self) -> str:
         """OK, EMPTY, NO_BASES or NONFINITE."""
-        if not self.record.sequence:
+        if not len(self.record.sequence):
             return "EMPTY"
         if n_fraction(self.record.sequence) == 1.0:
             return "NO_BASES"
@@ -183,10 +183,10 @@ class _Means:
 
     def __init__(self, readings: Readings, *, n_outputs: int) -> None:
         self.n_strands = readings.n_strands
-        self._token_ids = readings.token_ids
-        self._has_base = [bool((ids != tokenizer.N).any()) for ids in readings.token_ids]
-        self._sums_RC = np.zeros((len(readings.token_ids), n_outputs))
-        self._weights_R = np.zeros(len(readings.token_ids))
+        self._readings = readings.of
+        self._has_base = [n_fraction(reading.record.sequence) < 1 for reading in readings.of]
+        self._sums_RC = np.zeros((len(readings.of), n_outputs))
+        self._weights_R = np.zeros(len(readings.of))
 
     @property
     def numbers(self) -> list[Array]:
@@ -204,7 +204,7 @@ class _Means:
         """Of a window: its bases, or its positions where the whole reading has no base."""
         if not self._has_base[reading]:
             return end - start
-        return int(np.count_nonzero(self._token_ids[reading][start:end] != tokenizer.N))
+        return int(np.count_nonzero(self._readings[reading][start:end] != tokenizer.N))
 
     def values(self, number: int) -> Array:
         mine = slice(number * self.n_strands, (number + 1) * self.n_strands)
@@ -218,7 +218,7 @@ class _Bases:
 
     def __init__(self, readings: Readings, *, n_outputs: int) -> None:
         self.readings = readings
-        self._values = [np.full((ids.size, n_outputs), np.nan) for ids in readings.token_ids]
+        self._values = [np.full((reading.size, n_outputs), np.nan) for reading in readings.of]
 
     @property
     def numbers(self) -> list[Array]:
@@ -234,7 +234,7 @@ class _Bases:
         mine = range(number * n_strands, (number + 1) * n_strands)
         oriented = [
             self._values[reading]
-            if self.readings.of[reading][1] == "+"
+            if self.readings.of[reading].strand == "+"
             else self._values[reading][::-1]
             for reading in mine
         ]

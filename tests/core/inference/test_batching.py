@@ -94,7 +94,7 @@ def test_a_chunk_is_read_along_every_strand():
     readings = Readings(records, "both")
 
     assert readings.n_strands == 2
-    decoded = [tokenizer.decode(token_ids) for token_ids in readings.token_ids]
+    decoded = [tokenizer.decode(reading[:]) for reading in readings.of]
     assert decoded == ["AC", "GT", "G", "C"]
 
 

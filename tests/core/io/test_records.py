@@ -62,7 +62,12 @@ def test_the_strands_of_a_record():
     assert record.strands("bed") == ("-",)
     assert record.strands("+") == ("+",)
     assert record.strands("both") == ("+", "-")
-    assert record.read("-") == "GTT"
+    assert record.read("-", 0, 3) == "GTT"
+    assert [record.read("-", 0, 1), record.read("+", 0, 1), record.read("+", 1, 3)] == [
+        "G",
+        "A",
+        "AC",
+    ]
     assert [strand_label(record, choice) for choice in ("bed", "+", "both")] == ["-", "+", "both"]
     assert Record("x", "chr1", 0, 3, ".", "AAC").strands("bed") == ("+",)
 
