@@ -91,7 +91,7 @@ def finetune(
         if run_options.dry_run:
             typer.echo(job.plan())
             return
-        results = _run(job, run)
+        results = run.going_on(lambda: _run(job, run))
     if comparison.table:
         for cells in table_beside(benchmark, results, job.data.task):
             typer.echo("\t".join(cells))

@@ -95,7 +95,9 @@ def pretrain(
                 model=start.source.identity() if start else None,
                 runtime=runtime,
             )
-            _run(run, runtime, regions, *configs, start=start, has_events=tensorboard)
+            run.going_on(
+                lambda: _run(run, runtime, regions, *configs, start=start, has_events=tensorboard)
+            )
 
 
 def _run(

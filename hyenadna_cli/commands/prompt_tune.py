@@ -82,7 +82,7 @@ def prompt_tune(
             model=chosen.identity(),
             runtime=chosen.run,
         )
-        _run(run, data, config, chosen)
+        run.going_on(lambda: _run(run, data, config, chosen))
 
 
 def _run(

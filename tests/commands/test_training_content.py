@@ -80,7 +80,7 @@ def test_another_base_of_the_genome_is_another_training(files, hyenadna, command
     assert "genome.fa of 3,6" in refused.err
     [line] = [line for line in refused.err.splitlines() if "error" in line]
     assert "--resume needs the settings and data of the first run: input" in line
-    assert line.endswith("--force without --resume starts over")
+    assert line.endswith("--force starts over")
 
     again = run("run", "--resume", "--force")
     assert again.code == 0, again.err
@@ -89,6 +89,47 @@ def test_another_base_of_the_genome_is_another_training(files, hyenadna, command
     assert what_it_wrote(files / "run") == what_it_wrote(files / "straight")
     same = run("run", "--resume", "--force")
     assert (same.code, "starting over" in same.err) == (0, False), same.err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stop", [STOPPED, ()], ids=["stopped", "finished"])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_other_settings_are_another_training(files, hyenadna, command, stop):
+    def run(output, *more):
+        return hyenadna(*COMMANDS[command], *COMMON, "-o", output, *more)
+
+    assert run("run", *stop).code == (143 if stop else 0)
+    before = what_it_wrote(files / "run")
+
+    refused = run("run", "--resume", "--seed", "7")
+
+    assert refused.code == 2
+    assert "seed" in refused.err
+    [line] = [line for line in refused.err.splitlines() if "error" in line]
+    assert "--force starts over" in line
+    assert what_it_wrote(files / "run") == before
+
+    again = run("run", "--resume", "--force", "--seed", "7")
+    assert again.code == 0, again.err
+    assert "starting over, as --force asks for" in again.err
+    assert run("straight", "--seed", "7").code == 0
+    assert what_it_wrote(files / "run") == what_it_wrote(files / "straight")
+    same = run("run", "--resume", "--force", "--seed", "7")
+    assert (same.code, "starting over" in same.err) == (0, False), same.err
+
+
+@pytest.mark.slow
+def test_another_shape_is_another_pretraining(files, hyenadna):
+    def run(*more):
+        return hyenadna(*COMMANDS["pretrain"], *COMMON, "-o", "run", *more)
+
+    assert run(*STOPPED).code == 143
+
+    refused = run("--resume", "--d-model", "8")
+
+    assert (refused.code, "another shape" in refused.err) == (2, True), refused.err
+    assert run("--resume", "--force", "--d-model", "8").code == 0
+    assert json.loads((files / "run" / "config.json").read_text())["d_model"] == 8
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@
 set -uo pipefail
 first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 
+# No --force: a training of weeks is not started over for an option that was changed by mistake.
 # One torchrun a node; PROCESSES is for nodes without GPUs.
 srun torchrun --nnodes="$SLURM_NNODES" --nproc-per-node="${PROCESSES:-gpu}" \
     --rdzv-id="$SLURM_JOB_ID" --rdzv-backend=c10d --rdzv-endpoint="$first:${PORT:-29500}" \

@@ -17,9 +17,10 @@
 set -uo pipefail
 mkdir -p "${OUT:=shards}"
 
-# srun, so that the signal reaches the program and not only this shell.
+# srun, so that the signal reaches the program and not only this shell. --force: what an earlier
+# array made from other inputs or settings is made anew; the same run goes on.
 srun hyenadna score-variants "$VCF" --fasta "$FASTA" -m "${MODEL:-builtin}" --offline \
-    --shard auto --resume -o "$OUT/$SLURM_ARRAY_TASK_ID.vcf.gz" "$@"
+    --shard auto --resume --force -o "$OUT/$SLURM_ARRAY_TASK_ID.vcf.gz" "$@"
 code=$?
 
 # 75: the device ran out of memory; 143: stopped cleanly, the journal keeps what was done.

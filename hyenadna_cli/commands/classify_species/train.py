@@ -99,7 +99,9 @@ def train(
         if run_options.dry_run:
             typer.echo(training.plan(genomes, settings, _backbone(chosen, settings)))
         else:
-            _run(run, runtime, genomes, settings, weights, measurement, chosen)
+            run.going_on(
+                lambda: _run(run, runtime, genomes, settings, weights, measurement, chosen)
+            )
 
 
 def _check_longest(longest: int, chosen: ChosenModel | None, settings: Settings) -> None:

@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 
 AnyStep = TypeVar("AnyStep", "StepReport", "Doing")
+Result = TypeVar("Result")
 
 
 @dataclass(kw_only=True, slots=True)
@@ -92,6 +93,22 @@ class TrainingRun:
             self.is_main = self.world.is_main
             self.world.wait()
             yield
+
+    def going_on(self, work: Callable[[], Result]) -> Result:
+        """What `work` gives, which trains; --resume with --force starts over from another run.
+
+        Raises OtherRunError or NoCheckpointError without --force.
+        """
+        from hyenadna_cli.core.training.run_directory import NoCheckpointError, OtherRunError
+
+        try:
+            return work()
+        except (OtherRunError, NoCheckpointError) as error:
+            if not (self.directory.resume and self.directory.force):
+                raise
+            log.warning("starting over, as --force asks for: %s", error)
+        self.directory = replace(self.directory, resume=False)
+        return work()
 
     def follow(
         self,

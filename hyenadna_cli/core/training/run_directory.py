@@ -53,6 +53,14 @@ keeps_seconds: ContextVar[bool] = ContextVar("keeps_seconds", default=True)
 """Whether metrics.csv says how long a step took, in which two equal trainings differ."""
 
 
+class OtherRunError(UsageError):
+    """A run directory holds another training than the one that is to go on."""
+
+
+class NoCheckpointError(CheckpointError):
+    """A run directory holds nothing that could go on."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:
     """How far a run has come; part of every checkpoint."""
@@ -158,12 +166,13 @@ class RunState:
         """Load the newest whole checkpoint, if there is any; returns what is done.
 
         Warns of newer ones that are damaged, and drops them. Raises CheckpointError if none is
-        whole, or none is left of a finished run, UsageError if it is of other settings or data.
+        whole, NoCheckpointError if none is left of a finished run, OtherRunError if it is of other
+        settings or data.
         """
         directory, problems = newest_whole(self.directory)
         if directory is None:
             if (self.directory / "training.json").exists():
-                raise CheckpointError(
+                raise NoCheckpointError(
                     f"{self.directory}: holds a finished run and no checkpoint to go on from; "
                     "--force starts over"
                 )
@@ -251,17 +260,19 @@ def _save_weights(model: nn.Module, directory: Path) -> None:
 
 
 def _restore_weights(model: nn.Module, directory: Path) -> None:
-    """Raises CheckpointError if the weights are those of another model."""
+    """Raises OtherRunError if the weights are those of another model."""
     if isinstance(model, HyenaDNA):
         loaded, _ = checkpoint.load(directory)
         if loaded.config != model.config:
-            raise CheckpointError(f"{directory}: its model has another shape: {loaded.config}")
+            raise OtherRunError(
+                f"{directory}: its model has another shape ({loaded.config}); --force starts over"
+            )
         model.load_state_dict(loaded.state_dict())
         return
     trained = safetensors.torch.load_file(directory / _TRAINED)
     shapes = {name: p.shape for name, p in model.named_parameters() if p.requires_grad}
     if {name: tensor.shape for name, tensor in trained.items()} != shapes:
-        raise CheckpointError(f"{directory}: holds the weights of another model")
+        raise OtherRunError(f"{directory}: holds the weights of another model; --force starts over")
     model.load_state_dict(trained, strict=False)
 
 
@@ -276,14 +287,14 @@ def _decisive(config: TrainConfig) -> dict[str, Any]:
 
 
 def require_same(saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Raises UsageError naming what of settings and data is not that of the first run."""
+    """Raises OtherRunError naming what of settings and data is not that of the first run."""
     changed = [
         f"{name} was {saved.get(name)}, is {now.get(name)}"
         for name in sorted(saved.keys() | now.keys())
         if saved.get(name) != now.get(name)
     ]
     if changed:
-        raise UsageError(
+        raise OtherRunError(
             f"--resume needs the settings and data of the first run: {'; '.join(changed)}; "
-            "--force without --resume starts over"
+            "--force starts over"
         )

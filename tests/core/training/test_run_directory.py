@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from hyenadna_cli.core.config.settings import TrainConfig
 from hyenadna_cli.core.training.loop import Selection, parameter_groups, train
-from hyenadna_cli.core.training.run_directory import read_progress, restore_best
-from hyenadna_cli.errors import CheckpointError, OutputError, UsageError
+from hyenadna_cli.core.training.run_directory import OtherRunError, read_progress, restore_best
+from hyenadna_cli.errors import OutputError, UsageError
 
 TRAIN = TrainConfig(
     max_steps=12,
@@ -219,7 +219,7 @@ def test_frozen_weights_do_not_move_and_are_not_stored(tmp_path):
     assert_same(weights(model.backbone), {k: before[f"backbone.{k}"] for k in ("weight", "bias")})
     assert not torch.equal(model.head.weight, before["head.weight"])
     unfrozen = TwoParts()
-    with pytest.raises(CheckpointError, match="weights of another model"):
+    with pytest.raises(OtherRunError, match="weights of another model"):
         restore_best(unfrozen, tmp_path)
 
 

@@ -50,7 +50,12 @@ from hyenadna_cli.core.tasks.metrics.evaluation import evaluate
 from hyenadna_cli.core.tasks.metrics.files import EVALUATION_FILES, METRICS, write_evaluation
 from hyenadna_cli.core.training.distributed import World
 from hyenadna_cli.core.training.loop import StepReport
-from hyenadna_cli.core.training.run_directory import Progress, read_progress, restore_best
+from hyenadna_cli.core.training.run_directory import (
+    OtherRunError,
+    Progress,
+    read_progress,
+    restore_best,
+)
 from hyenadna_cli.core.training.run_identity import MADE_FROM, made_from
 from hyenadna_cli.errors import UsageError
 
@@ -146,9 +151,9 @@ def _check_finished(experiment: Experiment, method: Method, seed: int, directory
     if record.get("digest") != experiment.facts["digest"]:
         differing.insert(0, "the data")
     if differing:
-        raise UsageError(
+        raise OtherRunError(
             f"{directory} holds a finished run with other settings ({', '.join(differing)}); "
-            "--force without --resume starts over, or choose another -o"
+            "--force starts over, or choose another -o"
         )
 
 

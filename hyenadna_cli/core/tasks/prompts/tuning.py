@@ -145,7 +145,7 @@ def made_on(base: Base, data: LabelledData) -> dict[str, str]:
 
 
 def check_finished(output: Path, settings: Mapping[str, Any], about: Mapping[str, str]) -> None:
-    """Raises UsageError if `output` holds what was made with other settings, model or data."""
+    """Raises OtherRunError if `output` holds what was made with other settings, model or data."""
     path = output / "training.json"
     if path.exists():
         record = json.loads(path.read_text())
