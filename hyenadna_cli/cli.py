@@ -76,6 +76,8 @@ def _root(
 def main(arguments: list[str] | None = None) -> None:
     """Run one command and exit with its code; an error becomes one line on stderr."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, force=True)
+    for client in ("httpx", "httpx2"):  # of the hub, which says every request
+        logging.getLogger(client).setLevel(logging.WARNING)
     for handler in logging.getLogger().handlers:
         handler.setFormatter(_PlainLines("hyenadna: %(message)s"))
     sys.exit(_flushed(_run(arguments)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -14,7 +14,7 @@ from hyenadna_cli.commands.options.groups import OptionsOf, Overrides, with_opti
 from hyenadna_cli.commands.options.model import ComputeRequest, ModelRequest
 from hyenadna_cli.commands.options.run import RunOptions
 from hyenadna_cli.commands.reporting.training_run import TrainingRun
-from hyenadna_cli.core.tasks.finetuning.settings import Comparison, FinetuneConfig
+from hyenadna_cli.core.tasks.finetuning.settings import Comparison, FinetuneConfig, deviations
 from hyenadna_cli.core.tasks.finetuning.settings import settings as resolved
 from hyenadna_cli.core.tasks.labelled.settings import LabelledFiles
 from hyenadna_cli.errors import UsageError
@@ -37,14 +37,24 @@ BenchmarkOption = Annotated[
     ),
 ]
 
+RecipeOption = Annotated[
+    Literal["ours", "published"],
+    typer.Option(
+        "--recipe",
+        help="Settings of --preset: ours, or those that were published, with their model; what "
+        "differs from them is said.",
+    ),
+]
+
 
 @with_option_groups
 def finetune(
     *,
     files: LabelledFiles,
     preset: BenchmarkOption = None,
+    recipe: RecipeOption = "ours",
     comparison: Comparison,
-    model: ModelRequest,
+    model: Annotated[Overrides, OptionsOf(ModelRequest)],
     options: Annotated[Overrides, OptionsOf(FinetuneConfig)],
     config: Annotated[
         Path | None, typer.Option("--config", help="Settings as TOML: table [finetune].")
@@ -69,8 +79,12 @@ def finetune(
     from hyenadna_cli.core.tasks.labelled import presets
 
     benchmark = None if preset is None else presets.find(preset)
-    defaults = {} if benchmark is None else benchmark.settings
+    if recipe == "published" and benchmark is None:
+        raise UsageError("--recipe published is that of a benchmark: give --preset")
+    published = benchmark.recipe if benchmark and recipe == "published" else None
+    defaults = {} if benchmark is None else (published or benchmark).settings
     settings = resolved(options, defaults=defaults, config_file=config)
+    request = ModelRequest(**{**({"model": published.model} if published else {}), **model})
     run_directory.check()
     if comparison.embeddings is not None:
         _probe_embeddings(
@@ -78,14 +92,17 @@ def finetune(
         )
         return
     if benchmark is not None:
-        data = presets.data_of(benchmark, files.data, model.cache_dir, offline=model.offline)
+        data = presets.data_of(benchmark, files.data, request.cache_dir, offline=request.offline)
         files = dataclasses.replace(files, data=data)
     if not files.data:
         raise UsageError("give labelled sequences with --data, or a benchmark with --preset")
     with compute.memory_errors(), open_data(files) as rows:
-        job, run = _prepared(
-            rows, files, comparison, settings, model.choose(compute, training=True), run_directory
-        )
+        chosen = request.choose(compute, training=True)
+        job, run = _prepared(rows, files, comparison, settings, chosen, run_directory)
+        if published is not None:
+            longest = int(job.data.splits["train"].lengths.max())
+            for line in deviations(settings, published, model=chosen.source.name, longest=longest):
+                log.info("--recipe published: %s", line)
         if benchmark and (note := benchmark.note_on_size(sum(rows.split_sizes.values()))):
             log.warning("%s", note)
         if run_options.dry_run:

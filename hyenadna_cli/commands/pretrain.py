@@ -49,7 +49,7 @@ def pretrain(
     config: Annotated[
         Path | None, typer.Option("--config", help="Settings as TOML: tables [model] and [train].")
     ] = None,
-    preset: tr.PresetOption = None,
+    preset: tr.PretrainPresetOption = None,
     model: StartOption = None,
     source: Annotated[Overrides, OptionsOf(ModelRequest, without=["filter_shift"])],
     shape: Annotated[Overrides, OptionsOf(ModelConfig, defaults=TOLD)],

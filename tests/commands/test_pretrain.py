@@ -357,7 +357,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(hyenadna, genome, tmp_path
     ("options", "code", "problem"),
     [
         (["--valid-contigs", "chrZ"], 3, "chrZ"),
-        (["--preset", "best"], 2, "the only preset is paper"),
+        (["--preset", "best"], 2, "there are paper, paper-2x128"),
         (["--length-schedule", "64"], 2, "not LENGTH:STEPS"),
         (["--length-schedule", "4k:10"], 2, "--max-length is 128"),
         (["--kernels", "triton"], 2, "--kernels triton"),

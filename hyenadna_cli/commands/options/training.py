@@ -21,7 +21,17 @@ from hyenadna_cli.commands.options.output import (
 from hyenadna_cli.core.outputs.provenance import Provenance
 
 PresetOption = Annotated[
-    str | None, typer.Option("--preset", metavar="paper", help="The published recipe.")
+    str | None,
+    typer.Option("--preset", metavar="paper", help="The published recipe; what differs is said."),
+]
+PretrainPresetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--preset",
+        metavar="paper|paper-2x128|...",
+        help="A published recipe: paper (tiny-1k), or paper-2x128, -2x256, -4x128, -4x256, -8x256 "
+        "(blocks x channels); what differs is said.",
+    ),
 ]
 
 

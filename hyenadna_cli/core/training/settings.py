@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,13 @@ from hyenadna_cli.core.config.checks import checked_number, read_tables
 from hyenadna_cli.core.config.flags import Flag
 from hyenadna_cli.core.config.settings import ModelConfig, TrainConfig
 from hyenadna_cli.core.config.texts import parse_list
+from hyenadna_cli.core.training import recipes
 from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from hyenadna_cli.core.training.starting_model import StartingModel
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,28 +72,6 @@ TOLD = MODEL_DEFAULTS | {
     "min_learning_rate": "a tenth of --lr",
 }
 """Defaults that are not those of ModelConfig and TrainConfig, in words; see `settings`."""
-_PAPER_TRAIN: dict[str, Any] = {
-    "batch_bases": 262_144,
-    "learning_rate": 6e-4,
-    "min_learning_rate": 6e-5,
-    "lr_schedule": "published",
-    "decay": "published",
-    "weight_decay": 0.1,
-    "reverse_complement": False,
-    "targets": "all",
-    "sampling": "intervals",
-    "keep": "sequences",
-    "max_steps": 13_300,
-    "warmup_steps": 3_815,
-    "lr_decay_steps": 381_500,
-    "seed": 2222,
-}
-"""The published tiny-1k run: 256 sequences of 1,024 bases, 100 epochs of 34,021 intervals.
-
-Its schedule was laid out for 381,500 steps, so that the learning rate hardly fell after warm-up.
-"""
-_PAPER_MODEL: dict[str, Any] = {"filter_shift": 0.0}
-"""The published training code adds no floor to the decay window."""
 
 
 def settings(
@@ -104,24 +86,25 @@ def settings(
 
     The shape is that of `start`, if there is one. Raises UsageError for a setting that does not
     exist, makes no sense or asks for another shape, InputFileError for a file that is not TOML.
+    Where a run differs from its preset is logged.
     """
-    if preset not in (None, "paper"):
-        raise UsageError(f"--preset {preset}: the only preset is paper")
+    recipe = None if preset is None else recipes.find(preset)
     from_file = read_tables(config_file, "model", "train")
-    is_paper = preset == "paper"
     model_values = {
         **(MODEL_DEFAULTS if start is None else dataclasses.asdict(start.config)),
-        **(_PAPER_MODEL if is_paper else {}),
+        **(recipe.model if recipe else {}),
         **from_file["model"],
         **model,
     }
-    train_values = {**(_PAPER_TRAIN if is_paper else {}), **from_file["train"], **train}
+    train_values = {**(recipe.train if recipe else {}), **from_file["train"], **train}
     try:
         model_values.setdefault("d_inner", 4 * checked_number("d_model", model_values))
         if "learning_rate" in train_values and "min_learning_rate" not in train_values:
             rate = checked_number("learning_rate", train_values)
             train_values["min_learning_rate"] = 0.1 * rate
         model_config = ModelConfig.from_mapping(model_values)
+        if recipe is not None:
+            train_values = recipe.complete(train_values, max_length=model_config.l_max - 2)
         train_config = TrainConfig.from_mapping(train_values)
     except (ValueError, TypeError) as error:
         raise UsageError(str(error)) from error
@@ -133,4 +116,6 @@ def settings(
             f"--length-schedule reaches {longest:,} bases; --max-length is "
             f"{model_config.l_max - 2:,}"
         )
+    for line in recipe.deviations(model_config, train_config) if recipe else ():
+        log.info("--preset %s: %s", preset, line)
     return model_config, train_config

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
 from hyenadna_cli.core.config.checks import check_types, from_mapping, read_tables
 from hyenadna_cli.core.config.choices import HeadPooling
@@ -22,6 +22,9 @@ from hyenadna_cli.core.config.flags import (
 from hyenadna_cli.core.config.settings import TrainConfig
 from hyenadna_cli.core.config.texts import parse_length_schedule
 from hyenadna_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from hyenadna_cli.core.tasks.labelled.presets import Recipe
 
 Method = Literal["finetune", "probe", "scratch", "attention", "cnn", "kmer"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -102,6 +105,11 @@ class FinetuneConfig:
     weight_decay: Annotated[
         float, Flag("--weight-decay", "Weight decay of AdamW, on matrices.")
     ] = 0.1
+    adam_betas: tuple[float, float] = (0.9, 0.98)
+    """AdamW's decay rates of the first and second moment."""
+    decay: Literal["matrices", "published"] = "matrices"
+    """What decays; see `TrainConfig`, as for the next."""
+    lr_schedule: Literal["cosine", "published", "constant"] = "cosine"
     pooling: Annotated[
         HeadPooling, Flag("--pool", "How the hidden states over the bases become one vector.")
     ] = "mean"
@@ -206,7 +214,9 @@ class FinetuneConfig:
             learning_rate=self.learning_rate,
             min_learning_rate=self.learning_rate * self.min_lr_ratio,
             warmup_steps=round(self.warmup * max_steps),
-            adam_betas=(0.9, 0.98),
+            adam_betas=self.adam_betas,
+            decay=self.decay,
+            lr_schedule=self.lr_schedule,
             weight_decay=self.weight_decay,
             reverse_complement=self.reverse_complement,
             recompute_blocks=self.recompute_blocks,
@@ -229,3 +239,26 @@ def settings(
         return FinetuneConfig.from_mapping({**defaults, **from_file, **given})
     except ValueError as error:
         raise UsageError(str(error)) from error
+
+
+def deviations(
+    config: FinetuneConfig, recipe: Recipe, *, model: str, longest: int
+) -> Iterator[str]:
+    """What a run does otherwise than a published recipe says, and what of that is not published.
+
+    `longest` is the longest sequence, in bases.
+    """
+    published = FinetuneConfig.from_mapping(recipe.settings)
+    if model != recipe.model:
+        yield f"the backbone is {model}, published {recipe.model}"
+    for of in fields(config):
+        have, wanted = getattr(config, of.name), getattr(published, of.name)
+        if have != wanted:
+            yield f"{of.name} is {have}, published {wanted}"
+    n_at_once = max(1, config.micro_batch_bases // max(1, longest))
+    if n_at_once < config.batch_size:
+        yield (
+            f"{config.batch_size:,} sequences a step go through the model up to {n_at_once:,} at a "
+            "time, and their gradients are added up (--micro-batch-bases)"
+        )
+    yield from recipe.notes

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import huggingface_hub
+import huggingface_hub.constants
 import huggingface_hub.errors
 
 from hyenadna_cli.core.io.labelled_tables import SPLIT_NAMES
@@ -35,6 +36,18 @@ class HubFile:
     path: str
     sha256: str | None
     """None: not known to us; then the hub's own digest is checked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How the published row of a model was fitted, as far as that is known."""
+
+    model: str
+    """The backbone: a name of the catalogue of models."""
+    settings: Mapping[str, Any]
+    """Fine-tuning settings."""
+    notes: tuple[str, ...]
+    """What is not published, or done otherwise here."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,6 +78,8 @@ class Preset:
     """Other names of the data's folder."""
     settings: Mapping[str, Any]
     """Fine-tuning settings of our own."""
+    recipe: Recipe
+    """Those that were published."""
     published: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """{metric: {model: reported value, 0 to 1}}; empty where nothing was reported."""
 
@@ -173,6 +188,9 @@ def download(preset: Preset, *, cache_dir: Path | None = None, offline: bool = F
         raise InputFileError(preset.name, f"the hub has no {preset.hub} any more") from error
     except OSError as error:
         raise OutputError(f"{preset.name}: cannot download: {error}") from error
+    except huggingface_hub.errors.HTTPError as error:  # type: ignore[attr-defined]
+        # The base class of the hub's HTTP client: proxies, broken connections.
+        raise InputFileError(preset.name, f"cannot download {preset.hub}: {error}") from error
     root = Path(snapshot)
     for path, sha256 in expected.items():
         _check(preset, root / path, sha256)
@@ -235,6 +253,9 @@ def _preset(suite: str, short: str, common: dict[str, Any], entry: dict[str, Any
     if "published" in entry:
         reported[metric] = entry["published"]
     hub = common.get("hub")
+    recipe = common["recipe"]
+    # Classes of one suite are judged by several metrics, and epochs chosen by them.
+    selected = {"select": metric} if suite != CHROMATIN else {}
     return Preset(
         name=short if suite == short else f"{suite}/{short}",
         metric=metric,
@@ -248,6 +269,7 @@ def _preset(suite: str, short: str, common: dict[str, Any], entry: dict[str, Any
         files=tuple(HubFile(file["path"], file["sha256"]) for file in entry.get("files", [])),
         aliases=tuple(entry.get("aliases", ())),
         settings={**common["settings"], **entry.get("settings", {})},
+        recipe=Recipe(recipe["model"], {**recipe["settings"], **selected}, tuple(recipe["notes"])),
         published={
             name: {model: value / 100 for model, value in zip(common["columns"], row, strict=True)}
             for name, row in reported.items()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,8 @@ from hyenadna_cli.core.config.settings import ModelConfig, TrainConfig
 from hyenadna_cli.core.config.texts import parse_bases, parse_list
 from hyenadna_cli.errors import UsageError
 
+log = logging.getLogger(__name__)
+
 SpeciesPooling = Literal["mean", "last"]
 
 MODEL_DEFAULTS = {"d_model": 128, "n_layer": 2}
@@ -34,10 +38,8 @@ TRAIN_DEFAULTS: dict[str, Any] = {
 }
 TOLD = MODEL_DEFAULTS | TRAIN_DEFAULTS | {"min_learning_rate": "a tenth of --lr"}
 """Defaults that are not those of ModelConfig and TrainConfig, in words; see `settings`."""
-_PAPER_WINDOWS = 256
 _PAPER: dict[str, dict[str, Any]] = {
     "train": {
-        "learning_rate": 6e-5,
         "keep": "sequences",
         "decay": "published",
         "lr_schedule": "published",
@@ -46,8 +48,35 @@ _PAPER: dict[str, dict[str, Any]] = {
     },
     "species": {"head_lr_ratio": 1.0, "probe_bases": 0},
 }
-"""The published recipe for 1,000 bases; for 32,000 its learning rate was 3e-4. 256 windows per
-step, plus strand. How many steps an epoch had is not published unambiguously: --max-steps says."""
+_PAPER_BY_LENGTH: dict[int, tuple[float, int, SpeciesPooling]] = {
+    1_000: (6e-5, 256, "mean"),
+    32_000: (3e-4, 256, "mean"),
+    250_000: (6e-5, 128, "last"),
+    450_000: (6e-4, 128, "last"),
+}
+"""Of windows of so many bases: learning rate, windows a step, pooling (table A.10; the windows from
+the published code, 256 below 64,000 bases). 1,000,000 bases have no published rate."""
+
+
+def paper(length: int, train: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The published recipe for windows of `length` bases: that of the nearest published length.
+
+    How many steps an epoch had is not published unambiguously: --max-steps says. `train` are the
+    settings that are given, a warm-up of lengths among them.
+    """
+    nearest = min(_PAPER_BY_LENGTH, key=lambda published: abs(math.log(length / published)))
+    rate, n_windows, pooling = _PAPER_BY_LENGTH[nearest]
+    stages = train.get("length_schedule")
+    first_length = stages[0][0] if stages else length
+    return {
+        "train": {
+            **_PAPER["train"],
+            "learning_rate": rate,
+            "min_learning_rate": 0.1 * rate,
+            "batch_bases": n_windows * first_length,
+        },
+        "species": {**_PAPER["species"], "pooling": pooling},
+    }
 
 
 def parse_lengths(text: str) -> tuple[int, ...]:
@@ -229,15 +258,20 @@ def settings(
     tables = read_tables(config_file, "model", "train", "species")
     if model is None and tables["model"]:
         raise UsageError(f"{config_file}: unknown tables: model; [model] goes with --from-scratch")
-    paper = _PAPER if preset == "paper" else {}
-    species_values = {**paper.get("species", {}), **tables["species"], **species}
-    train_values = {**TRAIN_DEFAULTS, **paper.get("train", {}), **tables["train"], **train}
+    species_values = {**tables["species"], **species}
+    train_values = {**tables["train"], **train}
+    recipe: dict[str, dict[str, Any]] = {"train": {}, "species": {}}
     try:
         if "length" not in species_values:
             raise ValueError("--length is needed: bases of the longest training windows")
-        species_config = from_mapping(SpeciesConfig, species_values, called="species")
         if preset == "paper":
-            train_values.setdefault("batch_bases", _PAPER_WINDOWS * species_config.length)
+            length = from_mapping(SpeciesConfig, species_values, called="species").length
+            recipe = paper(length, train_values)
+            if "learning_rate" in train_values:
+                del recipe["train"]["min_learning_rate"]  # a tenth of the other one
+        species_values = {**recipe["species"], **species_values}
+        train_values = {**TRAIN_DEFAULTS, **recipe["train"], **train_values}
+        species_config = from_mapping(SpeciesConfig, species_values, called="species")
         if "min_learning_rate" not in train_values and "learning_rate" in train_values:
             rate = checked_number("learning_rate", train_values)
             train_values["min_learning_rate"] = 0.1 * rate
@@ -257,4 +291,30 @@ def settings(
             f"--length-schedule reaches {settings.longest:,} bases; --length is "
             f"{species_config.length:,}"
         )
+    for line in _deviations(settings, recipe) if preset == "paper" else ():
+        log.info("--preset paper: %s", line)
     return settings
+
+
+def _deviations(settings: Settings, recipe: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What a run does otherwise than the recipe says, and how a step fits the machine."""
+    train, longest = settings.train, settings.longest
+    lines = [
+        f"{name} is {have}, published {value}"
+        for part, values in ((train, recipe["train"]), (settings.species, recipe["species"]))
+        for name, value in values.items()
+        if (have := getattr(part, name)) != value
+    ]
+    n_windows = train.sequences_per_step(longest, max_length=settings.species.length)
+    n_at_once = max(1, train.micro_batch_bases // longest)
+    if n_at_once < n_windows:
+        lines.append(
+            f"{n_windows:,} windows of {longest:,} bases a step go through the model "
+            f"{n_at_once:,} at a time, and their gradients are added up (--micro-batch-bases)"
+        )
+    is_published = settings.species.length in _PAPER_BY_LENGTH
+    if not is_published and train.learning_rate == recipe["train"]["learning_rate"]:
+        lines.append(
+            f"the learning rate, {train.learning_rate:g}, is that of the nearest published length"
+        )
+    return lines
