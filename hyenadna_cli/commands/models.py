@@ -25,6 +25,7 @@ from hyenadna_cli.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
     from hyenadna_cli.core.model.checkpoints.catalogue import Location
+    from hyenadna_cli.core.model.checkpoints.facts import Fact
     from hyenadna_cli.core.model.hyenadna import HyenaDNA
 
 log = logging.getLogger(__name__)
@@ -127,8 +128,10 @@ def info(*, model: StoredModel, as_json: JsonOption = False, verbosity: Verbosit
     """Tell what is known of a model, from the registry and from its files.
 
     Prints one row per fact: key, value. forward_mb_at_N is the memory of a forward pass over N
-    bases, weights and libraries not included. Never touches the network: of a model that is not on
-    this machine, only the registry's facts are told.
+    bases, weights and libraries not included. filter_context_50 and _95 are bases that a path
+    through all long filters goes back, median and 95 %: what the model can use, not what it does.
+    Never touches the network: of a model that is not on this machine, only the registry's facts are
+    told.
 
       hyenadna models info small-32k
     """
@@ -140,11 +143,21 @@ def info(*, model: StoredModel, as_json: JsonOption = False, verbosity: Verbosit
     if registered is not None:
         known |= facts.of_registry(registered)
         is_local = catalogue.cached_weights(registered, cache_dir=model.cache_dir) is not None
-    known |= facts.of_files(model.locate()) if is_local else {"local": "no"}
+    known |= _of_files(model.locate()) if is_local else {"local": "no"}
     if as_json:
         typer.echo(json.dumps(known, indent=2))
     else:
         print_table(("key", "value"), list(known.items()), as_json=False)
+
+
+def _of_files(location: Location) -> dict[str, Fact]:
+    from hyenadna_cli.core.interpretation import filters
+    from hyenadna_cli.core.model.checkpoints import checkpoint, facts
+
+    known = facts.of_files(location)
+    model, _ = checkpoint.load(location.directory, name=location.name, revision=location.revision)
+    half, most = filters.effective_context(filters.layer_filters(model))
+    return known | {"filter_context_50": half, "filter_context_95": most}
 
 
 @app.command(cls=GroupedCommand)

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from hyenadna_cli.commands import models
 from hyenadna_cli.core.config.settings import ModelConfig
+from hyenadna_cli.core.interpretation.filters import effective_context, layer_filters
 from hyenadna_cli.core.model.checkpoints import catalogue, checkpoint
 from hyenadna_cli.core.model.checkpoints.known_answer import record_known_answer
 from hyenadna_cli.core.model.hyenadna import HyenaDNA
@@ -56,6 +57,8 @@ def model():
 
 @pytest.fixture
 def builtin(model, monkeypatch, tmp_path):
+    for block in model.backbone.layers:
+        torch.nn.init.zeros_(block.mixer.filter_fn.bias)
     directory = tmp_path / "builtin"
     directory.mkdir()
     checkpoint.save(model, directory)
@@ -145,6 +148,8 @@ def test_info_tells_what_the_files_say(run, model, builtin):
     assert facts["directory"] == str(builtin)
     assert facts["stored_parameters"] == str(sum(p.numel() for p in model.parameters()))
     assert facts["filter_shift"] == "0.05"
+    context = [int(facts[f"filter_context_{share}"]) for share in (50, 95)]
+    assert context == effective_context(layer_filters(model))
     assert facts["sha256"] == sha256_of(builtin / "model.safetensors")
 
 

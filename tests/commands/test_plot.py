@@ -78,6 +78,18 @@ def test_a_picture_of_another_kind_is_refused(hyenadna, run, tmp_path):
     assert "use .png, .svg, .pdf" in err
 
 
+@pytest.mark.slow
+def test_the_filters_of_a_model_are_drawn_with_a_row_a_channel(hyenadna, tiny_model, tmp_path):
+    done = hyenadna("plot", "filters", "-m", tiny_model, "-o", tmp_path / "f.svg")
+
+    assert done.code == 0, done.err
+    assert "bases (median)" in done.err
+    assert "tiny_model, filters of 258 taps" in (tmp_path / "f.svg").read_text()
+    assert (tmp_path / "f.tsv").read_text().count("\n") == 1 + 2 * 16
+    again = hyenadna("plot", "filters", "-m", tiny_model, "-o", tmp_path / "f.svg")
+    assert (again.code, len(again.err.splitlines())) == (6, 1)
+
+
 ACCURACY = "length\tn_windows\taccuracy\taccuracy_low\taccuracy_high\n"
 
 

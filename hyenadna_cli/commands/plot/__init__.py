@@ -5,7 +5,14 @@ from __future__ import annotations
 import typer
 
 from hyenadna_cli.commands.options.groups import GroupedCommand
-from hyenadna_cli.commands.plot import dependencies, mutagenesis, perplexity, species, training
+from hyenadna_cli.commands.plot import (
+    dependencies,
+    filters,
+    mutagenesis,
+    perplexity,
+    species,
+    training,
+)
 
 app = typer.Typer(help="Draw what other commands wrote.", no_args_is_help=True)
 app.command("training", cls=GroupedCommand)(training.training)
@@ -13,6 +20,7 @@ app.command("perplexity", cls=GroupedCommand)(perplexity.perplexity)
 app.command("species", cls=GroupedCommand)(species.species)
 app.command("mutagenesis", cls=GroupedCommand)(mutagenesis.mutagenesis)
 app.command("dependencies", cls=GroupedCommand)(dependencies.dependencies)
+app.command("filters", cls=GroupedCommand)(filters.filters)
 
 
 @app.callback()

@@ -142,12 +142,13 @@ class ImplicitFilter(nn.Module):
             x_LF.mul_(self._sine.freq).sin_()
         return x_LF
 
-    def taps(self, hidden_LF: Tensor, number: int, channels: slice) -> Tensor:
-        """The first taps (D, L) of some channels of filter `number`, from `hidden`."""
+    def taps(self, hidden_LF: Tensor, number: int, channels: slice, *, step: int = 1) -> Tensor:
+        """Every `step`-th tap (D, L) of some channels of filter `number`, from their `hidden`."""
         d_model = self.bias.shape[0]
         rows = slice(number * d_model + channels.start, number * d_model + channels.stop)
         taps_LD = dense(hidden_LF, self._layer(2 * self.n_hidden).weight[rows], None)
-        window_DL = self.modulation(self.pos_emb.t[0, : len(hidden_LF), 0], channels)
+        times_L = self.pos_emb.t[0, : len(hidden_LF) * step : step, 0]
+        window_DL = self.modulation(times_L, channels)
         return taps_LD.mul_(window_DL.T).T
 
     @property
