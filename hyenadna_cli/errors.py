@@ -8,6 +8,7 @@
 | 3 | InputFileError | input data |
 | 4 | CheckpointError | model: not cached, wrong hash or keys, window longer than `l_max` |
 | 5 | SkippedRecordsError | done, but something was skipped and `--strict` |
+| 5 | SlowerError | `benchmark --compare`: measured, and slower than before |
 | 6 | OutputError | output exists, no space, no permission |
 | 75 | DeviceMemoryError | out of memory, on a device after backing off: safe to retry |
 | 130, 143 | InterruptedRunError | SIGINT; SIGTERM, SIGUSR1, SIGHUP or --max-time: a clean stop |
@@ -52,6 +53,12 @@ class CheckpointError(HyenaDNAError):
 
 class SkippedRecordsError(HyenaDNAError):
     """The output is complete, but records were skipped and `--strict` was given."""
+
+    exit_code = 5
+
+
+class SlowerError(HyenaDNAError):
+    """What was measured is slower than in the table it was compared with."""
 
     exit_code = 5
 

@@ -21,9 +21,10 @@ from hyenadna_cli.commands.reporting.provenance import made_by
 from hyenadna_cli.commands.reporting.tables import align
 from hyenadna_cli.core.config.flags import in_bases
 from hyenadna_cli.core.machine.benchmark.selection import Selection, Settings
-from hyenadna_cli.errors import UsageError
+from hyenadna_cli.errors import SlowerError, UsageError
 
 if TYPE_CHECKING:
+    from hyenadna_cli.core.machine.benchmark.comparison import Change
     from hyenadna_cli.core.machine.benchmark.measuring import Benchmark, Floor, Row
     from hyenadna_cli.core.machine.benchmark.report import Cell
 
@@ -68,6 +69,17 @@ class BenchmarkOutput:
     plot: Annotated[
         Path | None, typer.Option("--plot", help="Picture: .png, .svg or .pdf; needs matplotlib.")
     ] = None
+    compare: Annotated[
+        Path | None,
+        typer.Option(
+            "--compare",
+            help="TSV of an earlier run, on any machine: exit 5 if the ratio to plain or the "
+            "share of the floor fell.",
+        ),
+    ] = None
+    max_loss: Annotated[
+        float, typer.Option("--max-loss", min=0, max=1, help="With --compare: a share of each.")
+    ] = 0.15
     extrapolate: Annotated[
         int,
         in_bases(
@@ -111,9 +123,11 @@ def benchmark(
       hyenadna benchmark --lengths 1k --d-model 16 --n-layer 1 --max-seconds 5
     """
     from hyenadna_cli.core.machine.benchmark import report
+    from hyenadna_cli.core.machine.benchmark.comparison import KeptTable
     from hyenadna_cli.core.machine.benchmark.measuring import Benchmark
 
     to.check()
+    kept = None if to.compare is None else KeptTable(to.compare)
     settings = dataclasses.replace(
         settings, device=device, threads=threads, with_operators=to.operators is not None
     )
@@ -130,17 +144,27 @@ def benchmark(
     if to.extrapolate:
         rows += report.extrapolated(rows, to.extrapolate)
     for crossing in report.crossings(rows):
-        log.info(
-            "%s is as fast as %s at %s bases",
-            crossing.variant,
-            crossing.against,
-            f"{crossing.length:,.0f}",
-        )
+        log.info("%s", crossing.describe())
     _write(to, rows, floor, settings=settings, seconds=time.monotonic() - started)
     if to.operators is not None:
         _write_operators(to.operators, bench, floor, force=to.force)
     if to.plot is not None:
         report.draw(rows, to.plot, overwrite=to.force)
+    if kept is not None:
+        _judge(kept.changes(report.table(rows, floor)), to)
+
+
+def _judge(changes: list[Change], to: BenchmarkOutput) -> None:
+    """Say what changed. Raises SlowerError if something fell by more than --max-loss."""
+    for change in changes:
+        log.log(
+            logging.WARNING if change.loss > to.max_loss else logging.INFO, "%s", change.describe()
+        )
+    if n_fallen := sum(change.loss > to.max_loss for change in changes):
+        raise SlowerError(
+            f"{n_fallen} of {len(changes)} figures fell by more than {to.max_loss:.0%} of those in "
+            f"{to.compare}"
+        )
 
 
 def _warn_if_busy() -> None:

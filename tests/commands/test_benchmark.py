@@ -74,6 +74,27 @@ def test_a_run_that_has_taken_its_minutes_begins_no_case(hyenadna, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_run_that_is_slower_than_a_kept_table_ends_with_5(hyenadna, tmp_path):
+    """The table is written all the same, and what fell is named."""
+    old, new = tmp_path / "old.tsv", tmp_path / "new.tsv"
+    case = (*TINY[2:], "--lengths", "40", "--against", "plain", "--extrapolate", "0")
+    assert hyenadna("benchmark", *case, "-o", old).code == 0
+    rows = list(csv.DictReader(io.StringIO(old.read_text()), delimiter="\t"))
+    rows[1]["times_faster_than_plain"] = "1e6"
+    with old.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys(), delimiter="\t", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+    slower = hyenadna("benchmark", *case, "-o", new, "--compare", old, "--max-loss", "0.99")
+
+    assert slower.code == 5
+    assert "1x16, 40 x 1, forward, fp32: times faster than plain" in slower.err
+    assert "1 of 2 figures fell by more than 99%" in slower.err
+    assert len(new.read_text().splitlines()) == 3
+
+
+@pytest.mark.slow
 def test_a_wrong_result_has_no_time(hyenadna, monkeypatch):
     monkeypatch.setattr("hyenadna_cli.core.machine.benchmark.measuring.TOLERANCE", {"fp32": 0.0})
 
@@ -82,6 +103,13 @@ def test_a_wrong_result_has_no_time(hyenadna, monkeypatch):
     assert done.code == 1
     assert "differs from the plain formulation" in done.err
     assert done.out == ""
+
+
+def test_a_table_to_compare_with_is_read_before_anything_runs(hyenadna, tmp_path):
+    done = hyenadna("benchmark", *TINY, "--compare", tmp_path / "missing.tsv")
+
+    assert done.code == 3
+    assert "missing.tsv: cannot be read" in done.err
 
 
 @pytest.mark.parametrize(

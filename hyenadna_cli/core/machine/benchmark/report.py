@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hyenadna_cli.core.machine.benchmark.cases import Implementation, Variant, Workload
-from hyenadna_cli.core.machine.benchmark.expectations import bytes_moved
+from hyenadna_cli.core.machine.benchmark.expectations import bytes_moved, expected_bytes
 from hyenadna_cli.core.machine.benchmark.measuring import Floor, OperatorRow, Row
 from hyenadna_cli.core.model.long_conv_choice import Timing, Use
 from hyenadna_cli.core.outputs.figures import new_figure, save_figure
@@ -72,6 +72,15 @@ class Crossing:
     against: Variant
     length: float
     """Tokens, between two measured lengths on a log-log line; the shortest if already there."""
+    is_always: bool
+    """Whether it needs less at every measured length, so that they do not cross."""
+
+    def describe(self) -> str:
+        """In words."""
+        at = f"{self.length:,.0f} bases"
+        if self.is_always:
+            return f"{self.variant} is faster than {self.against} at all lengths, from {at} on"
+        return f"{self.variant} is as fast as {self.against} at {at}"
 
 
 def table(rows: Sequence[Row], floor: Floor | None) -> list[tuple[Cell, ...]]:
@@ -130,7 +139,8 @@ def extrapolated(rows: Sequence[Row], length: int) -> list[Row]:
     """A row at `length` for every variant measured at two shorter lengths or more, but not there.
 
     Time in proportion from the longest; of attention a L + b L^2 through the two longest. Memory on
-    a line through the two longest. The formula is the row's note.
+    a line through the two longest; ours, which takes less per base once gates and spectra are made
+    for some channels at a time, by what the memory plan adds. The formula is the row's note.
     """
     further = []
     for family in _families(rows):
@@ -145,7 +155,7 @@ def extrapolated(rows: Sequence[Row], length: int) -> list[Row]:
                 status="EXTRAPOLATED",
                 kernels=longest.kernels,
                 seconds=seconds,
-                peak_bytes=_peak_on_a_line(family[-2], longest, length),
+                peak_bytes=_peak_at(family[-2], longest, length),
                 note=note,
             )
         )
@@ -160,9 +170,9 @@ def crossings(rows: Sequence[Row], quantity: Quantity = "seconds") -> list[Cross
         for theirs in families:
             if not _is_rival(ours[0], theirs[0]):
                 continue
-            length = _crossing(ours, theirs, quantity)
-            if length is not None:
-                crossing_points.append(Crossing(ours[0].variant, theirs[0].variant, length))
+            found = _crossing(ours, theirs, quantity)
+            if found is not None:
+                crossing_points.append(Crossing(ours[0].variant, theirs[0].variant, *found))
     return crossing_points
 
 
@@ -186,11 +196,13 @@ def draw(rows: Sequence[Row], path: Path, *, overwrite: bool) -> None:
             _draw_family(axes, family, [(x, scale * y) for x, y in points if y is not None])
         axes.set(xscale="log", yscale="log", xlabel="length (bases)", ylabel=label)
         axes.grid(visible=True, which="major", color="0.92")
-    for crossing in crossings(shown):
+    met = [crossing for crossing in crossings(shown) if not crossing.is_always]
+    for number, crossing in enumerate(met):
         panels[0].axvline(crossing.length, color="0.75", linewidth=0.8, zorder=0)
         panels[0].annotate(
             f"{crossing.variant} = attention\nat {crossing.length:,.0f}",
-            (crossing.length, 0.02),
+            # One above the other: crossings of two precisions are often close together.
+            (crossing.length, 0.02 + number / max(2, len(met))),
             xycoords=("data", "axes fraction"),
             rotation=90,
             xytext=(2, 0),
@@ -322,7 +334,10 @@ def _is_rival(ours: Row, theirs: Row) -> bool:
     )
 
 
-def _crossing(ours: Sequence[Row], theirs: Sequence[Row], quantity: Quantity) -> float | None:
+def _crossing(
+    ours: Sequence[Row], theirs: Sequence[Row], quantity: Quantity
+) -> tuple[float, bool] | None:
+    """The length from which ours needs less, and whether it does at all of them."""
     other = {row.workload.length: getattr(row, quantity) for row in theirs}
     # Logarithm of how many times more the other needs, by logarithm of length.
     points = [
@@ -337,8 +352,8 @@ def _crossing(ours: Sequence[Row], theirs: Sequence[Row], quantity: Quantity) ->
         return None
     for (x0, y0), (x1, y1) in reversed(list(itertools.pairwise(points))):
         if y0 < 0 <= y1:
-            return math.exp(x0 + (x1 - x0) * -y0 / (y1 - y0))
-    return math.exp(points[0][0])
+            return math.exp(x0 + (x1 - x0) * -y0 / (y1 - y0)), False
+    return math.exp(points[0][0]), True
 
 
 def _formula(shorter: Row, longest: Row, length: int) -> tuple[float, str]:
@@ -356,9 +371,13 @@ def _formula(shorter: Row, longest: Row, length: int) -> tuple[float, str]:
     return start * length + slope * length**2, note
 
 
-def _peak_on_a_line(shorter: Row, longest: Row, length: int) -> int:
+def _peak_at(shorter: Row, longest: Row, length: int) -> int:
     l0, l1 = shorter.workload.length, longest.workload.length
     m0, m1 = _known(shorter.peak_bytes), _known(longest.peak_bytes)
+    if longest.variant.implementation == "hyenadna":
+        then = dataclasses.replace(longest.workload, length=length)
+        planned = [expected_bytes(work, longest.variant) for work in (longest.workload, then)]
+        return round(m1 + planned[1] - planned[0])
     return round(m1 + (m1 - m0) * (length - l1) / (l1 - l0))
 
 

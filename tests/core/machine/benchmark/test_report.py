@@ -6,7 +6,7 @@ import pytest
 
 from hyenadna_cli.core.machine.benchmark import report as benchmark_report
 from hyenadna_cli.core.machine.benchmark.cases import Variant, Workload
-from hyenadna_cli.core.machine.benchmark.expectations import bytes_moved
+from hyenadna_cli.core.machine.benchmark.expectations import bytes_moved, expected_bytes
 from hyenadna_cli.core.machine.benchmark.measuring import Floor, Row
 from hyenadna_cli.errors import OutputError
 
@@ -92,7 +92,7 @@ def test_times_cross_between_the_lengths_where_the_order_changes():
 
     # The ratio goes from 1/2 to 2 on a log-log line: half-way.
     assert crossing.length == pytest.approx(2_000)
-    assert (crossing.variant, crossing.against) == (OURS, ATTENTION)
+    assert crossing.describe() == "hyenadna auto fp32 is as fast as attention fp32 at 2,000 bases"
 
 
 @pytest.mark.parametrize(("seconds", "expected"), [(9.0, [1_000]), (0.1, [])])
@@ -102,9 +102,14 @@ def test_one_that_is_always_faster_crosses_at_the_shortest_and_one_that_never_is
     rows = [row(OURS, n, 1.0) for n in (1_000, 2_000)]
     rows += [row(ATTENTION, n, seconds) for n in (1_000, 2_000)]
 
-    found = [crossing.length for crossing in benchmark_report.crossings(rows)]
+    found = benchmark_report.crossings(rows)
 
-    assert found == pytest.approx(expected)
+    assert [crossing.length for crossing in found] == pytest.approx(expected)
+    # No word of "as fast as", nor a line in the picture, where one is faster everywhere.
+    assert [crossing.describe() for crossing in found] == [
+        "hyenadna auto fp32 is faster than attention fp32 at all lengths, from 1,000 bases on"
+        for _ in expected
+    ]
 
 
 def test_attention_is_carried_on_along_its_parabola_and_the_others_in_proportion():
@@ -122,8 +127,8 @@ def test_attention_is_carried_on_along_its_parabola_and_the_others_in_proportion
     )
 
 
-def test_memory_is_carried_on_along_a_line():
-    rows = [row(OURS, n, 1.0, peak_bytes=200_000_000 + 1_000 * n) for n in (1_000, 4_000)]
+def test_memory_of_others_is_carried_on_along_a_line():
+    rows = [row(PLAIN, n, 1.0, peak_bytes=200_000_000 + 1_000 * n) for n in (1_000, 4_000)]
 
     (longer,) = benchmark_report.extrapolated(rows, 1_000_000)
 
@@ -150,3 +155,15 @@ def test_the_picture_appears_and_is_not_overwritten_unasked(tmp_path):
     assert picture.read_text().count("<svg") == 1
     with pytest.raises(OutputError):
         benchmark_report.draw(rows, picture, overwrite=False)
+
+
+def test_memory_of_ours_is_carried_on_by_the_plan():
+    """Beyond some length gates and spectra are made for some channels at a time."""
+    rows = [
+        row(OURS, length, 1.0, peak_bytes=expected_bytes(work(length), OURS) + 50_000_000)
+        for length in (32_768, 160_000)
+    ]
+
+    (carried,) = benchmark_report.extrapolated(rows, 1_000_000)
+
+    assert carried.peak_bytes == expected_bytes(work(1_000_000), OURS) + 50_000_000
