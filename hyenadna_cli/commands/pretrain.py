@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +11,11 @@ import typer
 
 from hyenadna_cli.commands.options import training as tr
 from hyenadna_cli.commands.options.groups import OptionsOf, Overrides, with_option_groups
-from hyenadna_cli.commands.options.model import ComputeRequest, ModelRequest
+from hyenadna_cli.commands.options.model import (
+    ComputeRequest,
+    ContextParallelOption,
+    ModelRequest,
+)
 from hyenadna_cli.commands.options.run import RunOptions
 from hyenadna_cli.commands.reporting.training_run import TrainingRun
 from hyenadna_cli.core.config.flags import in_bases
@@ -59,6 +64,7 @@ def pretrain(
         bool, typer.Option("--tensorboard", help="Also write TensorBoard events.")
     ] = False,
     compute: ComputeRequest,
+    context_parallel: ContextParallelOption = 1,
     run_directory: tr.RunDirectory,
     run_options: RunOptions,
 ) -> None:
@@ -67,11 +73,12 @@ def pretrain(
     Writes a run directory: metrics.csv, checkpoints/, and in the end config.json,
     model.safetensors and training.json, which every command reads with -m. Stops cleanly on
     SIGTERM, SIGUSR1 and --max-time; --resume goes on exactly where it stopped. Under torchrun the
-    processes share each step's batch.
+    processes share each step's batch; with --context-parallel N, N of them share each sequence.
 
       hyenadna pretrain --fasta test_data/tiny.fa --valid-contigs chr2 --d-model 16 --n-layer 1
       --max-length 256 --batch-bases 1024 --max-steps 20 -o run
     """
+    from hyenadna_cli.core.model.context import check_divides, described
     from hyenadna_cli.core.training import pretraining
     from hyenadna_cli.core.training.regions import open_regions
     from hyenadna_cli.core.training.starting_model import StartingModel
@@ -81,6 +88,7 @@ def pretrain(
     configs = resolved(
         model={**shape, **l_max}, train=steps, config_file=config, preset=preset, start=start
     )
+    check_divides(context_parallel, configs[0])
     run_directory.check()
     with compute.memory_errors(), open_regions(data, sampling=configs[1].sampling) as regions:
         if run_options.dry_run:
@@ -91,9 +99,11 @@ def pretrain(
                 command="pretrain",
                 directory=run_directory,
                 inputs=data.files,
-                settings=runtime.describe(),
+                settings={**runtime.describe(), **described(context_parallel)},
                 model=start.source.identity() if start else None,
                 runtime=runtime,
+                n_context=context_parallel,
+                agreed=dataclasses.asdict(configs[0]) | dataclasses.asdict(configs[1]),
             )
             run.going_on(
                 lambda: _run(run, runtime, regions, *configs, start=start, has_events=tensorboard)

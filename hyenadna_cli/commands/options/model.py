@@ -83,6 +83,15 @@ ThreadsOption = Annotated[
         help="CPU threads; default: those this process may use.",
     ),
 ]
+ContextParallelOption = Annotated[
+    int,
+    typer.Option(
+        "--context-parallel",
+        metavar="N",
+        min=1,
+        help="Cut each sequence over N processes of torchrun; N divides the width of the model.",
+    ),
+]
 OomExitCodeOption = Annotated[
     int,
     typer.Option("--oom-exit-code", min=1, max=255, help="Exit code when memory runs out."),

@@ -45,6 +45,10 @@ class TrainingRun:
     """Identity of the model that the run begins with."""
     runtime: Runtime | None
     """None where nothing is computed on a device."""
+    n_context: int = 1
+    """Processes that share each sequence."""
+    agreed: Mapping[str, object] = field(default_factory=dict)
+    """What the processes under torchrun must have in common, beside inputs and settings."""
     n_steps: int = 0
     n_bases: int = 0
     began: float = field(default_factory=time.monotonic)
@@ -73,6 +77,13 @@ class TrainingRun:
     def _device_name(self) -> str | None:
         return None if self.runtime is None else self.runtime.device_name
 
+    @property
+    def _agreed(self) -> Mapping[str, object]:
+        from hyenadna_cli.core.training.run_identity import made_from
+
+        directory = {"-o": str(self.directory.output), "--resume": self.directory.resume}
+        return {**directory, **self.settings, **made_from(self.made_by), **self.agreed}
+
     @contextmanager
     def started(self, *, parts: Sequence[Path] = (), is_shared: bool = True) -> Iterator[None]:
         """From here on signals are requests to stop, and the directory is this run's.
@@ -84,7 +95,11 @@ class TrainingRun:
 
         run_directory.keeps_seconds.set(not self.directory.no_version)
         assert self.runtime is not None
-        joined = distributed.joined(self.runtime.device) if is_shared else None
+        joined = (
+            distributed.joined(self.runtime.device, n_context=self.n_context, agreed=self._agreed)
+            if is_shared
+            else None
+        )
         with (
             on_signals(self.directory.seconds_left) as self.stop,
             joined or nullcontext(distributed.World()) as self.world,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,7 @@ from hyenadna_cli.core.config.choices import Dtype, DtypeRequest
 from hyenadna_cli.core.machine.hardware import usable_cpus
 from hyenadna_cli.core.model import long_conv_choice
 from hyenadna_cli.core.model.blocks import Execution
+from hyenadna_cli.core.model.context import Context
 from hyenadna_cli.core.model.long_conv_choice import NOT_MEASURED, LongConvChoice
 from hyenadna_cli.errors import UsageError
 from hyenadna_cli.ops import choice
@@ -37,14 +39,17 @@ class Runtime:
     long_conv: LongConvChoice = NOT_MEASURED
     """What of `triton` convolves a length."""
 
-    def execution(self, *, recompute_blocks: bool = False) -> Execution:
-        """The model's side of these choices."""
+    def execution(
+        self, *, recompute_blocks: bool = False, context: Context | None = None
+    ) -> Execution:
+        """The model's side of these choices; `context`: the processes that share each sequence."""
         matmul_dtype = None if self.dtype == torch.float32 else self.dtype
         return Execution(
             kernels=self.kernels,
             matmul_dtype=matmul_dtype,
             recompute_blocks=recompute_blocks,
             long_conv=self.long_conv,
+            context=context,
         )
 
     @property
@@ -102,7 +107,9 @@ def resolve(
 def _resolve_device(request: str) -> tuple[torch.device, str]:
     if request == "auto":
         if torch.cuda.is_available():
-            return torch.device("cuda"), "a CUDA device is present"
+            # torchrun: a process, a device.
+            index = os.environ.get("LOCAL_RANK", "")
+            return torch.device(f"cuda:{index}" if index else "cuda"), "a CUDA device is present"
         return torch.device("cpu"), "no CUDA device is present"
     try:
         device = torch.device(request)

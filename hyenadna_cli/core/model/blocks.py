@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from hyenadna_cli.core.config.settings import ModelConfig
+from hyenadna_cli.core.model.context import Context
 from hyenadna_cli.core.model.cost import HIDDEN_BYTES
 from hyenadna_cli.core.model.filters import ImplicitFilter, PositionalFeatures
 from hyenadna_cli.core.model.long_conv_choice import NOT_MEASURED, LongConvChoice
@@ -40,6 +41,8 @@ class Execution:
     """Gradient checkpointing: keep only the block boundaries, compute the rest again."""
     long_conv: LongConvChoice = NOT_MEASURED
     """What of `triton` convolves a length, where that was measured."""
+    context: Context | None = None
+    """The processes that share each sequence, if several do."""
 
     def long_conv_kernels(self, n_positions: int, *, training: bool) -> Kernels:
         """Implementation of the long convolution for sequences of this length."""
@@ -83,22 +86,49 @@ class HyenaOperator(nn.Module):
 
     def forward(self, u_BLD: Tensor, execution: Execution) -> Tensor:
         """Mix along the sequence; position t sees positions up to t."""
+        if execution.context is not None:
+            return self._mix_piece(u_BLD, execution, execution.context)
         n_batch, n_positions, d_model = u_BLD.shape
-        proj_PN = self.project(u_BLD.reshape(-1, d_model), execution)
-        v_DBL, gates = short_conv_gate(
-            proj_PN.view(-1, n_batch, n_positions),
-            self.short_filter.weight[:, 0],
-            self.short_filter.bias,  # type: ignore[arg-type]
-            order=self.order,
-            kernels=execution.kernels,
-        )
-        del proj_PN
+        v_DBL, gates = self._gated(u_BLD, execution)
         filters = self.filter_fn(n_positions, kernels=execution.kernels)
         kernels = execution.long_conv_kernels(n_positions, training=torch.is_grad_enabled())
         for filter_DL, gate_DBL in zip(filters, gates, strict=True):
             v_DBL = long_conv_gate(v_DBL, filter_DL, self.filter_fn.bias, gate_DBL, kernels=kernels)
         y_ND = linear(v_DBL.view(d_model, -1).T, self.out_proj, execution)
         return y_ND.view(n_batch, n_positions, d_model)
+
+    def _mix_piece(self, u_BSD: Tensor, execution: Execution, context: Context) -> Tensor:
+        """`forward` of the own piece of a sequence: channels are exchanged for positions.
+
+        Filters are made at the own positions, as their network is no smaller for fewer channels,
+        and take the same way to the process that convolves with them.
+        """
+        n_batch, n_own, d_model = u_BSD.shape
+        before_BKD = context.lookback(u_BSD, self.short_filter.kernel_size[0] - 1)
+        v_DBS, gates = self._gated(torch.cat([before_BKD, u_BSD], dim=1), execution)
+        v_DBS, *gates_DBS = (x_DBS[..., before_BKD.shape[1] :] for x_DBS in (v_DBS, *gates))
+        filters = self.filter_fn(n_own, first=context.piece().start, kernels=execution.kernels)
+        kernels = execution.long_conv_kernels(context.n_positions, training=torch.is_grad_enabled())
+        skip_C = self.filter_fn.bias[context.channels(d_model)]
+        for filter_DS, gate_DBS in zip(filters, gates_DBS, strict=True):
+            filter_CL = context.to_channels(filter_DS[:, None])[:, 0]
+            v_CBL = context.to_channels(v_DBS)
+            v_CBL = long_conv_gate(v_CBL, filter_CL, skip_C, kernels=kernels)
+            v_DBS = context.to_positions(v_CBL) * gate_DBS
+        y_ND = linear(v_DBS.reshape(d_model, -1).T, self.out_proj, execution)
+        return y_ND.view(n_batch, n_own, d_model)
+
+    def _gated(self, u_BLD: Tensor, execution: Execution) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """What the first long convolution reads, and the gates still to come."""
+        n_batch, n_positions, d_model = u_BLD.shape
+        proj_PN = self.project(u_BLD.reshape(-1, d_model), execution)
+        return short_conv_gate(
+            proj_PN.unflatten(1, (n_batch, n_positions)),
+            self.short_filter.weight[:, 0],
+            self.short_filter.bias,  # type: ignore[arg-type]
+            order=self.order,
+            kernels=execution.kernels,
+        )
 
     def project(self, u_ND: Tensor, execution: Execution) -> Tensor:
         """in_proj straight into the layout of the operators, without a transposed copy."""

@@ -126,6 +126,17 @@ def training_bytes(
     return (config.n_layer - 1) * kept + stream + ends + max(at_mlp, at_mixer)
 
 
+def exchanged_bytes(config: ModelConfig, *, n_windows: int, n_tokens: int, n_context: int) -> int:
+    """Bytes that a process sends to others in a forward pass of sequences that `n_context` share.
+
+    To where each long convolution runs its inputs and its taps, and back its result; a backward
+    pass sends as many again. The few positions of the short convolution are left out.
+    """
+    n_streams = config.n_layer * (config.order - 1) * (2 * n_windows + 1)
+    n_own = -(-n_tokens // n_context)
+    return n_streams * _FP32_BYTES * n_own * config.d_model * (n_context - 1) // n_context
+
+
 def describe_training_memory(
     config: ModelConfig, train: TrainConfig, *, longest: int, n_prompt: int = 0
 ) -> str:

@@ -105,26 +105,29 @@ class ImplicitFilter(nn.Module):
         self.n_hidden = config.num_inner_mlps + 1
         self.n_filters, self.width = n_filters, width
 
-    def forward(self, n_positions: int, *, kernels: Kernels = "torch") -> tuple[Tensor, ...]:
-        """The first `n_positions` taps of every filter: order - 1 tensors (D, L)."""
-        if is_triton(kernels):
-            return self._fused(n_positions)
-        x_FL = self.pos_emb.z[0, :n_positions].T
+    def forward(
+        self, n_positions: int, *, first: int = 0, kernels: Kernels = "torch"
+    ) -> tuple[Tensor, ...]:
+        """`n_positions` taps of every filter, from tap `first` on: order - 1 tensors (D, L)."""
+        positions = slice(first, first + n_positions)
+        if is_triton(kernels) and n_positions:
+            return self._fused(positions)
+        x_FL = self.pos_emb.z[0, positions].T
         for index in range(self.n_hidden):
             layer = self._layer(2 * index)
             x_FL = torch.addmm(layer.bias[:, None], layer.weight, x_FL)
             x_FL = self._sine(x_FL)
-        window_DL = self.modulation(self.pos_emb.t[0, :n_positions, 0])
+        window_DL = self.modulation(self.pos_emb.t[0, positions, 0])
         weights = torch.split(self._layer(2 * self.n_hidden).weight, window_DL.shape[0])
         return tuple((weight_DF @ x_FL) * window_DL for weight_DF in weights)
 
-    def _fused(self, n_positions: int) -> tuple[Tensor, ...]:
+    def _fused(self, positions: slice) -> tuple[Tensor, ...]:
         """The same in one kernel: positions in, taps out."""
         rates_D = self.modulation.deltas.view(-1).abs()
         layers = [self._layer(2 * index) for index in range(self.n_hidden)]
         taps_CL = fused_taps(
-            self.pos_emb.z[0, :n_positions],
-            self.pos_emb.t[0, :n_positions, 0],
+            self.pos_emb.z[0, positions],
+            self.pos_emb.t[0, positions, 0],
             rates_D,
             self.modulation.shift,
             self._sine.freq[0],
@@ -142,13 +145,24 @@ class ImplicitFilter(nn.Module):
             x_LF.mul_(self._sine.freq).sin_()
         return x_LF
 
-    def taps(self, hidden_LF: Tensor, number: int, channels: slice, *, step: int = 1) -> Tensor:
-        """Every `step`-th tap (D, L) of some channels of filter `number`, from their `hidden`."""
+    def taps(
+        self,
+        hidden_LF: Tensor,
+        number: int,
+        channels: slice,
+        *,
+        first: int = 0,
+        step: int = 1,
+    ) -> Tensor:
+        """Every `step`-th tap (D, L) of some channels of filter `number`, from their `hidden`.
+
+        The first of them is tap `first`.
+        """
         d_model = self.bias.shape[0]
         rows = slice(number * d_model + channels.start, number * d_model + channels.stop)
         taps_LD = dense(hidden_LF, self._layer(2 * self.n_hidden).weight[rows], None)
-        times_L = self.pos_emb.t[0, : len(hidden_LF) * step : step, 0]
-        window_DL = self.modulation(times_L, channels)
+        positions = slice(first, first + len(hidden_LF) * step, step)
+        window_DL = self.modulation(self.pos_emb.t[0, positions, 0], channels)
         return taps_LD.mul_(window_DL.T).T
 
     @property

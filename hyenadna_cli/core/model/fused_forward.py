@@ -306,6 +306,8 @@ def _kernels(requested: Kernels, x_BLD: Tensor) -> Kernels:
 
 
 def _tiles(n_batch: int, n_positions: int, n_rows: int) -> Iterable[_Tile]:
+    if not n_positions:  # a piece of a sequence that has fewer positions than processes
+        return
     # Rounded: suffixes a few rows longer than half a tile still go two at a time.
     n_sequences = max(1, round(n_rows / n_positions))
     for first in range(0, n_batch, n_sequences):

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 import torch
@@ -21,6 +22,8 @@ from torch.utils.checkpoint import checkpoint
 
 from hyenadna_cli.core.config.settings import ModelConfig
 from hyenadna_cli.core.model.blocks import Block, Execution
+from hyenadna_cli.core.model.context import Context
+from hyenadna_cli.core.model.context_forward import ContextForward
 from hyenadna_cli.core.model.cuda_graphs import CudaGraphs
 from hyenadna_cli.core.model.filters import PositionalFeatures
 from hyenadna_cli.core.model.fused_forward import FusedForward
@@ -87,7 +90,7 @@ class Backbone(nn.Module):
         self, embedded_BLD: Tensor, layers: Sequence[int], execution: Execution
     ) -> list[Tensor]:
         """As `forward`, in little memory; embedded tokens are overwritten."""
-        fused = FusedForward(execution, self.weight_cache, embedded_BLD)
+        fused = self._fused(embedded_BLD, execution)
         kept: dict[int, Tensor] = {}
         if 0 in layers:
             kept[0] = fused.residual()
@@ -99,6 +102,19 @@ class Backbone(nn.Module):
         if -1 in layers:
             kept[-1] = fused.normed(self.ln_f)
         return [kept[layer] for layer in layers]
+
+    def _fused(self, embedded_BLD: Tensor, execution: Execution) -> FusedForward:
+        if execution.context is None:
+            return FusedForward(execution, self.weight_cache, embedded_BLD)
+        first = self.layers[0]
+        assert isinstance(first, Block)
+        return ContextForward(
+            execution,
+            self.weight_cache,
+            embedded_BLD,
+            context=execution.context,
+            n_lookback=first.mixer.short_filter.kernel_size[0] - 1,
+        )
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Backbone:
         # Weights that move may come back to the address of old ones.
@@ -142,9 +158,12 @@ class HyenaDNA(nn.Module):
     def hidden_states(self, token_ids_BL: Tensor, layers: Sequence[int] = (-1,)) -> list[Tensor]:
         """Hidden states (B, L, D): 0 is the embedded input, i follows block i, -1 the final norm.
 
+        Where processes share a sequence, all get the whole of it, and states are those of `own`.
         Raises ValueError if a layer does not exist or the input is longer than `l_max`.
         """
         self._check(token_ids_BL.shape[1], layers)
+        if self.execution.context is not None:
+            return self._states_of_piece(token_ids_BL, layers)
         if not self.backbone.can_infer:
             return self.hidden_states_of(self.embed_tokens(token_ids_BL), layers)
         return self.replayed(
@@ -152,6 +171,26 @@ class HyenaDNA(nn.Module):
             token_ids_BL,
             lambda ids_BL: self.backbone.infer(self.embed_tokens(ids_BL), layers, self.execution),
         )
+
+    def own(self, x_BL: Tensor) -> Tensor:
+        """The part of (B, L, ...) at this process's positions: all, unless processes share them."""
+        context = self.context_of(x_BL.shape[1])
+        return x_BL if context is None else x_BL[:, context.piece()]
+
+    def context_of(self, n_positions: int) -> Context | None:
+        """How processes share a sequence of this length; None where each has its own."""
+        if (context := self.execution.context) is None:
+            return None
+        return context.of(n_positions, n_lookback=self.config.short_filter_order - 1)
+
+    def _states_of_piece(self, token_ids_BL: Tensor, layers: Sequence[int]) -> list[Tensor]:
+        context = self.context_of(token_ids_BL.shape[1])
+        embedded_BSD = self.embed_tokens(self.own(token_ids_BL))
+        # Compiled kernels do not take an empty piece, which the last processes may have.
+        kernels = self.execution.kernels if embedded_BSD.shape[1] else "torch"
+        execution = replace(self.execution, context=context, kernels=kernels)
+        states: list[Tensor] = self.backbone(embedded_BSD, layers, execution)
+        return states
 
     def replayed(
         self, key: Hashable, token_ids_BL: Tensor, compute: Callable[[Tensor], Result]
@@ -183,7 +222,7 @@ class HyenaDNA(nn.Module):
         return F.linear(hidden_BLD.to(weight_VD.dtype), weight_VD)
 
     def forward(self, token_ids_BL: Tensor) -> Tensor:
-        """Logits (B, L, V); position t predicts token t + 1."""
+        """Logits (B, L, V); position t predicts token t + 1. As `hidden_states`, those of `own`."""
         return self.logits(self.hidden_states(token_ids_BL)[0])
 
     def _check(self, n_positions: int, layers: Sequence[int]) -> None:

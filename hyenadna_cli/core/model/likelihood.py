@@ -15,7 +15,8 @@ from hyenadna_cli.core.model.hyenadna import HyenaDNA
 def next_base_loss(model: HyenaDNA, token_ids_BL: Tensor) -> tuple[Tensor, Tensor]:
     """Summed next-token loss in nats over the targets A, C, G, T, and their number.
 
-    The softmax runs over all rows of the vocabulary, as in the published pretraining.
+    The softmax runs over all rows of the vocabulary, as in the published pretraining. Where
+    processes share a sequence, over the targets of this process's positions.
     """
     targets_BT = token_ids_BL[:, 1:]
     is_base_BT = (targets_BT >= tokenizer.A) & (targets_BT <= tokenizer.T)
@@ -29,6 +30,7 @@ def next_token_loss(model: HyenaDNA, token_ids_BL: Tensor) -> tuple[Tensor, Tens
 
 def _loss(model: HyenaDNA, token_ids_BL: Tensor, targets_BT: Tensor) -> tuple[Tensor, Tensor]:
     logits_BTV = model(token_ids_BL[:, :-1])
+    targets_BT = model.own(targets_BT)
     loss = F.cross_entropy(
         logits_BTV.flatten(0, 1), targets_BT.flatten(), ignore_index=-100, reduction="sum"
     )

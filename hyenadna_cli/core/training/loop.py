@@ -319,6 +319,13 @@ def _step(
     )
 
 
+def _seed_dropout(seed: int, world: World) -> None:
+    """Processes that share a sequence have different positions of it, and drop others."""
+    torch.manual_seed(seed)
+    if world.context is not None and world.context.rank:
+        torch.manual_seed(int(torch.randint(1 << 62, (world.context.rank,))[-1]))
+
+
 def _update(
     model: ModelT,
     batches: Batches[BatchT],
@@ -346,7 +353,7 @@ def _update(
         batch = batches.batch(step=step, rows=piece, length=length, rows_per_step=n_rows)
         # Dropout is drawn from (seed, step, row), so that it survives a resume as well.
         with torch.random.fork_rng(devices=devices):
-            torch.manual_seed((config.seed << 40) ^ (step << 16) ^ piece.start)
+            _seed_dropout((config.seed << 40) ^ (step << 16) ^ piece.start, world)
             loss, n_targets = loss_of(model, on_device(batch, device))
         loss.backward()
         sums.add(loss, n_targets)

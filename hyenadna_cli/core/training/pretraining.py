@@ -68,7 +68,9 @@ def run(
         model = HyenaDNA(model_config)
         if start is not None:
             start.load_into(model)
-    model.execution = runtime.execution(recompute_blocks=config.recompute_blocks)
+    model.execution = runtime.execution(
+        recompute_blocks=config.recompute_blocks, context=world.context
+    )
     model.to(runtime.device)
     longest = model_config.l_max - 2
     held_out = []
@@ -94,6 +96,7 @@ def run(
     progress = read_progress(run_dir)
     # Not by the steps done here: a run may be killed after its last one.
     if world.is_main and progress.is_done and not (run_dir / "training.json").exists():
+        model.execution = runtime.execution()  # the other processes have ended their part
         checkpoint.save(model, run_dir)
         known_answer.record_known_answer(model, run_dir)
         record = training_record(config, regions, made_by=made_by, valid_loss=progress.valid_loss)

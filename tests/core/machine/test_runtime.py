@@ -27,6 +27,15 @@ def test_bfloat16_reaches_the_matrix_products():
     assert run.describe() == {"dtype": "bf16", "kernels": "numba"}
 
 
+def test_under_torchrun_each_process_has_its_own_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setenv("LOCAL_RANK", "3")
+
+    device, _ = runtime._resolve_device("auto")
+
+    assert device == torch.device("cuda:3")
+
+
 @pytest.mark.parametrize("device", ["tpu", "cuda:99", "meta"])
 def test_a_device_that_is_not_here_is_refused(device):
     with pytest.raises(UsageError, match="--device"):

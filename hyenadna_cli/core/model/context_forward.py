@@ -1,0 +1,124 @@
+"""The forward pass without gradients over the own piece of a sequence that processes share.
+
+As `fused_forward`, behind the few rows of the piece before that the short convolution looks back
+at. Each group of channels goes to its processes for the long convolution, and comes back.
+"""
+
+# B batch, L positions of the sequence, S of this process, D d_model, C = D / N channels
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from hyenadna_cli.core.model.context import Context
+from hyenadna_cli.core.model.fused_forward import FusedForward
+from hyenadna_cli.core.model.weight_cache import WeightCache
+from hyenadna_cli.ops.kernels import is_triton
+from hyenadna_cli.ops.long_conv import Spectra, filter_spectra, long_conv_gate, spectra_bytes
+
+if TYPE_CHECKING:
+    from hyenadna_cli.core.model.blocks import Block, Execution
+    from hyenadna_cli.core.model.filters import ImplicitFilter
+
+
+class ContextForward(FusedForward):
+    """The blocks of a model, applied without gradients to a piece of a sequence."""
+
+    def __init__(
+        self,
+        execution: Execution,
+        weight_cache: WeightCache,
+        x_BSD: Tensor,
+        *,
+        context: Context,
+        n_lookback: int,
+    ) -> None:
+        """`n_lookback` rows of the piece before are kept in front of the own ones."""
+        before_BKD = context.lookback(x_BSD, n_lookback)
+        super().__init__(execution, weight_cache, torch.cat([before_BKD, x_BSD], dim=1))
+        if is_triton(self._kernels):
+            self._conv_kernels = execution.long_conv_kernels(context.n_positions, training=False)
+        self._context, self._n_lookback = context, n_lookback
+        self._before, self._own = before_BKD.shape[1], slice(before_BKD.shape[1], None)
+
+    def apply(self, block: Block, *, number: int, n_blocks: int) -> None:
+        """Carry the residual stream through block `number` of `n_blocks`."""
+        context, mixer, own = self._context, block.mixer, self._own
+        d_model = self._x_BLD.shape[-1]
+        self._x_BLD[:, : self._before] = context.lookback(self._x_BLD[:, own], self._n_lookback)
+        width = max(1, self._group_width(mixer) // context.size) * context.size
+        gates_BLG = self._empty_stream(width * (mixer.order - 1))
+        filters_of = self._own_filters(mixer.filter_fn, number=number, n_blocks=n_blocks)
+        for start in range(0, d_model, width):
+            channels = slice(start, min(start + width, d_model))
+            self._mix(block, channels, gates_BLG, number=number)
+            part = context.channels(channels.stop - start)
+            skip_C = mixer.filter_fn.bias[start + part.start : start + part.stop]
+            gated_DBS = self._gated_BLD[:, own, channels].permute(2, 0, 1)
+            for index in range(mixer.order - 1):
+                gates = gates_BLG[:, own, index * width : index * width + channels.stop - start]
+                v_CBL = long_conv_gate(
+                    context.to_channels(gated_DBS),
+                    filters_of(index, channels),
+                    skip_C,
+                    kernels=self._conv_kernels,
+                    in_place=True,
+                )
+                torch.mul(context.to_positions(v_CBL), gates.permute(2, 0, 1), out=gated_DBS)
+        self._finish(block, number=number)
+
+    def normed(self, layer: nn.LayerNorm) -> Tensor:
+        """The own rows of the residual stream, normed in place; nothing can follow."""
+        return super().normed(layer)[:, self._own]
+
+    def residual(self) -> Tensor:
+        """The own rows of the residual stream, as a copy."""
+        return self._x_BLD[:, self._own].clone()
+
+    def _own_filters(
+        self, filter_fn: ImplicitFilter, *, number: int, n_blocks: int
+    ) -> Callable[[int, slice], Spectra | Tensor]:
+        """From a filter's index and a group of channels to those that this process convolves.
+
+        All processes ask for the same groups, in the same order.
+        """
+        context = self._context
+        piece, n_positions = context.piece(), context.n_positions
+
+        @functools.cache
+        def hidden() -> Tensor:
+            return filter_fn.hidden(piece)
+
+        def taps(index: int, channels: slice) -> Tensor:
+            if self._on_triton:
+                n_own = piece.stop - piece.start
+                all_taps = filter_fn(n_own, first=piece.start, kernels=self._kernels)
+                taps_DS = all_taps[index][channels]
+            else:
+                taps_DS = filter_fn.taps(hidden(), index, channels, first=piece.start)
+            return context.to_channels(taps_DS[:, None])[:, 0]
+
+        def spectra(index: int, channels: slice) -> Spectra:
+            key = (
+                "spectra of own channels",
+                number,
+                n_positions,
+                self._kernels,
+                self._conv_kernels,
+            )
+            return self._weight_cache.get(
+                (*key, index, channels.start, channels.stop),
+                list(filter_fn.parameters()),
+                lambda: filter_spectra(taps(index, channels), kernels=self._conv_kernels),
+            )
+
+        n_own_channels = self._x_BLD.shape[-1] // context.size
+        n_bytes = spectra_bytes(n_own_channels, n_positions, kernels=self._conv_kernels)
+        fits = n_blocks * filter_fn.n_filters * n_bytes <= self._weight_cache.max_bytes
+        # Either all processes have kept a spectrum or none, whatever kernels an empty piece takes.
+        return spectra if fits and all(context.lengths) else taps
