@@ -48,7 +48,7 @@ class Picture:
         from hyenadna_cli.core.outputs import atomic
         from hyenadna_cli.core.outputs.figures import PICTURES
 
-        if self.output.suffix not in PICTURES:
+        if self.output.suffix.lower() not in PICTURES:
             raise UsageError(f"-o {self.output}: use {', '.join(PICTURES)}")
         for table in shown:
             if self.table.resolve() == Path(table).resolve():

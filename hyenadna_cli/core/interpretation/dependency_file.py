@@ -39,6 +39,8 @@ class DependencyMap:
     """(n, n): rows are queries."""
     model: str
     """Its name; empty where the file does not say."""
+    context: int | None = None
+    """Bases read before the region; None where the file does not say."""
 
 
 @contextmanager
@@ -89,4 +91,5 @@ def read_map(path: Path) -> DependencyMap:
         raise InputFileError(path, "is not an HDF5 file, or a damaged one") from error
     if values.shape != (region.length, region.length) or len(sequence) != region.length:
         raise InputFileError(path, f"is damaged: {values.shape} values of {region.length:,} bases")
-    return DependencyMap(region, sequence, values, str(attrs.get("model", "")))
+    context = int(attrs["context"]) if "context" in attrs else None
+    return DependencyMap(region, sequence.upper(), values, str(attrs.get("model", "")), context)

@@ -10,6 +10,7 @@ from hyenadna_cli.core.outputs import atomic
 from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 PICTURES = (".png", ".svg", ".pdf")
@@ -23,6 +24,14 @@ def new_figure(width: float, height: float) -> Figure:
     except ImportError as error:
         raise UsageError("pictures need matplotlib: pip install 'hyenadna[plots]'") from error
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def whole_numbers(axis: Axis, *, n: int) -> None:
+    """Some `n` ticks at whole numbers, written as 1,234,567."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(n, integer=True))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
 
 
 def draw_curves(
@@ -60,4 +69,5 @@ def draw_curves(
 def save_figure(figure: Figure, path: Path, *, overwrite: bool) -> None:
     """Write a figure in the format of the file's suffix. Raises OutputError."""
     with atomic.replace_on_success(path, overwrite=overwrite) as scratch:
-        figure.savefig(scratch, format=path.suffix.removeprefix("."), dpi=150, metadata={})
+        kind = path.suffix.lower().removeprefix(".")
+        figure.savefig(scratch, format=kind, dpi=150, metadata={})

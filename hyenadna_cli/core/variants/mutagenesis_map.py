@@ -1,8 +1,8 @@
 """Mutagenesis maps: the TSV of `mutagenize` -> columns of one or more bases -> a picture of them.
 
 A column is a base, or where the region is longer than a picture is wide, a bin of equally many
-bases with the means of their scores. Up to `_MAX_LETTERS` bases the track above the map spells the
-sequence, each letter as tall as a change of it is unlikely.
+bases with the means of their scores. The track above the map is minus the mean: tall where changes
+are unlikely. Up to `_MAX_LETTERS` bases it spells the sequence. Positions are 1-based.
 """
 
 from __future__ import annotations
@@ -16,10 +16,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from hyenadna_cli.core.dna.coordinates import Interval, RegionText, from_one_based, read_region
+from hyenadna_cli.core.dna.coordinates import (
+    Interval,
+    RegionText,
+    from_one_based,
+    read_region,
+    to_one_based,
+)
 from hyenadna_cli.core.io.streams import open_text
 from hyenadna_cli.core.io.tsv import TsvWriter
-from hyenadna_cli.core.outputs.figures import new_figure, save_figure
+from hyenadna_cli.core.outputs.figures import new_figure, save_figure, whole_numbers
+from hyenadna_cli.core.outputs.provenance import manifest_path, read_manifest
 from hyenadna_cli.errors import InputFileError
 
 if TYPE_CHECKING:
@@ -30,6 +37,7 @@ _BASES = "ACGT"
 _LATER_SCORES = ("gradient", "llr")
 _MAX_COLUMNS = 1_200
 _MAX_LETTERS = 150
+_SHOWN_QUANTILE = 0.99
 _COLOURS = {"A": "#2f8f4e", "C": "#2b6cb0", "G": "#c98a12", "T": "#b03a2e"}
 
 
@@ -48,6 +56,8 @@ class MutagenesisMap:
     """The genome's, one per column, where a column is a base; else empty. N where unknown."""
     values: NDArray[np.float64]
     """(columns, 4): the mean score of a change to A, C, G or T; NaN where there is none."""
+    made_by: str = ""
+    """Model and window, where the table's manifest lies beside it."""
 
     @property
     def means(self) -> NDArray[np.float64]:
@@ -64,8 +74,7 @@ def read_map(path: str, *, region: str | None = None, score: str | None = None) 
 
     `region` as `coordinates.read_region` reads it; `score` defaults to `llr` or `gradient`
     where the table has it. Memory grows with the region that is drawn. Raises ValueError for a
-    text that is no region, InputFileError if the file is no such table or has no finite score
-    there.
+    text that is no region, InputFileError if the file is no such table or has no row there.
     """
     scores_at: dict[int, tuple[str, list[float]]] = {}
     asked = None if region is None else read_region(region)
@@ -90,7 +99,7 @@ def read_map(path: str, *, region: str | None = None, score: str | None = None) 
             if asked.holds(row["chrom"], start):
                 entry = scores_at.setdefault(start, (ref, [np.nan] * 4))
                 entry[1][_BASES.index(alt)] = value
-    if asked is None or not any(np.isfinite(values).any() for _, values in scores_at.values()):
+    if asked is None or not scores_at:
         raise InputFileError(path, "has no scores" + ("" if region is None else f" in {region}"))
     is_open = asked.end is None
     extent = Interval(
@@ -98,11 +107,26 @@ def read_map(path: str, *, region: str | None = None, score: str | None = None) 
         min(scores_at) if is_open else asked.start,
         max(scores_at) + 1 if asked.end is None else asked.end,
     )
-    return _binned(extent, score_name, scores_at)
+    return _binned(extent, score_name, scores_at, _made_by(path))
+
+
+def _made_by(path: str) -> str:
+    """Model and window of a table, if its manifest lies beside it and is of it."""
+    table = Path(path)
+    if not (table.is_file() and manifest_path(table).is_file()):
+        return ""
+    try:
+        manifest = read_manifest(table)
+    except InputFileError:
+        return ""  # a picture can do without
+    made_by = manifest.made_by
+    window = made_by.settings.get("window")
+    parts = [made_by.model_name or "", f"window {window:,}" if isinstance(window, int) else ""]
+    return ", ".join(part for part in parts if part)
 
 
 def _binned(
-    region: Interval, score: str, scores_at: dict[int, tuple[str, list[float]]]
+    region: Interval, score: str, scores_at: dict[int, tuple[str, list[float]]], made_by: str
 ) -> MutagenesisMap:
     width = -(-region.length // _MAX_COLUMNS)
     n_columns = -(-region.length // width)
@@ -118,7 +142,7 @@ def _binned(
     bases = ""
     if width == 1:
         bases = "".join(scores_at.get(start, ("N", []))[0] for start in starts.tolist())
-    return MutagenesisMap(region, score, starts, width, bases, values)
+    return MutagenesisMap(region, score, starts, width, bases, values, made_by)
 
 
 def write_table(picture: MutagenesisMap, path: Path, *, overwrite: bool) -> None:
@@ -132,44 +156,54 @@ def write_table(picture: MutagenesisMap, path: Path, *, overwrite: bool) -> None
 
 
 def draw(picture: MutagenesisMap, path: Path, *, overwrite: bool) -> None:
-    """A track of means over a heat map with a row for each base.
+    """A track of minus the means over a heat map with a row for each base.
 
     Raises UsageError if matplotlib is missing, OutputError if `path` cannot be written.
     """
     n_columns = len(picture.starts)
-    figure = new_figure(min(16.0, max(6.0, n_columns / 9)), 3.6)
+    figure = new_figure(min(16.0, max(6.0, n_columns / 9)), 4.2)
     track, heat = figure.subplots(2, 1, sharex=True, height_ratios=(1.3, 1.0))
-    edges = (picture.region.start, picture.region.end)
-    strength = float(np.nanquantile(np.abs(picture.values), 0.99)) or 1.0
+    # A base is as wide as one, around its position.
+    edges = (to_one_based(picture.region.start) - 0.5, to_one_based(picture.region.end) - 0.5)
+    first = edges[0] + picture.width * np.arange(n_columns)
+    sizes = np.abs(picture.values[np.isfinite(picture.values)])
+    strength = float(np.quantile(sizes, _SHOWN_QUANTILE)) if sizes.size else 0.0
     image = heat.imshow(
         picture.values.T,
         aspect="auto",
         interpolation="nearest",
         cmap="RdBu",
-        vmin=-strength,
-        vmax=strength,
-        extent=(edges[0], picture.starts[-1] + picture.width, 3.5, -0.5),
+        vmin=-(strength or 1.0),
+        vmax=strength or 1.0,
+        extent=(first[0], first[-1] + picture.width, 3.5, -0.5),
     )
     heat.set_facecolor("0.85")
     heat.set_yticks(range(4), list(_BASES))
-    heat.set_xlim(*edges)
-    heat.set_xlabel(f"{picture.region.contig}, 0-based position; grey: the genome's base, or none")
-    heat.ticklabel_format(axis="x", style="plain", useOffset=False)
-    bar = figure.colorbar(image, ax=[track, heat], pad=0.01)
-    bar.set_label(f"{picture.score} (nats); red: less likely", fontsize=8)
+    heat.set_ylabel("changed to")
+    is_binned = picture.width > 1
+    grey = f"means of {picture.width:,} bases; grey: none" if is_binned else "grey: none, its own"
+    heat.set_xlabel(f"{picture.region.contig}, 1-based position; {grey}")
+    whole_numbers(heat.xaxis, n=8)
+    bar = figure.colorbar(image, ax=[track, heat], pad=0.01, extend="both")
+    bar.set_label(f"{picture.score}, nats; red: less likely;\nends at the 99th percentile", size=8)
     if picture.bases and n_columns <= _MAX_LETTERS:
         _spell(track, picture)
     else:
-        track.fill_between(
-            picture.starts + picture.width / 2, picture.means, step="mid", color="#8aa4c8"
-        )
+        middle = first + picture.width / 2
+        track.fill_between(middle, -picture.means, step="mid", color="#8aa4c8", linewidth=0)
+    if not sizes.size:
+        track.text(0.5, 0.5, "no scores", transform=track.transAxes, ha="center", color="0.4")
+    # After the track, which would widen them.
+    heat.set_xlim(*edges)
     track.axhline(0, color="0.5", linewidth=0.6)
-    track.set_ylabel("- mean" if picture.bases and n_columns <= _MAX_LETTERS else "mean")
+    track.set_ylabel("minus the mean\nof changes (nats)", fontsize=8)
+    title = ", ".join(part for part in (str(picture.region), picture.made_by) if part)
+    figure.suptitle(title, fontsize=10)
     save_figure(figure, path, overwrite=overwrite)
 
 
 def _spell(track: Axes, picture: MutagenesisMap) -> None:
-    """Each base as a letter from 0 to minus the mean score of its changes."""
+    """Each base as a letter from 0 to minus the mean score of its changes; turned over below 0."""
     from matplotlib.font_manager import FontProperties
     from matplotlib.patches import PathPatch
     from matplotlib.textpath import TextPath
@@ -186,8 +220,9 @@ def _spell(track: Axes, picture: MutagenesisMap) -> None:
             Affine2D()
             .translate(-box.x0, -box.y0)
             .scale(0.92 / box.width, height / box.height)
-            .translate(start + 0.04, 0)
+            .translate(to_one_based(start) - 0.46, 0)
         )
         patch = PathPatch(placed.transform_path(outline), color=_COLOURS[base], linewidth=0)
         track.add_patch(patch)
-    track.set_ylim(min(0.0, *heights) * 1.05, max(0.0, *heights) * 1.05 or 1.0)
+    lowest, highest = min(0.0, *heights), max(0.0, *heights)
+    track.set_ylim(1.05 * lowest, 1.05 * highest if highest or lowest else 1.0)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from hyenadna_cli.core.dna.coordinates import Interval
 from hyenadna_cli.core.variants import mutagenesis_map
-from hyenadna_cli.core.variants.mutagenesis_map import read_map
+from hyenadna_cli.core.variants.mutagenesis_map import draw, read_map
 from hyenadna_cli.errors import InputFileError
 
 BASES = "ACGTTGCA"
@@ -63,12 +65,50 @@ def test_long_regions_are_means_of_bins(table, monkeypatch):
         ("chrom\tpos\tref\talt\tsite\nchr1\tx\tA\tC\t1\n", r":2: .*'x'"),
         ("chrom\tpos\tref\talt\tsite\nchr1\t5\tA\tQ\t1\n", ":2: alt 'Q' is none of A, C"),
         ("chrom\tpos\tref\talt\tsite\nchr1\t5\tA\t\t1\n", ":2: alt '' is none of A, C"),
-        ("chrom\tpos\tref\talt\tsite\nchr1\t5\tA\tC\tnan\n", "no scores"),
     ],
 )
 def test_what_is_no_such_table_is_refused(text_file, text, problem):
     with pytest.raises(InputFileError, match=problem):
         read_map(str(text_file(text, name="ism.tsv")))
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """The figures that are drawn, which are not written."""
+    pytest.importorskip("matplotlib")
+    drawn = []
+    monkeypatch.setattr(
+        mutagenesis_map, "save_figure", lambda figure, *_, **__: drawn.append(figure)
+    )
+    return drawn
+
+
+@pytest.mark.parametrize("n_letters", [150, 2])
+def test_a_picture_has_one_sign_and_the_positions_of_the_table(
+    table, figures, monkeypatch, n_letters
+):
+    monkeypatch.setattr(mutagenesis_map, "_MAX_LETTERS", n_letters)
+
+    draw(read_map(table, score="site"), Path("x.png"), overwrite=False)
+
+    track, heat = figures[0].axes[:2]
+    assert heat.get_xlim() == (100.5, 108.5)
+    assert figures[0].get_suptitle() == "chr1:101-108"
+    assert track.get_ylabel().startswith("minus the mean")
+    # Every change of base 7 (position 108) costs 7 nats and more.
+    tops = [p.get_path().get_extents() for p in track.patches] or [
+        path.get_extents() for collection in track.collections for path in collection.get_paths()
+    ]
+    assert max(box.y1 for box in tops) == pytest.approx(7.2, abs=0.2)
+    assert min(box.y0 for box in tops) == pytest.approx(0, abs=1e-6)
+
+
+def test_a_picture_of_nothing_says_so(text_file, figures):
+    text = "chrom\tpos\tref\talt\tsite\nchr1\t5\ta\tC\tnan\nchr1\t6\tG\tC\tnan\n"
+
+    draw(read_map(str(text_file(text, name="ism.tsv"))), Path("x.png"), overwrite=False)
+
+    assert [text.get_text() for text in figures[0].axes[0].texts] == ["no scores"]
 
 
 def test_lower_case_letters_are_bases_too(text_file):
