@@ -73,6 +73,7 @@ def finetune(
     each step's batch.
 
       hyenadna finetune --data test_data/labelled.csv --epochs 1 -o classifier
+      hyenadna finetune --probe --embeddings genes.h5ad --label-column gene_type --min-class 20 -o p
     """
     from hyenadna_cli.core.tasks.finetuning.comparison_table import table_beside
     from hyenadna_cli.core.tasks.finetuning.data import open_data
@@ -86,6 +87,8 @@ def finetune(
     settings = resolved(options, defaults=defaults, config_file=config)
     request = ModelRequest(**{**({"model": published.model} if published else {}), **model})
     run_directory.check()
+    if comparison.embeddings is None and comparison.label_column is not None:
+        raise UsageError("--label-column is a column of --embeddings; see also --label-columns")
     if comparison.embeddings is not None:
         _probe_embeddings(
             comparison, files, settings, run_directory, preset, dry_run=run_options.dry_run
@@ -179,27 +182,38 @@ def _probe_embeddings(
     dry_run: bool,
 ) -> None:
     """Fit, judge and write a probe of stored vectors, or print what would be done."""
-    from hyenadna_cli.core.tasks.finetuning import embedded_probe
+    from hyenadna_cli.core.tasks.finetuning import column_labels, embedded_probe
 
     embeddings, labels = embedded_probe.files_of(comparison, files, preset=preset)
-    data = embedded_probe.read_embedded(embeddings, labels, task=files.task)
+    if labels is None:
+        assert comparison.label_column is not None
+        data = column_labels.read_column(
+            embeddings, comparison.label_column, files, min_class=comparison.min_class
+        )
+    else:
+        data = embedded_probe.read_embedded(embeddings, labels, task=files.task)
     log.info("%s", data.describe())
+    # Classes of a column are of any sizes; ranks, which choose otherwise, do not see the largest
+    # one swallow the others.
+    by_column = labels is None and data.labelling.task in ("binary", "multiclass")
+    select = settings.select or ("f1_weighted" if by_column else None)
     if dry_run:
         typer.echo(f"{data.describe()}\nrun: probe -> {run_directory.output}")
         return
     run = TrainingRun(
         command="finetune",
         directory=run_directory,
-        inputs=[embeddings, labels],
-        settings={},
+        inputs=[embeddings, *([] if labels is None else [labels])],
+        settings=embedded_probe.described(comparison, files),
         model=None,
         runtime=None,
     )
     with run_directory.claimed(run.made_by):
         embedded_probe.report_shared_names(data, run_directory.output)
         metrics = embedded_probe.probe_embeddings(
-            data, select=settings.select, output=run_directory.output, made_by=run.made_by
+            data, select=select, output=run_directory.output, made_by=run.made_by
         )
         run.close(data.split_sizes)
-    main = metrics.values[metrics.main]
-    log.info("probe on %s test rows: %s %s", f"{metrics.n:,}", metrics.main, main)
+    shown = [name for name in (metrics.main, "f1_weighted") if name in metrics.values]
+    values = ", ".join(f"{name} {metrics.values[name]}" for name in shown)
+    log.info("probe on %s test rows: %s", f"{metrics.n:,}", values)

@@ -12,6 +12,8 @@ import typer
 from hyenadna_cli.commands.options.output import ForceOption
 from hyenadna_cli.errors import UsageError
 
+PAGE = ".html"
+
 
 def named_tables(items: Sequence[str]) -> list[tuple[str, Path]]:
     """`NAME=TABLE` as name and path. Raises UsageError."""
@@ -29,6 +31,8 @@ class Picture:
     """The picture that is drawn; the points that it shows go beside it."""
 
     HEADING: ClassVar[str] = "Output"
+    PAGES: ClassVar[tuple[str, ...]] = ()
+    """What it may be called besides."""
 
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Picture: .png, .svg or .pdf; a .tsv beside it.")
@@ -48,8 +52,9 @@ class Picture:
         from hyenadna_cli.core.outputs import atomic
         from hyenadna_cli.core.outputs.figures import PICTURES
 
-        if self.output.suffix.lower() not in PICTURES:
-            raise UsageError(f"-o {self.output}: use {', '.join(PICTURES)}")
+        suffixes = (*PICTURES, *self.PAGES)
+        if self.output.suffix.lower() not in suffixes:
+            raise UsageError(f"-o {self.output}: use {', '.join(suffixes)}")
         for table in shown:
             if self.table.resolve() == Path(table).resolve():
                 raise UsageError(
@@ -57,3 +62,15 @@ class Picture:
                 )
         for path in (self.output, self.table):
             atomic.check_output(path, overwrite=self.force)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Page(Picture):
+    """A picture, or a page on which points tell what they are."""
+
+    PAGES: ClassVar[tuple[str, ...]] = (PAGE,)
+
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output", help="Picture or page: .png, .svg, .pdf or .html."),
+    ]

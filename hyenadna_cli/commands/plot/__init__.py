@@ -8,6 +8,7 @@ from hyenadna_cli.commands.options.groups import GroupedCommand
 from hyenadna_cli.commands.plot import (
     dependencies,
     filters,
+    embeddings,
     mutagenesis,
     perplexity,
     species,
@@ -16,6 +17,7 @@ from hyenadna_cli.commands.plot import (
 
 app = typer.Typer(help="Draw what other commands wrote.", no_args_is_help=True)
 app.command("training", cls=GroupedCommand)(training.training)
+app.command("embeddings", cls=GroupedCommand)(embeddings.embeddings)
 app.command("perplexity", cls=GroupedCommand)(perplexity.perplexity)
 app.command("species", cls=GroupedCommand)(species.species)
 app.command("mutagenesis", cls=GroupedCommand)(mutagenesis.mutagenesis)

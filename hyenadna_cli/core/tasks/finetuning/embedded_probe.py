@@ -24,7 +24,7 @@ from hyenadna_cli.core.io.embeddings_reading import read_embeddings
 from hyenadna_cli.core.io.labelled_cells import table_lines
 from hyenadna_cli.core.io.labelled_tables import LabelRow, checked_split
 from hyenadna_cli.core.outputs import atomic
-from hyenadna_cli.core.outputs.provenance import Provenance
+from hyenadna_cli.core.outputs.provenance import Provenance, Setting
 from hyenadna_cli.core.tasks.finetuning.probing import LinearProbe, fit_probe
 from hyenadna_cli.core.tasks.finetuning.settings import Comparison
 from hyenadna_cli.core.tasks.finetuning.training import judged
@@ -84,21 +84,48 @@ class _SharedNames:
 
 def files_of(
     comparison: Comparison, files: LabelledFiles, *, preset: str | None
-) -> tuple[Path, Path]:
-    """Vectors and table of labels. Raises UsageError for options that mean nothing with them."""
-    if not comparison.probe or len(files.data) != 1 or preset or not comparison.embeddings:
-        raise UsageError("--embeddings goes with --probe and one table of labels as --data")
-    known = {"probe", "embeddings", "data", "task", "seed"}
+) -> tuple[Path, Path | None]:
+    """Vectors and table of labels; None where a column of the vectors has them.
+
+    Raises UsageError for options that mean nothing with them.
+    """
+    of_column = comparison.label_column is not None
+    n_tables = 0 if of_column else 1
+    if not comparison.probe or len(files.data) != n_tables or preset or not comparison.embeddings:
+        raise UsageError(
+            "--embeddings goes with --probe and either one table of labels as --data, or "
+            "--label-column"
+        )
+    known = {"probe", "embeddings", "task", "seed"}
+    if of_column:
+        known |= {"label_column", "min_class", "test_contigs", "valid_contigs", "valid_fraction"}
+    else:
+        known.add("data")
     if not comparison.compare:
         known.add("compare")
     for options in (comparison, files):
         for of in fields(options):
             if of.name not in known and getattr(options, of.name) != of.default:
                 raise UsageError(
-                    f"{flag_of(type(options), of.name)} means nothing with --embeddings: the "
-                    "table's columns name, label and split say it all"
+                    f"{flag_of(type(options), of.name)} means nothing with --embeddings"
+                    + (" and --label-column" if of_column else ": the table's columns name, label ")
+                    + ("" if of_column else "and split say it all")
                 )
-    return comparison.embeddings, Path(files.data[0])
+    return comparison.embeddings, None if of_column else Path(files.data[0])
+
+
+def described(comparison: Comparison, files: LabelledFiles) -> dict[str, Setting]:
+    """How rows become labelled splits, for provenance; a table says it itself."""
+    if comparison.label_column is None:
+        return {}
+    return {
+        "label_column": comparison.label_column,
+        "min_class": comparison.min_class,
+        "test_contigs": list(files.test_contigs),
+        "valid_contigs": list(files.valid_contigs),
+        "valid_fraction": files.valid_fraction,
+        "task": files.task,
+    }
 
 
 def read_embedded(embeddings: Path, labels: Path, *, task: Task | None) -> EmbeddedData:
@@ -123,7 +150,7 @@ def read_embedded(embeddings: Path, labels: Path, *, task: Task | None) -> Embed
     for split in needed:
         if split not in marked:
             raise InputFileError(labels, f"no row is marked {split}: the {split} split is empty")
-    train = _label_texts(marked["train"])
+    train = label_texts(marked["train"])
     labelling = infer(
         train, lengths=[0] * len(train.texts), label_columns=("label",), task=task, path=str(labels)
     )
@@ -131,7 +158,7 @@ def read_embedded(embeddings: Path, labels: Path, *, task: Task | None) -> Embed
     for split, mine in marked.items():
         names = [row.name for row in mine]
         targets = targets_of(
-            _label_texts(mine),
+            label_texts(mine),
             labelling,
             lengths=[0] * len(mine),
             places=[(row.path, row.line) for row in mine],
@@ -219,7 +246,8 @@ def _shared_names(data: EmbeddedData) -> Iterator[_SharedNames]:
         yield _SharedNames(judging, other, len(names), len(shared), tuple(shared[:_N_EXAMPLES]))
 
 
-def _label_texts(rows: list[LabelRow]) -> LabelTexts:
+def label_texts(rows: list[LabelRow]) -> LabelTexts:
+    """The labels of rows that have one each."""
     texts = LabelTexts()
     for row in rows:
         texts.add(row, n_columns=1)

@@ -55,6 +55,19 @@ class Comparison:
             "table of name, label and split.",
         ),
     ] = None
+    label_column: Annotated[
+        str | None,
+        Flag(
+            "--label-column",
+            "With --embeddings: the column of /obs to predict, in place of --data; a fifth of the "
+            "rows is the test set unless --test-contigs says which.",
+            metavar="NAME",
+        ),
+    ] = None
+    min_class: Annotated[
+        int,
+        Flag("--min-class", "With --label-column: leave out rarer labels (rows).", at_least=1),
+    ] = 1
     compare: Annotated[
         tuple[Method, ...],
         Flag(

@@ -108,6 +108,12 @@ def _of_confusion(
     if n_classes == 2:
         values["f1"] = bootstrap.estimate(f1_C[1], drawn_f1_RC[:, 1])
     values["f1_macro"] = bootstrap.estimate(f1_C.mean(), np.nanmean(drawn_f1_RC, axis=1))
+    # Each class as often as it is the truth; one that is not drawn weighs nothing.
+    drawn_n_RC = drawn_RCC.sum(axis=2)
+    values["f1_weighted"] = bootstrap.estimate(
+        float(np.average(f1_C, weights=confusion_CC.sum(axis=1))),
+        (np.nan_to_num(drawn_f1_RC) * drawn_n_RC).sum(axis=1) / drawn_n_RC.sum(axis=1),
+    )
     return values
 
 

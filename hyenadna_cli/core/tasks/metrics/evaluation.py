@@ -2,8 +2,9 @@
 
 | task | scores | values |
 |---|---|---|
-| binary | (n,) P(class 1) | accuracy balanced_accuracy mcc f1 f1_macro auroc auprc brier ece |
-| multiclass, token | (n, C) probabilities | the same without f1; AUROC, AUPRC one against rest |
+| binary | (n,) P(class 1) | accuracy balanced_accuracy mcc f1 f1_macro f1_weighted auroc auprc |
+| | | brier ece |
+| multiclass, token | (n, C) probabilities | as binary without f1; AUROC, AUPRC one against rest |
 | multilabel | (n, T) probabilities | auroc_mean auroc_median auprc_mean f1_micro brier |
 | regression | (n,) or (n, T) | pearson spearman r2 rmse mae; of T targets the mean |
 

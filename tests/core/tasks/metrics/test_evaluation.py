@@ -34,6 +34,7 @@ def test_binary_values_are_those_of_scikit_learn():
     assert values["mcc"] == pytest.approx(sk.matthews_corrcoef(truth, called))
     assert values["f1"] == pytest.approx(sk.f1_score(truth, called))
     assert values["f1_macro"] == pytest.approx(sk.f1_score(truth, called, average="macro"))
+    assert values["f1_weighted"] == pytest.approx(sk.f1_score(truth, called, average="weighted"))
     assert values["auroc"] == sk.roc_auc_score(truth, scores)
     assert values["auprc"] == sk.average_precision_score(truth, scores)
     assert values["brier"] == pytest.approx(sk.brier_score_loss(truth, scores))
