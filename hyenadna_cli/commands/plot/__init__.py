@@ -7,8 +7,8 @@ import typer
 from hyenadna_cli.commands.options.groups import GroupedCommand
 from hyenadna_cli.commands.plot import (
     dependencies,
-    filters,
     embeddings,
+    filters,
     mutagenesis,
     perplexity,
     species,
