@@ -69,7 +69,7 @@ class MutatedRegions(RegionFile):
             raise UsageError("which region? give --region CHR:START-END, --bed FILE or --gtf FILE")
         named = regions.read(self.region or (), self, genome.lengths)
         if is_merged:
-            named = regions.merged(named)
+            named = regions.merged(named, genome.lengths)
         return named if shard is None else regions.of_shard(named, shard)
 
 
@@ -79,7 +79,8 @@ _OutputType = Annotated[
         "-O",
         "--output-type",
         rich_help_panel="Output",
-        help="tsv: one row per SNV; bedgraph: the mean of a base's three SNVs; default: by suffix.",
+        help="tsv: one row per SNV; bedgraph, bigwig (needs pyBigWig): the mean of a base's three "
+        "SNVs; default: by suffix.",
     ),
 ]
 
@@ -101,9 +102,9 @@ def mutagenize(
 
     Writes TSV, a row per SNV: chrom pos (1-based) ref alt status site, and llr with --full or
     gradient with --gradients; negative: less likely than the genome's base, site and llr as in
-    score-variants. Site scores take no pass of their own. As bedGraph: 0-based, half-open, the mean
-    of a base's three SNVs (of the last column). N has no row. --dependencies writes which bases of
-    a region depend on which instead.
+    score-variants. Site scores take no pass of their own. As bedGraph or bigWig: 0-based,
+    half-open, the mean of a base's three SNVs (of the last column). N has no row. --dependencies
+    writes which bases of a region depend on which instead.
 
       hyenadna mutagenize --fasta test_data/tiny.fa --region chr1:4,001-4,100
     """
@@ -135,7 +136,7 @@ def _score(
 
     destination.check()
     with compute.memory_errors(), Genome(files.fasta) as genome:
-        regions = files.regions(genome, destination.shard, is_merged=kind == "bedgraph")
+        regions = files.regions(genome, destination.shard, is_merged=kind in ("bedgraph", "bigwig"))
         if kind is None:
             attributing.check_lengths(regions)
         model = request.choose(compute)
@@ -257,7 +258,10 @@ def _writer(
             yield lambda mutated: write_arrays(mutated[1])
         return
     columns = ("site",) if last == "site" else ("site", last)
-    with open_snv_output(output, kind, columns=columns, overwrite=overwrite) as write:
+    lengths = of[1].lengths
+    with open_snv_output(
+        output, kind, columns=columns, lengths=lengths, overwrite=overwrite
+    ) as write:
         yield lambda mutated: write(*mutated)
 
 

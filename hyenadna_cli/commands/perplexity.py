@@ -115,7 +115,7 @@ def _track(
     from hyenadna_cli.core.interpretation import tracks
     from hyenadna_cli.core.io.fasta import Genome
 
-    output = track.checked(destination.output, shard=destination.shard, stride=windows.stride)
+    output = track.checked(destination.output, stride=windows.stride)
     to = replace(destination, output=output)
     to.check()
     with compute.memory_errors(), Genome(files.fasta) as genome:

@@ -71,6 +71,28 @@ def test_a_bedgraph_has_the_mean_of_each_base(run, tmp_path):
         assert float(line[3]) == pytest.approx(sum(of_base) / 3, rel=1e-5)
 
 
+def test_a_bigwig_has_the_values_of_the_bedgraph_by_the_names_of_the_genome(
+    run, bed_file, tmp_path
+):
+    pyBigWig = pytest.importorskip("pyBigWig")
+    bed = bed_file("MT 10 12 x", "2 100 104 y", "1 13998 14003 ends-in-n")
+    options = ["--bed", bed, "--contig-map", "auto"]
+    for name in ("x.bedGraph", "x.BigWig"):
+        done = run(*options, "-o", tmp_path / name)
+        assert done.code == 0, done.err
+
+    lines = [line.split("\t") for line in (tmp_path / "x.bedGraph").read_text().splitlines()]
+    assert [line[0] for line in lines] == ["1"] * 2 + ["2"] * 4 + ["MT"] * 2
+    with pyBigWig.open(str(tmp_path / "x.BigWig")) as file:
+        found = [
+            (contig, *of) for contig in ("chr1", "chr2", "chrM") for of in file.intervals(contig)
+        ]
+    for (_, start, end, value), (_, *place, number) in zip(lines, found, strict=True):
+        assert (int(start), int(end)) == tuple(place)
+        assert number == pytest.approx(float(value), rel=1e-5)
+    assert run(*options, "-O", "bigwig").code == 2
+
+
 def test_regions_may_come_from_a_bed_with_other_contig_names(run, bed_file, tmp_path):
     bed = bed_file("1 4000 4003 island", "MT 10 12 x")
 
@@ -82,7 +104,7 @@ def test_regions_may_come_from_a_bed_with_other_contig_names(run, bed_file, tmp_
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["x.tsv", "x.bedgraph"])
+@pytest.mark.parametrize("name", ["x.tsv", "x.bedGraph"])
 def test_shards_follow_each_other_to_the_byte(run, tmp_path, monkeypatch, name):
     monkeypatch.setattr("hyenadna_cli.core.variants.mutagenesis._PIECE", 40)
     regions = ["--region", "chr1:4,001-4,150", "--region", "chr2:101-131"]
@@ -126,7 +148,7 @@ def test_bfloat16_is_warned_of(run):
         (["--region", "chr9:1-5"], 2, "--contig-map auto"),
         (["--region", "chr1:29,999-30,001"], 2, "30,000 bp"),
         (["--region", "chr1:1-5", "--window", "259"], 4, "258"),
-        (["--region", "chr1:1-5", "-o", "x.png"], 2, ".bedgraph"),
+        (["--region", "chr1:1-5", "-o", "x.png"], 2, ".bedgraph .bg .bw"),
     ],
 )
 def test_what_cannot_be_is_refused(run, options, code, problem):

@@ -93,6 +93,32 @@ def test_bigwig_holds_what_bedgraph_does(run, bed, tmp_path):
             assert found == pytest.approx(float(value), rel=1e-5)
 
 
+def test_shards_of_bigwig_put_together_have_the_values_of_the_whole(run, hyenadna, tmp_path):
+    pyBigWig = pytest.importorskip("pyBigWig")
+    options = ("--window", "256", "--strand", "+")
+    run(*options, "--track", tmp_path / "whole.bw")
+    parts = [tmp_path / f"{number}.bw" for number in (1, 2, 3, 4)]
+    for number, part in enumerate(parts, start=1):
+        done = run(*options, "--shard", f"{number}/4", "--track", part)
+        assert done.code == 0, done.err
+
+    merged = hyenadna("merge", *parts, "-o", tmp_path / "all.bw", "--no-version")
+
+    assert merged.code == 0, merged.err
+    with (
+        pyBigWig.open(str(tmp_path / "whole.bw")) as whole,
+        pyBigWig.open(str(tmp_path / "all.bw")) as found,
+    ):
+        assert list(found.chroms().items()) == list(whole.chroms().items())
+        for contig in whole.chroms():
+            assert found.intervals(contig) == whole.intervals(contig)
+    assert hyenadna("merge", *parts, "-o", "-").code == 2
+    (tmp_path / "2.bw").write_bytes(b"no")
+    damaged = hyenadna("merge", *parts, "-o", tmp_path / "again.bw")
+    assert (damaged.code, len(damaged.err.splitlines())) == (3, 1)
+    assert not (tmp_path / "again.bw").exists()
+
+
 def test_a_dry_run_times_it(run, bed, tmp_path):
     done = run("--bed", bed, "--track", tmp_path / "x.bw", "--window", "128", "--dry-run")
 
@@ -109,7 +135,6 @@ def test_a_dry_run_times_it(run, bed, tmp_path):
         (["--track", "x.bw", "--strand", "bed"], 2, "--strand +, - or both"),
         (["--track", "x.bw", "--min-context", "200", "--window", "128"], 2, "--min-context"),
         (["--track", "x.bw", "--window", "300"], 4, "reads at most 258"),
-        (["--track", "x.bw", "--shard", "1/2"], 2, "bedGraph"),
         (["--track", "x.bw", "--stride", "10"], 2, "--stride"),
     ],
 )

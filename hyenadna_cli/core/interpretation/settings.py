@@ -51,15 +51,14 @@ class TrackOptions:
         in_bases("--min-context", "Read before each base of a track; default: window / 8."),
     ] = None
 
-    def checked(self, output: str, *, shard: str | None, stride: int | None) -> str:
+    def checked(self, output: str, *, stride: int | None) -> str:
         """The file of the track. Raises UsageError for options that do not go with one."""
         from hyenadna_cli.core.io.tracks import is_bigwig
 
         assert self.track is not None
         if output != "-":
             raise UsageError(f"--track {self.track} is the output; leave out -o {output}")
-        if is_bigwig(self.track) and shard is not None:
-            raise UsageError("shards of a track are put together as bedGraph: --track x.bedGraph")
+        is_bigwig(self.track)
         if stride is not None:
             raise UsageError("--stride does not go with --track; see --min-context")
         return self.track

@@ -3,6 +3,7 @@ r"""Shards to one output: checked against their manifests, then put together in 
     shards + manifests --check_shards--> Shards, in order
     VCF, BCF, TSV, bedGraph: the header once, then the rest of every shard, byte by byte
     HDF5: rows through the writer of the unsharded file (io/embeddings_gather.py)
+    bigWig: values through the writer of the unsharded file (io/tracks.py)
 
 What is written does not depend on the number of shards, and is what one run would have written,
 except that BCF is compressed in other blocks. Memory does not grow with the shards. No torch.
@@ -20,7 +21,8 @@ from typing import Literal
 
 from hyenadna_cli.core.io.embeddings_gather import gather_embeddings
 from hyenadna_cli.core.io.streams import Input
-from hyenadna_cli.core.io.tsv import BEDGRAPH_SUFFIXES, TABLE_SUFFIXES
+from hyenadna_cli.core.io.tracks import gather_bigwig
+from hyenadna_cli.core.io.tsv import BEDGRAPH_SUFFIXES, BIGWIG_SUFFIXES, TABLE_SUFFIXES
 from hyenadna_cli.core.io.vcf_writer import restamped, write_index
 from hyenadna_cli.core.outputs.provenance import (
     Manifest,
@@ -37,7 +39,7 @@ from hyenadna_cli.errors import InputFileError, UsageError
 
 log = logging.getLogger(__name__)
 
-Kind = Literal["hdf5", "vcf", "bcf", "table", "bedgraph"]
+Kind = Literal["hdf5", "vcf", "bcf", "table", "bedgraph", "bigwig"]
 
 _SUFFIXES: dict[Kind, tuple[str, ...]] = {
     "hdf5": (".h5ad", ".h5", ".hdf5"),
@@ -45,6 +47,7 @@ _SUFFIXES: dict[Kind, tuple[str, ...]] = {
     "bcf": (".bcf",),
     "table": TABLE_SUFFIXES,
     "bedgraph": BEDGRAPH_SUFFIXES,
+    "bigwig": BIGWIG_SUFFIXES,
 }
 _BCF_MAGIC = b"BCF\x02\x02"
 _PIECE_BYTES = 1 << 20
@@ -56,7 +59,7 @@ def kind_of(path: str) -> Kind:
         if path.lower().endswith(suffixes):
             return kind
     raise UsageError(
-        f"{path}: the suffix decides the kind; merge knows VCF, BCF, TSV, bedGraph and HDF5"
+        f"{path}: the suffix decides the kind; merge knows VCF, BCF, TSV, bedGraph, bigWig and HDF5"
     )
 
 
@@ -163,10 +166,13 @@ def merge(
         raise UsageError(f"-o {output}: the shards are {kind}; use one of {suffixes}")
     if is_virtual and kind != "hdf5":
         raise UsageError("--virtual is for HDF5")
+    if kind in ("hdf5", "bigwig") and output == "-":
+        raise UsageError("HDF5 and bigWig need a file: -o FILE")
+    sources = [file.path for file in shards.files]
+    if kind == "bigwig":
+        yield from gather_bigwig(sources, Path(output), overwrite=overwrite)
+        return
     if kind == "hdf5":
-        if output == "-":
-            raise UsageError("HDF5 needs a file: -o FILE")
-        sources = [file.path for file in shards.files]
         yield from gather_embeddings(
             sources, Path(output), made_by, overwrite=overwrite, is_virtual=is_virtual
         )

@@ -28,11 +28,12 @@ TABLE_SUFFIXES = (".tsv", ".txt", ".tsv.gz", ".txt.gz", ".tsv.bgz", ".txt.bgz")
 SHORT_TABLE_SUFFIXES = TABLE_SUFFIXES[:4]
 """Those that messages name."""
 BEDGRAPH_SUFFIXES = (".bedgraph", ".bg", ".bedgraph.gz", ".bg.gz")
+BIGWIG_SUFFIXES = (".bw", ".bigwig")
 
 
 def check_table_name(output: str, *, writer: str) -> None:
     """Raises UsageError if `output` is neither called like a table nor a stream."""
-    if not (output.endswith(TABLE_SUFFIXES) or is_stream(output)):
+    if not (output.lower().endswith(TABLE_SUFFIXES) or is_stream(output)):
         suffixes = " ".join(SHORT_TABLE_SUFFIXES)
         raise UsageError(f"-o {output}: {writer} writes TSV; use one of {suffixes}")
 
@@ -51,7 +52,8 @@ class TsvWriter(Writer):
         self._overwrite = overwrite
 
     def _open(self, stack: ExitStack) -> None:
-        is_bgzip = self._output.endswith((".gz", ".bgz")) and not is_stream(self._output)
+        is_packed = self._output.lower().endswith((".gz", ".bgz"))
+        is_bgzip = is_packed and not is_stream(self._output)
         self._sink = stack.enter_context(
             open_sink(self._output, overwrite=self._overwrite, is_bgzip=is_bgzip)
         )

@@ -1,22 +1,24 @@
-"""Where mutagenize writes: a TSV of every SNV, or a bedGraph of every base, by suffix or -O.
+"""Where mutagenize writes: a TSV of every SNV, or a track of every base, by suffix or -O.
 
-TSV: positions are 1-based, a row per SNV. bedGraph: 0-based half-open, the mean of a base's SNVs.
+TSV: positions are 1-based, a row per SNV. bedGraph and bigWig (`io.tracks`): 0-based half-open, the
+mean of a base's SNVs. bigWig has the contigs as the FASTA names them, and in its order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from hyenadna_cli.core.io.tsv import (
     BEDGRAPH_SUFFIXES,
+    BIGWIG_SUFFIXES,
     SHORT_TABLE_SUFFIXES,
     TABLE_SUFFIXES,
     TsvWriter,
 )
 from hyenadna_cli.core.outputs.atomic import is_stream
-from hyenadna_cli.core.outputs.sinks import open_sink
 from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,30 +27,41 @@ if TYPE_CHECKING:
 
     Write = Callable[[str, SnvScores], None]
 
-Kind = Literal["tsv", "bedgraph"]
+Kind = Literal["tsv", "bedgraph", "bigwig"]
 
 
 def kind_of(output: str) -> Kind:
     """What a suffix stands for; a stream without one is TSV. Raises UsageError."""
-    if output.endswith(BEDGRAPH_SUFFIXES):
+    name = output.lower()
+    if name.endswith(BEDGRAPH_SUFFIXES):
         return "bedgraph"
-    if output.endswith(TABLE_SUFFIXES) or is_stream(output):
+    if name.endswith(BIGWIG_SUFFIXES):
+        return "bigwig"
+    if name.endswith(TABLE_SUFFIXES) or is_stream(output):
         return "tsv"
-    suffixes = " ".join((*SHORT_TABLE_SUFFIXES, *BEDGRAPH_SUFFIXES[:2]))
+    suffixes = " ".join((*SHORT_TABLE_SUFFIXES, *BEDGRAPH_SUFFIXES[:2], BIGWIG_SUFFIXES[0]))
     raise UsageError(f"-o {output}: use one of {suffixes}, or say -O")
 
 
 def open_snv_output(
-    output: str, kind: Kind, *, columns: Sequence[str], overwrite: bool
+    output: str,
+    kind: Kind,
+    *,
+    columns: Sequence[str],
+    lengths: Mapping[str, int],
+    overwrite: bool,
 ) -> AbstractContextManager[Write]:
     """A function that writes the SNVs of a piece of a contig, by the contig's name.
 
-    `columns` are the names of the tables of scores. The file appears when the block succeeds.
-    Raises OutputError as `open_sink` does.
+    `columns` are the names of the tables of scores, `lengths` those of the genome's contigs (bp).
+    The file appears when the block succeeds. Raises OutputError as `open_sink` does, and UsageError
+    as `io.tracks.open_track` does.
     """
-    if kind == "bedgraph":
-        return _bedgraph(output, overwrite=overwrite)
-    return _tsv(output, columns, overwrite=overwrite)
+    if kind == "tsv":
+        return _tsv(output, columns, overwrite=overwrite)
+    if kind == "bigwig" and is_stream(output):
+        raise UsageError("bigWig needs a file: -o x.bw")
+    return _track(output, kind, lengths, overwrite=overwrite)
 
 
 @contextmanager
@@ -72,19 +85,26 @@ def _tsv(output: str, scores: Sequence[str], *, overwrite: bool) -> Iterator[Wri
 
 
 @contextmanager
-def _bedgraph(output: str, *, overwrite: bool) -> Iterator[Write]:
+def _track(
+    output: str, kind: Kind, lengths: Mapping[str, int], *, overwrite: bool
+) -> Iterator[Write]:
     import numpy as np
 
-    is_bgzip = output.endswith(".gz")
-    with open_sink(output, overwrite=overwrite, is_bgzip=is_bgzip) as sink:
+    from hyenadna_cli.core.io.tracks import open_bedgraph, open_bigwig
 
-        def write(chrom: str, scores: SnvScores) -> None:
+    opened = (
+        open_bigwig(Path(output), lengths, overwrite=overwrite)
+        if kind == "bigwig"
+        else open_bedgraph(output, overwrite=overwrite)
+    )
+    with opened as write:
+
+        def write_means(chrom: str, scores: SnvScores) -> None:
             values = scores.tables[-1]
             # Every row has three values, or none.
             is_scored = np.isfinite(values).any(axis=1)
-            means = np.nansum(values, axis=1) / 3
-            for row in np.flatnonzero(is_scored).tolist():
-                start = scores.interval.start + row
-                sink.write(f"{chrom}\t{start}\t{start + 1}\t{means[row]:.6g}\n".encode())
+            means = np.where(is_scored, np.nansum(values, axis=1) / 3, np.nan)
+            contig = scores.interval.contig if kind == "bigwig" else chrom
+            write(contig, scores.interval.start, means)
 
-        yield write
+        yield write_means

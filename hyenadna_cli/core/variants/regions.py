@@ -38,13 +38,13 @@ def read(texts: Iterable[str], given: RegionFile, lengths: Mapping[str, int]) ->
     return regions
 
 
-def merged(regions: Iterable[NamedRegion]) -> list[NamedRegion]:
-    """Regions without overlaps, in order: of contigs as they come first, then of positions."""
-    by_contig: dict[str, list[NamedRegion]] = {}
+def merged(regions: Iterable[NamedRegion], contigs: Iterable[str]) -> list[NamedRegion]:
+    """Regions without overlaps, in order: of the genome's contigs, then of positions."""
+    by_contig: dict[str, list[NamedRegion]] = {contig: [] for contig in contigs}
     for region in regions:
-        by_contig.setdefault(region.interval.contig, []).append(region)
+        by_contig[region.interval.contig].append(region)
     result: list[NamedRegion] = []
-    for of_contig in by_contig.values():
+    for of_contig in filter(None, by_contig.values()):
         chrom = of_contig[0].chrom
         together = intervals.merged([region.interval for region in of_contig])
         result += [NamedRegion(chrom, interval) for interval in together]

@@ -22,7 +22,9 @@ SCORES = SnvScores(
 
 def written(tmp_path, kind, *, scores=SCORES):
     output = tmp_path / "out"
-    with open_snv_output(str(output), kind, columns=["site"], overwrite=False) as write:
+    with open_snv_output(
+        str(output), kind, columns=["site"], lengths={"1": 20}, overwrite=False
+    ) as write:
         write("chr1", scores)
     return output.read_text().splitlines()
 
@@ -44,7 +46,8 @@ def test_a_bedgraph_has_the_mean_of_a_scored_base(tmp_path):
 
 
 def test_a_suffix_decides_the_kind():
-    assert kind_of("x.bg.gz") == "bedgraph"
+    assert kind_of("x.bg.gz") == kind_of("x.bedGraph") == "bedgraph"
+    assert kind_of("x.BigWig") == "bigwig"
     assert kind_of("x.txt.bgz") == kind_of("-") == "tsv"
-    with pytest.raises(UsageError, match=r"use one of \.tsv .* \.bedgraph \.bg, or say -O"):
+    with pytest.raises(UsageError, match=r"use one of \.tsv .* \.bedgraph \.bg \.bw, or say -O"):
         kind_of("x.csv")
