@@ -10,7 +10,9 @@
 | `names`, `split` | (n,) | text; optional |
 
 DeepSEA's own train.mat (HDF5), valid.mat and test.mat are read as they are: `trainxdata` and
-`traindata`, one-hot A G C T. Other shapes: a table, whose label columns begin with `y_`.
+`traindata`, one-hot A G C T. Their targets have no names; those of `predictor.names` or
+`feature_name`, which DeepSEA's other downloads hold, are taken where one lies in the same folder.
+Other shapes: a table, whose label columns begin with `y_`.
 
 Rows are read a thousand at a time. Bases that are not coordinates stay in memory with their rows.
 """
@@ -48,6 +50,8 @@ _ROWS = 1_000
 _TARGETS = ("targets", "labels", "y")
 _NAMES = ("target_names", "label_names")
 _DEEPSEA = re.compile(r"(train|valid|test)data")
+_DEEPSEA_NAMES = ("predictor.names", "feature_name")
+_N_BARS = 2
 _N_CHANNELS = 4
 
 Arrays = Mapping[str, Any]
@@ -66,8 +70,7 @@ def read_target_matrix(
         deepsea = next((name for name in arrays if _DEEPSEA.fullmatch(name)), None)
         if deepsea is not None:
             n_targets = arrays[deepsea].shape[0 if _is_turned(arrays, deepsea) else 1]
-            names = tuple(f"target_{index + 1}" for index in range(n_targets))
-            return LabelTable(names, _deepsea_rows(path, deepsea))
+            return LabelTable(_deepsea_names(path, n_targets), _deepsea_rows(path, deepsea))
         targets = _first(path, arrays, _TARGETS)
         if arrays[targets].ndim != 2:
             raise InputFileError(path, f"{targets} is not a matrix: it is {arrays[targets].shape}")
@@ -169,6 +172,19 @@ def _rows(
 def _is_turned(arrays: Arrays, targets: str) -> bool:
     """MATLAB's HDF5 has the rows last: (1000, 4, n) and (919, n)."""
     return isinstance(arrays[targets], h5py.Dataset)
+
+
+def _deepsea_names(path: Path | str, n_targets: int) -> tuple[str, ...]:
+    """The last column of DeepSEA's list of targets, such as `8988T|DNase|None`."""
+    for name in _DEEPSEA_NAMES:
+        if (listed := Path(path).with_name(name)).is_file():
+            text = listed.read_text(encoding="utf-8", errors="replace")
+            names = [line.split("\t")[-1].strip() for line in text.splitlines()]
+            names = [name for name in names if name.count("|") == _N_BARS]
+            if len(names) != n_targets:
+                raise InputFileError(listed, f"names {len(names)} targets; {path} has {n_targets}")
+            return tuple(names)
+    return tuple(f"target_{index + 1}" for index in range(n_targets))
 
 
 def _deepsea_rows(path: Path | str, targets: str) -> Iterator[LabelRow]:

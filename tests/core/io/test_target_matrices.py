@@ -8,12 +8,15 @@ import h5py
 import numpy as np
 import pytest
 from scipy import io as scipy_io
+from sklearn import metrics as sk
 
 from hyenadna_cli.core.dna.sequence import LetterCounts
 from hyenadna_cli.core.io.contigs import ContigNames
 from hyenadna_cli.core.io.labelled_tables import LabelRow
 from hyenadna_cli.core.io.target_matrices import read_target_matrix
 from hyenadna_cli.core.tasks.labelled.files import Reading, read_labelled
+from hyenadna_cli.core.tasks.metrics.evaluation import evaluate
+from hyenadna_cli.core.tasks.metrics.ranks import chromatin_groups
 from hyenadna_cli.errors import InputFileError
 
 TARGETS = np.array([[1, 0, 0], [0, 1, 1]], dtype=np.uint8)
@@ -82,6 +85,65 @@ def test_deepseas_own_files(tmp_path: Path, layout: str):
     assert [row.sequence for row in found] == ["ACGTN", "GGNAT"]
     assert [list(row.labels) for row in found] == TARGETS.tolist()
     assert {row.split for row in found} == {layout}
+
+
+@pytest.fixture
+def deepsea(tmp_path: Path) -> Path:
+    """A folder as DeepSEA's bundle is, but of few and short rows: train.mat is HDF5 with the rows
+    last, valid.mat and test.mat are of the old format.
+    """
+    random = np.random.default_rng(0)
+    for split, n in (("train", 12), ("valid", 4), ("test", 6)):
+        x = np.eye(4, dtype=np.uint8)[random.integers(0, 4, (n, 50))].transpose(0, 2, 1)
+        y = (random.random((n, 919)) < 0.5).astype(np.uint8)
+        path = tmp_path / f"{split}.mat"
+        if split == "train":
+            with h5py.File(path, "w") as file:
+                file["trainxdata"], file["traindata"] = x.transpose(2, 1, 0), y.T
+        else:
+            scipy_io.savemat(path, {f"{split}xdata": x, f"{split}data": y})
+    return tmp_path
+
+
+def test_the_whole_of_deepsea_has_its_splits_and_the_medians_of_its_groups(deepsea: Path):
+    data = read_labelled([str(deepsea)], reading=Reading(), letters=LetterCounts())
+
+    assert data.task == "multilabel"
+    assert {split: len(rows) for split, rows in data.splits.items()} == {
+        "train": 12,
+        "valid": 4,
+        "test": 6,
+    }
+    groups = {name: len(places) for name, places in chromatin_groups(data.label_names).items()}
+    assert groups == {"DHS": 125, "TF": 690, "HM": 104}
+    truth = data.splits["test"].targets
+    scores = np.random.default_rng(1).random((6, 919))
+    values = evaluate("multilabel", truth, scores, data.label_names).values
+    expected = [
+        sk.roc_auc_score(y, p) for y, p in zip(truth.T, scores.T, strict=True) if 0 < y.sum() < 6
+    ]
+    assert values["auroc_median"].value == pytest.approx(np.median(expected))
+    dhs = [
+        sk.roc_auc_score(y, p)
+        for y, p in zip(truth.T[:125], scores.T[:125], strict=True)
+        if 0 < y.sum() < 6
+    ]
+    assert values["auroc_median_DHS"].value == pytest.approx(np.median(dhs))
+
+
+@pytest.mark.parametrize("header", ["", "index\tcell|assay|treatment is not a header\n"])
+def test_names_of_deepsea_are_taken_from_its_list(deepsea: Path, header: str):
+    names = [f"cell{n}|DNase|None" for n in range(919)]
+    name = "feature_name" if header else "predictor.names"
+    lines = "".join(f"{n + 1}\t{name}\n" for n, name in enumerate(names))
+    (deepsea / name).write_text(header.replace("|", " ") + lines)
+
+    for split in ("train", "test"):
+        table = read_target_matrix(deepsea / f"{split}.mat", contigs=None, letters=LetterCounts())
+        assert table.label_columns == tuple(names)
+    (deepsea / name).write_text(lines[: lines.index("\n") + 1])
+    with pytest.raises(InputFileError, match="names 1 targets"):
+        rows(deepsea / "test.mat")
 
 
 @pytest.mark.parametrize(
