@@ -33,12 +33,19 @@ class Spectra:
     """As the implementation wants it."""
     n_channels: int
     n_positions: int
+    """Taps of the filters, and the longest signal they serve; see `served_positions`."""
     kernels: Kernels
 
     @property
     def nbytes(self) -> int:
         """Bytes of memory."""
         return self.data.nbytes
+
+    def serve(self, n_channels: int, n_positions: int) -> bool:
+        """Whether signals of this shape can be convolved with them."""
+        sizes = [served_positions(n, kernels=self.kernels) for n in (n_positions, self.n_positions)]
+        is_long_enough = n_positions <= self.n_positions
+        return n_channels == self.n_channels and is_long_enough and sizes[0] == sizes[1]
 
     def of(self, channels: slice) -> Spectra:
         """Those of some channels; from and to a multiple of 16, or the end."""
@@ -86,8 +93,25 @@ def long_conv_gate(
     return _forward(u_DBL, filters, skip_D, gate_DBL, kernels=kernels, in_place=in_place)
 
 
+def served_positions(n_positions: int, *, kernels: Kernels) -> int:
+    """The longest signal that is transformed in as many points as one of `n_positions`.
+
+    Spectra of so many taps serve both: taps behind the end of a signal reach none of its outputs.
+    """
+    if is_triton(kernels):
+        return n_positions
+    if kernels == "numba":
+        from hyenadna_cli.ops.cpu.fft import good_size
+
+        return good_size(n_positions)
+    return (fft_size(2 * n_positions - 1) + 1) // 2
+
+
 def filter_spectra(filter_DL: Tensor, *, kernels: Kernels) -> Spectra:
-    """Transform filters once, for convolutions of as many positions as they have taps."""
+    """Transform filters once, for signals of as many positions as they have taps.
+
+    And for shorter ones of the same `served_positions`.
+    """
     n_channels, n_positions = filter_DL.shape
     if kernels == "numba" and is_served(filter_DL):
         from hyenadna_cli.ops.cpu import long_conv as on_cpu
@@ -123,10 +147,7 @@ def _check(
             raise ValueError(f"filters {tuple(filters.shape)} do not fit {n_channels} channels")
         if filters.shape[1] < n_positions:
             raise ValueError(f"the filter has {filters.shape[1]} taps for {n_positions} positions")
-    elif isinstance(filters, Spectra) and (filters.n_channels, filters.n_positions) != (
-        n_channels,
-        n_positions,
-    ):
+    elif isinstance(filters, Spectra) and not filters.serve(n_channels, n_positions):
         raise ValueError(
             f"spectra of {filters.n_channels} filters for {filters.n_positions} positions do not "
             f"fit {n_channels} channels and {n_positions} positions"

@@ -8,7 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hyenadna_cli.ops import long_conv, reference
-from hyenadna_cli.ops.long_conv import fft_size, filter_spectra, long_conv_gate
+from hyenadna_cli.ops.long_conv import (
+    fft_size,
+    filter_spectra,
+    long_conv_gate,
+    served_positions,
+)
 
 LENGTHS = [1, 2, 3, 63, 100, 257]
 
@@ -93,6 +98,27 @@ def test_spectra_and_taps_on_demand_do_what_filters_do(kernels):
         (u[part], of_some),
     ):
         torch.testing.assert_close(found, wanted, rtol=0, atol=2e-6 * float(scale))
+
+
+@pytest.mark.parametrize("kernels", ["torch", "numba"])
+@pytest.mark.parametrize("n_positions", [1, 7, 97, 1_000])
+def test_spectra_serve_every_length_of_their_transform(n_positions, kernels):
+    """Taps behind the end of a signal reach none of its outputs."""
+    n_taps = served_positions(n_positions, kernels=kernels)
+    u, k, skip, gate = (t.detach() for t in inputs(n_taps, n_channels=19, dtype=torch.float32))
+    spectra = filter_spectra(k, kernels=kernels)
+    short_u, short_gate = u[..., :n_positions], gate[..., :n_positions]
+
+    found = long_conv_gate(short_u, spectra, skip, short_gate, kernels=kernels)
+
+    expected = reference.long_conv_gate(short_u, k, skip, short_gate)
+    # Rounding is relative to the outputs of all taps, those that are cut off included.
+    scale = reference.long_conv_gate(u, k, skip, gate).abs().max()
+    assert (found - expected).abs().max() < 1e-6 * scale
+    assert n_taps == served_positions(n_taps, kernels=kernels) >= n_positions
+    too_long = torch.cat([u, u[..., :1]], dim=-1)
+    with pytest.raises(ValueError, match="do not fit"):
+        long_conv_gate(too_long, spectra, skip, torch.ones_like(too_long), kernels=kernels)
 
 
 @pytest.mark.parametrize("kernels", KERNELS)

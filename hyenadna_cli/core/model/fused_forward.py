@@ -35,6 +35,7 @@ from hyenadna_cli.ops.long_conv import (
     Taps,
     filter_spectra,
     long_conv_gate,
+    served_positions,
     spectra_bytes,
 )
 from hyenadna_cli.ops.short_conv import short_conv_gate_into
@@ -229,22 +230,31 @@ class FusedForward:
     def _filters(
         self, filter_fn: ImplicitFilter, *, number: int, n_blocks: int
     ) -> Sequence[Spectra | Taps]:
-        """The filters in the order of their use: transformed, or their taps when asked for."""
+        """The filters in the order of their use: transformed, or their taps when asked for.
+
+        Spectra are those of the longest input with the same transform, so that inputs of many
+        lengths share a few.
+        """
         n_positions, d_model = self._x_BLD.shape[1:]
+        n_taps = min(
+            served_positions(n_positions, kernels=self._conv_kernels),
+            filter_fn.pos_emb.z.shape[1],
+        )
         n_bytes = (
             n_blocks
             * filter_fn.n_filters
-            * spectra_bytes(d_model, n_positions, kernels=self._conv_kernels)
+            * spectra_bytes(d_model, n_taps, kernels=self._conv_kernels)
         )
         if n_bytes <= self._weight_cache.max_bytes:
             weights = list(filter_fn.parameters())
-            key = ("spectra", number, n_positions, self._kernels, self._conv_kernels)
+            key = ("spectra", number, n_taps, self._kernels, self._conv_kernels)
 
             def make(index: int) -> Spectra:
                 if self._on_triton:
-                    taps_DL = filter_fn(n_positions, kernels=self._kernels)[index]
+                    taps_DL = filter_fn(n_taps, kernels=self._kernels)[index]
                 else:
-                    taps_DL = filter_fn.taps(self._hidden(filter_fn), index, slice(0, d_model))
+                    hidden_LF = self._hidden(filter_fn, n_taps)
+                    taps_DL = filter_fn.taps(hidden_LF, index, slice(0, d_model))
                 return filter_spectra(taps_DL, kernels=self._conv_kernels)
 
             return [
@@ -254,15 +264,14 @@ class FusedForward:
         if self._on_triton:
             taps = filter_fn(n_positions, kernels=self._kernels)
             return [_rows_of(taps_DL) for taps_DL in taps]
-        hidden_LF = self._hidden(filter_fn)
+        hidden_LF = self._hidden(filter_fn, n_positions)
         return [
             functools.partial(filter_fn.taps, hidden_LF, index)
             for index in range(filter_fn.n_filters)
         ]
 
-    def _hidden(self, filter_fn: ImplicitFilter) -> Tensor:
+    def _hidden(self, filter_fn: ImplicitFilter, n_positions: int) -> Tensor:
         """What the filter MLP gives before its last layer, (L, F)."""
-        n_positions = self._x_BLD.shape[1]
         hidden_LF = self._empty(n_positions, filter_fn.width)
         pieces = [
             slice(start, min(start + _PIECE, n_positions))

@@ -72,6 +72,23 @@ def test_neither_tiles_nor_blocks_of_channels_nor_spectra_show(monkeypatch, kern
 
 
 @torch.no_grad()
+def test_lengths_of_one_transform_share_spectra():
+    """97 to 120 positions are 120 points; 130, all that the model reads, are 144."""
+    model = strong_model()
+    model.execution = Execution(kernels="numba")
+    made = []
+
+    for length in (120, 100, 97, 130):
+        ids = random_ids(2, length)
+        exact = plain_hyena.hidden_states(model, ids)
+        assert relative(model.hidden_states(ids)[0], exact) < 1e-4
+        kept = model.backbone.weight_cache._kept
+        made.append(sorted({key[2] for key in kept if key[0] == "spectra"}))
+
+    assert made == [[120], [120], [120], [120, 130]]
+
+
+@torch.no_grad()
 def test_threads_do_not_show():
     model = strong_model()
     model.execution = Execution(kernels="numba")
