@@ -7,9 +7,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from hyenadna_cli.commands.options.groups import with_option_groups
+import typer
+
+from hyenadna_cli.commands.embed_alleles import NOT_OF_VECTORS, embed_alleles
+from hyenadna_cli.commands.options.groups import OptionsOf, Overrides, with_option_groups
 from hyenadna_cli.commands.options.inputs import RecordFiles
 from hyenadna_cli.commands.options.model import (
     BatchedCompute,
@@ -19,9 +22,12 @@ from hyenadna_cli.commands.options.model import (
 from hyenadna_cli.commands.options.output import Destination
 from hyenadna_cli.commands.options.run import RunOptions
 from hyenadna_cli.commands.reporting.record_run import RecordRun
+from hyenadna_cli.core.config.flags import flag_of
 from hyenadna_cli.core.inference.pooling import Pooled, Tokens, VectorSettings, check_layers
 from hyenadna_cli.core.io.embeddings_output import check_embeddings_name
 from hyenadna_cli.core.outputs.counts import Counts
+from hyenadna_cli.core.variants.settings import AlleleVectorSettings
+from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from hyenadna_cli.core.inference.batching import Batcher
@@ -35,18 +41,31 @@ log = logging.getLogger(__name__)
 _LARGE_BYTES = 10_000_000_000
 
 
+_VcfOption = Annotated[
+    str | None,
+    typer.Option(
+        "--vcf",
+        metavar="FILE|-",
+        rich_help_panel="Input",
+        help="Alleles (VCF or BCF): a row each; read on both strands unless --strand says else.",
+    ),
+]
+
+
 @with_option_groups
 def embed(
     *,
     files: RecordFiles,
+    vcf: _VcfOption = None,
     options: VectorSettings,
+    alleles: Annotated[Overrides, OptionsOf(AlleleVectorSettings, without=NOT_OF_VECTORS)],
     windows: WindowOptions,
     request: ModelRequest,
     compute: BatchedCompute,
     destination: Destination,
     run: RunOptions,
 ) -> None:
-    """Embed sequences, or the regions of a BED or GTF file, as vectors.
+    """Embed sequences, the regions of a BED or GTF file, or the alleles of a VCF, as vectors.
 
     Writes one row per record in input order: TSV (stdout, .tsv, .tsv.gz, .txt) or HDF5 that anndata
     opens too (.h5ad, .h5, .hdf5). --pool token writes one row per base instead, to .h5, in the
@@ -56,9 +75,17 @@ def embed(
     gene_name, gene_type and transcript_id. Sequences longer than the model are read in windows,
     whose means are averaged by bases. The status is OK, EMPTY (no bases), ALL_EXCLUDED (none that
     counts) or NONFINITE.
+    --vcf: a row per allele, by default ALT - REF of the pooled windows around it (--window), with
+    the status of score-variants, the columns pos (1-based) id ref alt, --scores and --info, and up
+    to 50 bases before and after REF.
 
       hyenadna embed --fasta test_data/tiny.fa --bed test_data/regions.bed -o regions.h5ad
     """
+    if vcf is not None:
+        embed_alleles(vcf, alleles, files, options, windows, request, compute, destination, run)
+        return
+    for name in alleles:
+        raise UsageError(f"{flag_of(AlleleVectorSettings, name)} is about the alleles of --vcf")
     vectors = options.parse(files.strand_choice)
     is_token = isinstance(vectors, Tokens)
     check_embeddings_name(destination.output, is_token=is_token)

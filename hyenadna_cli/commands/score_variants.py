@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,17 +20,12 @@ from hyenadna_cli.core.outputs.counts import AlleleCounts
 from hyenadna_cli.core.variants.settings import VariantSettings, plan_of
 
 if TYPE_CHECKING:
-    from hyenadna_cli.core.inference.batching import Done
     from hyenadna_cli.core.inference.chosen_model import ChosenModel
-    from hyenadna_cli.core.io.vcf import VcfRecord
-    from hyenadna_cli.core.outputs.journal import Journal
     from hyenadna_cli.core.outputs.provenance import Provenance
-    from hyenadna_cli.core.variants.alleles import Site
-    from hyenadna_cli.core.variants.chunks import AlleleScore, ScoreSettings
+    from hyenadna_cli.core.variants.chunks import AlleleScore
     from hyenadna_cli.core.variants.output import Target
+    from hyenadna_cli.core.variants.sites import Scored, Sites
     from hyenadna_cli.core.variants.source import VariantSource
-
-    Scored = tuple[VcfRecord, Site, list[AlleleScore]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -122,6 +116,7 @@ def score_variants(
       hyenadna score-variants test_data/variants.vcf --fasta test_data/tiny.fa
     """
     from hyenadna_cli.core.variants.output import Target, kind_of
+    from hyenadna_cli.core.variants.sites import Sites
 
     target = Target(destination.output, output_type or kind_of(destination.output), write_index)
     scores = scoring.score_names()
@@ -138,120 +133,68 @@ def score_variants(
     ):
         model = request.choose(compute)
         settings = scoring.settings(model, scores)
-        sites = _Sites(
+        sites = Sites(
             source,
             source.select(destination.shard, bases_per_site=settings.bases_per_site),
-            scoring,
             settings,
+            check_ref=scoring.check_ref,
+            max_allele_length=scoring.max_allele_length,
         )
-        if scoring.check_ref == "e" and source.scan is not None:
-            sites.check_all()
-        sites.score(model, compute, destination, target, dry_run=run.dry_run)
+        sites.check_first()
+        _Scoring(sites, scoring, model, target).write(compute, destination, dry_run=run.dry_run)
 
 
 @dataclass(frozen=True, slots=True)
-class _Sites:
-    """The variants of a run, and what becomes of them."""
+class _Scoring:
+    """One run, with everything at hand but the weights."""
 
-    source: VariantSource
-    selected: range | None
+    sites: Sites
     scoring: VariantSettings
-    settings: ScoreSettings
+    model: ChosenModel
+    target: Target
 
-    def __iter__(self) -> Iterator[tuple[VcfRecord, Site]]:
-        """The records with what is known of their alleles."""
-        for record, site in self.source.sites(
-            layout=self.settings.layout,
-            max_allele_length=self.scoring.max_allele_length,
-            selected=self.selected,
-        ):
-            if self.scoring.check_ref == "e" and site.ref_agrees is False:
-                raise self.source.explain_mismatch(record)
-            yield record, site
-
-    def check_all(self) -> None:
-        """Raise InputFileError at the first wrong REF: now, not at record 90,000 of a run."""
-        for _ in self:
-            pass
-
-    def plan(self) -> dict[str, int]:
-        """How many alleles there are of each status."""
-        counts = AlleleCounts(command="score-variants")
-        for record, site in self:
-            statuses = [status or "TO_SCORE" for status in site.statuses] or ["NO_ALT"]
-            counts.add_record(record.place, statuses, ref_agrees=site.ref_agrees)
-        return counts.plan()
-
-    def score(
-        self,
-        model: ChosenModel,
-        compute: BatchedCompute,
-        destination: Destination,
-        target: Target,
-        *,
-        dry_run: bool,
-    ) -> None:
+    def write(self, compute: BatchedCompute, destination: Destination, *, dry_run: bool) -> None:
         """Score and write everything, or print the plan."""
-        from hyenadna_cli.core.inference.batching import Done
-        from hyenadna_cli.core.variants.scoring import score
-
+        sites, model = self.sites, self.model
         limits, counts = compute.limits(model.run.device), AlleleCounts(command="score-variants")
         record_run = RecordRun(
             label="scoring",
             destination=destination,
             model=model,
-            inputs=self.source.inputs,
-            settings={
-                **self.settings.described(),
-                "check_ref": self.scoring.check_ref,
-                "max_allele_len": self.scoring.max_allele_length,
-                "batch_size": compute.n_windows or "auto",
-            },
+            inputs=sites.source.inputs,
+            settings={**sites.described(), "batch_size": compute.n_windows or "auto"},
             counts=counts,
-            letters=self.source.genome.letters,
-            n_bases=self.source.n_records(self.selected),
+            letters=sites.source.genome.letters,
+            n_bases=sites.source.n_records(sites.selected),
             unit="records",
-            plan=self.plan() | plan_of(self.settings, model, limits) if dry_run else None,
+            plan=sites.plan() | plan_of(sites.settings, model, limits) if dry_run else None,
         )
-        pending: deque[tuple[VcfRecord, Site]] = deque()
-
-        def sites() -> Iterator[Site]:
-            for record, site in self:
-                pending.append((record, site))
-                yield site
-
-        def rows(journal: Journal) -> Iterator[Done[Scored]]:
-            genome, settings = self.source.genome, self.settings
-            loaded = model.load()
-            for done in score(loaded, sites(), genome, settings, limits=limits, journal=journal):
-                yield Done(done.n_bases, [(*pending.popleft(), alleles) for alleles in done.rows])
 
         def count(scored: Scored) -> None:
             record, site, alleles = scored
             counts.add_record(record.place, _statuses(alleles), ref_agrees=site.ref_agrees)
 
         record_run.write(
-            rows,
-            writer=lambda made_by, overwrite: self._writer(target, made_by, overwrite),
+            lambda journal: sites.score(model, limits=limits, journal=journal),
+            writer=self._writer,
             count=count,
         )
 
     @contextmanager
-    def _writer(
-        self, target: Target, made_by: Provenance, overwrite: bool
-    ) -> Iterator[Callable[[Scored], None]]:
-        with target.open(
-            self.source.header,
-            self.source.missing_header_lines(),
+    def _writer(self, made_by: Provenance, overwrite: bool) -> Iterator[Callable[[Scored], None]]:
+        source, settings = self.sites.source, self.sites.settings
+        with self.target.open(
+            source.header,
+            source.missing_header_lines(),
             made_by,
-            scores=self.settings.scores,
-            strands=self.settings.strands if self.scoring.per_strand else (),
+            scores=settings.scores,
+            strands=settings.strands if self.scoring.per_strand else (),
             overwrite=overwrite,
         ) as write:
 
             def write_scored(scored: Scored) -> None:
                 record, site, alleles = scored
-                if site.ref_agrees is not False or self.scoring.check_ref != "x":
+                if self.sites.keeps(site):
                     write(record, _statuses(alleles), alleles)
 
             yield write_scored

@@ -25,6 +25,9 @@ or a class for each base."""
 Score = Literal["llr", "site", "jsd", "l2", "cos"]
 """What is said of an allele; HD_LLR and so on in a VCF."""
 
+AlleleVector = Literal["diff", "alt", "ref", "diff-at-variant"]
+"""What an allele's vector is, as `core.variants.vectors` explains."""
+
 MAX_N_RUN = 10
 """Bases; where windows of variants end unless asked otherwise: at longer runs of N."""
 

@@ -224,7 +224,7 @@ class _Passes:
     @torch.inference_mode()
     def _ref(self, ids_BL: Tensor, starts: list[int]) -> tuple[RefStates, Tensor]:
         """What ALT passes from `starts` need, and the odds of the genome's own sequence (L, 4)."""
-        hidden_BLD, states = self._shared.ref(ids_BL, starts)
+        (hidden_BLD,), states = self._shared.ref(ids_BL, starts)
         return states, _log2_odds(self._model, hidden_BLD)[0]
 
     @torch.inference_mode()
@@ -240,7 +240,7 @@ class _Passes:
         queries = [changes[number][0] for number in batch.windows.readings.tolist()]
         rows_A = torch.zeros(len(queries), dtype=torch.long, device=self._device)
         changed = slice(min(queries) - start, max(queries) - start + 1)
-        hidden_ASD = self._shared.alt(states, rows_A, batch.token_ids_BL, start, changed=changed)
+        (hidden_ASD,) = self._shared.alt(states, rows_A, batch.token_ids_BL, start, changed=changed)
         odds_ASV = _log2_odds(self._model, hidden_ASD)
         moved_AS = (odds_ASV - ref_odds_LV[start:]).abs().amax(dim=-1)
         array: NDArray[np.float32] = moved_AS[:, :-1].float().cpu().numpy()

@@ -54,6 +54,7 @@ def _gather_pooled(
         keys = _keys(main, list(file["obsm"]), made_by)
         d_model = file["X"].shape[1]
         columns = column_names(file)
+        kinds = {name: file[f"obs/{name}"].dtype for name in columns}
     places = {key: f"obsm/{key}" if key != main else "X" for key in keys}
     virtual = None
     if is_virtual:
@@ -68,6 +69,7 @@ def _gather_pooled(
         made_by=made_by,
         overwrite=overwrite,
         columns=[name for name in columns if name not in OBS_COLUMNS],
+        kinds={name: kind for name, kind in kinds.items() if not h5py.check_string_dtype(kind)},
         virtual=virtual,
     ) as writer:
         for source in sources:

@@ -14,7 +14,8 @@ and backed. That reader allows nothing else at the root, and needs the `encoding
     /obs/n_frac               float64 [n]      share of the bases that are N
     /obs/n_windows            int64   [n]
     /obs/status               utf8    [n]      "OK" or why there is no vector
-    /obs/...                  utf8    [n]      further columns of the BED, see `obs_names`
+    /obs/...                  utf8    [n]      further columns of the BED, see `obs_names`; of
+                                               alleles what `core.variants.allele_rows` says
     /var/_index               utf8    [d]      dim_0, dim_1, ...
     /obsm/{pooling}_layer{i}  float32 [n, d]   one for each further pooling and layer
     /uns/hyenadna/format, format-version, coordinates, X (which pooling and layer /X is)
@@ -48,6 +49,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hyenadna_cli.core.io.growing_h5 import TEXT, GrowingDataset, GrowingFile, growing_file
+from hyenadna_cli.core.io.tsv import Cell
 from hyenadna_cli.core.io.unique_names import UniqueNames
 from hyenadna_cli.core.outputs.provenance import Provenance, Scalar
 from hyenadna_cli.core.outputs.sinks import Writer
@@ -90,8 +92,8 @@ class EmbeddingRow:
     """"OK", or why there is no vector."""
     vectors: dict[str, NDArray[np.float32]]
     """`{pooling}_layer{i}` to float32 [d_model]."""
-    columns: tuple[str, ...] = ()
-    """Further columns of the input."""
+    columns: tuple[Cell, ...] = ()
+    """Further columns: of the input, or what is known of an allele."""
 
 
 def obs_names(columns: Sequence[str], *, taken: Iterable[str] = OBS_COLUMNS) -> list[str]:
@@ -137,10 +139,11 @@ class PooledWriter(_Hdf5Writer):
         made_by: Provenance,
         overwrite: bool,
         columns: Sequence[str] = (),
+        kinds: Mapping[str, Any] | None = None,
         virtual: Mapping[str, h5py.VirtualLayout] | None = None,
     ) -> None:
-        """`columns`: names of the rows' further columns. `virtual`: where the vectors of each key
-        already are; rows then bring none.
+        """`columns`: names of the rows' further columns; `kinds`: of those that are not text.
+        `virtual`: where the vectors of each key already are; rows then bring none.
         """
         if not keys or len(set(keys)) < len(keys) or any("/" in key for key in keys):
             raise ValueError(f"keys must be one or more, different and without '/', got {keys}")
@@ -150,6 +153,8 @@ class PooledWriter(_Hdf5Writer):
         self._made_by = made_by
         self._virtual = virtual
         self._further = obs_names(columns)
+        given = [(kinds or {}).get(column, TEXT) for column in columns]
+        self._kinds = dict(zip(self._further, given, strict=True))
         self._names = UniqueNames()
         self._n_rows = 0
 
@@ -209,7 +214,7 @@ class PooledWriter(_Hdf5Writer):
         _mark(root, "anndata", "0.1.0")
         obs = _group(root, "obs", "dataframe", "0.2.0")
         obs.attrs["_index"] = "_index"
-        kinds = OBS_COLUMNS | dict.fromkeys(self._further, TEXT)
+        kinds = OBS_COLUMNS | self._kinds
         obs.attrs["column-order"] = np.array(list(kinds), dtype=TEXT)
         self._index = _column(output, "obs/_index", TEXT)
         self._obs = {name: _column(output, f"obs/{name}", dtype) for name, dtype in kinds.items()}

@@ -1,15 +1,15 @@
 """Where embeddings are written: HDF5 or TSV, by the suffix of the output.
 
-As TSV: name chrom start end strand length status, further columns of the BED, then e0, e1, ... of
-the first vector and {pooling}_layer{i}_e0, ... of each further one.
+As TSV: name chrom start end strand length status, further columns of the BED or of an allele, then
+e0, e1, ... of the first vector and {pooling}_layer{i}_e0, ... of each further one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hyenadna_cli.core.io.tsv import SHORT_TABLE_SUFFIXES, TABLE_SUFFIXES, TsvWriter
 from hyenadna_cli.core.outputs.atomic import is_stream
@@ -46,11 +46,12 @@ def open_pooled(
     made_by: Provenance,
     overwrite: bool,
     columns: Sequence[str] = (),
+    kinds: Mapping[str, Any] | None = None,
 ) -> Iterator[Callable[[EmbeddingRow], None]]:
     """A function that writes a row; `keys` are those of its vectors, the main one first.
 
-    `columns` are the names of the rows' further columns. The file appears when the block succeeds.
-    Raises OutputError as its writers do.
+    `columns` are the names of the rows' further columns, `kinds` of those that are not text. The
+    file appears when the block succeeds. Raises OutputError as its writers do.
     """
     from hyenadna_cli.core.io.embeddings_h5 import OBS_COLUMNS, PooledWriter, obs_names
 
@@ -62,6 +63,7 @@ def open_pooled(
             made_by=made_by,
             overwrite=overwrite,
             columns=columns,
+            kinds=kinds,
         ) as hdf5:
             yield hdf5.append
         return

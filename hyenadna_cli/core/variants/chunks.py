@@ -12,7 +12,7 @@ import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +21,11 @@ from hyenadna_cli.core.config.choices import MAX_N_RUN, Score
 from hyenadna_cli.core.dna import tokenizer
 from hyenadna_cli.core.dna.coordinates import Interval, Strand
 from hyenadna_cli.core.dna.sequence import reverse_complement
-from hyenadna_cli.core.dna.tokenizer import TokenIds
 from hyenadna_cli.core.outputs.provenance import Setting
 from hyenadna_cli.core.variants.alleles import Grid, Layout, Site, Status, readings
+from hyenadna_cli.core.variants.compared import Allele, Comparison, Window
 from hyenadna_cli.core.variants.stretches import Stretches
+from hyenadna_cli.core.variants.vectors import VectorChoice
 
 SCORES: tuple[Score, ...] = get_args(Score)
 
@@ -47,13 +48,16 @@ class ScoreSettings:
     """Windows with more N than this are not scored."""
     max_n_run: int = MAX_N_RUN
     """Windows end at longer runs of N."""
+    vectors: VectorChoice | None = None
+    """Which vectors alleles get besides; None for none."""
     state_bytes: int = 4 << 30
     """Room for what REF passes keep; where one window needs more, ALT windows are run whole."""
 
     @property
     def needs_alt_pass(self) -> bool:
-        """Whether the REF pass alone does not tell all scores."""
-        return self.scores != ("site",)
+        """Whether the REF pass alone does not tell all scores and vectors."""
+        is_of_alt = self.vectors is not None and self.vectors.needs_alt_pass
+        return is_of_alt or bool(set(self.scores) - {"site"})
 
     @property
     def bases_per_site(self) -> int:
@@ -83,6 +87,18 @@ class ScoreSettings:
             "vocab": "full" if self.full_vocabulary else "acgt",
             "max_n_frac": self.max_n_fraction,
             "max_n_run": self.max_n_run,
+            **self._described_vectors(),
+        }
+
+    def _described_vectors(self) -> dict[str, Setting]:
+        if self.vectors is None:
+            return {}
+        pooled = self.vectors.pooled
+        return {
+            "allele": self.vectors.of,
+            "pooling": list[str](pooled.poolings),
+            "layer": [*pooled.layers],
+            "exclude": ["n"] if pooled.exclude_n else [],
         }
 
 
@@ -95,118 +111,26 @@ class AlleleScore:
     """Means over the strands scored."""
     llr_of_strand: Mapping[Strand, float]
     """`llr` of each strand scored; empty without `llr`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Allele:
-    """One allele in one window, in reading direction."""
-
-    row: int
-    """Of the chunk's table of values."""
-    offset: int
-    ref: str
-    alt: str
-
-    def ids(self, bases: TokenIds, length: int) -> TokenIds:
-        """The ALT window: `bases` with ALT for REF, cut to `length`."""
-        after = bases[self.offset + len(self.ref) :]
-        whole = np.concatenate([bases[: self.offset], tokenizer.encode(self.alt), after])
-        return whole[:length]
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """What of the two windows of an allele is compared: equally many A, C, G and T.
-
-    What an insertion adds is cut off at the far end of ALT, and what a deletion removes is read on
-    behind the window; where nothing follows, REF is cut as well.
-    """
-
-    first: int
-    """Where the windows first differ; the window's length if nowhere."""
-    ref_end: int
-    """One past the last base of REF that is compared."""
-    alt_end: int
-    """The same of ALT."""
-
-    @classmethod
-    def of(cls, bases: TokenIds, allele: Allele, length: int) -> Comparison | None:
-        """None if sequence ends before there is anything to compare.
-
-        `bases` are the REF window, `length` of them, and what follows it.
-        """
-        # The first base of a window has nothing before it, and so no probability.
-        if not _is_base(bases[1:length]).any():
-            return None
-        if len(allele.ref) == len(allele.alt):
-            pairs = zip(allele.ref.upper(), allele.alt.upper(), strict=True)
-            inside = next((i for i, (ref, alt) in enumerate(pairs) if ref != alt), None)
-            return cls(length if inside is None else allele.offset + inside, length, length)
-        ref, alt = bases[:length], allele.ids(bases, length)
-        n_before = [np.cumsum(_is_base(ids)) for ids in (ref, alt)]
-        n_compared = min(int(counts[-1]) for counts in n_before)
-        ref_end, alt_end = (int(np.searchsorted(c, n_compared)) + 1 for c in n_before)
-        if not _is_base(ref[1:ref_end]).any():
-            return None
-        # In a repeat an indel shows only where the repeat ends.
-        last = min(ref_end, alt_end)
-        differs = alt[allele.offset : last] != ref[allele.offset : last]
-        if differs.any():
-            return cls(allele.offset + int(differs.argmax()), ref_end, alt_end)
-        is_whole = allele.offset + max(len(allele.ref), len(allele.alt)) <= last
-        return cls(length, ref_end, alt_end) if is_whole else None
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """A window that was read, and the alleles to score in it."""
-
-    strand: Strand
-    bases: TokenIds
-    """The window, and what deletions bring into it behind its end."""
-    length: int
-    alleles: list[tuple[Allele, Comparison]]
-
-    @property
-    def token_ids(self) -> TokenIds:
-        """The REF window."""
-        return self.bases[: self.length]
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """An allele of a window of a REF pass."""
-
-    in_batch: int
-    """The window's place in the REF pass."""
-    window: Window
-    allele: Allele
-    compared: Comparison
-
-    @property
-    def first(self) -> int:
-        """Where the windows first differ; the window's length if nowhere."""
-        return self.compared.first
-
-    def ids(self) -> TokenIds:
-        """The ALT window, as far as it is compared."""
-        return self.allele.ids(self.window.bases, self.window.length)[: self.compared.alt_end]
-
-    def tokens_at_first(self) -> tuple[int, int]:
-        """REF and ALT token where the windows first differ."""
-        allele, inside = self.allele, self.first - self.allele.offset
-        if len(allele.ref) == len(allele.alt):
-            alt_id = int(tokenizer.encode(allele.alt[inside])[0])
-        else:
-            alt_id = int(self.ids()[self.first])
-        return int(self.window.bases[self.first]), alt_id
+    vectors_KD: NDArray[np.float64] | None = None
+    """Means over the strands, in the order of `VectorChoice.pooled.keys`; None: not asked for."""
+    window: int = 0
+    """Bases of the longest window that was read; 0 if none was."""
+    n_fraction: float = math.nan
+    """Share of N in the windows read."""
+    n_windows: int = 0
+    """A window for each strand that was read."""
 
 
 class ChunkScores:
     """Collects what the windows of a chunk bring to the scores of its alleles."""
 
     def __init__(
-        self, sites: Sequence[Site], stretches: Stretches, settings: ScoreSettings
+        self,
+        sites: Sequence[Site],
+        stretches: Stretches,
+        settings: ScoreSettings,
+        *,
+        d_model: int,
     ) -> None:
         self._sites = sites
         self._stretches = stretches
@@ -217,13 +141,22 @@ class ChunkScores:
         self._alleles_of: dict[WindowKey, list[Allele]] = {}
         for site in sites:
             self._add(site)
-        shape = (len(self._statuses), len(settings.strands), len(settings.scores))
-        self.values = np.full(shape, np.nan)
+        by_strand = (len(self._statuses), len(settings.strands))
+        n_vectors = 0 if settings.vectors is None else settings.vectors.n_vectors
+        self.values = np.full((*by_strand, len(settings.scores)), np.nan)
+        self.vectors = np.full((*by_strand, n_vectors, d_model), np.nan)
+        self.windows = np.full((*by_strand, 2), np.nan)
+        """Of each window read: its bases, and the share of N."""
         self.is_unknown = np.zeros(len(self._statuses), dtype=np.bool_)
         """Of each allele: whether a window of it has too many N to be scored."""
         self.is_compared = np.zeros(len(self._statuses), dtype=np.bool_)
         """Of each allele: whether there is anything to compare on a strand at least."""
         self.n_windows = len(self._alleles_of)
+
+    @property
+    def numbers(self) -> list[NDArray[Any]]:
+        """All that windows bring."""
+        return [self.values, self.vectors, self.windows, self.is_unknown, self.is_compared]
 
     def window_groups(self) -> Iterator[list[Window]]:
         """The windows, a few at a time."""
@@ -235,12 +168,12 @@ class ChunkScores:
 
     def rows(self) -> list[list[AlleleScore]]:
         """The finished scores, in input order."""
-        means = _means(self.values)
+        means, vectors = _means(self.values), _means(self.vectors)
         rows, row = [], 0
         for site in self._sites:
             scores = []
             for _ in site.variant.alts:
-                scores.append(self._score(row, means[row].tolist()))
+                scores.append(self._score(row, means[row].tolist(), vectors[row]))
                 row += 1
             rows.append(scores)
         return rows
@@ -275,6 +208,8 @@ class ChunkScores:
             self.is_unknown[[allele.row for allele in alleles]] = True
             return None
         bases = tokenizer.encode(text.bases)
+        column = self._settings.strands.index(strand)
+        self.windows[[allele.row for allele in alleles], column] = length, text.n_fraction
         compared = []
         for allele in alleles:
             inside = dataclasses.replace(allele, offset=allele.offset - text.n_trimmed)
@@ -283,7 +218,7 @@ class ChunkScores:
                 self.is_compared[allele.row] = True
         return Window(strand, bases, length, compared) if compared else None
 
-    def _score(self, row: int, means: list[float]) -> AlleleScore:
+    def _score(self, row: int, means: list[float], vectors_KD: NDArray[np.float64]) -> AlleleScore:
         settings = self._settings
         status = self._statuses[row]
         if status is None and self.is_unknown[row]:
@@ -292,10 +227,11 @@ class ChunkScores:
             status = "TOO_LONG" if self._is_indel[row] else "N_WINDOW"
         elif status is None:
             status = "OK_EDGE" if self._is_edge[row] else "OK"
-            if np.isinf(self.values[row]).any():
+            if np.isinf(self.values[row]).any() or np.isinf(self.vectors[row]).any():
                 status = "NONFINITE"
         if status not in ("OK", "OK_EDGE"):
             means = [math.nan] * len(means)
+            vectors_KD = np.full_like(vectors_KD, np.nan)
         of_strand: dict[Strand, float] = {}
         if "llr" in settings.scores:
             column = settings.scores.index("llr")
@@ -304,19 +240,25 @@ class ChunkScores:
                 strand: value if status in ("OK", "OK_EDGE") else math.nan
                 for strand, value in zip(settings.strands, by_strand, strict=True)
             }
-        return AlleleScore(status, dict(zip(settings.scores, means, strict=True)), of_strand)
+        is_read = ~np.isnan(self.windows[row, :, 0])
+        lengths, shares = self.windows[row][is_read].T
+        return AlleleScore(
+            status,
+            dict(zip(settings.scores, means, strict=True)),
+            of_strand,
+            vectors_KD=None if settings.vectors is None else vectors_KD,
+            window=int(lengths.max(initial=0)),
+            n_fraction=float(shares.mean()) if is_read.any() else math.nan,
+            n_windows=int(is_read.sum()),
+        )
 
 
 def _in_direction(allele: str, strand: Strand) -> str:
     return allele if strand == "+" else reverse_complement(allele)
 
 
-def _is_base(token_ids: TokenIds) -> NDArray[np.bool_]:
-    return (token_ids >= tokenizer.A) & (token_ids <= tokenizer.T)
-
-
 def _means(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Over the strands on which a score is defined: (alleles, scores); NaN where on none."""
+    """Over the strands (axis 1) on which a number is defined; NaN where on none."""
     is_known = ~np.isnan(values)
     totals: NDArray[np.float64] = np.where(is_known, values, 0.0).sum(axis=1)
     with np.errstate(invalid="ignore"):

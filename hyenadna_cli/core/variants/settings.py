@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, cast, get_args
 
-from hyenadna_cli.core.config.choices import MAX_N_RUN, Score
+from hyenadna_cli.core.config.choices import MAX_N_RUN, AlleleVector, Score
 from hyenadna_cli.core.config.flags import Flag, in_bases
 from hyenadna_cli.errors import UsageError
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hyenadna_cli.core.inference.chosen_model import ChosenModel
     from hyenadna_cli.core.variants.alleles import Layout
     from hyenadna_cli.core.variants.chunks import ScoreSettings
+    from hyenadna_cli.core.variants.vectors import VectorChoice
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +91,9 @@ class AlleleSettings:
         if self.upstream is not None and self.downstream is not None and self.window is not None:
             raise UsageError("give two of --window, --upstream and --downstream at most")
 
-    def settings(self, model: ChosenModel, scores: tuple[Score, ...]) -> ScoreSettings:
+    def settings(
+        self, model: ChosenModel, scores: tuple[Score, ...], vectors: VectorChoice | None = None
+    ) -> ScoreSettings:
         """What to score and how. Raises UsageError, or CheckpointError for too long a window."""
         import torch
 
@@ -104,6 +107,7 @@ class AlleleSettings:
         return ScoreSettings(
             layout=self._layout(model),
             scores=scores,
+            vectors=vectors,
             strands=("+", "-") if self.strand == "both" else (self.strand,),
             full_vocabulary=self.vocab == "full",
             max_n_fraction=self.max_n_fraction,
@@ -161,7 +165,7 @@ class VariantSettings(AlleleSettings):
 
     def score_names(self) -> tuple[Score, ...]:
         """`--scores`, each once. Raises UsageError for others, and for --per-strand without llr."""
-        names = list(dict.fromkeys(name.strip() for name in self.scores.split(",")))
+        names = list(dict.fromkeys(name.strip() for name in self.scores.split(",") if self.scores))
         for name in names:
             if name not in _SCORES:
                 raise UsageError(
@@ -170,6 +174,32 @@ class VariantSettings(AlleleSettings):
         if self.per_strand and "llr" not in names:
             raise UsageError("--per-strand is about llr; add it to --scores")
         return tuple(cast("Score", name) for name in names)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AlleleVectorSettings(VariantSettings):
+    """Which alleles of a VCF get a vector, which one, and what stands beside it."""
+
+    HEADING: ClassVar[str] = "Alleles (with --vcf)"
+
+    scores: Annotated[
+        str, Flag("--scores", "Columns beside: some of llr, site, jsd, l2, cos.", metavar="LIST")
+    ] = ""
+    allele: Annotated[
+        AlleleVector,
+        Flag(
+            "--allele",
+            "diff: ALT - REF; diff-at-variant: of both from where they first differ; alt; ref.",
+        ),
+    ] = "diff"
+    info: Annotated[
+        str, Flag("--info", "INFO keys that become columns, such as labels.", metavar="KEY,...")
+    ] = ""
+
+    @property
+    def info_keys(self) -> list[str]:
+        """`--info`, each once."""
+        return list(dict.fromkeys(key for key in self.info.split(",") if key))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -184,7 +214,7 @@ class SnvSettings(AlleleSettings):
 
 def plan_of(settings: ScoreSettings, model: ChosenModel, limits: BatchLimits) -> dict[str, int]:
     """Window and estimated memory of the device at its largest, for `--dry-run`."""
-    from hyenadna_cli.core.variants.scoring import plan_passes
+    from hyenadna_cli.core.variants.pass_plan import plan_passes
 
     n_bytes = plan_passes(settings, model.config, limits).peak_bytes
     return {"window": settings.layout.window, "peak_memory_mb": -(-n_bytes // 1_000_000)}

@@ -22,7 +22,7 @@ Nothing is approximated: the result is that of a plain pass, up to rounding.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -80,17 +80,28 @@ class SharedPrefix:
         self._model = model
 
     @torch.inference_mode()
-    def ref(self, token_ids_BL: Tensor, starts: Sequence[int]) -> tuple[Tensor, RefStates]:
-        """Hidden states (B, L, D) of whole windows, and what ALT passes from `starts` need."""
-        key = ("REF pass", *sorted(starts))
-        return self._model.replayed(key, token_ids_BL, lambda ids_BL: self._ref(ids_BL, starts))
+    def ref(
+        self, token_ids_BL: Tensor, starts: Sequence[int], layers: Sequence[int] = (-1,)
+    ) -> tuple[list[Tensor], RefStates]:
+        """Hidden states (B, L, D) of whole windows, and what ALT passes from `starts` need.
 
-    def _ref(self, token_ids_BL: Tensor, starts: Sequence[int]) -> tuple[Tensor, RefStates]:
+        `layers` as in `HyenaDNA.hidden_states`.
+        """
+        return self._model.replayed(
+            ("REF pass", *layers, "from", *sorted(starts)),
+            token_ids_BL,
+            lambda ids_BL: self._ref(ids_BL, starts, layers),
+        )
+
+    def _ref(
+        self, token_ids_BL: Tensor, starts: Sequence[int], layers: Sequence[int]
+    ) -> tuple[list[Tensor], RefStates]:
         work = _RefPass(self._model, self._model.embed_tokens(token_ids_BL), starts)
-        for number, block in enumerate(self._blocks(), start=1):
+
+        def apply(block: Block, number: int) -> None:
             work.apply(block, number=number, n_blocks=self._model.config.n_layer)
-        hidden_BLD = work.normed(self._model.backbone.ln_f)
-        return hidden_BLD, RefStates(min(starts), work.layers)
+
+        return self._states(work, apply, layers), RefStates(min(starts), work.layers)
 
     @torch.inference_mode()
     def alt(
@@ -101,28 +112,43 @@ class SharedPrefix:
         start: int,
         *,
         changed: slice | None = None,
-    ) -> Tensor:
+        layers: Sequence[int] = (-1,),
+    ) -> list[Tensor]:
         """Hidden states (A, S, D) of windows that equal REF windows before `start`.
 
         `rows_A` tells which REF window each belongs to, `token_ids_AS` are its tokens from `start`
         to its end. `changed`: positions of the suffix outside which no token differs from REF's;
-        None if unknown. Raises ValueError for a start that the REF pass was not told.
+        None if unknown. `layers` as in `HyenaDNA.hidden_states`. Raises ValueError for a start that
+        the REF pass was not told.
         """
         if start not in ref.layers[0].lookback:
             raise ValueError(f"the REF pass kept nothing for an ALT pass from {start}")
         before_AKD = ref.layers[0].lookback[start][rows_A]
         x_AND = torch.cat([before_AKD, self._model.embed_tokens(token_ids_AS)], dim=1)
         work = _AltPass(self._model, x_AND, ref, rows_A, start)
-        n_blocks = self._model.config.n_layer
-        for number, block in enumerate(self._blocks(), start=1):
+
+        def apply(block: Block, number: int) -> None:
             if number == 1 and changed is not None:
                 work.apply_first(block, changed)
             else:
-                work.apply(block, number=number, n_blocks=n_blocks)
-        return work.normed(self._model.backbone.ln_f)[:, before_AKD.shape[1] :]
+                work.apply(block, number=number, n_blocks=self._model.config.n_layer)
 
-    def _blocks(self) -> list[Block]:
-        return [block for block in self._model.backbone.layers if isinstance(block, Block)]
+        states = self._states(work, apply, layers)
+        return [states_AND[:, before_AKD.shape[1] :] for states_AND in states]
+
+    def _states(
+        self, work: FusedForward, apply: Callable[[Block, int], None], layers: Sequence[int]
+    ) -> list[Tensor]:
+        """What a pass through all blocks leaves after each of `layers`."""
+        kept = {0: work.residual()} if 0 in layers else {}
+        blocks = [block for block in self._model.backbone.layers if isinstance(block, Block)]
+        for number, block in enumerate(blocks, start=1):
+            apply(block, number)
+            if number in layers:
+                kept[number] = work.residual()
+        if -1 in layers:
+            kept[-1] = work.normed(self._model.backbone.ln_f)
+        return [kept[layer] for layer in layers]
 
 
 class _Pass(FusedForward):

@@ -262,8 +262,8 @@ def test_graphs_give_on_a_gpu_what_single_kernels_give(dtype):
                 found = model.hidden_states(ids_BL, (1, -1))
                 for a, b in zip(found, plain.hidden_states(ids_BL, (1, -1)), strict=True):
                     torch.testing.assert_close(a, b, rtol=0, atol=0)
-                hidden_BLD, states = shared.ref(ids_BL, [50])
-                expected_BLD, expected = shared_plain.ref(ids_BL, [50])
+                (hidden_BLD,), states = shared.ref(ids_BL, [50])
+                (expected_BLD,), expected = shared_plain.ref(ids_BL, [50])
                 torch.testing.assert_close(hidden_BLD, expected_BLD, rtol=0, atol=0)
                 for a, b in zip(states.layers, expected.layers, strict=True):
                     torch.testing.assert_close(a.gave, b.gave, rtol=0, atol=0)

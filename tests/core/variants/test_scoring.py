@@ -19,7 +19,8 @@ from hyenadna_cli.core.model.blocks import Execution
 from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.core.variants.alleles import Centred, Grid, Variant, assess
 from hyenadna_cli.core.variants.chunks import SCORES, ScoreSettings
-from hyenadna_cli.core.variants.scoring import plan_passes, score
+from hyenadna_cli.core.variants.pass_plan import plan_passes
+from hyenadna_cli.core.variants.scoring import score
 from hyenadna_cli.core.variants.stretches import Stretches
 from hyenadna_cli.ops.choice import numba_problem
 from tests.core.variants.by_the_book import log_likelihood, n_acgt, windows_of

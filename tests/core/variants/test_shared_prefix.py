@@ -30,8 +30,8 @@ def test_a_suffix_is_the_end_of_a_plain_pass(model, start):
     alt_ids[:, start:] = torch.randint(7, 11, (4, WINDOW - start), generator=random)
     shared = SharedPrefix(model, WINDOW)
 
-    hidden, states = shared.ref(ref_ids, [50, start])
-    suffix = shared.alt(states, rows, alt_ids[:, start:], start)
+    (hidden,), states = shared.ref(ref_ids, [50, start])
+    (suffix,) = shared.alt(states, rows, alt_ids[:, start:], start)
 
     with torch.inference_mode():
         torch.testing.assert_close(hidden, model.hidden_states(ref_ids)[0])
@@ -58,7 +58,7 @@ def test_a_few_exchanged_tokens_give_the_same_suffix_for_less(order, start, chan
     shared = SharedPrefix(model, WINDOW)
 
     _, states = shared.ref(ref_ids, [start])
-    suffix = shared.alt(states, rows, alt_ids[:, start:], start, changed=slice(*changed))
+    (suffix,) = shared.alt(states, rows, alt_ids[:, start:], start, changed=slice(*changed))
 
     with torch.inference_mode():
         torch.testing.assert_close(suffix, model.hidden_states(alt_ids)[0][:, start:])
@@ -74,12 +74,12 @@ def test_alleles_all_at_once_are_alleles_one_by_one(model, monkeypatch, changed)
     alt_ids[:, 40:42] = 18 - alt_ids[:, 40:42]
     shared = SharedPrefix(model, WINDOW)
     _, states = shared.ref(ref_ids, [20, 40])
-    one_by_one = shared.alt(states, rows, alt_ids[:, 40:], 40, changed=changed)
+    (one_by_one,) = shared.alt(states, rows, alt_ids[:, 40:], 40, changed=changed)
 
     monkeypatch.setattr(
         shared_prefix, "_done_together", lambda rows_A: [_Alleles(slice(None), rows_A)]
     )
-    at_once = shared.alt(states, rows, alt_ids[:, 40:], 40, changed=changed)
+    (at_once,) = shared.alt(states, rows, alt_ids[:, 40:], 40, changed=changed)
 
     torch.testing.assert_close(at_once, one_by_one, rtol=0, atol=0)
 
