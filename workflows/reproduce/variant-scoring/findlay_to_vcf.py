@@ -3,7 +3,8 @@ r"""The table of Findlay et al. 2018 (saturation genome editing of BRCA1) as a s
     python findlay_to_vcf.py findlay2018_brca1_sge.tsv > sge.vcf
 
 INFO/CLASS is the function class (LOF, INT, FUNC), INFO/FS the mean function score, INFO/CSQ the
-consequence with its spaces as underscores. Positions are GRCh37, contigs have the prefix chr.
+consequence with its spaces as underscores, INFO/EXON the exon whose library the variant was in.
+Positions are GRCh37, contigs have the prefix chr.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ HEADER = """##fileformat=VCFv4.2
 ##INFO=<ID=CLASS,Number=1,Type=String,Description="Function class: LOF, INT or FUNC">
 ##INFO=<ID=FS,Number=1,Type=Float,Description="Mean function score">
 ##INFO=<ID=CSQ,Number=1,Type=String,Description="Consequence">
+##INFO=<ID=EXON,Number=1,Type=String,Description="Exon of the experiment">
 ##contig=<ID=chr17,length=81195210>
 #CHROM	POS	ID	REF	ALT	QUAL	FILTER	INFO"""
 
@@ -30,7 +32,7 @@ def main() -> None:
     for row in sorted(rows, key=lambda row: (int(row["position (hg19)"]), row["alt"])):
         info = (
             f"CLASS={row['func.class']};FS={float(row['function.score.mean']):.6g};"
-            f"CSQ={row['consequence'].replace(' ', '_')}"
+            f"CSQ={row['consequence'].replace(' ', '_')};EXON={row['experiment']}"
         )
         print(
             f"chr{row['chromosome']}",
