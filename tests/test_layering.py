@@ -27,7 +27,7 @@ STANDS_ON = {
     "core.variants": "core.inference",
     "core.interpretation": "core.variants",
     "core.training": "core.inference",
-    "core.tasks": "core.training",
+    "core.tasks": "core.training core.variants",
     "core.library": "core.interpretation core.tasks",
     "commands": "core.library",
     "cli": "commands",

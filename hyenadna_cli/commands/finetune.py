@@ -14,6 +14,7 @@ from hyenadna_cli.commands.options.groups import OptionsOf, Overrides, with_opti
 from hyenadna_cli.commands.options.model import ComputeRequest, ModelRequest
 from hyenadna_cli.commands.options.run import RunOptions
 from hyenadna_cli.commands.reporting.training_run import TrainingRun
+from hyenadna_cli.core.tasks.alleles.settings import LabelledAlleleSettings
 from hyenadna_cli.core.tasks.finetuning.settings import Comparison, FinetuneConfig, deviations
 from hyenadna_cli.core.tasks.finetuning.settings import settings as resolved
 from hyenadna_cli.core.tasks.labelled.settings import LabelledFiles
@@ -54,6 +55,7 @@ def finetune(
     preset: BenchmarkOption = None,
     recipe: RecipeOption = "ours",
     comparison: Comparison,
+    alleles: LabelledAlleleSettings,
     model: Annotated[Overrides, OptionsOf(ModelRequest)],
     options: Annotated[Overrides, OptionsOf(FinetuneConfig)],
     config: Annotated[
@@ -71,6 +73,9 @@ def finetune(
     Validation rows are cut from the training rows, never from the test rows. Stops cleanly on
     SIGTERM, SIGUSR1 and --max-time; --resume goes on exactly. Under torchrun the processes share
     each step's batch.
+    --probe --embeddings alleles.h5ad --label-column KEY --groups chrom learns scores of alleles
+    from labels in the INFO of the VCF that `embed --vcf` has read: score-variants -m then writes
+    HD_PROB.
 
       hyenadna finetune --data test_data/labelled.csv --epochs 1 -o classifier
       hyenadna finetune --probe --embeddings genes.h5ad --label-column gene_type --min-class 20 -o p
@@ -89,6 +94,13 @@ def finetune(
     run_directory.check()
     if comparison.embeddings is None and comparison.label_column is not None:
         raise UsageError("--label-column is a column of --embeddings; see also --label-columns")
+    if alleles.groups is not None:
+        chosen = request.choose(compute)
+        dry_run = run_options.dry_run
+        _fit_alleles(
+            comparison, files, alleles, settings, preset, chosen, run_directory, dry_run=dry_run
+        )
+        return
     if comparison.embeddings is not None:
         _probe_embeddings(
             comparison, files, settings, run_directory, preset, dry_run=run_options.dry_run
@@ -170,6 +182,60 @@ def _run(job: Experiment, run: TrainingRun) -> list[ComparisonRow]:
     for line in summary(results, job.data.task):
         log.info("%s", line)
     return results
+
+
+def _fit_alleles(
+    comparison: Comparison,
+    files: LabelledFiles,
+    asked: LabelledAlleleSettings,
+    settings: FinetuneConfig,
+    preset: str | None,
+    model: ChosenModel,
+    run_directory: tr.RunDirectory,
+    *,
+    dry_run: bool,
+) -> None:
+    """Fit, judge and write a classifier of labelled alleles, or print what would be done."""
+    from hyenadna_cli.core.tasks.alleles import fitting
+    from hyenadna_cli.core.tasks.alleles.data import read_labelled_alleles
+    from hyenadna_cli.core.tasks.finetuning import embedded_probe
+
+    embeddings = embedded_probe.alleles_of(comparison, files, preset=preset)
+    asked = dataclasses.replace(asked, label_column=comparison.label_column)
+    data = read_labelled_alleles(embeddings, asked, seed=settings.seed)
+    fitting.check_model(embeddings, data, model)
+    log.info("%s", data.describe())
+    if dry_run:
+        typer.echo(f"{data.describe()}\nrun: probe of alleles -> {run_directory.output}")
+        return
+    run = TrainingRun(
+        command="finetune",
+        directory=run_directory,
+        inputs=[embeddings, *([] if asked.genes is None else [asked.genes])],
+        settings={
+            "label_column": str(asked.label_column),
+            "positive": asked.positive,
+            "negative": asked.negative,
+            "groups": str(asked.groups),
+            "features": list[str](asked.features),
+            "seed": settings.seed,
+            **model.settings(),
+        },
+        model=model.identity(),
+        runtime=model.run,
+    )
+    with run_directory.claimed(run.made_by):
+        rows = fitting.fit_alleles(
+            data,
+            model,
+            genes=asked.genes,
+            select=settings.select,
+            output=run_directory.output,
+            made_by=run.made_by,
+        )
+        run.close(data.split_sizes)
+    for line in fitting.printed(rows):
+        log.info("%s", line)
 
 
 def _probe_embeddings(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +20,12 @@ from hyenadna_cli.core.outputs.counts import AlleleCounts
 from hyenadna_cli.core.variants.settings import VariantSettings, plan_of
 
 if TYPE_CHECKING:
+    from hyenadna_cli.core.config.choices import Score
+    from hyenadna_cli.core.inference.batching import BatchLimits, Done
     from hyenadna_cli.core.inference.chosen_model import ChosenModel
-    from hyenadna_cli.core.outputs.provenance import Provenance
+    from hyenadna_cli.core.outputs.journal import Journal
+    from hyenadna_cli.core.outputs.provenance import Provenance, Setting
+    from hyenadna_cli.core.tasks.alleles.classifier import AlleleClassifier
     from hyenadna_cli.core.variants.chunks import AlleleScore
     from hyenadna_cli.core.variants.output import Target
     from hyenadna_cli.core.variants.sites import Scored, Sites
@@ -111,10 +115,15 @@ def score_variants(
     differs, and HD_STATUS, which says why an allele has no score. Negative: ALT is less likely.
     Scores of the built-in model do not tell harmful variants from harmless ones: AUROC 0.49 on
     ClinVar (0.5 is chance).
+    With -m of a directory that `finetune --probe --embeddings` has made of labelled alleles, also
+    HD_PROB, its calibrated probability, and of several classes HD_CLASS; windows are then those of
+    the directory.
     As TSV: chrom pos id ref alt status and the scores, a row per allele (pos: 1-based).
 
       hyenadna score-variants test_data/variants.vcf --fasta test_data/tiny.fa
     """
+    from hyenadna_cli.core.tasks.alleles.classifier import AlleleClassifier
+    from hyenadna_cli.core.tasks.alleles.stored import check_options, score_settings
     from hyenadna_cli.core.variants.output import Target, kind_of
     from hyenadna_cli.core.variants.sites import Sites
 
@@ -132,7 +141,14 @@ def score_variants(
         ) as source,
     ):
         model = request.choose(compute)
-        settings = scoring.settings(model, scores)
+        classifier = AlleleClassifier.load(model.source.directory)
+        if classifier is None:
+            settings = scoring.settings(model, scores)
+        else:
+            check_options(scoring, classifier.settings, model=model.source.name)
+            settings = score_settings(
+                classifier.settings, scores=scores, features=classifier.features
+            )
         sites = Sites(
             source,
             source.select(destination.shard, bases_per_site=settings.bases_per_site),
@@ -141,7 +157,9 @@ def score_variants(
             max_allele_length=scoring.max_allele_length,
         )
         sites.check_first()
-        _Scoring(sites, scoring, model, target).write(compute, destination, dry_run=run.dry_run)
+        _Scoring(sites, scoring, scores, model, classifier, target).write(
+            compute, destination, dry_run=run.dry_run
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +168,38 @@ class _Scoring:
 
     sites: Sites
     scoring: VariantSettings
+    written: tuple[Score, ...]
+    """Of the scores that are computed."""
     model: ChosenModel
+    classifier: AlleleClassifier | None
     target: Target
+
+    @property
+    def inputs(self) -> list[str]:
+        """The files read, but for the model's own."""
+        inputs = self.sites.source.inputs
+        if self.classifier is not None:
+            from hyenadna_cli.core.tasks.alleles.classifier import NAME
+
+            inputs = [*inputs, str(self.model.source.directory / NAME)]
+        return inputs
+
+    def rows(self, limits: BatchLimits, journal: Journal) -> Iterable[Done[Scored]]:
+        """The records with all that is said of their alleles."""
+        sites = self.sites
+        batches: Iterable[Done[Scored]] = sites.score(self.model, limits=limits, journal=journal)
+        if self.classifier is not None:
+            from hyenadna_cli.core.tasks.alleles.scoring import classified
+
+            batches = classified(batches, self.classifier, sites.source.genome, sites.settings)
+        return batches
+
+    @property
+    def more(self) -> list[str]:
+        """What is written besides scores."""
+        if self.classifier is None:
+            return []
+        return ["prob", *(["class"] if len(self.classifier.classes) > 2 else [])]
 
     def write(self, compute: BatchedCompute, destination: Destination, *, dry_run: bool) -> None:
         """Score and write everything, or print the plan."""
@@ -161,8 +209,12 @@ class _Scoring:
             label="scoring",
             destination=destination,
             model=model,
-            inputs=sites.source.inputs,
-            settings={**sites.described(), "batch_size": compute.n_windows or "auto"},
+            inputs=self.inputs,
+            settings={
+                **sites.described(),
+                **self._described_classes(),
+                "batch_size": compute.n_windows or "auto",
+            },
             counts=counts,
             letters=sites.source.genome.letters,
             n_bases=sites.source.n_records(sites.selected),
@@ -175,7 +227,7 @@ class _Scoring:
             counts.add_record(record.place, _statuses(alleles), ref_agrees=site.ref_agrees)
 
         record_run.write(
-            lambda journal: sites.score(model, limits=limits, journal=journal),
+            lambda journal: self.rows(limits, journal),
             writer=self._writer,
             count=count,
         )
@@ -187,9 +239,10 @@ class _Scoring:
             source.header,
             source.missing_header_lines(),
             made_by,
-            scores=settings.scores,
+            scores=self.written,
             strands=settings.strands if self.scoring.per_strand else (),
             overwrite=overwrite,
+            more=self.more,
         ) as write:
 
             def write_scored(scored: Scored) -> None:
@@ -198,6 +251,10 @@ class _Scoring:
                     write(record, _statuses(alleles), alleles)
 
             yield write_scored
+
+    def _described_classes(self) -> dict[str, Setting]:
+        """What a classifier tells apart; of two classes, the second is the positive one."""
+        return {} if self.classifier is None else {"classes": list(self.classifier.classes)}
 
 
 def _statuses(alleles: list[AlleleScore]) -> list[str]:

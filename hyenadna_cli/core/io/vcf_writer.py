@@ -53,6 +53,16 @@ INFO_TYPES = {
     "HD_COS": ("Float", "Cosine distance of the mean-pooled embeddings of the two windows"),
     "HD_LLR_FWD": ("Float", "HD_LLR of the forward strand"),
     "HD_LLR_REV": ("Float", "HD_LLR of the reverse strand"),
+    "HD_PCT": (
+        "Float",
+        "Percentile of the score among random SNVs of the same trinucleotide change in the genome",
+    ),
+    "HD_PROB": (
+        "Float",
+        "Calibrated probability by a classifier of alleles: of the positive class of two, else of "
+        "HD_CLASS",
+    ),
+    "HD_CLASS": ("String", "The likeliest class by a classifier of alleles"),
     "HD_STATUS": (
         "String",
         "OK, OK_EDGE (scored with less context than asked for), or why there is no score",
@@ -60,6 +70,7 @@ INFO_TYPES = {
 }
 """What is written into INFO."""
 
+_NOT_IN_INFO = re.compile(r"[\s,;=]")
 _DEVICE = re.compile(r',device="[^"]*"')
 
 
@@ -122,16 +133,21 @@ def _stamp_lines(made_by: Provenance) -> list[str]:
     return lines
 
 
-def info_entries(values: Mapping[str, Sequence[float]], statuses: Sequence[str]) -> dict[str, str]:
+def info_entries(
+    values: Mapping[str, Sequence[float]], statuses: Sequence[str], labels: Sequence[str] = ()
+) -> dict[str, str]:
     """INFO entries of one record: a value per allele, NaN as "."; HD_STATUS last.
 
-    A tag without any value is left out, as is usual in VCF.
+    A tag without any value is left out, as is usual in VCF. `labels` become HD_CLASS; letters that
+    INFO cannot hold become "_".
     """
     entries = {
         tag: ",".join("." if math.isnan(value) else f"{value:.6g}" for value in of_alleles)
         for tag, of_alleles in values.items()
         if not all(map(math.isnan, of_alleles))
     }
+    if any(labels):
+        entries["HD_CLASS"] = ",".join(_NOT_IN_INFO.sub("_", label) or "." for label in labels)
     return {**entries, "HD_STATUS": ",".join(statuses)}
 
 

@@ -119,6 +119,10 @@ class AlleleScore:
     """Share of N in the windows read."""
     n_windows: int = 0
     """A window for each strand that was read."""
+    more: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    """What is made of the scores: `prob` of a classifier, `pct` among a background's."""
+    label: str = ""
+    """The likeliest of several classes."""
 
 
 class ChunkScores:

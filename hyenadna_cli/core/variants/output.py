@@ -15,6 +15,7 @@ from hyenadna_cli.errors import UsageError
 if TYPE_CHECKING:
     from hyenadna_cli.core.config.choices import Score
     from hyenadna_cli.core.dna.coordinates import Strand
+    from hyenadna_cli.core.io.tsv import Cell
     from hyenadna_cli.core.io.vcf import VcfHeader, VcfRecord
     from hyenadna_cli.core.outputs.provenance import Provenance
     from hyenadna_cli.core.variants.chunks import AlleleScore
@@ -82,58 +83,88 @@ class Target:
         scores: Sequence[Score],
         strands: Sequence[Strand],
         overwrite: bool,
+        more: Sequence[str] = (),
     ) -> Iterator[Write]:
         """A function that writes a record, its statuses and its scores.
 
         `header`: of the records; `missing_lines` are what they use and it does not declare. llr is
-        also written of each of `strands`.
+        also written of each of `strands`. `more`: of `AlleleScore.more`, and "class" for the label.
         """
+        columns = _Columns(tuple(scores), tuple(strands), tuple(m for m in more if m != "class"))
+        has_label = "class" in more
         if self.kind == "t":
-            with _tsv(self.output, scores, strands, overwrite=overwrite) as write_row:
+            with _tsv(self.output, columns, has_label, overwrite=overwrite) as write_row:
                 yield write_row
             return
         from hyenadna_cli.core.io.vcf_writer import VcfWriter, info_entries, scored_header
         from hyenadna_cli.core.model.checkpoints.catalogue import CLINVAR_AUROC
 
         known = CLINVAR_AUROC.get(made_by.model_name or "")
-        tags = [f"HD_{score.upper()}" for score in scores]
-        tags += [_STRAND_TAGS[strand] for strand in strands]
+        tags = columns.tags
         with VcfWriter(
             self.output,
             output_type=self.kind,
-            header=scored_header(header, made_by, [*tags, "HD_STATUS"], missing_lines, known),
+            header=scored_header(
+                header,
+                made_by,
+                [*tags, *(["HD_CLASS"] if has_label else []), "HD_STATUS"],
+                missing_lines,
+                known,
+            ),
             overwrite=overwrite,
             is_indexed=self.is_indexed,
         ) as writer:
 
             def write(record: VcfRecord, statuses: list[str], row: list[AlleleScore]) -> None:
-                columns = zip(*(_values(allele, strands) for allele in row), strict=True)
-                values = dict(zip(tags, columns, strict=True)) if row else {}
-                writer.write(record, info_entries(values, statuses))
+                of_tags = zip(*(columns.values(allele) for allele in row), strict=True)
+                values = dict(zip(tags, of_tags, strict=True)) if row else {}
+                labels = [allele.label for allele in row] if has_label else []
+                writer.write(record, info_entries(values, statuses, labels))
 
             yield write
 
 
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """The numbers that are written of an allele."""
+
+    scores: tuple[Score, ...]
+    strands: tuple[Strand, ...]
+    more: tuple[str, ...]
+
+    @property
+    def tags(self) -> list[str]:
+        """Their INFO tags."""
+        named = [f"HD_{name.upper()}" for name in (*self.scores, *self.more)]
+        at = len(self.scores)
+        return [*named[:at], *(_STRAND_TAGS[strand] for strand in self.strands), *named[at:]]
+
+    @property
+    def names(self) -> list[str]:
+        """Their columns in a table."""
+        return [*self.scores, *(_STRAND_COLUMNS[strand] for strand in self.strands), *self.more]
+
+    def values(self, allele: AlleleScore) -> list[float]:
+        """The numbers, in this order."""
+        of_scores = [allele.values[score] for score in self.scores]
+        of_strands = [allele.llr_of_strand[strand] for strand in self.strands]
+        return [*of_scores, *of_strands, *(allele.more[name] for name in self.more)]
+
+
 @contextmanager
-def _tsv(
-    output: str, scores: Sequence[Score], strands: Sequence[Strand], *, overwrite: bool
-) -> Iterator[Write]:
+def _tsv(output: str, numbers: _Columns, has_label: bool, *, overwrite: bool) -> Iterator[Write]:
     """A row per allele; positions are 1-based, as in the VCF."""
-    columns = (*_TSV_COLUMNS, *scores, *(_STRAND_COLUMNS[strand] for strand in strands))
-    with TsvWriter(output, columns=columns, overwrite=overwrite) as table:
+    names = [*numbers.names, *(["class"] if has_label else [])]
+    with TsvWriter(output, columns=[*_TSV_COLUMNS, *names], overwrite=overwrite) as table:
 
         def write(record: VcfRecord, statuses: list[str], row: list[AlleleScore]) -> None:
             chrom, pos, name, ref = record.columns[:4]
             if not row:
-                nothing = ["nan"] * (len(columns) - len(_TSV_COLUMNS))
+                nothing = ["nan"] * len(numbers.names) + ["."] * has_label
                 table.write_row((chrom, pos, name, ref, ".", *statuses, *nothing))
             for alt, allele in zip(record.alts, row, strict=True):
-                table.write_row(
-                    (chrom, pos, name, ref, alt, allele.status, *_values(allele, strands))
-                )
+                cells: list[Cell] = [chrom, pos, name, ref, alt, allele.status]
+                cells += numbers.values(allele)
+                table.write_row([*cells, *([allele.label or "."] if has_label else [])])
 
         yield write
-
-
-def _values(allele: AlleleScore, strands: Sequence[Strand]) -> list[float]:
-    return [*allele.values.values(), *(allele.llr_of_strand[strand] for strand in strands)]

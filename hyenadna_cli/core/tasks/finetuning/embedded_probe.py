@@ -101,6 +101,23 @@ def files_of(
         known |= {"label_column", "min_class", "test_contigs", "valid_contigs", "valid_fraction"}
     else:
         known.add("data")
+    _check_others(comparison, files, known, is_table=not of_column)
+    return comparison.embeddings, None if of_column else Path(files.data[0])
+
+
+def alleles_of(comparison: Comparison, files: LabelledFiles, *, preset: str | None) -> Path:
+    """Vectors of alleles. Raises UsageError for options that mean nothing with their labels."""
+    if not (comparison.probe and comparison.embeddings and comparison.label_column) or preset:
+        raise UsageError("--groups goes with --probe --embeddings ALLELES --label-column KEY")
+    known = {"probe", "embeddings", "label_column", "seed"}
+    _check_others(comparison, files, known, is_table=False)
+    return comparison.embeddings
+
+
+def _check_others(
+    comparison: Comparison, files: LabelledFiles, known: set[str], *, is_table: bool
+) -> None:
+    """Raise UsageError for an option that says nothing beside vectors."""
     if not comparison.compare:
         known.add("compare")
     for options in (comparison, files):
@@ -108,10 +125,9 @@ def files_of(
             if of.name not in known and getattr(options, of.name) != of.default:
                 raise UsageError(
                     f"{flag_of(type(options), of.name)} means nothing with --embeddings"
-                    + (" and --label-column" if of_column else ": the table's columns name, label ")
-                    + ("" if of_column else "and split say it all")
+                    + (": the table's columns name, label " if is_table else " and --label-column")
+                    + ("and split say it all" if is_table else "")
                 )
-    return comparison.embeddings, None if of_column else Path(files.data[0])
 
 
 def described(comparison: Comparison, files: LabelledFiles) -> dict[str, Setting]:
