@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from hyenadna_cli.core.outputs.journal import Journal
     from hyenadna_cli.core.outputs.provenance import Provenance, Setting
     from hyenadna_cli.core.tasks.alleles.classifier import AlleleClassifier
+    from hyenadna_cli.core.variants.background import Background
     from hyenadna_cli.core.variants.chunks import AlleleScore
     from hyenadna_cli.core.variants.output import Target
     from hyenadna_cli.core.variants.sites import Scored, Sites
@@ -96,6 +97,16 @@ _WriteIndex = Annotated[
 ]
 
 
+_BackgroundOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--background",
+        rich_help_panel="Scoring",
+        help="Random SNVs (`hyenadna background`) among which each SNV's score is ranked: HD_PCT.",
+    ),
+]
+
+
 @with_option_groups
 def score_variants(
     *,
@@ -103,6 +114,7 @@ def score_variants(
     output_type: _OutputType = None,
     write_index: _WriteIndex = False,
     scoring: VariantSettings,
+    background: _BackgroundOption = None,
     request: ModelRequest,
     compute: BatchedCompute,
     destination: Destination,
@@ -118,12 +130,15 @@ def score_variants(
     With -m of a directory that `finetune --probe --embeddings` has made of labelled alleles, also
     HD_PROB, its calibrated probability, and of several classes HD_CLASS; windows are then those of
     the directory.
+    --background adds HD_PCT, the percentile of HD_LLR (else HD_SITE) among random SNVs of the same
+    trinucleotide change; other alleles than SNVs have none.
     As TSV: chrom pos id ref alt status and the scores, a row per allele (pos: 1-based).
 
       hyenadna score-variants test_data/variants.vcf --fasta test_data/tiny.fa
     """
     from hyenadna_cli.core.tasks.alleles.classifier import AlleleClassifier
     from hyenadna_cli.core.tasks.alleles.stored import check_options, score_settings
+    from hyenadna_cli.core.variants.background import Background
     from hyenadna_cli.core.variants.output import Target, kind_of
     from hyenadna_cli.core.variants.sites import Sites
 
@@ -149,6 +164,10 @@ def score_variants(
             settings = score_settings(
                 classifier.settings, scores=scores, features=classifier.features
             )
+        ranks = None if background is None else Background(background)
+        if ranks is not None:
+            ranks.check(model, settings, source.fasta)
+            ranks.ranked(settings)
         sites = Sites(
             source,
             source.select(destination.shard, bases_per_site=settings.bases_per_site),
@@ -157,7 +176,7 @@ def score_variants(
             max_allele_length=scoring.max_allele_length,
         )
         sites.check_first()
-        _Scoring(sites, scoring, scores, model, classifier, target).write(
+        _Scoring(sites, scoring, scores, model, classifier, ranks, target).write(
             compute, destination, dry_run=run.dry_run
         )
 
@@ -172,6 +191,7 @@ class _Scoring:
     """Of the scores that are computed."""
     model: ChosenModel
     classifier: AlleleClassifier | None
+    background: Background | None
     target: Target
 
     @property
@@ -182,6 +202,8 @@ class _Scoring:
             from hyenadna_cli.core.tasks.alleles.classifier import NAME
 
             inputs = [*inputs, str(self.model.source.directory / NAME)]
+        if self.background is not None:
+            inputs = [*inputs, str(self.background.path)]
         return inputs
 
     def rows(self, limits: BatchLimits, journal: Journal) -> Iterable[Done[Scored]]:
@@ -192,14 +214,21 @@ class _Scoring:
             from hyenadna_cli.core.tasks.alleles.scoring import classified
 
             batches = classified(batches, self.classifier, sites.source.genome, sites.settings)
+        if self.background is not None:
+            from hyenadna_cli.core.variants.background import with_percentiles
+
+            batches = with_percentiles(
+                batches, self.background, sites.source.genome, sites.settings
+            )
         return batches
 
     @property
     def more(self) -> list[str]:
         """What is written besides scores."""
-        if self.classifier is None:
-            return []
-        return ["prob", *(["class"] if len(self.classifier.classes) > 2 else [])]
+        more = [] if self.background is None else ["pct"]
+        if self.classifier is not None:
+            more += ["prob", *(["class"] if len(self.classifier.classes) > 2 else [])]
+        return more
 
     def write(self, compute: BatchedCompute, destination: Destination, *, dry_run: bool) -> None:
         """Score and write everything, or print the plan."""

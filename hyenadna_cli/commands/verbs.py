@@ -25,6 +25,7 @@ VERBS = {
     "prompt-tune": "Teach a model a task by what precedes its input.",
     "mutagenize": "Score every SNV of a region.",
     "score-variants": "Score the alleles of a VCF.",
+    "background": "Score random SNVs, to rank others among.",
     "merge": "Put the outputs of all shards of a run together.",
     "benchmark": "Measure time and memory against the plain form.",
     "doctor": "Tell what this machine has, and check a known answer.",

@@ -1,4 +1,4 @@
-"""Embedding files of shards to one: by copying rows, or by reference.
+"""Embedding files of shards, and backgrounds, to one: by copying rows, or by reference.
 
 Copied rows go through the writer that an unsharded run uses, so that the bytes are those of an
 unsharded run. By reference (`is_virtual`), the vectors stay in the shards, as an HDF5 virtual
@@ -14,6 +14,7 @@ from typing import Any
 
 import h5py
 
+from hyenadna_cli.core.io.background_h5 import gather_backgrounds, is_background
 from hyenadna_cli.core.io.embeddings_h5 import (
     OBS_COLUMNS,
     POOLED_FORMAT,
@@ -41,6 +42,9 @@ def gather_embeddings(
 
     Raises InputFileError for what is no embedding file, or not of one shape with the first.
     """
+    if is_background(sources[0]) and not is_virtual:
+        yield from gather_backgrounds(sources, output, made_by, overwrite=overwrite)
+        return
     file_format = format_of(sources[0])
     gather = {POOLED_FORMAT: _gather_pooled, TOKEN_FORMAT: _gather_tokens}[file_format]
     yield from gather(sources, output, made_by, overwrite, is_virtual)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, cast, get_args
 
 from hyenadna_cli.core.config.choices import MAX_N_RUN, AlleleVector, Score
-from hyenadna_cli.core.config.flags import Flag, in_bases
+from hyenadna_cli.core.config.flags import SEED, Flag, in_bases
 from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,6 +22,10 @@ log = logging.getLogger(__name__)
 
 _SCORES = get_args(Score)
 
+_UPSTREAM = in_bases(
+    "--upstream", "Before the variant, in reading direction; default: half the window."
+)
+_DOWNSTREAM = in_bases("--downstream", "From the variant's first base on; the fewer, the faster.")
 _LayoutOption = Annotated[
     Literal["centred", "grid"],
     Flag(
@@ -135,22 +139,33 @@ class AlleleSettings:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class BackgroundSettings(AlleleSettings):
+    """How many random SNVs are drawn, and what is stored of them."""
+
+    scores: Annotated[
+        str, Flag("--scores", "By commas: llr, site, jsd, l2, cos.", metavar="LIST")
+    ] = "llr,site"
+    upstream: Annotated[int | None, _UPSTREAM] = None
+    downstream: Annotated[int | None, _DOWNSTREAM] = None
+    per_change: Annotated[
+        int, Flag("--per-change", "SNVs of each of 96 trinucleotide changes.", at_least=1)
+    ] = 200
+    seed: Annotated[int, SEED] = 0
+
+    def score_names(self) -> tuple[Score, ...]:
+        """`--scores`, each once. Raises UsageError for others."""
+        return _parse_scores(self.scores)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class VariantSettings(AlleleSettings):
     """What is written of each allele of a VCF, and which alleles have scores."""
 
     scores: Annotated[
         str, Flag("--scores", "By commas: llr, site, jsd, l2, cos.", metavar="LIST")
     ] = "llr,site"
-    upstream: Annotated[
-        int | None,
-        in_bases(
-            "--upstream", "Before the variant, in reading direction; default: half the window."
-        ),
-    ] = None
-    downstream: Annotated[
-        int | None,
-        in_bases("--downstream", "From the variant's first base on; the fewer, the faster."),
-    ] = None
+    upstream: Annotated[int | None, _UPSTREAM] = None
+    downstream: Annotated[int | None, _DOWNSTREAM] = None
     per_strand: Annotated[bool, Flag("--per-strand", "Also write HD_LLR of each strand.")] = False
     check_ref: Annotated[
         Literal["e", "w", "x"],
@@ -165,15 +180,10 @@ class VariantSettings(AlleleSettings):
 
     def score_names(self) -> tuple[Score, ...]:
         """`--scores`, each once. Raises UsageError for others, and for --per-strand without llr."""
-        names = list(dict.fromkeys(name.strip() for name in self.scores.split(",") if self.scores))
-        for name in names:
-            if name not in _SCORES:
-                raise UsageError(
-                    f"--scores {self.scores}: {name!r} is none of {', '.join(_SCORES)}"
-                )
+        names = _parse_scores(self.scores)
         if self.per_strand and "llr" not in names:
             raise UsageError("--per-strand is about llr; add it to --scores")
-        return tuple(cast("Score", name) for name in names)
+        return names
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -218,3 +228,11 @@ def plan_of(settings: ScoreSettings, model: ChosenModel, limits: BatchLimits) ->
 
     n_bytes = plan_passes(settings, model.config, limits).peak_bytes
     return {"window": settings.layout.window, "peak_memory_mb": -(-n_bytes // 1_000_000)}
+
+
+def _parse_scores(text: str) -> tuple[Score, ...]:
+    names = list(dict.fromkeys(name.strip() for name in text.split(",") if text))
+    for name in names:
+        if name not in _SCORES:
+            raise UsageError(f"--scores {text}: {name!r} is none of {', '.join(_SCORES)}")
+    return tuple(cast("Score", name) for name in names)

@@ -17,19 +17,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hyenadna_cli.core.dna.sequence import reverse_complement
+from hyenadna_cli.core.dna.trinucleotides import CHANGES, trinucleotide_change
 from hyenadna_cli.core.tasks.labelled.kmers import canonical_columns, kmers_of
 
-BASES = "ACGT"
-CHANGES = tuple(
-    f"{before}{ref}{after}>{alt}"
-    for ref in "CT"
-    for alt in BASES
-    if alt != ref
-    for before in BASES
-    for after in BASES
-)
-"""The 96 changes of a trinucleotide, each standing for that of the other strand too."""
 _NUMBER_OF = {change: number for number, change in enumerate(CHANGES)}
 _K = 4
 
@@ -45,17 +35,6 @@ class AlleleTexts:
 
     def __len__(self) -> int:
         return len(self.refs)
-
-
-def trinucleotide_change(ref: str, alt: str, before: str, after: str) -> str | None:
-    """The change of an SNV such as `ACG>T`, by its pyrimidine; None for all else and beside N."""
-    if not (len(ref) == len(alt) == 1 and before and after):
-        return None
-    three, alt = f"{before[-1]}{ref}{after[0]}".upper(), alt.upper()
-    if three[1] in "AG":
-        three, alt = reverse_complement(three), reverse_complement(alt)
-    change = f"{three}>{alt}"
-    return change if change in _NUMBER_OF else None
 
 
 def context(texts: AlleleTexts) -> NDArray[np.float64]:
