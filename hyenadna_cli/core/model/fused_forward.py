@@ -86,10 +86,10 @@ class FusedForward:
         self._dtype = execution.matmul_dtype or x_BLD.dtype
         n_batch, n_positions, _ = x_BLD.shape
         self._on_triton = is_triton(self._kernels)
-        n_rows = _TILE_ROWS["triton" if self._on_triton else self._kernels]
+        self._n_rows = _TILE_ROWS["triton" if self._on_triton else self._kernels]
         if self._kernels == "numba" and self._dtype == torch.bfloat16:
-            n_rows *= 2
-        self._tiles = list(_tiles(n_batch, n_positions, n_rows))
+            self._n_rows *= 2
+        self._tiles = list(_tiles(n_batch, n_positions, self._n_rows))
         self._gated_BLD = self._empty_stream(x_BLD.shape[-1])
 
     def apply(self, block: Block, *, number: int, n_blocks: int) -> None:
@@ -113,6 +113,19 @@ class FusedForward:
                     in_place=True,
                 )
         self._finish(block, number=number)
+
+    def leave_out(self, n_positions: int) -> None:
+        """From now on do nothing to the first positions that is done to each by itself."""
+        if n_positions == 0:
+            return
+        n_batch, length, _ = self._x_BLD.shape
+        n_left = length - n_positions
+        # Each of one sequence: the rows of several are no longer behind one another.
+        self._tiles = [
+            _Tile(slice(row, row + 1), slice(part.start + n_positions, part.stop + n_positions))
+            for row in range(n_batch)
+            for part in workers.pieces(n_left, -(-n_left // self._n_rows))
+        ]
 
     def normed(self, layer: nn.LayerNorm) -> Tensor:
         """The residual stream, normed in place; nothing can follow."""

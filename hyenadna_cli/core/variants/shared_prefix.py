@@ -81,6 +81,7 @@ class SharedPrefix:
 
     @torch.inference_mode()
     def ref(
+<<<<<<< HEAD
         self, token_ids_BL: Tensor, starts: Sequence[int], layers: Sequence[int] = (-1,)
     ) -> tuple[list[Tensor], RefStates]:
         """Hidden states (B, L, D) of whole windows, and what ALT passes from `starts` need.
@@ -102,6 +103,29 @@ class SharedPrefix:
             work.apply(block, number=number, n_blocks=self._model.config.n_layer)
 
         return self._states(work, apply, layers), RefStates(min(starts), work.layers)
+=======
+        self, token_ids_BL: Tensor, starts: Sequence[int], *, first: int = 0
+    ) -> tuple[Tensor, RefStates]:
+        """Hidden states (B, L, D) of whole windows, and what ALT passes from `starts` need.
+
+        Those before position `first` are not finished and mean nothing: the last MLP, most of the
+        last block's work, is spared there.
+        """
+        key = ("REF pass", first, *sorted(starts))
+        return self._model.replayed(
+            key, token_ids_BL, lambda ids_BL: self._ref(ids_BL, starts, first)
+        )
+
+    def _ref(
+        self, token_ids_BL: Tensor, starts: Sequence[int], first: int
+    ) -> tuple[Tensor, RefStates]:
+        n_blocks = self._model.config.n_layer
+        work = _RefPass(self._model, self._model.embed_tokens(token_ids_BL), starts)
+        for number, block in enumerate(self._blocks(), start=1):
+            work.apply(block, number=number, n_blocks=n_blocks, n_unfinished=first)
+        hidden_BLD = work.normed(self._model.backbone.ln_f)
+        return hidden_BLD, RefStates(min(starts), work.layers)
+>>>>>>> 37fdeca (variants: spare the last MLP of a REF pass before the first variant)
 
     @torch.inference_mode()
     def alt(
@@ -195,8 +219,11 @@ class _RefPass(_Pass):
         self._starts = set(starts)
         self.layers: list[_LayerStates] = []
 
-    def apply(self, block: Block, *, number: int, n_blocks: int) -> None:
-        """Carry the residual stream through a block, and add what is kept of it to `layers`."""
+    def apply(self, block: Block, *, number: int, n_blocks: int, n_unfinished: int = 0) -> None:
+        """Carry the residual stream through a block, and add what is kept of it to `layers`.
+
+        The last block is not finished at the first `n_unfinished` positions.
+        """
         kept = slice(min(self._starts), None)
         n_lookback = self._model.config.short_filter_order - 1
         lookback = {
@@ -212,6 +239,8 @@ class _RefPass(_Pass):
             self._gated_BLD *= gate_BLD
         kept_gates = [gate_BLD[:, kept].clone() for gate_BLD in gates] if number == 1 else []
         self.layers.append(_LayerStates(lookback, read, gave, kept_gates))
+        if number == n_blocks:
+            self.leave_out(n_unfinished)
         self._finish(block, number=number)
 
 
