@@ -38,7 +38,7 @@ StartOption = Annotated[
         "--model",
         metavar="NAME|DIR",
         help="Go on from the weights of this model, in its shape but for further blocks "
-        "(--n-layer); default: random weights.",
+        "(--n-layer) and a longer context (--max-length); default: random weights.",
     ),
 ]
 MaxLengthOption = Annotated[

@@ -220,6 +220,27 @@ def test_a_run_goes_on_from_the_weights_of_another_model(hyenadna, straight, gen
     assert made_by["model"]["sha256"] == sha256_of(straight / "model.safetensors")
 
 
+def test_a_model_is_carried_to_a_longer_context(hyenadna, straight, genome, tmp_path):
+    """By default from the old length on, and the model can then be carried further."""
+    more = tmp_path / "more"
+    training = ("--batch-bases", 600, "--micro-batch-bases", 600, "--max-steps", 3)
+    where = ("--valid-contigs", "chr2", "--device", "cpu", "--threads", 1)
+
+    code, _, err = hyenadna(
+        *("pretrain", "--fasta", genome, "-m", straight, "--max-length", 300),
+        *(*training, *where, "-o", more),
+    )
+
+    assert code == 0, err
+    config = json.loads((more / "config.json").read_text())
+    assert (config["l_max"], config["filter_l_max"]) == (302, 130)
+    assert [int(row["length"]) for row in metrics_of(more)] == [128, 256, 300]
+    shorter = ("pretrain", "--fasta", genome, "-m", more, "--max-length", 200)
+    code, _, err = hyenadna(*shorter, "-o", tmp_path / "shorter")
+    assert code == 2
+    assert "only n_layer and l_max can be larger" in err
+
+
 def test_a_run_from_another_model_takes_its_shape(hyenadna, straight, genome, tmp_path):
     code, _, err = hyenadna(
         "pretrain", "--fasta", genome, "-m", straight, "--d-model", 32, "-o", tmp_path / "more"

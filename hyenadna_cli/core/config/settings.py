@@ -51,6 +51,9 @@ class ModelConfig:
     """Dropout on every residual branch, in training."""
     layer_norm_epsilon: float = 1e-5
     """Added to the variance in each layer norm."""
+    filter_l_max: int = 0
+    """Length that normalises the positions of the implicit filters, where it is not `l_max` (0):
+    that of a model which was made longer, so that its filters stay as they were and go on."""
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -59,6 +62,11 @@ class ModelConfig:
                 raise ValueError(f"{name} must be from 1 to {most:,}, got {getattr(self, name):,}")
         if self.order < 2:
             raise ValueError(f"order must be at least 2, got {self.order}")
+        if self.filter_l_max and not 2 <= self.filter_l_max <= self.l_max:
+            raise ValueError(
+                f"filter_l_max must be 0 or from 2 to l_max, {self.l_max:,}, got "
+                f"{self.filter_l_max:,}"
+            )
         if self.emb_dim < 3 or self.emb_dim % 2 == 0:
             raise ValueError(f"emb_dim must be odd and at least 3, got {self.emb_dim}")
         if self.emb_dim * self.l_max > _MOST_FEATURES:
@@ -81,7 +89,10 @@ class ModelConfig:
 
     def to_json(self) -> str:
         """The text of `config.json`."""
-        return json.dumps({"model_type": MODEL_TYPE, **dataclasses.asdict(self)}, indent=2) + "\n"
+        values = dataclasses.asdict(self)
+        if not self.filter_l_max:
+            del values["filter_l_max"]  # as it was before there was one
+        return json.dumps({"model_type": MODEL_TYPE, **values}, indent=2) + "\n"
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> ModelConfig:

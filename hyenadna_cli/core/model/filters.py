@@ -22,6 +22,7 @@ class PositionalFeatures(nn.Module):
     """Normalised time and its sines and cosines: `z` (1, l_max, E) and `t` (1, l_max, 1).
 
     t divides by l_max - 1, the angle by l_max; positions never depend on the length of a call.
+    With `filter_l_max` both divide by that instead, so that t goes on beyond 1.
     `same` are features of the same shape, whose memory these then share: at a million positions
     24 MB a block.
     """
@@ -36,8 +37,10 @@ class PositionalFeatures(nn.Module):
             self.register_buffer("t", same.t, persistent=False)
             return
         n_bands = (config.emb_dim - 1) // 2
-        t_L = torch.linspace(0, 1, config.l_max)
-        angle_L = 2 * math.pi * torch.arange(config.l_max, dtype=torch.float32) / config.l_max
+        base = config.filter_l_max or config.l_max
+        beyond = torch.arange(base, config.l_max, dtype=torch.float32) / max(1, base - 1)
+        t_L = torch.cat([torch.linspace(0, 1, base), beyond])
+        angle_L = 2 * math.pi * torch.arange(config.l_max, dtype=torch.float32) / base
         bands = torch.linspace(1e-4, n_bands - 1, n_bands)
         phase_LJ = bands[None, :] * angle_L[:, None]
         # As a complex exponential, which is bit for bit what official checkpoints hold.

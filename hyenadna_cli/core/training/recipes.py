@@ -78,9 +78,11 @@ class Recipe:
         return [*lines, *([self.note] if self.note else [])]
 
 
-def doubling(max_length: int, max_steps: int) -> tuple[tuple[int, int], ...]:
-    """Stages of 64, 128, ... bases up to `max_length`, as many steps each."""
-    lengths = [min(_FIRST_LENGTH, max_length)]
+def doubling(
+    max_length: int, max_steps: int, *, first: int = _FIRST_LENGTH
+) -> tuple[tuple[int, int], ...]:
+    """Stages of `first`, twice that, ... bases up to `max_length`, as many steps each."""
+    lengths = [min(first, max_length)]
     while lengths[-1] < max_length:
         lengths.append(min(2 * lengths[-1], max_length))
     steps = max(1, max_steps // len(lengths))

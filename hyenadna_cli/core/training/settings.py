@@ -102,10 +102,15 @@ def settings(
         if "learning_rate" in train_values and "min_learning_rate" not in train_values:
             rate = checked_number("learning_rate", train_values)
             train_values["min_learning_rate"] = 0.1 * rate
+        if start is not None:
+            l_max = checked_number("l_max", model_values)
+            model_values["filter_l_max"] = start.filter_l_max(l_max)
         model_config = ModelConfig.from_mapping(model_values)
         if recipe is not None:
             train_values = recipe.complete(train_values, max_length=model_config.l_max - 2)
         train_config = TrainConfig.from_mapping(train_values)
+        if start is not None and "length_schedule" not in train_values:
+            train_config = start.warmed_up(model_config, train_config)
     except (ValueError, TypeError) as error:
         raise UsageError(str(error)) from error
     if start is not None:
