@@ -116,7 +116,10 @@ class Passes:
         if self._shared is None:
             hidden = self._model.hidden_states(batch.token_ids_BL, self._layers)
         else:
-            hidden, states = self._shared.ref(batch.token_ids_BL, starts, self._layers)
+            # Vectors are of whole windows; scores compare nothing before the first difference.
+            is_whole = self._settings.needs_embeddings or self._vectors is not None
+            first = 0 if is_whole else max(0, starts[0] - 1)
+            hidden, states = self._shared.ref(batch.token_ids_BL, starts, self._layers, first=first)
         kept_BLD = hidden[0] if self._settings.needs_embeddings else None
         return _RefPass(
             self._log_probs(hidden[0]),

@@ -81,51 +81,34 @@ class SharedPrefix:
 
     @torch.inference_mode()
     def ref(
-<<<<<<< HEAD
-        self, token_ids_BL: Tensor, starts: Sequence[int], layers: Sequence[int] = (-1,)
+        self,
+        token_ids_BL: Tensor,
+        starts: Sequence[int],
+        layers: Sequence[int] = (-1,),
+        *,
+        first: int = 0,
     ) -> tuple[list[Tensor], RefStates]:
         """Hidden states (B, L, D) of whole windows, and what ALT passes from `starts` need.
 
-        `layers` as in `HyenaDNA.hidden_states`.
+        `layers` as in `HyenaDNA.hidden_states`. Of the last block's, those before position `first`
+        are not finished and mean nothing: its MLP, most of its work, is spared there.
         """
         return self._model.replayed(
-            ("REF pass", *layers, "from", *sorted(starts)),
+            ("REF pass", *layers, "finished from", first, "from", *sorted(starts)),
             token_ids_BL,
-            lambda ids_BL: self._ref(ids_BL, starts, layers),
+            lambda ids_BL: self._ref(ids_BL, starts, layers, first),
         )
 
     def _ref(
-        self, token_ids_BL: Tensor, starts: Sequence[int], layers: Sequence[int]
+        self, token_ids_BL: Tensor, starts: Sequence[int], layers: Sequence[int], first: int
     ) -> tuple[list[Tensor], RefStates]:
         work = _RefPass(self._model, self._model.embed_tokens(token_ids_BL), starts)
+        n_blocks = self._model.config.n_layer
 
         def apply(block: Block, number: int) -> None:
-            work.apply(block, number=number, n_blocks=self._model.config.n_layer)
+            work.apply(block, number=number, n_blocks=n_blocks, n_unfinished=first)
 
         return self._states(work, apply, layers), RefStates(min(starts), work.layers)
-=======
-        self, token_ids_BL: Tensor, starts: Sequence[int], *, first: int = 0
-    ) -> tuple[Tensor, RefStates]:
-        """Hidden states (B, L, D) of whole windows, and what ALT passes from `starts` need.
-
-        Those before position `first` are not finished and mean nothing: the last MLP, most of the
-        last block's work, is spared there.
-        """
-        key = ("REF pass", first, *sorted(starts))
-        return self._model.replayed(
-            key, token_ids_BL, lambda ids_BL: self._ref(ids_BL, starts, first)
-        )
-
-    def _ref(
-        self, token_ids_BL: Tensor, starts: Sequence[int], first: int
-    ) -> tuple[Tensor, RefStates]:
-        n_blocks = self._model.config.n_layer
-        work = _RefPass(self._model, self._model.embed_tokens(token_ids_BL), starts)
-        for number, block in enumerate(self._blocks(), start=1):
-            work.apply(block, number=number, n_blocks=n_blocks, n_unfinished=first)
-        hidden_BLD = work.normed(self._model.backbone.ln_f)
-        return hidden_BLD, RefStates(min(starts), work.layers)
->>>>>>> 37fdeca (variants: spare the last MLP of a REF pass before the first variant)
 
     @torch.inference_mode()
     def alt(

@@ -69,15 +69,16 @@ def test_a_ref_pass_may_leave_unfinished_what_nothing_is_compared_with(model):
     shared = SharedPrefix(model, WINDOW)
     random = torch.Generator().manual_seed(1)
     ref_ids, alt_ids = torch.randint(7, 11, (2, 3, WINDOW), generator=random)
-    whole, whole_states = shared.ref(ref_ids, [50])
+    (whole,), whole_states = shared.ref(ref_ids, [50])
 
-    hidden, states = shared.ref(ref_ids, [50], first=49)
+    (hidden,), states = shared.ref(ref_ids, [50], first=49)
 
     torch.testing.assert_close(hidden[:, 49:], whole[:, 49:])
     assert (hidden[:, :49] - whole[:, :49]).abs().max() > 1e-3  # or nothing was spared
     rows = torch.arange(3)
-    alt = shared.alt(states, rows, alt_ids[:, 50:], 50)
-    torch.testing.assert_close(alt, shared.alt(whole_states, rows, alt_ids[:, 50:], 50))
+    (alt,) = shared.alt(states, rows, alt_ids[:, 50:], 50)
+    (expected,) = shared.alt(whole_states, rows, alt_ids[:, 50:], 50)
+    torch.testing.assert_close(alt, expected)
 
 
 @pytest.mark.parametrize("changed", [None, slice(0, 2)], ids=["any", "two tokens"])
