@@ -195,7 +195,7 @@ def _map(
     with compute.memory_errors(), Genome(files.fasta) as genome:
         region = mapping.one_region(files.regions(genome, None, is_merged=False))
         model = request.choose(compute)
-        settings = mapping.settings(scoring, model)
+        settings = mapping.settings(scoring, model, region)
         counts = Counts(command="mutagenize")
         limits = compute.limits(model.run.device)
         RecordRun(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,24 @@ def test_a_map_says_what_made_it_and_can_be_drawn(run, hyenadna, tmp_path, monke
     drawn = hyenadna("plot", "dependencies", output, "-o", tmp_path / "map.svg")
     assert drawn.code == 0, drawn.err
     assert (tmp_path / "map.tsv").read_text().count("\n") == 1 + 1_000
+    assert "half of what substitutions move lies within" in drawn.err
+
+
+@pytest.mark.slow
+def test_a_page_is_one_file_without_links(run, hyenadna, bed_file, tmp_path):
+    pytest.importorskip("plotly")
+    output = tmp_path / "map.h5"
+    run("--region", "chr1:4,001-4,020", "--dependencies", output, "--window", "64")
+    bed = bed_file("chr1 4004 4010 box", "chr7 1 2 elsewhere")
+
+    drawn = hyenadna("plot", "dependencies", output, "--bed", bed, "-o", tmp_path / "page.html")
+
+    assert drawn.code == 0, drawn.err
+    page = (tmp_path / "page.html").read_text()
+    assert not re.search(r"<(script|link)[^>]+(src|href)=", page)
+    assert "chr1:4,001-4,020, tiny_model, 32 bases of context" in page
+    assert '"text":"box"' in page
+    assert "elsewhere" not in page
 
 
 def test_one_strand_and_near_pairs_are_parts_of_the_whole(run, tmp_path):
@@ -61,6 +80,16 @@ def test_runs_with_other_batches_write_the_same_map(run, tmp_path):
 
     one, seven = (read_map(tmp_path / f"{size}.h5").values for size in ("1", "7"))
     np.testing.assert_allclose(one, seven, rtol=1e-3, atol=1e-4)
+
+
+def test_a_long_region_leaves_less_of_the_default_context(run, tmp_path):
+    """Half of 258 is 129; beside 200 bases the model reads 58 more."""
+    region = ["--region", "chr1:4,001-4,200", "--dependencies", tmp_path / "m.h5"]
+
+    assert run(*region, "--window", "258").code == 2
+    assert run(*region).code == 0
+    assert read_map(tmp_path / "m.h5").context == 58
+    assert run("--region", "chr1:4,001-4,300", "--dependencies", tmp_path / "n.h5").code == 2
 
 
 def test_a_dry_run_times_it_and_writes_nothing(run, tmp_path):

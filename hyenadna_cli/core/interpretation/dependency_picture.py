@@ -84,7 +84,7 @@ def draw(
     The colours end at the 99.5th percentile. Raises UsageError if matplotlib is missing,
     OutputError if `path` cannot be written.
     """
-    lanes = _lanes(features)
+    lanes = lanes_of(features)
     heights = [0.14 + 0.16 * len(lanes), 6.4] if lanes else [6.4]
     figure = new_figure(7.6, sum(heights) + 0.2)
     grid = figure.add_gridspec(len(heights), 1, height_ratios=heights)
@@ -109,7 +109,7 @@ def _draw_heat(figure: Figure, heat: Axes, shown: DependencyMap) -> None:
         interpolation="nearest",
         cmap="magma_r",
         vmin=0.0,
-        vmax=(float(np.quantile(finite, _SHOWN_QUANTILE)) if finite.size else 0.0) or 1.0,
+        vmax=strongest_shown(binned),
         extent=(edges[0], end, end, edges[0]),
     )
     heat.set_facecolor("0.9")
@@ -134,7 +134,7 @@ def _draw_heat(figure: Figure, heat: Axes, shown: DependencyMap) -> None:
     bar.set_label("largest |change of log2 odds|; ends at the 99.5th percentile; grey: none")
 
 
-def _lanes(features: Sequence[Region]) -> list[list[Region]]:
+def lanes_of(features: Sequence[Region]) -> list[list[Region]]:
     """Features in rows, none of which overlaps another in its row."""
     lanes: list[list[Region]] = []
     for feature in sorted(features, key=lambda of: (of.interval.start, -of.interval.end)):
@@ -154,11 +154,10 @@ def _draw_features(strip: Axes, lanes: list[list[Region]], limits: tuple[float, 
             first = max(to_one_based(feature.interval.start) - 0.5, limits[0])
             last = min(to_one_based(feature.interval.end) - 0.5, limits[1])
             strip.barh(row, last - first, left=first, height=0.8, color="#8aa4c8", linewidth=0)
-            arrow = {"+": " >", "-": " <"}[feature.interval.strand] if feature.has_strand else ""
             strip.text(
                 (first + last) / 2,
                 row,
-                f"{feature.name}{arrow}",
+                name_of(feature),
                 fontsize=6,
                 ha="center",
                 va="center",
@@ -167,6 +166,18 @@ def _draw_features(strip: Axes, lanes: list[list[Region]], limits: tuple[float, 
     strip.set_ylim(len(lanes) - 0.4, -0.6)
     strip.set_xlim(*limits)
     strip.set_axis_off()
+
+
+def name_of(feature: Region) -> str:
+    """With an arrow in its reading direction, if it has one."""
+    arrow = {"+": " >", "-": " <"}[feature.interval.strand] if feature.has_strand else ""
+    return f"{feature.name}{arrow}"
+
+
+def strongest_shown(values: Floats) -> float:
+    """Where the colours end: at the 99.5th percentile; 1 where there is nothing to show."""
+    finite = values[np.isfinite(values)]
+    return (float(np.quantile(finite, _SHOWN_QUANTILE)) if finite.size else 0.0) or 1.0
 
 
 def binned_map(values: Floats) -> tuple[Floats, int]:

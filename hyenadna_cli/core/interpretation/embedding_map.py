@@ -22,8 +22,7 @@ from numpy.typing import NDArray
 
 from hyenadna_cli.core.io.embeddings_reading import Embeddings, read_embeddings
 from hyenadna_cli.core.io.tsv import TsvWriter
-from hyenadna_cli.core.outputs import atomic
-from hyenadna_cli.core.outputs.figures import new_figure, save_figure
+from hyenadna_cli.core.outputs.figures import new_figure, plotly, save_figure, save_page
 from hyenadna_cli.errors import InputFileError, UsageError
 
 log = logging.getLogger(__name__)
@@ -130,13 +129,10 @@ def write_page(points: EmbeddingMap, path: Path, *, overwrite: bool) -> None:
 
     Raises UsageError if plotly is missing, OutputError.
     """
-    try:
-        import plotly.graph_objects as plotly
-    except ImportError as error:
-        raise UsageError("pages need plotly: pip install 'hyenadna[pages]'") from error
-    figure = plotly.Figure()
+    objects = plotly()
+    figure = objects.Figure()
     # Without WebGL, which browsers on servers may lack, up to a number that stays quick.
-    scatter = plotly.Scatter if len(points.names) <= _MOST_WITHOUT_WEBGL else plotly.Scattergl
+    scatter = objects.Scatter if len(points.names) <= _MOST_WITHOUT_WEBGL else objects.Scattergl
     for name, rows in points.shown_groups.items():
         x, y = points.xy_N2[rows].T
         figure.add_trace(
@@ -157,9 +153,7 @@ def write_page(points: EmbeddingMap, path: Path, *, overwrite: bool) -> None:
         legend_title=points.color,
         showlegend=points.color is not None,
     )
-    atomic.check_output(path, overwrite=overwrite)
-    page = figure.to_html(include_plotlyjs=True, full_html=True, div_id="map")
-    atomic.write_text(path, page)
+    save_page(figure, path, overwrite=overwrite)
 
 
 def _about(points: EmbeddingMap, row: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from hyenadna_cli.core.config.flags import SEED, Flag, in_bases
@@ -147,7 +147,7 @@ class DependencyOptions:
         Flag(
             "--dependencies",
             "Write a map of one region, bases by bases (HDF5), in place of scores; "
-            "half a window is read before the region.",
+            "half a window is read before the region, or what the model still takes.",
             metavar="FILE",
         ),
     ] = None
@@ -177,7 +177,9 @@ class DependencyOptions:
             raise UsageError("--dependencies maps a region of two bases or more")
         return regions[0].interval
 
-    def settings(self, scoring: SnvSettings, model: ChosenModel) -> DependencySettings:
+    def settings(
+        self, scoring: SnvSettings, model: ChosenModel, region: Interval
+    ) -> DependencySettings:
         """How the map is made. Raises UsageError for options about scores."""
         from hyenadna_cli.core.interpretation.dependencies import DependencySettings
         from hyenadna_cli.core.model.checkpoints.catalogue import scoring_window
@@ -186,13 +188,18 @@ class DependencyOptions:
             raise UsageError("--full, --layout and --min-context do not go with --dependencies")
         if scoring.vocab != "acgt":
             raise UsageError("--vocab full does not go with --dependencies")
-        default = scoring_window(model.source.name, l_max=model.config.l_max)
-        return DependencySettings(
+        l_max = model.config.l_max
+        default = scoring_window(model.source.name, l_max=l_max)
+        settings = DependencySettings(
             context=(scoring.window or default) // 2,
             max_distance=self.max_distance,
             strands=("+", "-") if scoring.strand == "both" else (scoring.strand,),
             max_n_run=scoring.max_n_run,
         )
+        too_many = settings.window(region) - l_max
+        if scoring.window is None and 0 < too_many <= settings.context:
+            return replace(settings, context=settings.context - too_many)
+        return settings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

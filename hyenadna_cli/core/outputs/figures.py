@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hyenadna_cli.core.outputs import atomic
 from hyenadna_cli.errors import UsageError
@@ -64,6 +64,22 @@ def draw_curves(
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
     save_figure(figure, path, overwrite=overwrite)
+
+
+def plotly() -> Any:
+    """plotly.graph_objects, for pages. Raises UsageError if plotly is missing."""
+    try:
+        import plotly.graph_objects
+    except ImportError as error:
+        raise UsageError("pages need plotly: pip install 'hyenadna[pages]'") from error
+    return plotly.graph_objects
+
+
+def save_page(figure: Any, path: Path, *, overwrite: bool) -> None:
+    """Write a figure of plotly as one HTML file that needs no network. Raises OutputError."""
+    atomic.check_output(path, overwrite=overwrite)
+    # A fixed name, so that equal figures are equal files.
+    atomic.write_text(path, figure.to_html(include_plotlyjs=True, full_html=True, div_id="map"))
 
 
 def save_figure(figure: Figure, path: Path, *, overwrite: bool) -> None:

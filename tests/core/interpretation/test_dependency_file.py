@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hyenadna_cli.core.dna.coordinates import Interval
-from hyenadna_cli.core.interpretation import dependency_picture
+from hyenadna_cli.core.interpretation import dependency_page, dependency_picture
 from hyenadna_cli.core.interpretation.dependencies import DependencyRows
 from hyenadna_cli.core.interpretation.dependency_file import DependencyMap, open_map, read_map
 from hyenadna_cli.core.interpretation.dependency_picture import draw, reach, write_table
@@ -102,6 +102,30 @@ def a_map(values, start=10):
     n_bases = len(values)
     region = Interval("chr1", start, start + n_bases)
     return DependencyMap(region, "ACGT" * (n_bases // 4), values, "builtin", 512)
+
+
+@pytest.mark.parametrize(
+    ("n_bases", "names"), [(20, ("11 A", "30 T")), (2_400, ("11-12", "2,409-2,410"))]
+)
+def test_a_page_has_the_bases_and_values_of_the_map(monkeypatch, tmp_path, n_bases, names):
+    pytest.importorskip("plotly")
+    pages = []
+    monkeypatch.setattr(dependency_page, "save_page", lambda page, *_, **__: pages.append(page))
+    values = np.full((n_bases, n_bases), np.nan, np.float32)
+    values[0, -1] = 2.0
+    feature = Region("1", Interval("chr1", 0, 20, "-"), "<b>", True, True, (), 1)
+
+    dependency_page.write_page(
+        a_map(values), tmp_path / "x.html", features=[feature], overwrite=False
+    )
+
+    (heat,) = pages[0].data
+    assert (heat.x[0], heat.x[-1], heat.y[0]) == (*names, names[0])
+    assert heat.z[0, -1] == heat.zmax == 2.0
+    assert np.isfinite(heat.z).sum() == 1
+    (bar,) = pages[0].layout.shapes
+    assert (bar.x0, bar.x1) == ((-0.5, 9.5) if n_bases == 20 else (-0.5, 4.5))
+    assert bar.label.text == "&lt;b&gt; &lt;"
 
 
 @pytest.mark.parametrize("n_bases", [20, 400])
