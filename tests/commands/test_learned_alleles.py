@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
 
 import numpy as np
+import pysam
 import pytest
+
+TEST_DATA = Path(__file__).parents[2] / "test_data"
+PAGE = TEST_DATA.parent / "docs" / "learned-variant-scores.md"
 
 N_BASES = 3_000
 CHROMS = ("chr1", "chr2", "chr3", "chr4", "chr5", "chr6")
@@ -141,6 +150,8 @@ def test_what_each_feature_adds_is_told_and_groups_stay_together(embedded, fit, 
     kinds = {(row["features"], row["kind"]) for row in rows}
     assert ("embedding+llr+site+jsd+l2+cos+context", "all") in kinds
     assert {("llr", "alone"), ("all but llr", "without"), ("kmer", "baseline")} <= kinds
+    assert {("context+kmer", "baseline"), ("context", "alone")} <= kinds
+    assert ("context+kmer+embedding+llr+site+jsd+l2+cos", "beside") in kinds
     assert {row["region"] for row in rows} == {"all"}
     # The trinucleotide change holds the label.
     of = {row["features"]: row for row in rows}
@@ -176,7 +187,9 @@ def test_groups_of_genes_leak_by_overlapping_windows_and_genes_which_is_told(
     rows = table_of(tmp_path / "fitted" / "feature_sets.tsv")
     assert {row["region"] for row in rows} == {"all", "coding"}
     assert all(int(row["n_rarest_class"]) >= 10 for row in rows)
-    assert {"position", "position+embedding"} <= {row["features"] for row in rows}
+    kinds = {(row["features"], row["kind"]) for row in rows}
+    assert {("position", "baseline"), ("context+kmer+position", "baseline")} <= kinds
+    assert ("context+kmer+position+embedding", "beside") in kinds
     leakage = json.loads((tmp_path / "fitted" / "leakage.json").read_text())
     assert leakage["windows_overlap_training"] > 0
     assert leakage["genes_shared_with_training"] > 0
@@ -306,3 +319,60 @@ def test_options_about_alleles_need_groups(hyenadna, tmp_path):
 
     assert done.code == 2
     assert "--positive goes with --groups" in done.err
+
+
+def commands_of(page):
+    """The lines of a page's code blocks, continued ones joined."""
+    blocks = page.read_text().split("```")[1::2]
+    return [
+        line for block in blocks for line in block.replace("\\\n", " ").splitlines() if line.strip()
+    ]
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_page_run_in_order(
+    hyenadna, compute, labelled, genome, tmp_path, monkeypatch
+):
+    vcf = labelled()
+    pysam.tabix_compress(str(vcf), str(tmp_path / "labelled.vcf.gz"))
+    shutil.copy(tmp_path / "labelled.vcf.gz", tmp_path / "new.vcf.gz")
+    lines = [
+        f'{chrom}\tx\t{kind}\t1\t1500\t.\t+\t.\tgene_id "{chrom}";\n'
+        for chrom in CHROMS
+        for kind in ("transcript", "exon", "CDS")
+    ]
+    with gzip.open(tmp_path / "genes.gtf.gz", "wt") as file:
+        file.writelines(lines)
+    shutil.copytree(TEST_DATA, tmp_path / "test_data")
+    text = "".join(
+        line.replace("CLASS", "CADD_PHRED") for line in vcf.read_text().splitlines(keepends=True)
+    )
+    (tmp_path / "cadd.vcf").write_text(text)
+    pysam.tabix_index(str(tmp_path / "cadd.vcf"), preset="vcf", force=True)
+    monkeypatch.chdir(tmp_path)
+    ran = []
+    for line in commands_of(PAGE):
+        words = [
+            {"1k": "100", "200": "20"}.get(word, word) for word in shlex.split(line, comments=True)
+        ]
+        if words[0] == "bcftools" and shutil.which("bcftools") is not None:
+            subprocess.run(words, check=True, stdout=subprocess.PIPE)
+        if words[0] != "hyenadna":
+            continue
+        # A small model in small windows, unless the command names a directory of its own.
+        if "-m" not in words:
+            words += compute
+        if words[1] == "embed":
+            words += ["--window", "100"]
+        done = hyenadna(*words[1:], "--force")
+        assert done.code == 0, (line, done.err)
+        ran.append(words[1])
+
+    assert ran == [
+        *("embed", "background", "score-variants"),
+        *("embed", "finetune", "score-variants"),
+    ]
+    with pysam.VariantFile(str(tmp_path / "scored.vcf.gz")) as scored:
+        assert all(0 <= record.info["HD_PROB"][0] <= 1 for record in list(scored)[:-1])
+    with pysam.VariantFile(str(tmp_path / "ranked.vcf.gz")) as ranked:
+        assert sum("HD_PCT" in record.info for record in ranked) > 150

@@ -29,6 +29,8 @@ CASES = {
     "classes.tsv": ("predict", "--strand", "both", "--batch-size", "2"),
     "bases.tsv.gz": ("predict", "--strand", "both", "--batch-size", "2"),
     "species.tsv": ("classify-species", "predict", "--strand", "both", "--batch-size", "2"),
+    "alleles.h5ad": ("embed --vcf", "--scores", "llr", "--allele", "diff-at-variant"),
+    "random.h5": ("background", "--per-change", "1"),
     "snvs.tsv": ("mutagenize",),
     "snvs.bedgraph": ("mutagenize", "--full", "--layout", "centred"),
 }
@@ -57,6 +59,8 @@ def inputs(fasta_file, bed_file, vcf_file):
         "predict": regions,
         "classify-species predict": regions,
         "score-variants": (vcf, "--fasta", genome, *window),
+        "embed --vcf": (vcf, "--fasta", genome, *window),
+        "background": ("--fasta", genome, *window),
         "mutagenize": ("--fasta", genome, "--region", "chr1:301-420", *window),
     }
 

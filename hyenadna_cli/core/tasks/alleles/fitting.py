@@ -84,10 +84,10 @@ def fit_alleles(
 def printed(rows: list[tuple[Cell, ...]]) -> Iterator[str]:
     """The rows as aligned lines: features, region, alleles, AUROC and AUPRC with intervals.
 
-    Region classes are shown of what was fitted and of baselines.
+    Region classes are shown of what is kept and of baselines.
     """
     place = {name: number for number, name in enumerate(COLUMNS)}
-    rows = [row for row in rows if row[2] == "all" or row[1] in ("all", "baseline")]
+    rows = [row for row in rows if row[2] == "all" or row[1] in ("all", "baseline", "beside")]
     width = max(len(str(row[0])) for row in rows)
     yield f"{'features':{width}}  region  alleles  AUROC (95 %)      AUPRC (95 %)"
     for row in rows:

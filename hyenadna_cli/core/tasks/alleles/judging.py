@@ -35,7 +35,8 @@ log = logging.getLogger(__name__)
 _FEWEST = 10
 """Alleles of the rarest class of a region that say anything about it."""
 
-Kind = Literal["all", "alone", "without", "baseline"]
+Kind = Literal["all", "alone", "without", "baseline", "beside"]
+"""Of a set: what is kept, one feature of it, all but one; what knows no model; all of both."""
 
 _VALUES = ("auroc", "auprc", "mcc", "brier")
 COLUMNS = (
@@ -100,14 +101,19 @@ def feature_sets(
         for name in names:
             rest = [part for other, part in alleles.parts.items() if other != name]
             yield f"all but {name}", "without", np.concatenate(rest, axis=1)
-    if "context" not in names:
-        yield "context", "baseline", allele_features.context(alleles.texts)
-    yield "kmer", "baseline", allele_features.kmers(alleles.texts)
+    known = {"context": allele_features.context(alleles.texts)}
+    known["kmer"] = allele_features.kmers(alleles.texts)
     if transcripts is not None:
-        places = transcripts.features(alleles.chroms, alleles.starts.tolist())
-        yield "position", "baseline", places
-        if names != ["context"]:
-            yield "position+" + "+".join(names), "all", np.concatenate([places, everything], axis=1)
+        known["position"] = transcripts.features(alleles.chroms, alleles.starts.tolist())
+    for name, part in known.items():
+        if name not in names:
+            yield name, "baseline", part
+    without_model = np.concatenate(list(known.values()), axis=1)
+    yield "+".join(known), "baseline", without_model
+    of_model = {name: part for name, part in alleles.parts.items() if name not in known}
+    if of_model:
+        together = np.concatenate([without_model, *of_model.values()], axis=1)
+        yield "+".join([*known, *of_model]), "beside", together
 
 
 def regions_of(alleles: LabelledAlleles, transcripts: Transcripts | None) -> NDArray[np.str_]:
