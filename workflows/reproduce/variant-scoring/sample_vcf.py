@@ -6,9 +6,8 @@ python sample_vcf.py clinvar.vcf.gz --label CLASS --values P/LP,B/LB --each 1000
 from __future__ import annotations
 
 import argparse
+import random
 from pathlib import Path
-
-import numpy as np
 
 from hyenadna_cli.core.io.vcf import VcfFile
 from hyenadna_cli.core.io.vcf_info import InfoColumns
@@ -23,7 +22,7 @@ def main() -> None:
     parser.add_argument("--each", type=int, default=1_000)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    random = np.random.default_rng(arguments.seed)
+    chooser = random.Random(arguments.seed)  # noqa: S311  not a secret
     lines: list[str] = []
     of_label: dict[str, list[int]] = {value: [] for value in arguments.values.split(",")}
     with VcfFile(arguments.vcf).open_vcf() as reader:
@@ -34,13 +33,9 @@ def main() -> None:
                 of_label[label].append(len(lines))
                 lines.append("\t".join(record.columns))
         print(reader.header.text(), end="")
-    chosen = [
-        number
-        for numbers in of_label.values()
-        for number in random.choice(
-            numbers, min(arguments.each, len(numbers)), replace=False
-        ).tolist()
-    ]
+    chosen: list[int] = []
+    for numbers in of_label.values():
+        chosen += chooser.sample(numbers, min(arguments.each, len(numbers)))
     for number in sorted(chosen):
         print(lines[number])
 
