@@ -38,6 +38,19 @@ class Stage:
     """To and from memory, at the least."""
 
 
+def n_parameters(config: ModelConfig) -> int:
+    """Trainable numbers of a model, its LM head tied to the embedding, without making it."""
+    d_model, width, n_filters = config.d_model, config.filter_order, config.order - 1
+    n_channels = (config.order + 1) * d_model
+    short = n_channels * (config.short_filter_order + 1)
+    filter_mlp = (config.emb_dim + 1) * width + config.num_inner_mlps * (width + 1) * width
+    long = d_model + filter_mlp + width + n_filters * d_model * width  # skip, MLP, sine, last layer
+    products = (d_model + 1) * n_channels + (d_model + 1) * d_model
+    mlp = (d_model + 1) * config.d_inner + (config.d_inner + 1) * d_model
+    block = 2 * 2 * d_model + products + short + long + mlp  # with its two norms
+    return config.padded_vocab_size * d_model + config.n_layer * block + 2 * d_model
+
+
 def forward_stages(config: ModelConfig, *, n_windows: int, n_tokens: int) -> tuple[Stage, ...]:
     """The stages of HyenaDNA's forward pass to the final norm over `n_windows` x `n_tokens`."""
     d_model, n_layer, n_filters = config.d_model, config.n_layer, config.order - 1

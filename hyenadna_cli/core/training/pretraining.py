@@ -17,7 +17,7 @@ from hyenadna_cli.core.config.choices import SPLITS, Split
 from hyenadna_cli.core.config.settings import ModelConfig, TrainConfig
 from hyenadna_cli.core.machine.runtime import Runtime
 from hyenadna_cli.core.model.checkpoints import checkpoint, known_answer
-from hyenadna_cli.core.model.cost import describe_training_memory
+from hyenadna_cli.core.model.cost import describe_training_memory, n_parameters
 from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.core.model.likelihood import next_base_loss, next_token_loss
 from hyenadna_cli.core.outputs import atomic
@@ -33,12 +33,10 @@ from hyenadna_cli.core.training.starting_model import StartingModel
 
 def plan(regions: Regions, model_config: ModelConfig, config: TrainConfig) -> str:
     """What a run would do: data, model size, stages."""
-    with torch.device("meta"):
-        n_parameters = sum(parameter.numel() for parameter in HyenaDNA(model_config).parameters())
     stages = config.length_schedule or ((model_config.l_max - 2, config.max_steps),)
     lines = [
         regions.describe(),
-        f"model: {n_parameters:,} parameters, {model_config}",
+        f"model: {n_parameters(model_config):,} parameters, {model_config}",
         f"steps: {config.max_steps:,} of {config.batch_bases:,} bases",
         *(f"stage: {length:,} bases per window for {steps:,} steps" for length, steps in stages),
         describe_training_memory(model_config, config, longest=max(length for length, _ in stages)),

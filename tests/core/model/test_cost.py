@@ -16,11 +16,29 @@ from hyenadna_cli.core.model.cost import (
     describe_training_memory,
     forward_bytes,
     forward_stages,
+    n_parameters,
     saved_bytes,
     training_bytes,
 )
+from hyenadna_cli.core.model.hyenadna import HyenaDNA
 
 CONFIG = ModelConfig(d_model=256, n_layer=8, d_inner=1_024, l_max=1_000_000)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"order": 3},
+        {"num_inner_mlps": 1, "emb_dim": 7, "filter_order": 10},
+        {"short_filter_order": 4, "d_inner": 7, "vocab_size": 17, "d_model": 6},
+    ],
+)
+def test_parameters_are_counted_without_a_model(changes):
+    small = ModelConfig(d_model=16, n_layer=3, d_inner=64, l_max=32)
+    config = dataclasses.replace(small, **changes)
+
+    assert n_parameters(config) == sum(p.numel() for p in HyenaDNA(config).parameters())
 
 
 def totals(config, **size):

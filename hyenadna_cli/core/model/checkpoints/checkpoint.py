@@ -38,6 +38,7 @@ from hyenadna_cli.core.model.checkpoints.config_json import (
 from hyenadna_cli.core.model.checkpoints.fit import HEAD, POSITIONS, check_fit
 from hyenadna_cli.core.model.checkpoints.positions import unusual_positions, use_stored_positions
 from hyenadna_cli.core.model.checkpoints.unpickle import TorchCheckpoint, explain_unreadable
+from hyenadna_cli.core.model.cost import n_parameters
 from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.core.outputs import atomic, provenance
 from hyenadna_cli.errors import CheckpointError
@@ -166,12 +167,15 @@ def load(
     config = stored.config
     if filter_shift is not None:
         config = dataclasses.replace(config, filter_shift=filter_shift)
-    # What the file does not hold is not made: without storage, a model of any size costs nothing.
-    with torch.device("meta"):
-        check_fit(stored.path, stored.shapes, HyenaDNA(config))
+    if n_parameters(config) > sum(math.prod(shape) for shape in stored.shapes.values()):
+        # What the file does not hold is not made: without storage, a model of any size costs no
+        # memory. It costs torch two seconds to load its compiler, so this is for the message only.
+        with torch.device("meta"):
+            check_fit(stored.path, stored.shapes, HyenaDNA(config))
     # Initial weights are drawn and overwritten; that must not move the caller's random numbers.
     with torch.random.fork_rng(devices=[]):
         model = HyenaDNA(config).to(dtype).eval()
+    check_fit(stored.path, stored.shapes, model)
     is_ours = stored.layout == "hyenadna"
     left_out = [name for name in stored.left_out if not (is_ours and name.startswith("head."))]
     if left_out:

@@ -6,6 +6,8 @@ import dataclasses
 import hashlib
 import json
 import logging
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -433,6 +435,22 @@ def test_what_no_tensor_holds_is_not_made(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+def test_loading_does_without_torch_s_compiler(model, tmp_path):
+    """Which torch imports for any arithmetic on tensors without storage: a third of a start."""
+    checkpoint.save(model, tmp_path)
+    script = (
+        "import sys, pathlib\n"
+        "from hyenadna_cli.core.model.checkpoints import checkpoint\n"
+        f"checkpoint.load(pathlib.Path({str(tmp_path)!r}))\n"
+        "print([name for name in ('torch._dynamo', 'sympy') if name in sys.modules])"
+    )
+
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+
+    assert done.stdout == "[]\n", done.stderr
+
+
 @pytest.mark.parametrize(
     ("name", "problem"),
     [
