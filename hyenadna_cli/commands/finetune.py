@@ -78,7 +78,8 @@ def finetune(
     HD_PROB.
 
       hyenadna finetune --data test_data/labelled.csv --epochs 1 -o classifier
-      hyenadna finetune --probe --embeddings genes.h5ad --label-column gene_type --min-class 20 -o p
+
+      hyenadna finetune --probe --embeddings genes.h5ad --label-column gene_type -o probe
     """
     from hyenadna_cli.core.tasks.finetuning.comparison_table import table_beside
     from hyenadna_cli.core.tasks.finetuning.data import open_data

@@ -53,6 +53,7 @@ def perplexity(
     --contexts measures how much it helps to read more before a base.
 
       hyenadna perplexity --fasta test_data/tiny.fa --bed test_data/regions.bed --strand both
+
       hyenadna perplexity --fasta test_data/tiny.fa --contexts 64,256,1k --targets 2k
     """
     from hyenadna_cli.core.inference import perplexity as core

@@ -38,7 +38,7 @@ def mutagenesis(
     Up to 150 bases the track spells the sequence, tall where a change is unlikely. Long regions are
     drawn in bins. Writes the picture and, under the same name with .tsv, what it shows.
 
-      hyenadna plot mutagenesis ism.tsv --region chr1:4,001-4,100 -o ism.png
+      hyenadna plot mutagenesis ism.tsv --region chr1:4,001-4,100 -o map.png
     """
     from hyenadna_cli.core.variants import mutagenesis_map
 

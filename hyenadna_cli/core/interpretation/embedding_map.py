@@ -33,8 +33,9 @@ _MOST_GROUPS = 20
 """Of a colour each; rarer ones are one group."""
 _OTHERS = "others"
 _FIRST_DIRECTIONS = 50
+_STRONG_COLOURS = 10
 _MOST_WITHOUT_WEBGL = 5_000
-_PALETTE = "tab20"
+_PALETTES = ("tab10", "tab20")
 _PLACE = ("chrom", "start", "end", "strand")
 
 
@@ -104,8 +105,9 @@ def draw(points: EmbeddingMap, path: Path, *, overwrite: bool) -> None:
     from matplotlib import colormaps
 
     axes = figure.add_subplot()
-    size = float(np.clip(2_000 / len(points.names), 2, 20))
-    colours = colormaps[_PALETTE].colors  # type: ignore[attr-defined]
+    size = float(np.clip(15_000 / len(points.names), 4, 30))
+    n_groups = len(points.shown_groups)
+    colours = colormaps[_PALETTES[n_groups > _STRONG_COLOURS]].colors  # type: ignore[attr-defined]
     for number, (name, rows) in enumerate(points.shown_groups.items()):
         x, y = points.xy_N2[rows].T
         label = f"{name or 'none'} ({len(rows):,})"
@@ -120,6 +122,7 @@ def draw(points: EmbeddingMap, path: Path, *, overwrite: bool) -> None:
             loc="center left",
             bbox_to_anchor=(1, 0.5),
             fontsize=8,
+            markerscale=2,
         )
     save_figure(figure, path, overwrite=overwrite)
 

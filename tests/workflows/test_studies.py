@@ -1,0 +1,212 @@
+"""The studies: every job is a command that the tool understands, and the scripts say what is so."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import importlib.util
+import math
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from typer.main import get_command
+
+from hyenadna_cli.cli import app
+from hyenadna_cli.core.config.settings import ModelConfig
+from hyenadna_cli.core.interpretation import contexts
+from hyenadna_cli.core.model.hyenadna import HyenaDNA
+
+STUDIES = Path(__file__).parents[2] / "workflows" / "studies"
+CONFIG = {
+    "context": ["fasta=g.fa", "bed=r.bed", "train=t.bed", "models=builtin,tiny-1k"],
+    "species": ["genomes=a.fa,b.fa", "train_fasta=g.fa", "train=t.bed"],
+    "warmup": ["manifest=species.tsv", "seeds=1,2"],
+    "scaling": ["fasta=g.fa", "bed=r.bed", "held_out=h.bed"],
+    "suite": ["suite=nucleotide-transformer", "data=d", "options=-m builtin --epochs 2"],
+}
+
+
+def script(name):
+    """A script of the studies as a module."""
+    spec = importlib.util.spec_from_file_location(name, STUDIES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def rows(path):
+    with path.open(newline="") as handle:
+        return list(csv.DictReader(handle, delimiter="\t"))
+
+
+@pytest.fixture
+def run(monkeypatch):
+    """`run("points", "--value", "x", ...)`: a script with these arguments."""
+
+    def call(name, *arguments):
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        script(name).main()
+
+    return call
+
+
+@pytest.mark.workflow
+@pytest.mark.skipif(not shutil.which("snakemake"), reason="snakemake is not installed")
+@pytest.mark.parametrize("study", CONFIG)
+def test_every_job_is_a_command_with_options_that_exist(study, tmp_path):
+    command = ["snakemake", "-s", str(STUDIES / f"{study}.smk"), "-n", "-p", "-c", "1", "--config"]
+    done = subprocess.run(
+        [*command, f"out={tmp_path / 'out'}", *CONFIG[study]],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=tmp_path,
+    )
+
+    printed = done.stdout + done.stderr
+    assert done.returncode == 0, printed
+    lines = [line.partition("hyenadna ")[2] for line in printed.splitlines() if "hyenadna " in line]
+    asked = [shlex.split(line.partition(" > ")[0]) for line in lines if "--" in line]
+    assert (
+        len(asked) == {"context": 3, "species": 2, "warmup": 6, "scaling": 16, "suite": 18}[study]
+    )
+    for verb, *options in asked:
+        parser = get_command(app).commands[verb]
+        if verb in ("classify-species", "plot"):
+            parser = parser.commands[options.pop(0)]
+        with parser.make_context(verb, options):
+            pass
+
+
+def test_the_count_of_parameters_is_that_of_the_model():
+    text = (STUDIES / "scaling.smk").read_text()
+    names = {}
+    exec(text[text.index("def parameters") : text.index("def steps")], names)
+
+    for n_layer, d_model in ((2, 128), (1, 32), (4, 64)):
+        config = ModelConfig(d_model=d_model, n_layer=n_layer, d_inner=4 * d_model, l_max=1026)
+        with torch.device("meta"):
+            expected = sum(parameter.numel() for parameter in HyenaDNA(config).parameters())
+        assert names["parameters"](f"{n_layer}x{d_model}") == expected
+
+
+def test_a_markov_model_says_what_counting_by_hand_does(fasta_file, bed_file, tmp_path, run):
+    """Order 0 after 40 bases of which 30 are A or T: ln p of the targets by that share."""
+    pattern = "ATTA" * 10
+    genome = fasta_file({"chr1": "ATATATATCG" * 4 + pattern * 10})
+    train, held_out = bed_file("chr1 0 40", name="t.bed"), bed_file("chr1 60 440", name="h.bed")
+    options = ("--train", train, "--bed", held_out, "--contexts", "16", "--targets", "40")
+
+    run("markov", genome, *options, "--order", "0", "--alpha", "1e-9", "-o", tmp_path / "gc")
+
+    (row,) = rows(tmp_path / "gc" / "genome.tsv")
+    assert tuple(row) == contexts.COLUMNS
+    assert int(row["n_bases"]) == 40
+    assert float(row["nats_per_base"]) == pytest.approx(-math.log(0.4))
+
+
+def test_points_of_several_runs_are_one_table_with_a_picture(tmp_path, run):
+    pytest.importorskip("matplotlib")
+    for name, nats in (("a", 1.2), ("b", 1.1)):
+        lines = ["\t".join(contexts.COLUMNS), f"64\t10\t64\t{nats}\t{nats - 0.1}\t{nats + 0.1}\t3"]
+        (tmp_path / f"{name}.tsv").write_text("\n".join(lines) + "\n")
+    runs = [f"model/{name}={tmp_path / name}.tsv" for name in "ab"]
+
+    run("points", "--value", "nats_per_base", *runs, "-o", tmp_path / "all.tsv")
+
+    found = [(r["series"], r["group"], r["nats_per_base"]) for r in rows(tmp_path / "all.tsv")]
+    assert found == [("model", "a", "1.2"), ("model", "b", "1.1")]
+    assert (tmp_path / "all.png").stat().st_size > 1_000
+
+
+def test_a_suite_is_one_table_beside_the_published_rows(tmp_path, run):
+    pytest.importorskip("matplotlib")
+    header = "metric\tmethod\tseeds\tn\tvalue\tlow\thigh\n"
+    for name in ("cohn", "worm"):
+        ours = "accuracy\tfinetune\t1\t90\t0.5000\t0.4000\t0.6000\n"
+        published = "accuracy\tpublished HyenaDNA\t.\t.\t0.7420\t.\t.\n"
+        (tmp_path / f"{name}.tsv").write_text(header + ours + published)
+
+    run("suite_table", tmp_path / "cohn.tsv", tmp_path / "worm.tsv", "-o", tmp_path / "all.tsv")
+
+    found = [(row["set"], row["method"], row["value"]) for row in rows(tmp_path / "all.tsv")]
+    assert found[:2] == [("cohn", "finetune", "0.5000"), ("cohn", "published HyenaDNA", "0.7420")]
+    assert len(found) == 4
+    assert (tmp_path / "all.png").stat().st_size > 1_000
+
+
+def test_the_fit_at_equal_compute_finds_the_best_size(tmp_path, run):
+    """Losses on a parabola over the logarithm of the size whose lowest point is at 10,000."""
+    pytest.importorskip("matplotlib")
+    arguments = []
+    for size in (1_000, 5_000, 20_000, 100_000):
+        nats = 1.2 + 0.01 * math.log(size / 10_000) ** 2
+        path = tmp_path / f"{size}.tsv"
+        line = f"64\t10\t64\t{nats}\t{nats - 0.1}\t{nats + 0.1}\t3"
+        path.write_text("\t".join(contexts.COLUMNS) + f"\n{line}\n")
+        arguments.append(f"64/{size}={path}={size}")
+
+    run("scaling_fit", *arguments, "-o", tmp_path / "fit.tsv")
+
+    for row in rows(tmp_path / "fit.tsv"):
+        assert float(row["fit"]) == pytest.approx(float(row["nats_per_base"]), abs=1e-6)
+    fit = script("scaling_fit")
+    runs = [fit.read(text) for text in arguments]
+    assert fit.lowest(fit.parabola(runs), runs) == "lowest at 10,000 parameters"
+    assert fit.parabola(runs[:2]) is None
+
+
+def test_trainings_side_by_side(tmp_path, run):
+    directory = tmp_path / "run"
+    (directory / "evaluation").mkdir(parents=True)
+    metrics = "step,length,n_bases,loss,valid_loss\n1,64,128,2,\n2,64,128,1,1.5\n3,64,64,1,1.25\n"
+    (directory / "metrics.csv").write_text(metrics)
+    header = "length\tn_windows\taccuracy\taccuracy_low\taccuracy_high"
+    lines = f"{header}\n512\t9\t0.3\t0.2\t0.4\n1024\t8\t0.5\t0.25\t0.75\n"
+    (directory / "evaluation" / "accuracy.tsv").write_text(lines)
+
+    run("trainings", f"on={directory}", "-o", tmp_path / "table.tsv")
+
+    (row,) = rows(tmp_path / "table.tsv")
+    assert list(row.values()) == ["on", "3", "320", "1.25", "1024", "8", "0.5", "0.25", "0.75"]
+
+
+def test_features_of_yeast_have_the_kind_that_their_name_says(tmp_path, capsys):
+    exons = ["ex:YAL001C", "ex:YAL001C", "ex:tA(UGC)A", "ex:SNR18", "ex:SNR14", "ex:A/B", "in:X"]
+    lines = [f"chrI\t{200 * n}\t{200 * n + 100}\t{name}\n" for n, name in enumerate(exons)]
+    path = tmp_path / "segments.bed.gz"
+    path.write_bytes(gzip.compress("".join(lines).encode()))
+
+    script("yeast_features").main(str(path))
+
+    found = [line.split("\t") for line in capsys.readouterr().out.splitlines()[1:]]
+    assert sorted((f[1], f[2], f[6]) for f in found) == [
+        ("0", "300", "CDS"),
+        ("1200", "1300", "intron"),
+        ("400", "500", "tRNA"),
+        ("600", "700", "snoRNA"),
+    ]
+
+
+def test_words_take_the_place_of_vectors(hyenadna, tiny_model, tmp_path):
+    genome = Path(__file__).parents[2] / "test_data" / "tiny.fa"
+    (tmp_path / "r.bed").write_text("chr1\t1000\t1050\tr\t0\t+\nchr1\t2050\t2090\ts\t0\t+\n")
+    embed = ("embed", "--fasta", genome, "--bed", tmp_path / "r.bed", "-m", tiny_model)
+    assert hyenadna(*embed, "--threads", "1", "-o", tmp_path / "e.h5ad").code == 0
+    baselines = script("baseline_vectors")
+
+    baselines.kmers(tmp_path / "e.h5ad", str(genome), tmp_path / "k.h5ad")
+
+    with h5py.File(tmp_path / "k.h5ad") as file:
+        assert file["X"].shape == (2, 4 + 16 + 64 + 256)
+        assert np.allclose(file["X"][:, :4].sum(axis=1), 1.0)
+        assert list(file["var/_index"].asstr()[:4]) == list("ACGT")
+    anndata = pytest.importorskip("anndata")
+    assert anndata.read_h5ad(tmp_path / "k.h5ad").shape == (2, 340)
