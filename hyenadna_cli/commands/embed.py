@@ -16,12 +16,14 @@ from hyenadna_cli.commands.options.groups import OptionsOf, Overrides, with_opti
 from hyenadna_cli.commands.options.inputs import RecordFiles
 from hyenadna_cli.commands.options.model import (
     BatchedCompute,
+    ContextParallelOption,
     ModelRequest,
     WindowOptions,
 )
 from hyenadna_cli.commands.options.output import Destination
 from hyenadna_cli.commands.options.run import RunOptions
 from hyenadna_cli.commands.reporting.record_run import RecordRun
+from hyenadna_cli.commands.reporting.sharing import shared
 from hyenadna_cli.core.config.flags import flag_of
 from hyenadna_cli.core.inference.pooling import Pooled, Tokens, VectorSettings, check_layers
 from hyenadna_cli.core.io.embeddings_output import check_embeddings_name
@@ -62,6 +64,7 @@ def embed(
     windows: WindowOptions,
     request: ModelRequest,
     compute: BatchedCompute,
+    context_parallel: ContextParallelOption = 1,
     destination: Destination,
     run: RunOptions,
 ) -> None:
@@ -82,6 +85,8 @@ def embed(
       hyenadna embed --fasta test_data/tiny.fa --bed test_data/regions.bed -o regions.h5ad
     """
     if vcf is not None:
+        if context_parallel > 1:
+            raise UsageError("--context-parallel is for sequences and regions, not for --vcf")
         embed_alleles(vcf, alleles, files, options, windows, request, compute, destination, run)
         return
     for name in alleles:
@@ -92,11 +97,16 @@ def embed(
     destination.check()
     with compute.memory_errors(), files.open() as source:
         selected = destination.select(source)
-        model = request.choose(compute)
-        check_layers(vectors.layers, model.config, model_name=model.source.name)
-        batcher = windows.batcher(model, compute, specials=options.specials, keep_order=is_token)
-        work = _Embedding(vectors, source, selected, model, batcher)
-        work.write(destination, work.plan() if run.dry_run else None)
+        chosen = request.choose(compute)
+        check_layers(vectors.layers, chosen.config, model_name=chosen.source.name)
+        with shared(
+            chosen, context_parallel, inputs=source.inputs, destination=destination
+        ) as model:
+            batcher = windows.batcher(
+                model, compute, specials=options.specials, keep_order=is_token
+            )
+            work = _Embedding(vectors, source, selected, model, batcher)
+            work.write(destination, work.plan() if run.dry_run else None)
 
 
 @dataclass(frozen=True, slots=True)

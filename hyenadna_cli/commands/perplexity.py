@@ -10,10 +10,16 @@ import typer
 
 from hyenadna_cli.commands.options.groups import with_option_groups
 from hyenadna_cli.commands.options.inputs import RecordFiles
-from hyenadna_cli.commands.options.model import BatchedCompute, ModelRequest, WindowOptions
+from hyenadna_cli.commands.options.model import (
+    BatchedCompute,
+    ContextParallelOption,
+    ModelRequest,
+    WindowOptions,
+)
 from hyenadna_cli.commands.options.output import Destination
 from hyenadna_cli.commands.options.run import RunOptions
 from hyenadna_cli.commands.reporting.record_run import RecordRun, table_writer
+from hyenadna_cli.commands.reporting.sharing import shared
 from hyenadna_cli.core.interpretation.settings import ContextOptions, TrackOptions
 from hyenadna_cli.core.io.tsv import check_table_name
 from hyenadna_cli.core.outputs.counts import Counts
@@ -40,6 +46,7 @@ def perplexity(
     context: ContextOptions,
     request: ModelRequest,
     compute: BatchedCompute,
+    context_parallel: ContextParallelOption = 1,
     destination: Destination,
     run: RunOptions,
 ) -> None:
@@ -62,45 +69,52 @@ def perplexity(
     if track.track is not None and context.contexts is not None:
         raise UsageError("--track and --contexts exclude each other")
     if context.contexts is not None:
+        if context_parallel > 1:
+            raise UsageError("--context-parallel is not for --contexts")
         curve = context.settings(
             window=windows.window, stride=windows.stride, strand=files.strand, vocab=vocab
         )
         _contexts(files, curve, request, compute, destination, run)
         return
     if track.track is not None:
-        _track(files, track, windows, request, compute, destination, run)
+        _track(files, track, windows, request, compute, context_parallel, destination, run)
         return
     strand = files.strand_choice
     check_table_name(destination.output, writer="perplexity")
     destination.check()
     with compute.memory_errors(), files.open() as source:
         selected = destination.select(source)
-        model = request.choose(compute)
-        batcher = windows.batcher(model, compute)
-        plan = plan_of_records(source, selected, model, batcher, strand) if run.dry_run else None
-        counts = Counts(command="perplexity")
-        RecordRun.of_source(
-            source,
-            selected,
-            batcher,
-            label="scoring",
-            destination=destination,
-            model=model,
-            settings={"strand": strand, "vocab": vocab},
-            counts=counts,
-            plan=plan,
-        ).write(
-            lambda journal: core.perplexity(
-                model.load(),
-                source.read(selected),
-                batcher=batcher,
-                strand=strand,
-                full_vocabulary=vocab == "full",
-                journal=journal,
-            ),
-            writer=table_writer(destination.output, core.COLUMNS, lambda row: [row.cells()]),
-            count=_counting(counts, core.Total()),
-        )
+        chosen = request.choose(compute)
+        with shared(
+            chosen, context_parallel, inputs=source.inputs, destination=destination
+        ) as model:
+            batcher = windows.batcher(model, compute)
+            plan = (
+                plan_of_records(source, selected, model, batcher, strand) if run.dry_run else None
+            )
+            counts = Counts(command="perplexity")
+            RecordRun.of_source(
+                source,
+                selected,
+                batcher,
+                label="scoring",
+                destination=destination,
+                model=model,
+                settings={"strand": strand, "vocab": vocab},
+                counts=counts,
+                plan=plan,
+            ).write(
+                lambda journal: core.perplexity(
+                    model.load(),
+                    source.read(selected),
+                    batcher=batcher,
+                    strand=strand,
+                    full_vocabulary=vocab == "full",
+                    journal=journal,
+                ),
+                writer=table_writer(destination.output, core.COLUMNS, lambda row: [row.cells()]),
+                count=_counting(counts, core.Total()),
+            )
 
 
 def _track(
@@ -109,10 +123,12 @@ def _track(
     windows: WindowOptions,
     request: ModelRequest,
     compute: BatchedCompute,
+    context_parallel: int,
     destination: Destination,
     run: RunOptions,
 ) -> None:
     """`--track`."""
+    from hyenadna_cli.core.inference.run_plan import pass_megabytes
     from hyenadna_cli.core.interpretation import tracks
     from hyenadna_cli.core.io.fasta import Genome
 
@@ -120,33 +136,36 @@ def _track(
     to = replace(destination, output=output)
     to.check()
     with compute.memory_errors(), Genome(files.fasta) as genome:
-        model = request.choose(compute)
-        settings = track.settings(model, window=windows.window, strand=files.strand)
-        regions = tracks.of_shard(tracks.regions_of(genome, files), settings, to.shard)
-        counts = Counts(command="perplexity")
-        limits = compute.limits(model.run.device)
-        n_bases = sum(region.length for region in regions)
-        RecordRun(
-            label="scoring",
-            destination=to,
-            model=model,
-            inputs=files.inputs,
-            settings={
-                **settings.described(),
-                **files.settings,
-                "batch_size": compute.n_windows or "auto",
-            },
-            letters=genome.letters,
-            counts=counts,
-            n_bases=n_bases,
-            plan={"regions": len(regions), "bases": n_bases} if run.dry_run else None,
-        ).write(
-            lambda journal: tracks.track(
-                model.load(), regions, genome, settings, limits=limits, journal=journal
-            ),
-            writer=lambda _, overwrite: tracks.writer(to.output, genome.lengths, overwrite),
-            count=lambda piece: counts.add_part(str(piece.region), piece.interval.length),
-        )
+        chosen = request.choose(compute)
+        with shared(chosen, context_parallel, inputs=files.inputs, destination=to) as model:
+            settings = track.settings(model, window=windows.window, strand=files.strand)
+            regions = tracks.of_shard(tracks.regions_of(genome, files), settings, to.shard)
+            counts = Counts(command="perplexity")
+            limits = replace(compute.limits(model.run.device), backs_off=model.context is None)
+            n_bases = sum(region.length for region in regions)
+            memory = pass_megabytes(model, limits, n_tokens=settings.window)
+            plan = {"regions": len(regions), "bases": n_bases, "peak_memory_mb": memory}
+            RecordRun(
+                label="scoring",
+                destination=to,
+                model=model,
+                inputs=files.inputs,
+                settings={
+                    **settings.described(),
+                    **files.settings,
+                    "batch_size": compute.n_windows or "auto",
+                },
+                letters=genome.letters,
+                counts=counts,
+                n_bases=n_bases,
+                plan=plan if run.dry_run else None,
+            ).write(
+                lambda journal: tracks.track(
+                    model.load(), regions, genome, settings, limits=limits, journal=journal
+                ),
+                writer=lambda _, overwrite: tracks.writer(to.output, genome.lengths, overwrite),
+                count=lambda piece: counts.add_part(str(piece.region), piece.interval.length),
+            )
 
 
 def _contexts(

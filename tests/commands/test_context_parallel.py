@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import safetensors.numpy
@@ -182,3 +183,95 @@ def test_processes_that_disagree_are_a_usage_error(inputs, tmp_path):
     assert "disagree: learning_rate is 0.01 in process 0 and 1.01 in 1" in done.stderr
     assert "exitcode  : 2" in done.stderr
     assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory):
+    """Sequences of 1, 3, 40 and 250 bases, N among them, and one that takes several windows."""
+    path = tmp_path_factory.mktemp("records") / "records.fa"
+    random = np.random.default_rng(3)
+    texts = ["".join(random.choice(list("ACGTN"), n, p=[0.24] * 4 + [0.04])) for n in (250, 700)]
+    texts += ["A", "ACG", "ACGTT" * 8]
+    path.write_text("".join(f">r{n}\n{text}\n" for n, text in enumerate(texts)))
+    return path
+
+
+def both(arguments, tmp_path, suffix, n=2):
+    """The output of one process, and of `n` that share each sequence."""
+    outputs = []
+    for processes, more in ((0, ()), (n, ("--context-parallel", n))):
+        output = tmp_path / f"of{processes}{suffix}"
+        where = ("--device", "cpu", "--threads", 1, "--no-version")
+        code, _, err = finished(processes, *arguments, *where, *more, "-o", output)
+        assert code == 0, err
+        outputs.append(output)
+    return outputs
+
+
+def assert_same_table(one, shared):
+    rows = [[line.split("\t") for line in path.read_text().split("\n")] for path in (one, shared)]
+    assert len(rows[0]) == len(rows[1]) > 1
+    for ours, theirs in zip(*rows, strict=True):
+        for a, b in zip(ours, theirs, strict=True):
+            assert a == b or float(b) == pytest.approx(float(a), rel=1e-4, abs=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [2, 4])
+def test_perplexity_of_shared_sequences_is_that_of_one_process(tiny_model, records, tmp_path, n):
+    arguments = ("perplexity", "--fasta", records, "-m", tiny_model, "--strand", "both")
+
+    one, shared = both(arguments, tmp_path, ".tsv", n)
+
+    assert_same_table(one, shared)
+
+
+@pytest.mark.slow
+def test_vectors_of_shared_sequences_are_those_of_one_process(tiny_model, records, tmp_path):
+    pool = ("--pool", "mean,max,first,last,center", "--layers", "0,1,-1", "--specials", "cls-sep")
+    arguments = ("embed", "--fasta", records, "-m", tiny_model, *pool, "--exclude-n")
+
+    one, shared = both(arguments, tmp_path, ".h5")
+
+    with h5py.File(one) as a, h5py.File(shared) as b:
+        assert len(a["obsm"]) == len(b["obsm"]) == 14
+        for key in ("X", *(f"obsm/{name}" for name in a["obsm"])):
+            np.testing.assert_allclose(b[key][()], a[key][()], rtol=1e-4, atol=1e-5)
+        assert a["obs/status"][()].tolist() == b["obs/status"][()].tolist()
+
+
+@pytest.mark.slow
+def test_tracks_and_token_rows_are_those_of_one_process(tiny_model, records, tmp_path):
+    tokens = ("embed", "--fasta", records, "-m", tiny_model, "--pool", "token")
+    one, shared = both(tokens, tmp_path, ".h5")
+    with h5py.File(one) as a, h5py.File(shared) as b:
+        np.testing.assert_allclose(b["tokens/data"], a["tokens/data"], rtol=1e-4, atol=1e-5)
+    track = ("perplexity", "--fasta", records, "-m", tiny_model, "--window", 200)
+
+    one, shared = both((*track, "--track-value", "surprise"), tmp_path, ".tsv")
+
+    assert_same_table(one, shared)
+
+
+@pytest.mark.slow
+def test_a_run_of_all_that_share_goes_on_after_a_signal(tiny_model, fasta_file, tmp_path):
+    random = np.random.default_rng(5)
+    many = {f"r{n}": "".join(random.choice(list("ACGT"), 250)) for n in range(3_000)}
+    fasta, output = fasta_file(many), tmp_path / "out.tsv"
+    where = ("--device", "cpu", "--threads", 1, "--no-version", "--context-parallel", 2)
+    arguments = ("perplexity", "--fasta", fasta, "-m", tiny_model, *where, "-o", output)
+    torchrun = start(2, *arguments)
+    journal = tmp_path / "out.tsv.journal"
+    while not (journal.exists() and journal.stat().st_size > 20_000):
+        assert torchrun.poll() is None, torchrun.communicate()[1]
+        time.sleep(0.02)
+    torchrun.send_signal(signal.SIGTERM)
+    _, err = torchrun.communicate(timeout=60)
+    assert torchrun.returncode != 0
+    assert not output.exists()
+
+    code, _, err = finished(2, *arguments, "--resume")
+
+    assert code == 0, err
+    assert "going on after" in err
+    assert len(output.read_text().splitlines()) == 3_001

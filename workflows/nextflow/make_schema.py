@@ -30,6 +30,7 @@ _OURS = {
     "write_index",
     "model",
     "offline",
+    "context_parallel",
     "device",
     "threads",
     "shard",

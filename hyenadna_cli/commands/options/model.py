@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -218,6 +218,7 @@ class WindowOptions:
         """Windows and batches that the model and its device can take, `n_reserved` tokens apart."""
         from hyenadna_cli.core.inference.batching import Batcher
 
+        limits = compute.limits(model.run.device)
         return Batcher(
             tiling=model.tiling(
                 window=self.window,
@@ -225,7 +226,7 @@ class WindowOptions:
                 specials=specials,
                 n_reserved=n_reserved,
             ),
-            limits=compute.limits(model.run.device),
+            limits=replace(limits, backs_off=model.context is None),
             device=model.run.device,
             specials=specials,
             keep_order=keep_order,

@@ -107,7 +107,8 @@ class RecordRun:
     ) -> None:
         """Compute, write and count all rows, unless an earlier run has, and give the account.
 
-        With a `plan`, print it and write nothing.
+        With a `plan`, print it and write nothing. Where processes share each sequence, all compute
+        and the first one does the rest.
 
         `writer` gets what made the output and whether it may replace a file; `finish` follows the
         last row. Raises UsageError for a file that would be written over, OutputError,
@@ -122,10 +123,14 @@ class RecordRun:
             self._print_plan(self.plan, rows)
             return
         made_by = self._provenance()
-        if restarts.is_done(to.as_output(), made_by, beside=self.beside):
+        is_done = self._is_main and restarts.is_done(to.as_output(), made_by, beside=self.beside)
+        if self._any(is_done):
+            return
+        if not self._is_main:
+            self._follow(rows)
             return
         with restarts.journal_of(to.as_output(), made_by) as journal:
-            batches = rows(journal)
+            batches = rows(self._shared(journal))
             # What --resume finds is of this run: `restarts` has refused all else.
             is_own = to.resume and self.beside is not None
             overwrite = to.force or journal.is_resumed or is_own
@@ -133,6 +138,33 @@ class RecordRun:
                 self._write_rows(batches, write, count)
             finish()
             self._close(made_by)
+
+    @property
+    def _is_main(self) -> bool:
+        return self.model.context is None or self.model.context.rank == 0
+
+    def _any(self, mine: bool) -> bool:
+        """Whether it is so in any process that shares the sequences."""
+        context = self.model.context
+        return mine if context is None else context.any(mine, self.model.run.device)
+
+    def _shared(self, journal: Journal) -> Journal:
+        from hyenadna_cli.core.inference.shared_journal import SharedJournal
+
+        context = self.model.context
+        return (
+            journal if context is None else SharedJournal(journal, context, self.model.run.device)
+        )
+
+    def _follow(self, rows: Callable[[Journal], Iterable[Done[Row]]]) -> None:
+        """Compute what the first process writes."""
+        from hyenadna_cli.core.outputs.journal import NO_JOURNAL
+
+        with on_signals(self.destination.max_time) as stop:
+            for done in rows(self._shared(NO_JOURNAL)):
+                done.rows.clear()
+                if self._any(stop()):
+                    raise stop.error("no output was written")
 
     def _print_plan(
         self, plan: Mapping[str, int], rows: Callable[[Journal], Iterable[Done[Row]]]
@@ -144,8 +176,10 @@ class RecordRun:
         if self.n_bases is not None:
             for done in rows(NO_JOURNAL):
                 pace.add(done.n_bases)
-                if pace.seconds >= _TIMED_SECONDS:
+                if self._any(pace.seconds >= _TIMED_SECONDS):
                     break
+        if not self._is_main:
+            return
         seconds = pace.estimate(self.n_bases or 0)
         for name, value in {**plan, "estimated_seconds": seconds}.items():
             typer.echo(f"{name}\t{'.' if value is None else math.ceil(value)}")
@@ -181,7 +215,7 @@ class RecordRun:
                     row = done.rows.pop(0)
                     write(row)
                     count(row)
-                if stop():
+                if self._any(stop()):
                     kept = "an incomplete" if to.is_stream else "no"
                     raise stop.error(f"{kept} output was written")
 

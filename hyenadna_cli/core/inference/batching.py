@@ -143,6 +143,8 @@ class BatchLimits:
     """Padding included; a longer window is a batch of its own."""
     max_windows: int | None = None
     """Exactly this many where the chunk has them, whatever their tokens; None: by tokens."""
+    backs_off: bool = True
+    """Whether a batch that does not fit is halved; not where processes share each of them."""
 
     @classmethod
     def choose(cls, device: torch.device, *, batch_size: int | None) -> BatchLimits:
@@ -281,6 +283,11 @@ class Batcher:
 
     def _halves(self, windows: Windows, refusal: _OutOfMemory) -> list[Windows]:
         longest = int(windows.lengths.max())
+        if not self.limits.backs_off:
+            raise DeviceMemoryError(
+                f"{len(windows)} windows of up to {longest:,} bases do not fit into the memory of "
+                f"{self.device}; a smaller --batch-size or --window, or more processes, need less"
+            ) from refusal.error
         if len(windows) == 1:
             raise DeviceMemoryError(
                 f"one window of {longest:,} bases does not fit into the memory of {self.device}; "

@@ -12,6 +12,7 @@ from hyenadna_cli.core.machine.runtime import Runtime
 from hyenadna_cli.core.model.checkpoints import checkpoint
 from hyenadna_cli.core.model.checkpoints.checkpoint import ModelSource
 from hyenadna_cli.core.model.classifier import SequenceClassifier, load_classifier
+from hyenadna_cli.core.model.context import Context, described
 from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.errors import CheckpointError, UsageError
 
@@ -24,11 +25,13 @@ class ChosenModel:
     source: ModelSource
     run: Runtime
     filter_shift: float
+    context: Context | None = None
+    """The processes that share each sequence, if several do."""
 
     def load(self) -> HyenaDNA:
         """The model on its device, ready for inference."""
         model, _ = checkpoint.load(self.source, filter_shift=self.filter_shift)
-        model.execution = self.run.execution()
+        model.execution = self.run.execution(context=self.context)
         return model.to(self.run.device)
 
     def load_classifier(self) -> SequenceClassifier:
@@ -69,7 +72,8 @@ class ChosenModel:
 
     def settings(self) -> dict[str, str | float]:
         """What of this shapes the output, for provenance."""
-        return {"filter_shift": self.filter_shift, **self.run.describe()}
+        shared = described(1 if self.context is None else self.context.size)
+        return {"filter_shift": self.filter_shift, **self.run.describe(), **shared}
 
     def identity(self) -> dict[str, str | None]:
         """Name, revision and hash, for provenance."""

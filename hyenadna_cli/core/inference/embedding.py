@@ -39,6 +39,7 @@ from hyenadna_cli.core.inference.batching import Batch, Batcher, Done, Readings,
 from hyenadna_cli.core.inference.pooling import Pooled, Pooling
 from hyenadna_cli.core.io.embeddings_h5 import EmbeddingRow
 from hyenadna_cli.core.io.records import Record, strand_label
+from hyenadna_cli.core.model.context import Context
 from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.core.outputs.journal import NO_JOURNAL, Journal
 from hyenadna_cli.core.outputs.shards import chunks
@@ -184,20 +185,36 @@ def _pool(model: HyenaDNA, work: _PooledChunk, batch: Batch) -> dict[str, Array]
     """Of each window: sums, maxima, single bases; (B, Y, D) or (S, Y, D) in float64."""
     layers = work.pooled.layers
     states = [wide(states_BLD) for states_BLD in model.hidden_states(batch.token_ids_BL, layers)]
+    context = model.context_of(batch.token_ids_BL.shape[1])
     pooled: dict[str, Tensor] = {}
     if work.pooled.counts_bases:
         counted_BL = _counted_positions(batch, work)
         pooled["n_counted"] = counted_BL.sum(1)
         for_max = "max" in work.pooled.poolings
-        sums, maxima = zip(*(_sum_and_max(s, counted_BL, for_max) for s in states), strict=True)
+        own_BL = model.own(counted_BL)
+        sums, maxima = zip(*(_sum_and_max(s, own_BL, for_max) for s in states), strict=True)
         pooled["mean"], pooled["max"] = torch.stack(sums, dim=1), torch.stack(maxima, dim=1)
+        if context is not None:
+            pooled["mean"] = context.sum(pooled["mean"])
+            pooled["max"] = context.max(pooled["max"])
     for pooling in work.pooled.poolings:
         if pooling not in ("mean", "max"):
             rows_S, bases_S = work.base_of(pooling, batch.windows)
             rows = torch.from_numpy(rows_S).to(batch.token_ids_BL.device)
             positions = torch.from_numpy(bases_S + batch.n_front).to(rows.device)
-            pooled[pooling] = torch.stack([s[rows, positions] for s in states], dim=1)
+            pooled[pooling] = torch.stack([_at(s, rows, positions, context) for s in states], dim=1)
     return {name: tensor.double().cpu().numpy() for name, tensor in pooled.items()}
+
+
+def _at(states_BLD: Tensor, rows_S: Tensor, positions_S: Tensor, context: Context | None) -> Tensor:
+    """The states (S, D) at one position of some rows, whichever process has it."""
+    if context is None:
+        return states_BLD[rows_S, positions_S]
+    piece = context.piece()
+    is_own_S = (piece.start <= positions_S) & (positions_S < piece.stop)
+    found_SD = states_BLD.new_zeros(len(rows_S), states_BLD.shape[2])
+    found_SD[is_own_S] = states_BLD[rows_S[is_own_S], positions_S[is_own_S] - piece.start]
+    return context.sum(found_SD)
 
 
 def _counted_positions(batch: Batch, work: _PooledChunk) -> Tensor:

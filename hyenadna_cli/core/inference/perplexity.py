@@ -20,7 +20,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch import Tensor
 
 from hyenadna_cli.core.config.choices import StrandChoice
 from hyenadna_cli.core.dna import tokenizer
@@ -28,7 +30,7 @@ from hyenadna_cli.core.inference.batching import Batch, Batcher, Done, Readings
 from hyenadna_cli.core.io.records import Record, strand_label
 from hyenadna_cli.core.io.tsv import Cell
 from hyenadna_cli.core.model.hyenadna import HyenaDNA
-from hyenadna_cli.core.model.likelihood import observed_log_probs
+from hyenadna_cli.core.model.likelihood import observed_log_probs, target_log_probs
 from hyenadna_cli.core.outputs.journal import NO_JOURNAL, Journal
 from hyenadna_cli.core.outputs.shards import chunks
 
@@ -163,8 +165,7 @@ def _window_log_likelihoods(
 ) -> NDArray[np.float64]:
     """Of each window's new bases: summed ln p, and how many were scored; (B, 2)."""
     token_ids_BL, windows = batch.token_ids_BL, batch.windows
-    logits_BLV = model.logits(model.hidden_states(token_ids_BL)[0])
-    log_probs_BT = observed_log_probs(logits_BLV, token_ids_BL, full_vocabulary=full_vocabulary)
+    log_probs_BT = _log_probs(model, token_ids_BL, full_vocabulary=full_vocabulary)
     targets_BT = token_ids_BL[:, 1:]
     is_base_BT = (targets_BT >= tokenizer.A) & (targets_BT <= tokenizer.T)
     position_T = torch.arange(1, token_ids_BL.shape[1], device=token_ids_BL.device)
@@ -174,3 +175,14 @@ def _window_log_likelihoods(
     totals_B2 = torch.stack([sums_B, is_scored_BT.sum(1).double()], dim=1)
     array: NDArray[np.float64] = totals_B2.cpu().numpy()
     return array
+
+
+def _log_probs(model: HyenaDNA, token_ids_BL: Tensor, *, full_vocabulary: bool) -> Tensor:
+    """`observed_log_probs` (B, T), of all positions also where processes share them."""
+    n_positions = token_ids_BL.shape[1]
+    logits_BLV = model.logits(model.hidden_states(token_ids_BL)[0])
+    if model.context_of(n_positions) is None:
+        return observed_log_probs(logits_BLV, token_ids_BL, full_vocabulary=full_vocabulary)
+    targets_BL = model.own(F.pad(token_ids_BL[:, 1:], (0, 1), value=tokenizer.PAD))
+    own_BS = target_log_probs(logits_BLV, targets_BL, full_vocabulary=full_vocabulary)
+    return model.whole(own_BS, n_positions)[:, :-1]

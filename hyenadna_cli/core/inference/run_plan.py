@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hyenadna_cli.core.config.choices import StrandChoice
 from hyenadna_cli.core.config.settings import ModelConfig
-from hyenadna_cli.core.inference.batching import N_SPECIALS, Batcher
+from hyenadna_cli.core.inference.batching import N_SPECIALS, Batcher, BatchLimits
 from hyenadna_cli.core.inference.chosen_model import ChosenModel
 from hyenadna_cli.core.io.records import RecordSource
 from hyenadna_cli.core.model.cost import forward_bytes
@@ -38,8 +38,12 @@ def plan_run(
     batcher: Batcher,
     n_strands: int,
     n_layers: int = 1,
+    n_context: int = 1,
 ) -> RunPlan:
-    """Plan the batches of records of these lengths (bases); `n_layers` hidden states are kept."""
+    """Plan the batches of records of these lengths (bases); `n_layers` hidden states are kept.
+
+    Memory is that of one of `n_context` processes that share each window.
+    """
     n_windows = n_batches = peak_bytes = 0
     for chunk in chunks(lengths, length_of=int):
         for windows in batcher.plan(np.repeat(chunk, n_strands)):
@@ -47,7 +51,10 @@ def plan_run(
             n_windows += len(windows)
             n_batches += 1
             n_bytes = forward_bytes(
-                config, n_windows=len(windows), n_tokens=longest, n_layers=n_layers
+                config,
+                n_windows=len(windows),
+                n_tokens=-(-longest // n_context),
+                n_layers=n_layers,
             )
             peak_bytes = max(peak_bytes, n_bytes)
     return RunPlan(
@@ -57,6 +64,16 @@ def plan_run(
         n_batches=n_batches,
         peak_bytes=peak_bytes,
     )
+
+
+def pass_megabytes(model: ChosenModel, limits: BatchLimits, *, n_tokens: int) -> int:
+    """Memory of a full batch of windows of `n_tokens`, as a plan has it, in a process of its own
+    or of those that share each window.
+    """
+    n_windows = limits.max_windows or max(1, limits.max_tokens // n_tokens)
+    n_own = -(-n_tokens // (1 if model.context is None else model.context.size))
+    n_bytes = forward_bytes(model.config, n_windows=n_windows, n_tokens=n_own, n_layers=1)
+    return -(-n_bytes // 1_000_000)
 
 
 def plan_of_records(
@@ -81,6 +98,7 @@ def plan_of_records(
         batcher=batcher,
         n_strands=2 if strand == "both" else 1,
         n_layers=n_layers,
+        n_context=1 if model.context is None else model.context.size,
     )
     n_bytes = plan.peak_bytes + more_bytes(int(max(lengths, default=0)))
     return {

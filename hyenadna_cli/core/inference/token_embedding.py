@@ -64,6 +64,7 @@ def embed_tokens(
     @torch.inference_mode()
     def compute(batch: Batch) -> Array:
         (states_BLD,) = model.hidden_states(batch.token_ids_BL, [tokens.layer])
+        states_BLD = model.whole(states_BLD, batch.token_ids_BL.shape[1])
         array: Array = wide(states_BLD).cpu().numpy()
         return array
 

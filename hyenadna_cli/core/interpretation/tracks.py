@@ -226,7 +226,11 @@ def _values(model: HyenaDNA, value: TrackValue, batch: Batch) -> NDArray[np.floa
     """The value at every position of each window, NaN at the first and at N: (B, L)."""
     ids_BL = batch.token_ids_BL
     hidden_BLD = model.hidden_states(ids_BL)[0]
-    log_probs_BT4 = next_base_log_probs(model, hidden_BLD[:, :-1])
+    if model.context_of(ids_BL.shape[1]) is None:
+        log_probs_BT4 = next_base_log_probs(model, hidden_BLD[:, :-1])
+    else:
+        own_BS4 = next_base_log_probs(model, hidden_BLD)
+        log_probs_BT4 = model.whole(own_BS4, ids_BL.shape[1])[:, :-1]
     targets_BT = ids_BL[:, 1:]
     is_base_BT = (targets_BT >= tokenizer.A) & (targets_BT <= tokenizer.T)
     if value == "entropy":

@@ -110,6 +110,10 @@ class Context:
         """The maximum over the processes of this sequence."""
         return self._reduced(mine, dist.ReduceOp.MAX)
 
+    def any(self, mine: bool, device: torch.device) -> bool:
+        """Whether it is so for any of the processes of this sequence."""
+        return bool(self.max(torch.tensor(int(mine), device=device)))
+
     def gather(self, x_BS: Tensor) -> Tensor:
         """All positions (B, L, ...), in every process; not differentiable."""
         n_missing = self.step - x_BS.shape[1]

@@ -177,6 +177,11 @@ class HyenaDNA(nn.Module):
         context = self.context_of(x_BL.shape[1])
         return x_BL if context is None else x_BL[:, context.piece()]
 
+    def whole(self, x_BS: Tensor, n_positions: int) -> Tensor:
+        """All positions (B, L, ...) of what `own` has a part of; not differentiable."""
+        context = self.context_of(n_positions)
+        return x_BS if context is None else context.gather(x_BS)
+
     def context_of(self, n_positions: int) -> Context | None:
         """How processes share a sequence of this length; None where each has its own."""
         if (context := self.execution.context) is None:

@@ -45,8 +45,15 @@ def observed_log_probs(
     Renormalised over A, C, G, T unless `full_vocabulary`; then a position whose token is no base
     has log-probability 0 (it is certain to be skipped).
     """
-    targets_BT = token_ids_BL[:, 1:]
-    logits_BTV = logits_BLV[:, :-1]
+    return target_log_probs(
+        logits_BLV[:, :-1], token_ids_BL[:, 1:], full_vocabulary=full_vocabulary
+    )
+
+
+def target_log_probs(
+    logits_BTV: Tensor, targets_BT: Tensor, *, full_vocabulary: bool = False
+) -> Tensor:
+    """Ln p of a token at each position (B, T), as `observed_log_probs` has it."""
     if full_vocabulary:
         log_probs_BTV = torch.log_softmax(logits_BTV, dim=-1)
         return log_probs_BTV.gather(-1, targets_BT[..., None])[..., 0]
