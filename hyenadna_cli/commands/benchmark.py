@@ -94,7 +94,7 @@ class BenchmarkOutput:
         from hyenadna_cli.core.outputs import atomic
         from hyenadna_cli.core.outputs.figures import PICTURES
 
-        if self.plot is not None and self.plot.suffix not in PICTURES:
+        if self.plot is not None and self.plot.suffix.lower() not in PICTURES:
             raise UsageError(f"--plot {self.plot}: use {', '.join(PICTURES)}")
         table = None if atomic.is_stream(self.output) else Path(self.output)
         for path in (self.plot, self.operators, table):

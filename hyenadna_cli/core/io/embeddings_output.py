@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hyenadna_cli.core.io.tsv import SHORT_TABLE_SUFFIXES, TABLE_SUFFIXES, TsvWriter
-from hyenadna_cli.core.outputs.atomic import is_stream
+from hyenadna_cli.core.outputs.atomic import has_suffix, is_stream
 from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,12 +27,12 @@ _TSV_COLUMNS = ("name", "chrom", "start", "end", "strand", "length", "status")
 
 def check_embeddings_name(output: str, *, is_token: bool) -> None:
     """Refuse an output whose suffix says nothing, or something that cannot be: UsageError."""
-    is_hdf5 = output.endswith(HDF5_SUFFIXES)
-    if is_token and (not is_hdf5 or output.endswith(".h5ad")):
+    is_hdf5 = has_suffix(output, HDF5_SUFFIXES)
+    if is_token and (not is_hdf5 or has_suffix(output, ".h5ad")):
         raise UsageError(
             f"-o {output}: --pool token writes HDF5 of its own layout; name a file .h5 or .hdf5"
         )
-    if not (is_hdf5 or output.endswith(TABLE_SUFFIXES) or is_stream(output)):
+    if not (is_hdf5 or has_suffix(output, TABLE_SUFFIXES) or is_stream(output)):
         suffixes = " ".join((*HDF5_SUFFIXES, *SHORT_TABLE_SUFFIXES))
         raise UsageError(f"-o {output}: the suffix decides the kind; use one of {suffixes}")
 
@@ -55,7 +55,7 @@ def open_pooled(
     """
     from hyenadna_cli.core.io.embeddings_h5 import OBS_COLUMNS, PooledWriter, obs_names
 
-    if output.endswith(HDF5_SUFFIXES):
+    if has_suffix(output, HDF5_SUFFIXES):
         with PooledWriter(
             Path(output),
             keys=keys,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from hyenadna_cli.core.outputs.atomic import is_stream
+from hyenadna_cli.core.outputs.atomic import has_suffix, is_stream
 from hyenadna_cli.core.outputs.sinks import open_sink
 from hyenadna_cli.errors import UsageError
 
@@ -15,7 +15,7 @@ _LINE_BASES = 60
 
 def check_fasta_name(output: str, *, writer: str) -> None:
     """Raises UsageError if `output` is neither called like a FASTA nor a stream."""
-    if not (output.endswith(FASTA_SUFFIXES) or is_stream(output)):
+    if not (has_suffix(output, FASTA_SUFFIXES) or is_stream(output)):
         suffixes = " ".join(FASTA_SUFFIXES)
         raise UsageError(f"-o {output}: {writer} writes FASTA; use one of {suffixes}")
 
@@ -30,7 +30,7 @@ def open_fasta_output(output: str, *, overwrite: bool) -> Iterator[Callable[[str
     from hyenadna_cli.core.io.unique_names import UniqueNames
 
     names = UniqueNames()
-    with open_sink(output, overwrite=overwrite, is_bgzip=output.endswith(".gz")) as sink:
+    with open_sink(output, overwrite=overwrite, is_bgzip=has_suffix(output, ".gz")) as sink:
 
         def write(name: str, sequence: str) -> str:
             name = names.unique(name)

@@ -24,6 +24,7 @@ from hyenadna_cli.core.io.streams import Input
 from hyenadna_cli.core.io.tracks import gather_bigwig
 from hyenadna_cli.core.io.tsv import BEDGRAPH_SUFFIXES, BIGWIG_SUFFIXES, TABLE_SUFFIXES
 from hyenadna_cli.core.io.vcf_writer import restamped, write_index
+from hyenadna_cli.core.outputs.atomic import has_suffix
 from hyenadna_cli.core.outputs.provenance import (
     Manifest,
     Provenance,
@@ -56,7 +57,7 @@ _PIECE_BYTES = 1 << 20
 def kind_of(path: str) -> Kind:
     """What a suffix stands for. Raises UsageError."""
     for kind, suffixes in _SUFFIXES.items():
-        if path.lower().endswith(suffixes):
+        if has_suffix(path, suffixes):
             return kind
     raise UsageError(
         f"{path}: the suffix decides the kind; merge knows VCF, BCF, TSV, bedGraph, bigWig and HDF5"
@@ -177,7 +178,7 @@ def merge(
             sources, Path(output), made_by, overwrite=overwrite, is_virtual=is_virtual
         )
         return
-    is_bgzip = output.lower().endswith((".gz", ".bgz")) or kind == "bcf"
+    is_bgzip = has_suffix(output, (".gz", ".bgz")) or kind == "bcf"
     if is_indexed and (output == "-" or not is_bgzip or kind not in ("vcf", "bcf")):
         raise UsageError("-W indexes a bgzip VCF or BCF file: -o out.vcf.gz or -o out.bcf")
 

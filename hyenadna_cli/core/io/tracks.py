@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hyenadna_cli.core.io.tsv import BEDGRAPH_SUFFIXES, BIGWIG_SUFFIXES
-from hyenadna_cli.core.outputs.atomic import replace_on_success
+from hyenadna_cli.core.outputs.atomic import has_suffix, replace_on_success
 from hyenadna_cli.core.outputs.sinks import open_sink
 from hyenadna_cli.errors import InputFileError, OutputError, UsageError
 
@@ -53,7 +53,7 @@ def open_track(
 @contextmanager
 def open_bedgraph(output: str, *, overwrite: bool) -> Iterator[Write]:
     """As `open_track`, bgzip where the suffix says so."""
-    is_bgzip = output.lower().endswith(".gz")
+    is_bgzip = has_suffix(output, ".gz")
     with open_sink(output, overwrite=overwrite, is_bgzip=is_bgzip) as sink:
 
         def write(contig: str, start: int, values: NDArray[np.floating]) -> None:

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from numbers import Integral
 from typing import TYPE_CHECKING, TypeAlias
 
-from hyenadna_cli.core.outputs.atomic import is_stream
+from hyenadna_cli.core.outputs.atomic import has_suffix, is_stream
 from hyenadna_cli.core.outputs.sinks import Writer, open_sink
 from hyenadna_cli.errors import UsageError
 
@@ -33,7 +33,7 @@ BIGWIG_SUFFIXES = (".bw", ".bigwig")
 
 def check_table_name(output: str, *, writer: str) -> None:
     """Raises UsageError if `output` is neither called like a table nor a stream."""
-    if not (output.lower().endswith(TABLE_SUFFIXES) or is_stream(output)):
+    if not (has_suffix(output, TABLE_SUFFIXES) or is_stream(output)):
         suffixes = " ".join(SHORT_TABLE_SUFFIXES)
         raise UsageError(f"-o {output}: {writer} writes TSV; use one of {suffixes}")
 
@@ -52,8 +52,7 @@ class TsvWriter(Writer):
         self._overwrite = overwrite
 
     def _open(self, stack: ExitStack) -> None:
-        is_packed = self._output.lower().endswith((".gz", ".bgz"))
-        is_bgzip = is_packed and not is_stream(self._output)
+        is_bgzip = has_suffix(self._output, (".gz", ".bgz")) and not is_stream(self._output)
         self._sink = stack.enter_context(
             open_sink(self._output, overwrite=self._overwrite, is_bgzip=is_bgzip)
         )

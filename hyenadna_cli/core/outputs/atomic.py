@@ -50,6 +50,11 @@ def is_stream(output: Path | str) -> bool:
     return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)
 
 
+def has_suffix(output: Path | str, suffixes: str | tuple[str, ...]) -> bool:
+    """Whether a name ends in one of `suffixes` (lower case), in whatever case."""
+    return str(output).lower().endswith(suffixes)
+
+
 def check_output(path: Path, *, overwrite: bool) -> None:
     """Refuse, before any work, an output file that could not be written at the end.
 

@@ -18,7 +18,7 @@ from hyenadna_cli.core.io.tsv import (
     TABLE_SUFFIXES,
     TsvWriter,
 )
-from hyenadna_cli.core.outputs.atomic import is_stream
+from hyenadna_cli.core.outputs.atomic import has_suffix, is_stream
 from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,12 +32,11 @@ Kind = Literal["tsv", "bedgraph", "bigwig"]
 
 def kind_of(output: str) -> Kind:
     """What a suffix stands for; a stream without one is TSV. Raises UsageError."""
-    name = output.lower()
-    if name.endswith(BEDGRAPH_SUFFIXES):
+    if has_suffix(output, BEDGRAPH_SUFFIXES):
         return "bedgraph"
-    if name.endswith(BIGWIG_SUFFIXES):
+    if has_suffix(output, BIGWIG_SUFFIXES):
         return "bigwig"
-    if name.endswith(TABLE_SUFFIXES) or is_stream(output):
+    if has_suffix(output, TABLE_SUFFIXES) or is_stream(output):
         return "tsv"
     suffixes = " ".join((*SHORT_TABLE_SUFFIXES, *BEDGRAPH_SUFFIXES[:2], BIGWIG_SUFFIXES[0]))
     raise UsageError(f"-o {output}: use one of {suffixes}, or say -O")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from hyenadna_cli.core.io.tsv import TABLE_SUFFIXES, TsvWriter
-from hyenadna_cli.core.outputs.atomic import check_output, is_stream
+from hyenadna_cli.core.outputs.atomic import check_output, has_suffix, is_stream
 from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ _STRAND_COLUMNS = {"+": "llr_fwd", "-": "llr_rev"}
 def kind_of(output: str) -> Kind:
     """What a suffix stands for; a stream without one is VCF. Raises UsageError."""
     for suffix, kind in _KIND_OF_SUFFIX.items():
-        if output.endswith(suffix):
+        if has_suffix(output, suffix):
             return kind
     if is_stream(output):
         return "v"
