@@ -1,29 +1,21 @@
 """Tensors out of a torch checkpoint (`.ckpt`, `.pt`) without running anything that is in it.
 
-    file.ckpt, a zip ──> NAME/data.pkl ──restricted unpickler──> names and shapes
-                     └─> NAME/data/0, 1, ... ──read(keys)──> torch tensors
-
-A pickle is a program that may call any importable function. The unpickler here imports nothing:
-every global a checkpoint may name is mapped to an inert stand-in, every other one is an error.
+file.ckpt, a zip ──> NAME/data.pkl ──restricted_pickle──> names and shapes
+                 └─> NAME/data/0, 1, ... ──read(keys)──> torch tensors
 """
 
 from __future__ import annotations
 
-import io
-import math
-import pickle
-import pickletools
 import zipfile
 import zlib
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from hyenadna_cli.core.model.checkpoints.restricted_pickle import StoredTensor, unpickled
 from hyenadna_cli.errors import CheckpointError
 
 _MOST_INFLATED = 1_032
@@ -31,182 +23,8 @@ _MOST_INFLATED = 1_032
 _PICKLE_BYTES = 16 << 20
 """No released checkpoint's pickle reaches a megabyte: tensors are stored outside it."""
 
-_DTYPES = {
-    "DoubleStorage": torch.float64,
-    "FloatStorage": torch.float32,
-    "HalfStorage": torch.float16,
-    "BFloat16Storage": torch.bfloat16,
-    "LongStorage": torch.int64,
-    "IntStorage": torch.int32,
-    "ShortStorage": torch.int16,
-    "CharStorage": torch.int8,
-    "ByteStorage": torch.uint8,
-    "BoolStorage": torch.bool,
-}
-
-# Lightning keeps its settings and the state of its callbacks beside the weights. None of that is
-# read, so its types need not exist; what they would have held is dropped.
-_INERT_PACKAGES = ("omegaconf", "typing", "lightning", "lightning_fabric", "pytorch_lightning")
-_INERT_NAMES = {
-    "collections": {"defaultdict"},
-    "argparse": {"Namespace"},
-    "pathlib": {"Path", "PosixPath", "PurePath", "PurePosixPath", "WindowsPath"},
-    "numpy": {"dtype"},
-    "numpy.core.multiarray": {"scalar"},
-    "numpy._core.multiarray": {"scalar"},
-    "_codecs": {"encode"},
-    "torch": {"Size", "device", *(str(dtype).removeprefix("torch.") for dtype in _DTYPES.values())},
-}
-_INERT_BUILTINS = {
-    "bool",
-    "bytes",
-    "complex",
-    "dict",
-    "float",
-    "frozenset",
-    "int",
-    "list",
-    "long",
-    "object",
-    "set",
-    "str",
-    "tuple",
-    "unicode",
-}
-
 # What a damaged zip file can make zipfile raise; RuntimeError is its word for encryption.
 _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError)
-
-# Opcodes that torch does not write: extension codes, out-of-band buffers, preallocated arrays.
-_STRANGE_OPCODES = {"EXT1", "EXT2", "EXT4", "NEXT_BUFFER", "READONLY_BUFFER", "BYTEARRAY8"}
-
-# What a damaged pickle can make the standard unpickler raise.
-_PICKLE_ERRORS = (
-    pickle.UnpicklingError,
-    AttributeError,
-    EOFError,
-    ImportError,
-    IndexError,
-    KeyError,
-    MemoryError,
-    OverflowError,
-    RecursionError,
-    TypeError,
-    ValueError,
-)
-
-
-class _Inert:
-    """Stands in for any class whose contents do not matter: takes everything, does nothing."""
-
-    def __new__(cls, *_: object, **__: object) -> _Inert:
-        return super().__new__(cls)
-
-    def __init__(self, *_: object, **__: object) -> None:
-        pass
-
-    def __setstate__(self, state: object) -> None:
-        pass
-
-    def __setitem__(self, key: object, value: object) -> None:
-        pass
-
-    def append(self, item: object) -> None:
-        pass
-
-    def extend(self, items: object) -> None:
-        pass
-
-
-# Named tuples and empty-slotted classes: a pickle's BUILD opcode can set nothing on them, so what
-# has been checked stays true.
-
-
-class _StorageType(NamedTuple):
-    dtype: torch.dtype
-
-
-class _Storage(NamedTuple):
-    key: str
-    dtype: torch.dtype
-    n_elements: int
-
-
-class StoredTensor(NamedTuple):
-    """Where a tensor lies in the file: a strided view of one storage."""
-
-    storage: _Storage
-    offset: int
-    shape: tuple[int, ...]
-    stride: tuple[int, ...]
-
-
-class _RebuildTensor:
-    """Called where the pickle calls `torch._utils._rebuild_tensor_v2`."""
-
-    __slots__ = ()
-
-    def __call__(
-        self, storage: object, offset: object, shape: object, stride: object, *_: object
-    ) -> StoredTensor:
-        if not isinstance(storage, _Storage):
-            raise pickle.UnpicklingError("a tensor without a storage")
-        sizes, steps = _counts(shape), _counts(stride)
-        (start,) = _counts((offset,))
-        n_elements = math.prod(sizes)
-        last = start + sum((size - 1) * step for size, step in zip(sizes, steps, strict=True))
-        # The first condition keeps a tiny file from claiming a tensor larger than memory.
-        if n_elements > storage.n_elements or (n_elements and last >= storage.n_elements):
-            raise pickle.UnpicklingError("a tensor larger than its storage")
-        return StoredTensor(storage, start, sizes, steps)
-
-
-class _RebuildParameter:
-    """Called where the pickle calls `torch._utils._rebuild_parameter`."""
-
-    __slots__ = ()
-
-    def __call__(self, tensor: object, *_: object) -> object:
-        return tensor
-
-
-def _counts(values: object) -> tuple[int, ...]:
-    if not isinstance(values, tuple) or not all(type(n) is int and n >= 0 for n in values):
-        raise pickle.UnpicklingError("a tensor whose shape is not a tuple of counts")
-    return values
-
-
-class _Unpickler(pickle.Unpickler):
-    def __init__(self, data: bytes, path: Path) -> None:
-        super().__init__(io.BytesIO(data))
-        self._path = path
-
-    def find_class(self, module: str, name: str) -> object:
-        """The stand-in of a global; CheckpointError, before anything is called, for all others."""
-        if (module, name) == ("collections", "OrderedDict"):
-            return OrderedDict
-        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return _RebuildTensor()
-        if (module, name) == ("torch._utils", "_rebuild_parameter"):
-            return _RebuildParameter()
-        if module == "torch" and name in _DTYPES:
-            return _StorageType(_DTYPES[name])
-        if (
-            module.partition(".")[0] in _INERT_PACKAGES
-            or name in _INERT_NAMES.get(module, ())
-            or (module in ("builtins", "__builtin__") and name in _INERT_BUILTINS)
-        ):
-            return _Inert
-        raise CheckpointError(
-            f"{self._path}: refused: its pickle asks for {module}.{name}, which no HyenaDNA "
-            "checkpoint needs and which could run code; nothing was executed"
-        )
-
-    def persistent_load(self, pid: object) -> _Storage:
-        match pid:
-            case ("storage", _StorageType(dtype), str(key), str(), int(n_elements)):
-                return _Storage(key, dtype, n_elements)
-        raise pickle.UnpicklingError("a reference that is not a tensor storage")
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,12 +48,7 @@ class TorchCheckpoint:
             raise CheckpointError(f"{path}: {explain_unreadable(path)}") from error
         except OSError as error:
             raise CheckpointError(f"{path}: {error.strerror or error}") from error
-        try:
-            _check_opcodes(data)
-            content = _Unpickler(data, path).load()
-        except _PICKLE_ERRORS as error:
-            raise CheckpointError(f"{path}: its pickle is damaged ({error})") from error
-        tensors = _state_dict(path, content)
+        tensors = _state_dict(path, unpickled(data, path))
         _check_claims(path, tensors)
         return cls(path, root, tensors)
 
@@ -263,17 +76,6 @@ class TorchCheckpoint:
         flat = torch.frombuffer(bytearray(data), dtype=storage.dtype)
         # A copy, so that a small view does not keep a large storage alive.
         return flat.as_strided(tensor.shape, tensor.stride, tensor.offset).clone()
-
-
-def _check_opcodes(data: bytes) -> None:
-    """Parse the pickle without running it, for what would make the unpickler claim much memory."""
-    for opcode, argument, _ in pickletools.genops(data):
-        if opcode.name in _STRANGE_OPCODES:
-            raise pickle.UnpicklingError(f"opcode {opcode.name}")
-        # The memo is an array: one entry with a huge number would allocate it as a whole.
-        is_memo = opcode.name in ("PUT", "BINPUT", "LONG_BINPUT")
-        if is_memo and not 0 <= int(argument or 0) < len(data):
-            raise pickle.UnpicklingError(f"memo entry {argument}")
 
 
 def _check_claims(path: Path, tensors: Mapping[str, StoredTensor]) -> None:

@@ -7,6 +7,7 @@ import os
 import pickle
 import random
 import sys
+import time
 import types
 import zipfile
 from collections import OrderedDict, defaultdict
@@ -209,6 +210,56 @@ def test_a_tiny_pickle_cannot_claim_much_memory(tmp_path, pickled):
 
     with pytest.raises(CheckpointError, match="damaged"):
         TorchCheckpoint.open(path)
+
+
+def nested(n_levels):
+    """The pickle of a tuple of twice the same tuple of twice ..., whose hash takes 2^n steps."""
+    return b"K\x01" + b"\x86".join([b"2"] * n_levels) + b"\x86"
+
+
+def number(value):
+    data = value.to_bytes(16, "little")
+    return b"\x8a" + bytes([len(data)]) + data
+
+
+COLLIDING = b"".join(number(n * ((1 << 61) - 1)) + b"N" for n in range(1, 60_000))
+LARGE = b"".join(number(n << 100) for n in range(1, 60_000))
+
+
+@pytest.mark.parametrize(
+    ("pickled", "problem"),
+    [
+        (b"}" + nested(60) + b"Ns.", "keys that no checkpoint has"),
+        (b"}(" + nested(60) + b"Nu.", "keys that no checkpoint has"),
+        (b"(" + nested(60) + b"Nd.", "keys that no checkpoint has"),
+        (b"}(" + COLLIDING + b"u.", "keys that no checkpoint has"),
+        (b"\x8f(" + nested(60) + b"\x90.", "opcode EMPTY_SET"),
+        (b"ccollections\nOrderedDict\n(" + nested(60) + b"N\x86l\x85R.", "argument"),
+        (
+            b"ctorch._utils\n_rebuild_tensor_v2\n((X\x07\0\0\0storagectorch\nFloatStorage\n"
+            b"X\x01\0\0\x000X\x03\0\0\0cpuK\x02tQK\0(" + LARGE + b"t(" + LARGE + b"ttR.",
+            "counts",
+        ),
+        (b"cargparse\nNamespace\nN}X\x01\0\0\0aNs\x86b.", "attributes of a class"),
+    ],
+    ids=["key", "keys", "dict", "collisions", "set", "ordered", "shape", "class"],
+)
+def test_a_small_pickle_cannot_take_long(tmp_path, pickled, problem):
+    path = with_pickle(tmp_path / "x.ckpt", b"\x80\x02" + pickled)
+
+    started = time.process_time()
+    with pytest.raises(CheckpointError, match=problem):
+        TorchCheckpoint.open(path)
+    assert time.process_time() - started < 20
+
+
+def test_numbers_and_tuples_may_be_keys_where_they_are_few(tmp_path):
+    content = {
+        "state_dict": {"a": torch.ones(2)},
+        "seen": {10**6: 1, -1: 2, 1.5: 3, ("fold", 2): 4, None: 5},
+    }
+
+    assert TorchCheckpoint.open(saved(tmp_path / "x.ckpt", content)).shapes == {"a": (2,)}
 
 
 @pytest.mark.parametrize(
