@@ -36,6 +36,7 @@ from hyenadna_cli.core.model.checkpoints.config_json import (
     read_settings,
 )
 from hyenadna_cli.core.model.checkpoints.fit import HEAD, POSITIONS, check_fit
+from hyenadna_cli.core.model.checkpoints.hub_cache import check_as_downloaded
 from hyenadna_cli.core.model.checkpoints.positions import unusual_positions, use_stored_positions
 from hyenadna_cli.core.model.checkpoints.unpickle import TorchCheckpoint, explain_unreadable
 from hyenadna_cli.core.model.cost import n_parameters
@@ -298,6 +299,9 @@ def _source(stored: _Stored, name: str | None, revision: str | None) -> ModelSou
         sha256,
         provenance.sha256_of(config) if config.is_file() else None,
     )
+    check_as_downloaded(stored.path, sha256=sha256)
+    if config.is_file():
+        check_as_downloaded(config)
     expected = catalogue.expected_sha256(source.name, revision)
     if stored.path.suffix == ".safetensors" and expected not in (None, sha256):
         raise CheckpointError(
