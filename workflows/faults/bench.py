@@ -43,12 +43,15 @@ class Case:
 
     arguments: tuple[str, ...]
     output: str
+    to: str = "-o"
+    """The option that names the output."""
 
     @property
     def name(self) -> str:
         """`embed (.h5ad)`, `classify-species predict (.tsv)`, `pretrain`."""
         words = self.arguments[: 2 if self.arguments[0] == "classify-species" else 1]
         suffix = "".join(Path(self.output).suffixes)
+        words += (self.to,) if self.to != "-o" else ()
         return " ".join(words) + (f" ({suffix})" if suffix else "")
 
     @property
@@ -89,6 +92,11 @@ class Bench:
             Case(("predict", *regions, *heads_of["classes"]), "x.tsv"),
             Case(("predict", *regions, *heads_of["bases"]), "x.tsv.gz"),
             Case(("classify-species", "predict", *regions, *heads_of["classes"]), "x.tsv"),
+        ]
+        region = ("--region", "chr1:1001-1160")
+        self.maps = [
+            Case(("perplexity", *regions, *model, "--window", "64"), "x.bedgraph", "--track"),
+            Case(("mutagenize", *self.alleles, *region), "x.h5", "--dependencies"),
         ]
         self.generate = Case(
             (
@@ -237,7 +245,7 @@ class Bench:
 
     def start(self, case: Case, output: Path, *more: str) -> int:
         """Fork a run of a case; returns its process id."""
-        return self.fork([*case.arguments, "-o", str(output), *more])
+        return self.fork([*case.arguments, case.to, str(output), *more])
 
     def fork(self, arguments: list[str]) -> int:
         """Fork a run of the program; stderr goes to a file, as nobody watches."""

@@ -32,15 +32,15 @@ Group = tuple[str, Callable[[], Iterable[Row]]]
 def groups(bench: Bench, kills: int) -> Iterator[Group]:
     """The whole table in pieces: a name, and what makes its rows."""
     few = max(2, kills // 4)
-    resumable = [*bench.records, bench.generate, *bench.trainings]
+    resumable = [*bench.records, *bench.maps, bench.generate, *bench.trainings]
     for number, count in ((signal.SIGKILL, kills), (signal.SIGTERM, few)):
         for case in resumable:
             make = functools.partial(interruptions.interrupted, bench, case, count, number)
             yield f"{number.name} {case.name}", _one(make)
     yield "merges", functools.partial(interruptions.merges, bench, few)
-    for case in (*bench.records, bench.generate, *bench.trainings):
+    for case in resumable:
         yield f"two runs {case.name}", _one(functools.partial(surroundings.two_runs, bench, case))
-    for case in (*bench.records, bench.generate, *bench.trainings):
+    for case in resumable:
         full = functools.partial(surroundings.file_system, bench, case, "size=256k", old=True)
         yield f"disk full {case.name}", _one(functools.partial(full, "disk full"))
         fixed = functools.partial(surroundings.file_system, bench, case, "ro,size=256k", old=False)
