@@ -20,6 +20,7 @@ from hyenadna_cli.core.io.embeddings_h5 import (
     REGION_COLUMNS,
     TOKEN_FORMAT,
 )
+from hyenadna_cli.core.io.hdf5_claims import check_claims
 from hyenadna_cli.core.outputs.provenance import Scalar
 from hyenadna_cli.errors import InputFileError
 
@@ -56,7 +57,7 @@ class TokenEmbeddings:
     offsets: NDArray[np.int64]
     """[n + 1]"""
     regions: dict[str, NDArray[Any]]
-    """name, chrom, start, end, strand, each [n]."""
+    """name, chrom, start, end, strand and further columns, each [n]."""
     made_by: dict[str, Scalar]
     """Attributes of the root: format and provenance."""
 
@@ -86,7 +87,7 @@ def read_tokens(path: Path) -> TokenEmbeddings:
         return TokenEmbeddings(
             data=file["tokens/data"][:],
             offsets=file["tokens/offsets"][:],
-            regions={name: values(file[f"regions/{name}"]) for name in REGION_COLUMNS},
+            regions={name: values(file[f"regions/{name}"]) for name in region_columns(file)},
             made_by={name: _scalar(value) for name, value in file.attrs.items()},
         )
 
@@ -106,27 +107,73 @@ def opened(path: Path, file_format: str) -> Iterator[h5py.File]:
         raise InputFileError(path, "no such file")
     try:
         with _open(path) as file:
-            where: Mapping[str, Any] = file.attrs
-            if "uns/hyenadna/format" in file:
-                facts = file["uns/hyenadna"]
-                where = {name: facts[name][()] for name in ("format", "format-version")}
-            if "format" not in where:
-                raise InputFileError(path, "is not an embedding file")
-            if (kind := _scalar(where["format"])) != file_format:
-                raise InputFileError(path, f"is a {kind} file, not a {file_format} file")
-            if (version := where["format-version"]) > FORMAT_VERSION:
-                raise InputFileError(
-                    path, f"has format version {version}; this hyenadna reads {FORMAT_VERSION}"
-                )
-            _check_sources(path, file)
+            _check(path, file, file_format)
             yield file
+    except UnicodeDecodeError as error:
+        raise InputFileError(path, f"is damaged: {error}") from error
+    except (OSError, RuntimeError) as error:
+        raise InputFileError(path, "is not an HDF5 file, or a damaged one") from error
+
+
+def _check(path: Path, file: h5py.File, file_format: str) -> None:
+    """Raise InputFileError unless all that the format has is there, and HDF5 can tell of it."""
+    try:
+        check_claims(path, file)
+        where: Mapping[str, Any] = file.attrs
+        if "uns/hyenadna/format" in file:
+            facts = file["uns/hyenadna"]
+            where = {name: facts[name][()] for name in ("format", "format-version")}
+        if "format" not in where:
+            raise InputFileError(path, "is not an embedding file")
+        if (kind := _scalar(where["format"])) != file_format:
+            raise InputFileError(path, f"is a {kind} file, not a {file_format} file")
+        if (version := where["format-version"]) > FORMAT_VERSION:
+            raise InputFileError(
+                path, f"has format version {version}; this hyenadna reads {FORMAT_VERSION}"
+            )
+        (_check_pooled if file_format == POOLED_FORMAT else _check_tokens)(file)
+        _check_sources(path, file)
     except KeyError as error:
         raise InputFileError(path, f"is damaged: {error.args[0]}") from error
     except (TypeError, ValueError, AttributeError, IndexError) as error:
         # Groups where datasets should be, numbers for texts, and the like.
         raise InputFileError(path, f"is damaged: {error}") from error
-    except (OSError, RuntimeError) as error:
-        raise InputFileError(path, "is not an HDF5 file, or a damaged one") from error
+
+
+def _check_pooled(file: h5py.File) -> None:
+    """Raise ValueError, KeyError or TypeError for what is not as `embeddings_h5` says."""
+    n_rows = len(_dataset(file, "X", n_axes=2))
+    _dataset(file, "obs/_index", n_rows=n_rows).asstr()
+    for name in column_names(file):
+        _dataset(file, f"obs/{name}", n_rows=n_rows)
+    for name in file["obsm"]:
+        _dataset(file, f"obsm/{name}", n_axes=2, n_rows=n_rows)
+    for name in file["uns/hyenadna"]:
+        _dataset(file, f"uns/hyenadna/{name}", n_axes=int(name == "repeated"))
+    rows = file["uns/hyenadna/repeated"][:].astype(np.int64)
+    if rows.size and not 0 <= rows.min() <= rows.max() < n_rows:
+        raise ValueError("uns/hyenadna/repeated names rows that are not there")
+
+
+def _check_tokens(file: h5py.File) -> None:
+    """As `_check_pooled`."""
+    offsets = _dataset(file, "tokens/offsets")[:].astype(np.int64)
+    n_tokens = len(_dataset(file, "tokens/data", n_axes=2))
+    if not offsets.size or offsets[0] or (np.diff(offsets) < 0).any() or offsets[-1] != n_tokens:
+        raise ValueError("tokens/offsets do not cut tokens/data into records")
+    for name in region_columns(file):
+        _dataset(file, f"regions/{name}", n_rows=len(offsets) - 1)
+
+
+def _dataset(
+    file: h5py.File, name: str, *, n_axes: int = 1, n_rows: int | None = None
+) -> h5py.Dataset:
+    found = file[name]
+    if not isinstance(found, h5py.Dataset) or found.ndim != n_axes:
+        raise ValueError(f"{name} is not a dataset of {n_axes} axes")
+    if n_rows is not None and len(found) != n_rows:
+        raise ValueError(f"{name} has {len(found):,} rows, not {n_rows:,}")
+    return found
 
 
 def _open(path: Path) -> h5py.File:
@@ -175,6 +222,11 @@ def _places(path: Path, source: str) -> list[Path]:
 def column_names(file: h5py.File) -> list[str]:
     """The columns of /obs but for its index, in order."""
     return [str(name) for name in file["obs"].attrs["column-order"]]
+
+
+def region_columns(file: h5py.File) -> list[str]:
+    """The columns of /regions, in order."""
+    return [str(name) for name in file["regions"].attrs.get("column-order", REGION_COLUMNS)]
 
 
 def values(dataset: h5py.Dataset, rows: slice = slice(None)) -> NDArray[Any]:

@@ -17,8 +17,13 @@ import pytest
 
 import hyenadna_cli
 from hyenadna_cli.core.io import growing_h5
-from hyenadna_cli.core.io.embeddings_h5 import EmbeddingRow, PooledWriter, TokenWriter
-from hyenadna_cli.core.io.embeddings_reading import read_embeddings, read_tokens
+from hyenadna_cli.core.io.embeddings_h5 import (
+    POOLED_FORMAT,
+    EmbeddingRow,
+    PooledWriter,
+    TokenWriter,
+)
+from hyenadna_cli.core.io.embeddings_reading import opened, read_embeddings, read_tokens
 from hyenadna_cli.core.outputs.provenance import InputFile, Provenance
 from hyenadna_cli.errors import InputFileError, OutputError
 
@@ -561,3 +566,67 @@ with open(sys.argv[1], "r+b") as file:
         process.communicate()
 
     assert read.names == ["región_0"]
+
+
+def test_a_damaged_length_of_a_text_reserves_no_memory(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.h5", [a_row(0)])
+    with h5py.File(path) as file:
+        place = file["uns/hyenadna/format"].id.get_offset()
+        chunk = file["obs/_index"].id.get_chunk_info(0).byte_offset
+    data = path.read_bytes()
+
+    for offset, name in ((place, "uns/hyenadna/format"), (chunk, "obs/_index")):
+        path.write_bytes(data[:offset] + b"\xff\xff\xff\xff" + data[offset + 4 :])
+        with pytest.raises(InputFileError, match=rf"is damaged: a text of {name} claims more than"):
+            read_embeddings(path)
+
+
+@pytest.mark.parametrize("chunks", [(1, 1), (1 << 16, 1 << 10)], ids=["shape", "chunk"])
+def test_a_dataset_that_the_file_cannot_hold_is_damaged(
+    tmp_path: Path, chunks: tuple[int, int]
+) -> None:
+    path = write(tmp_path / "x.h5", [a_row(0)])
+    with h5py.File(path, "a") as file:
+        del file["X"]
+        shape = (1 << 20, 1 << 12) if chunks == (1, 1) else (1, 1)
+        file.create_dataset("X", shape, np.float32, chunks=chunks, maxshape=(None, None))
+
+    with pytest.raises(InputFileError, match=r"is damaged: X claims more than the file can hold"):
+        read_embeddings(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "problem"),
+    [
+        ("X", [1.0, 2.0], "X is not a dataset of 2 axes"),
+        ("obs/start", [1, 2], "obs/start has 2 rows, not 1"),
+        ("uns/hyenadna/repeated", [7], "names rows that are not there"),
+        ("obs/_index", [1.5], "string"),
+    ],
+)
+def test_what_is_not_as_the_format_says_is_named(
+    tmp_path: Path, name: str, data: list[float], problem: str
+) -> None:
+    path = write(tmp_path / "x.h5", [a_row(0)])
+    with h5py.File(path, "a") as file:
+        del file[name]
+        file[name] = np.array(data)
+
+    with pytest.raises(InputFileError, match=rf"x\.h5: is damaged: .*{problem}"):
+        read_embeddings(path)
+
+
+def test_offsets_that_do_not_cut_the_data_are_damaged(tmp_path: Path) -> None:
+    path = write_tokens(tmp_path / "t.h5", 2)
+    with h5py.File(path, "a") as file:
+        file["tokens/offsets"][-1] = 10**9
+
+    with pytest.raises(InputFileError, match="tokens/offsets do not cut tokens/data"):
+        read_tokens(path)
+
+
+def test_an_error_of_who_reads_is_not_taken_for_damage(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.h5", [a_row(0)])
+
+    with pytest.raises(TypeError, match="mine"), opened(path, POOLED_FORMAT):
+        raise TypeError("mine")
