@@ -213,11 +213,13 @@ class _Embedding:
             dtype=tokens.dtype,
             made_by=made_by,
             overwrite=overwrite,
+            columns=self.source.columns,
         ) as hdf5:
 
             def write(rows: TokenRows) -> None:
                 of = rows.record
-                hdf5.append(of.name, of.chrom, of.start, of.end, rows.strand, rows.data)
+                place = (of.name, of.chrom, of.start, of.end)
+                hdf5.append(*place, rows.strand, rows.data, of.columns)
 
             yield write
 

@@ -257,7 +257,7 @@ class _Prediction:
             ),
             writer=table_writer(
                 destination.output,
-                prediction_table.columns(head),
+                prediction_table.columns(head, self.source.columns),
                 lambda row: prediction_table.rows(row, head),
             ),
             count=count,

@@ -99,6 +99,10 @@ def test_further_columns_of_a_bed_are_kept(embed, genome, bed_file, tmp_path):
     assert header == [*HEADER, "biotype", *(f"e{i}" for i in range(16))]
     assert [row[7] for row in rows] == ["coding", "."]
     assert read_embeddings(tmp_path / "out.h5ad").obs["biotype"].tolist() == ["coding", "."]
+    embed("--fasta", genome, "--bed", bed, "--pool", "token", "-o", tmp_path / "tokens.h5")
+    regions = read_tokens(tmp_path / "tokens.h5").regions
+    assert list(regions) == ["name", "chrom", "start", "end", "strand", "biotype"]
+    assert regions["biotype"].tolist() == ["coding", "."]
 
 
 @pytest.mark.parametrize("suffix", ["h5ad", "h5", "hdf5"])

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import h5py
 
@@ -23,7 +22,13 @@ from hyenadna_cli.core.io.embeddings_h5 import (
     PooledWriter,
     TokenWriter,
 )
-from hyenadna_cli.core.io.embeddings_reading import column_names, format_of, opened, values
+from hyenadna_cli.core.io.embeddings_reading import (
+    column_names,
+    format_of,
+    opened,
+    region_columns,
+    values,
+)
 from hyenadna_cli.core.outputs.provenance import Provenance
 from hyenadna_cli.errors import InputFileError
 
@@ -106,6 +111,7 @@ def _gather_tokens(
 ) -> Iterator[int]:
     with opened(sources[0], TOKEN_FORMAT) as file:
         d_model, dtype = file["tokens/data"].shape[1], file["tokens/data"].dtype
+        columns = region_columns(file)
     layout = virtual_layout(sources, TOKEN_FORMAT, "tokens/data", output) if is_virtual else None
     with TokenWriter(
         output,
@@ -113,6 +119,7 @@ def _gather_tokens(
         dtype=dtype.name,
         made_by=made_by,
         overwrite=overwrite,
+        columns=[name for name in columns if name not in REGION_COLUMNS],
         virtual=layout,
     ) as writer:
         for source in sources:
@@ -120,13 +127,16 @@ def _gather_tokens(
                 data, offsets = file["tokens/data"], file["tokens/offsets"][:].tolist()
                 if data.shape[1] != d_model or data.dtype != dtype:
                     raise InputFileError(source, f"has other vectors than {sources[0]}")
-                columns = [values(file[f"regions/{name}"]).tolist() for name in REGION_COLUMNS]
-                for start, end, *cells in zip(offsets[:-1], offsets[1:], *columns, strict=True):
-                    region: dict[str, Any] = dict(zip(REGION_COLUMNS, cells, strict=True))
+                if region_columns(file) != columns:
+                    raise InputFileError(source, f"has other columns than {sources[0]}")
+                regions = [values(file[f"regions/{name}"]).tolist() for name in columns]
+                for first, last, *cells in zip(offsets[:-1], offsets[1:], *regions, strict=True):
+                    name, chrom, start, end, strand, *further = cells
+                    place = (name, chrom, start, end, strand)
                     if is_virtual:
-                        writer.append_virtual(**region, n_rows=end - start)
+                        writer.append_virtual(*place, further, n_rows=last - first)
                     else:
-                        writer.append(**region, data=data[start:end])
+                        writer.append(*place, data[first:last], further)
                     yield 0
             yield source.stat().st_size
 

@@ -30,6 +30,7 @@ the data, one per base (or bin of bases) in the order of the plus strand.
     /regions/name, chrom      utf8    [n]      names as given, repeated ones too
     /regions/start, end       int64   [n]
     /regions/strand           utf8    [n]
+    /regions/...              utf8    [n]      further columns, named by its attribute column-order
     attributes of the root: format, format-version, coordinates and the provenance
 
 Two runs with the same content and provenance write the same bytes. Datasets are chunked, resizable
@@ -255,14 +256,18 @@ class TokenWriter(_Hdf5Writer):
         dtype: Literal["float32", "float16"],
         made_by: Provenance,
         overwrite: bool,
+        columns: Sequence[str] = (),
         virtual: h5py.VirtualLayout | None = None,
     ) -> None:
-        """`virtual`: where the rows already are; `append_virtual` then stands for `append`."""
+        """`columns`: names of the records' further columns. `virtual`: where the rows already are;
+        `append_virtual` then stands for `append`.
+        """
         super().__init__(path, overwrite=overwrite)
         self._d_model = d_model
         self._dtype = dtype
         self._virtual = virtual
         self._made_by = made_by
+        self._further = obs_names(columns, taken=REGION_COLUMNS)
         self._n_rows = 0
 
     def append(
@@ -273,6 +278,7 @@ class TokenWriter(_Hdf5Writer):
         end: int,
         strand: str,
         data: NDArray[np.floating[Any]],
+        columns: Sequence[str] = (),
     ) -> None:
         """Add one record (0-based half-open); data [rows, d_model] follows the plus strand."""
         if data.ndim != 2 or data.shape[1] != self._d_model:
@@ -283,16 +289,24 @@ class TokenWriter(_Hdf5Writer):
             raise OutputError(
                 f"{self._path}: a value of {name} is too large for {self._dtype}; write float32"
             ) from error
-        self.append_virtual(name, chrom, start, end, strand, n_rows=len(data))
+        self.append_virtual(name, chrom, start, end, strand, columns, n_rows=len(data))
 
     def append_virtual(
-        self, name: str, chrom: str, start: int, end: int, strand: str, *, n_rows: int
+        self,
+        name: str,
+        chrom: str,
+        start: int,
+        end: int,
+        strand: str,
+        columns: Sequence[str] = (),
+        *,
+        n_rows: int,
     ) -> None:
         """Add one record whose `n_rows` rows are in the dataset already."""
         self._n_rows += n_rows
         self._offsets.append(self._n_rows)
         for dataset, value in zip(
-            self._regions.values(), (name, chrom, start, end, strand), strict=True
+            self._regions.values(), (name, chrom, start, end, strand, *columns), strict=True
         ):
             dataset.append(value)
 
@@ -304,10 +318,12 @@ class TokenWriter(_Hdf5Writer):
             output.root.create_group("tokens").create_virtual_dataset("data", self._virtual)
         self._offsets = output.dataset("tokens/offsets", dtype=np.int64)
         self._offsets.append(0)
+        kinds = REGION_COLUMNS | dict.fromkeys(self._further, TEXT)
         self._regions = {
-            name: output.dataset(f"regions/{name}", dtype=dtype)
-            for name, dtype in REGION_COLUMNS.items()
+            name: output.dataset(f"regions/{name}", dtype=dtype) for name, dtype in kinds.items()
         }
+        if self._further:
+            output.root["regions"].attrs["column-order"] = np.array(list(kinds), dtype=TEXT)
 
 
 def _facts(file_format: str) -> dict[str, Scalar]:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hyenadna_cli.core.config.settings import HeadConfig
+from hyenadna_cli.core.io.embeddings_h5 import obs_names
 from hyenadna_cli.core.io.tsv import Cell
 from hyenadna_cli.core.outputs import atomic
 from hyenadna_cli.core.tasks.classification import Prediction, against
@@ -23,23 +24,25 @@ from hyenadna_cli.core.tasks.classification import Prediction, against
 log = logging.getLogger(__name__)
 
 
-def columns(head: HeadConfig) -> tuple[str, ...]:
-    """The columns of the table of a task."""
+def columns(head: HeadConfig, further: Sequence[str] = ()) -> tuple[str, ...]:
+    """The columns of the table of a task; `further` are those of the regions, which come last."""
     place = ("name", "chrom", "start", "end", "strand")
+    own: tuple[str, ...]
     if head.task == "token":
-        return (*place, "prediction", "probability", "status")
-    if head.task == "regression":
-        return (*place, "n_windows", *head.label_names, "status")
-    probabilities = (f"p_{name}" for name in head.label_names)
-    return (*place, "n_windows", "prediction", *probabilities, "status")
+        own = (*place, "prediction", "probability", "status")
+    elif head.task == "regression":
+        own = (*place, "n_windows", *head.label_names, "status")
+    else:
+        probabilities = (f"p_{name}" for name in head.label_names)
+        own = (*place, "n_windows", "prediction", *probabilities, "status")
+    return (*own, *obs_names(further, taken=own))
 
 
 def rows(prediction: Prediction, head: HeadConfig) -> Iterator[tuple[Cell, ...]]:
     """The rows of one record."""
-    if head.task == "token":
-        yield from _runs(prediction, head)
-    else:
-        yield _one_row(prediction, head)
+    own = _runs(prediction, head) if head.task == "token" else [_one_row(prediction, head)]
+    for cells in own:
+        yield (*cells, *prediction.record.columns)
 
 
 def write_metrics(

@@ -40,6 +40,16 @@ def test_a_record_is_a_row(task, answer, cells):
     assert len(row) == len(columns(head(task)))
 
 
+@pytest.mark.parametrize(("task", "answer"), [("binary", [0.5, 0.5]), ("token", [[1.0, 0.0]] * 4)])
+def test_further_columns_of_a_region_come_last(task, answer):
+    record = Record("r", "chr1", 10, 14, "+", "ACGT", columns=("coding", "x"))
+
+    (row,) = rows(Prediction(record, "+", 1, np.array(answer)), head(task))
+
+    assert row[-3:] == ("OK", "coding", "x")
+    assert columns(head(task), ["biotype", "status"])[-3:] == ("status", "biotype", "status-1")
+
+
 def test_a_record_of_nothing_but_n_has_no_answer():
     (row,) = rows(prediction([0.25, 0.75], "NNNN"), head("binary"))
 

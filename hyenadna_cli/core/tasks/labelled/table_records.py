@@ -59,6 +59,11 @@ class TableSource(RecordSource):
             raise
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """None besides those of a record."""
+        return ()
+
+    @property
     def inputs(self) -> list[str]:
         """The files read, for provenance."""
         genome = None if self._genome is None else self.fasta
