@@ -56,7 +56,7 @@ def draw(points: list[Point], value: str, path: Path) -> None:
     axes.set_xticks(range(len(groups)), groups, rotation=30, ha="right")
     axes.set_ylabel(f"{value.replace('_', ' ')} (95 % intervals)")
     axes.grid(alpha=0.3, axis="y")
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     save_figure(figure, path, overwrite=True)
 
 
