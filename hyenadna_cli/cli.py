@@ -36,7 +36,6 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 app = typer.Typer(
     name="hyenadna",
     cls=VerbGroup,
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     # Plain text: help and usage errors must survive log files and narrow terminals.
     rich_markup_mode=None,

@@ -11,6 +11,7 @@ import sys
 import pytest
 
 import hyenadna_cli
+from hyenadna_cli.commands.verbs import VERBS
 
 
 def test_the_version_is_one_line_on_stdout(hyenadna):
@@ -25,6 +26,44 @@ def test_every_command_has_help_that_names_its_purpose(hyenadna, command):
 
     assert code == 0
     assert f"Usage: hyenadna {command}" in out
+
+
+@pytest.mark.parametrize("verb", [(), ("plot",), ("models",), ("classify-species",)])
+def test_nothing_asked_for_is_answered_with_help(hyenadna, verb):
+    asked_for = hyenadna(*verb, "--help")
+
+    assert asked_for.code == 0
+    assert hyenadna(*verb) == asked_for
+
+
+def test_help_lists_verbs_by_what_they_are_for_in_lines_of_eighty_columns(hyenadna, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+
+    lines = hyenadna("--help").out.splitlines()
+
+    listed = lines[lines.index("Embed and score:") :]
+    headings = [line for line in listed if line and not line.startswith(" ")]
+    assert headings == ["Embed and score:", "Train:", "Measure:", "Models:", "Pipelines:"]
+    verbs = [line.split()[0] for line in listed if line.startswith("  ")]
+    assert sorted(verbs) == sorted(VERBS)  # a line each
+    assert not [line for line in listed if line.endswith("...") or len(line) > 80]
+
+
+def test_summaries_of_verbs_of_verbs_are_whole(hyenadna, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+
+    _usage, *lines = hyenadna("plot", "--help").out.splitlines()
+
+    assert not [line for line in lines if line.endswith("...")]
+
+
+def test_examples_are_never_wrapped(hyenadna, monkeypatch):
+    """A command that is cut in two cannot be pasted."""
+    monkeypatch.setenv("COLUMNS", "50")
+
+    out = hyenadna("embed", "--help").out
+
+    assert "    hyenadna embed --fasta test_data/tiny.fa --bed test_data/regions.bed -o reg" in out
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
-from hyenadna_cli.commands.options.groups import GroupedCommand, with_option_groups
+from hyenadna_cli.commands.options.groups import GroupedCommand, HelpfulGroup, with_option_groups
 from hyenadna_cli.commands.options.model import (
     CacheOption,
     FilterShiftOption,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-app = typer.Typer(help="List, download, convert, average and check models.", no_args_is_help=True)
+app = typer.Typer(help="List, download, convert, average and check models.", cls=HelpfulGroup)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 

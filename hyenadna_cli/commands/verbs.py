@@ -11,33 +11,42 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
 
-from hyenadna_cli.commands.options.groups import GroupedCommand
+from hyenadna_cli.commands.options.groups import GroupedCommand, HelpfulGroup
 
-VERBS = {
-    "embed": "Embed sequences, or the regions of a BED or GTF file, as vectors.",
-    "generate": "Sample DNA from a model, freely or after prompts.",
-    "finetune": "Train a model on labelled sequences, and judge it.",
-    "perplexity": "Measure how well a model predicts each base.",
-    "predict": "Predict the labels of sequences with a tuned model.",
-    "pretrain": "Train a model to predict the next nucleotide.",
-    "prompt-tune": "Teach a model a task by what precedes its input.",
-    "mutagenize": "Score every SNV of a region.",
-    "score-variants": "Score the alleles of a VCF.",
-    "background": "Score random SNVs, to rank others among.",
-    "merge": "Put the outputs of all shards of a run together.",
-    "benchmark": "Measure time and memory against the plain form.",
-    "doctor": "Tell what this machine has, and check a known answer.",
-    "classify-species": "Tell species apart by stretches of their DNA.",
-    "models": "List, download, convert, average and check models.",
-    "plot": "Draw what other commands wrote.",
+VERBS_BY_JOB = {
+    "Embed and score": {
+        "embed": "Embed sequences, regions or alleles as vectors.",
+        "score-variants": "Score the alleles of a VCF.",
+        "mutagenize": "Score every SNV of a region.",
+        "background": "Score random SNVs, to rank others among.",
+        "predict": "Predict the labels of sequences with a tuned model.",
+        "generate": "Sample DNA from a model, freely or after prompts.",
+    },
+    "Train": {
+        "finetune": "Train a model on labelled sequences, and judge it.",
+        "prompt-tune": "Teach a model a task by what precedes its input.",
+        "classify-species": "Tell species apart by stretches of their DNA.",
+        "pretrain": "Train a model to predict the next nucleotide.",
+    },
+    "Measure": {
+        "perplexity": "Measure how well a model predicts each base.",
+        "benchmark": "Measure time and memory against the plain form.",
+        "plot": "Draw what other commands wrote.",
+    },
+    "Models": {"models": "List, download, convert, average and check models."},
+    "Pipelines": {
+        "merge": "Put the outputs of all shards of a run together.",
+        "doctor": "Tell what this machine has, and check a known answer.",
+    },
 }
 """In the order of `--help`. `score-variants` is the function `score_variants` of the module
 `commands.score_variants`; a verb with verbs of its own is the `app` of its module."""
 
+VERBS = {name: summary for of_job in VERBS_BY_JOB.values() for name, summary in of_job.items()}
 
-class VerbGroup(TyperGroup):
+
+class VerbGroup(HelpfulGroup):
     """The root of the command line."""
 
     def __init__(self, **attributes: Any) -> None:
@@ -45,9 +54,11 @@ class VerbGroup(TyperGroup):
         self.commands = _Commands()  # type: ignore[assignment]  # nothing is added to it
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write the list of verbs without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(VERBS.items()))
+        """Write the verbs by what they are for, without importing them."""
+        width = max(map(len, VERBS))
+        for job, verbs in VERBS_BY_JOB.items():
+            with formatter.section(job):
+                formatter.write_dl([(name.ljust(width), text) for name, text in verbs.items()])
 
 
 class _Commands(Mapping[str, Any]):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import typer
 
 from hyenadna_cli.commands.classify_species import evaluate, manifest, predict, train
-from hyenadna_cli.commands.options.groups import GroupedCommand
+from hyenadna_cli.commands.options.groups import GroupedCommand, HelpfulGroup
 
-app = typer.Typer(help="Tell species apart by stretches of their DNA.", no_args_is_help=True)
+app = typer.Typer(help="Tell species apart by stretches of their DNA.", cls=HelpfulGroup)
 app.command("train", cls=GroupedCommand)(train.train)
 app.command("evaluate", cls=GroupedCommand)(evaluate.evaluate)
 app.command("manifest", cls=GroupedCommand)(manifest.manifest)

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 from typer.models import OptionInfo
 
 from hyenadna_cli.core.config.flags import Flag
@@ -51,8 +51,40 @@ class OptionsOf:
     """Fields that this command cannot do without."""
 
 
+class HelpfulGroup(TyperGroup):
+    """Verbs whose help is what they do where none of them is asked for."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Print help for an empty command line, and be done."""
+        if not args and not ctx.resilient_parsing:
+            typer.echo(ctx.get_help())
+            ctx.exit()
+        return super().parse_args(ctx, args)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write all of each summary."""
+        rows = [
+            (name, command.get_short_help_str(limit=500))
+            for name in self.list_commands(ctx)
+            if (command := self.get_command(ctx, name)) is not None
+        ]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
 class GroupedCommand(TyperCommand):
     """A command whose help lists its options under the headings of their groups."""
+
+    def format_help_text(self, ctx: Any, formatter: Any) -> None:
+        """Write what is indented, examples, as it is: a wrapped command cannot be pasted."""
+        for paragraph in inspect.cleandoc(self.help or "").split("\n\n"):
+            formatter.write_paragraph()
+            with formatter.indentation():
+                if not paragraph.startswith(" "):
+                    formatter.write_text(paragraph)
+                    continue
+                for line in paragraph.splitlines():
+                    formatter.write(f"{'':{formatter.current_indent}}{line}\n")
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write arguments and options; `--help` comes last, under the last heading."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from hyenadna_cli.commands.options.groups import GroupedCommand
+from hyenadna_cli.commands.options.groups import GroupedCommand, HelpfulGroup
 from hyenadna_cli.commands.plot import (
     dependencies,
     embeddings,
@@ -15,7 +15,7 @@ from hyenadna_cli.commands.plot import (
     training,
 )
 
-app = typer.Typer(help="Draw what other commands wrote.", no_args_is_help=True)
+app = typer.Typer(help="Draw what other commands wrote.", cls=HelpfulGroup)
 app.command("training", cls=GroupedCommand)(training.training)
 app.command("embeddings", cls=GroupedCommand)(embeddings.embeddings)
 app.command("perplexity", cls=GroupedCommand)(perplexity.perplexity)

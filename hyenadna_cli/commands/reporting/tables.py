@@ -31,7 +31,11 @@ def align(columns: Sequence[str], texts: Sequence[Sequence[str]], *, on_stderr: 
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(*columns, box=box.SIMPLE)
+    table = Table(box=box.SIMPLE)
+    for number, column in enumerate(columns):
+        # Names, which are to be typed again, stay whole; the rest is folded where it must be.
+        table.add_column(column, overflow="fold", no_wrap=number == 0)
+    table.columns[0].min_width = max(len(text[0]) for text in (columns, *texts))
     for text in texts:
         table.add_row(*text)
     Console(stderr=on_stderr).print(table, markup=False)

@@ -26,3 +26,13 @@ def test_json_is_one_object_a_row(capsys):
     tables.print_table(("a", "b"), [(1, None)], as_json=True)
 
     assert json.loads(capsys.readouterr().out) == [{"a": 1, "b": None}]
+
+
+def test_names_stay_whole_on_a_narrow_terminal(capsys, monkeypatch):
+    """They are what one types next."""
+    monkeypatch.setenv("COLUMNS", "30")
+    name = "tiny-1k-d256-and-more"
+
+    tables.align(("name", "repository"), [(name, "LongSafari/hyenadna-tiny-1k")], on_stderr=False)
+
+    assert name in capsys.readouterr().out
