@@ -63,9 +63,6 @@ def perplexity(
 
       hyenadna perplexity --fasta test_data/tiny.fa --contexts 64,256,1k --targets 2k
     """
-    from hyenadna_cli.core.inference import perplexity as core
-    from hyenadna_cli.core.inference.run_plan import plan_of_records
-
     if track.track is not None and context.contexts is not None:
         raise UsageError("--track and --contexts exclude each other")
     if context.contexts is not None:
@@ -75,10 +72,26 @@ def perplexity(
             window=windows.window, stride=windows.stride, strand=files.strand, vocab=vocab
         )
         _contexts(files, curve, request, compute, destination, run)
-        return
-    if track.track is not None:
+    elif track.track is not None:
         _track(files, track, windows, request, compute, context_parallel, destination, run)
-        return
+    else:
+        _table(files, vocab, windows, request, compute, context_parallel, destination, run)
+
+
+def _table(
+    files: RecordFiles,
+    vocab: str,
+    windows: WindowOptions,
+    request: ModelRequest,
+    compute: BatchedCompute,
+    context_parallel: int,
+    destination: Destination,
+    run: RunOptions,
+) -> None:
+    """A row a record."""
+    from hyenadna_cli.core.inference import perplexity as core
+    from hyenadna_cli.core.inference.run_plan import plan_of_records
+
     strand = files.strand_choice
     check_table_name(destination.output, writer="perplexity")
     destination.check()
