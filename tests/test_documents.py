@@ -21,7 +21,10 @@ _NAMED = re.compile(
     r"(?P<path>(?:[\w.*-]+/)*[\w.*-]*\w"
     r"\.(?:bed|cff|csv|def|fa|json|md|nf|png|py|sh|toml|tsv|txt|vcf|ya?ml))\b"
 )
-_BACKTICKED_MODULE = re.compile(r"`(?:hyenadna_cli\.)?(?P<name>(?:core|ops|commands)(?:\.\w+)+)`")
+# `commands.tsv` is a table.
+_BACKTICKED_MODULE = re.compile(
+    r"`(?:hyenadna_cli\.)?(?P<name>(?:core|ops|commands)(?!\.tsv`)(?:\.\w+)+)`"
+)
 _FULL_MODULE = re.compile(r"\bhyenadna_cli\.(?P<name>\w+(?:\.\w+)*)")
 _LINK = re.compile(r"\]\((?P<target>[^)\s]+)\)")
 _HEADING = re.compile(r"^#+ (?P<title>.+)$", re.MULTILINE)
