@@ -219,6 +219,7 @@ def _fit_alleles(
             "negative": asked.negative,
             "groups": str(asked.groups),
             "features": list[str](asked.features),
+            "cross_validate": asked.cross_validate,
             "seed": settings.seed,
             **model.settings(),
         },

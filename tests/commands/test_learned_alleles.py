@@ -197,6 +197,25 @@ def test_groups_of_genes_leak_by_overlapping_windows_and_genes_which_is_told(
 
 
 @pytest.mark.slow
+def test_cross_validation_judges_every_group_by_what_has_not_seen_it(
+    embedded, fit, labelled, tmp_path
+):
+    alleles = embedded(labelled())
+    once = fit(alleles, *TWO, "--features", "context", to="once")
+    crossed = fit(alleles, *TWO, "--features", "context", "--cross-validate", to="crossed")
+
+    assert (once.code, crossed.code) == (0, 0), crossed.err
+    rows = {to: table_of(tmp_path / to / "predictions.tsv") for to in ("once", "crossed")}
+    names = [row["name"] for row in rows["crossed"]]
+    assert len(names) == len(set(names)) == 178
+    # The first rotation is the split without rotations, and its classifier is kept.
+    assert rows["crossed"][: len(rows["once"])] == rows["once"]
+    kept = [(tmp_path / to / "alleles.json").read_text() for to in ("once", "crossed")]
+    assert kept[0] == kept[1]
+    assert "judged in 5 rotations: 178 alleles" in crossed.err
+
+
+@pytest.mark.slow
 def test_several_classes_get_a_class_and_its_probability(
     hyenadna, embedded, fit, labelled, genome, tmp_path
 ):

@@ -11,7 +11,7 @@ here=$(dirname "$0")
 genome=$1 genes=$2 clinvar=$3 brca1=$4 first=$5 second=$6 out=$7
 mkdir -p "$out"
 vectors="--allele diff-at-variant --pool mean,first --scores llr,site,jsd,l2,cos"
-learn="--probe --label-column CLASS --features embedding,llr,site,jsd,l2,cos,context"
+learn="--probe --label-column CLASS --cross-validate --features embedding,llr,site,jsd,l2,cos,context"
 
 python "$here/sample_vcf.py" "$clinvar" --values P/LP,B/LB --each 1000 > "$out/clinvar.vcf"
 python "$here/findlay_to_vcf.py" "$brca1" > "$out/brca1.vcf"

@@ -46,7 +46,9 @@ class LabelledAlleles:
     """Of two, the second is the positive one."""
     targets: NDArray[np.int64]
     groups: list[str]
-    rows_of: Mapping[Split, NDArray[np.int64]]
+    rotations: tuple[Mapping[Split, NDArray[np.int64]], ...]
+    """Splits; those of the classifier that is kept come first, and of several no test row is one of
+    another's."""
     settings: Mapping[str, Any]
     """What the file says of how it was made."""
 
@@ -54,6 +56,16 @@ class LabelledAlleles:
     def window(self) -> int:
         """Bases around each allele."""
         return int(self.settings["window"])
+
+    @property
+    def rows_of(self) -> Mapping[Split, NDArray[np.int64]]:
+        """The splits of the classifier that is kept."""
+        return self.rotations[0]
+
+    @property
+    def judged_rows(self) -> NDArray[np.int64]:
+        """The test rows of all rotations, one after the other."""
+        return np.concatenate([rows_of["test"] for rows_of in self.rotations])
 
     @property
     def split_sizes(self) -> dict[str, int]:
@@ -68,6 +80,9 @@ class LabelledAlleles:
             of_class = ", ".join(f"{n:,} {c}" for c, n in zip(self.classes, counts, strict=True))
             n_groups = len({self.groups[row] for row in rows})
             lines.append(f"{split}: {len(rows):,} alleles of {n_groups:,} groups ({of_class})")
+        if len(self.rotations) > 1:
+            n_judged = len(self.judged_rows)
+            lines.append(f"judged in {len(self.rotations)} rotations: {n_judged:,} alleles")
         return "; ".join(lines)
 
 
@@ -106,7 +121,7 @@ def read_labelled_alleles(
         classes=classes,
         targets=targets[kept],
         groups=groups,
-        rows_of=_split(path, targets[kept], groups, classes, asked, seed),
+        rotations=_rotations(path, targets[kept], groups, classes, asked, seed),
         settings=file.made_by,
     )
 
@@ -201,15 +216,18 @@ def _check_classes(
         )
 
 
-def _split(
+def _rotations(
     path: Path,
     targets: NDArray[np.int64],
     groups: Sequence[str],
     classes: tuple[str, ...],
     asked: LabelledAlleleSettings,
     seed: int,
-) -> dict[Split, NDArray[np.int64]]:
-    """About 3/5, 1/5 and 1/5 of the alleles, whole groups, every class in each."""
+) -> tuple[dict[Split, NDArray[np.int64]], ...]:
+    """About 3/5, 1/5 and 1/5 of the alleles, whole groups, every class in each.
+
+    One such split or, to cross-validate, one for each fifth as the test rows.
+    """
     names = sorted(set(groups))
     of_class = [
         len({group for group, target in zip(groups, targets, strict=True) if target == number})
@@ -228,10 +246,13 @@ def _split(
     parts = [rows for _, rows in folds.split(np.zeros(len(targets)), targets, groups)]
     whole = [rows for rows in parts if len(np.unique(targets[rows])) == len(classes)]
     if len(whole) >= len(SPLITS):
-        test, valid = whole[0], whole[1]
-        held = np.concatenate([test, valid])
-        train = np.setdiff1d(np.arange(len(targets)), held)
-        return {"train": train, "valid": valid, "test": test}
+        rotations: list[dict[Split, NDArray[np.int64]]] = []
+        for number in range(len(whole) if asked.cross_validate else 1):
+            test, valid = whole[number], whole[(number + 1) % len(whole)]
+            train = np.setdiff1d(np.arange(len(targets)), np.concatenate([test, valid]))
+            rotations.append({"train": train, "valid": valid, "test": test})
+        if all(len(np.unique(targets[one["train"]])) == len(classes) for one in rotations):
+            return tuple(rotations)
     raise InputFileError(
         path,
         f"groups of {asked.groups} hold mostly one class: no split of {len(names)} groups leaves "

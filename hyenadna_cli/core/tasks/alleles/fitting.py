@@ -126,6 +126,7 @@ def _write(
         "features": list(alleles.parts),
         "strength": fitted.probe.strength,
         "rows": alleles.split_sizes,
+        "rotations": len(alleles.rotations),
         "groups": {
             split: sorted({alleles.groups[row] for row in of_split})
             for split, of_split in alleles.rows_of.items()
@@ -134,7 +135,7 @@ def _write(
         "made_by": made_by.as_json(),
     }
     atomic.write_text(output / "training.json", json.dumps(record, indent=2) + "\n")
-    test = alleles.rows_of["test"]
+    test = alleles.judged_rows
     rows = LabelledRows(
         names=[alleles.names[row] for row in test],
         sequences=[""] * len(test),

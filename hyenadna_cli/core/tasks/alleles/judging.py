@@ -2,6 +2,7 @@
 
 Every set is fitted to the same training rows, its strength chosen and its probabilities calibrated
 on the same validation rows, and judged on the same test rows, in all and within each region class.
+With rotations, the test rows are those of each, judged by the probe that has not seen them.
 """
 
 # N alleles, D numbers of features
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,7 +19,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hyenadna_cli.core.config.choices import Task
+from hyenadna_cli.core.config.choices import Split, Task
 from hyenadna_cli.core.io.tsv import Cell, TsvWriter
 from hyenadna_cli.core.outputs import atomic
 from hyenadna_cli.core.tasks.alleles import features as allele_features
@@ -65,9 +66,30 @@ def task_of(alleles: LabelledAlleles) -> Task:
 
 
 def fit(alleles: LabelledAlleles, features_ND: Floats, *, select: str | None) -> Fitted:
-    """Learn from the training rows; strength and calibration from the validation rows."""
+    """Learn from the training rows; strength and calibration from the validation rows.
+
+    Of several rotations the first one's probe is kept, and each one's judges its own test rows.
+    """
+    task = task_of(alleles)
+    fitted = [
+        _fit_rotation(alleles, features_ND, rows_of, select=select) for rows_of in alleles.rotations
+    ]
+    scores = [
+        _scores(task, probe, calibration, features_ND[rows_of["test"]])
+        for (probe, calibration), rows_of in zip(fitted, alleles.rotations, strict=True)
+    ]
+    return Fitted(*fitted[0], np.concatenate(scores))
+
+
+def _fit_rotation(
+    alleles: LabelledAlleles,
+    features_ND: Floats,
+    rows_of: Mapping[Split, NDArray[np.int64]],
+    *,
+    select: str | None,
+) -> tuple[LinearProbe, Calibration]:
     task, targets = task_of(alleles), alleles.targets
-    train, valid, test = (alleles.rows_of[split] for split in ("train", "valid", "test"))
+    train, valid = rows_of["train"], rows_of["valid"]
 
     def judge(probe: LinearProbe) -> float:
         scores = probe.predictions(task, features_ND[valid])
@@ -76,8 +98,7 @@ def fit(alleles: LabelledAlleles, features_ND: Floats, *, select: str | None) ->
     probe = fit_probe(
         task, features_ND[train], targets[train], n_outputs=len(alleles.classes), judge=judge
     )
-    calibration = Calibration.fit(probe.scores(features_ND[valid]), targets[valid])
-    return Fitted(probe, calibration, _scores(task, probe, calibration, features_ND[test]))
+    return probe, Calibration.fit(probe.scores(features_ND[valid]), targets[valid])
 
 
 def _scores(
@@ -118,7 +139,7 @@ def feature_sets(
 
 def regions_of(alleles: LabelledAlleles, transcripts: Transcripts | None) -> NDArray[np.str_]:
     """The region class of each test row; `all` of every one without transcripts."""
-    rows = alleles.rows_of["test"]
+    rows = alleles.judged_rows
     if transcripts is None:
         return np.array(["all"] * len(rows))
     return np.array([transcripts.region(alleles.chroms[r], int(alleles.starts[r])) for r in rows])
@@ -132,7 +153,7 @@ def table_rows(
     regions: NDArray[np.str_],
 ) -> Iterator[tuple[tuple[Cell, ...], Metrics]]:
     """A row over all test rows, and one for each region class with enough of every class."""
-    targets = alleles.targets[alleles.rows_of["test"]]
+    targets = alleles.targets[alleles.judged_rows]
     for region in ("all", *CLASSES):
         chosen = np.ones(len(targets), bool) if region == "all" else regions == region
         counts = np.bincount(targets[chosen], minlength=len(alleles.classes))
@@ -157,24 +178,28 @@ def report_leakage(alleles: LabelledAlleles, transcripts: Transcripts | None, ou
     """Write leakage.json, and warn: test rows whose window overlaps one of a training row, or that
     lie in a gene with one. Raises OutputError.
     """
-    train, test = alleles.rows_of["train"], alleles.rows_of["test"]
-    overlapping = _near(alleles, test, train)
-    in_gene: int | None = None
+    places: list[tuple[str, int] | None] = []
     if transcripts is not None:
         places = [
             transcripts.transcript_at(contig, start)
             for contig, start in zip(alleles.chroms, alleles.starts.tolist(), strict=True)
         ]
-        known = {places[row] for row in train} - {None}
-        in_gene = sum(places[row] in known for row in test)
+    overlapping, in_gene = 0, None if transcripts is None else 0
+    for rows_of in alleles.rotations:
+        train, test = rows_of["train"], rows_of["test"]
+        overlapping += _near(alleles, test, train)
+        if in_gene is not None:
+            known = {places[row] for row in train} - {None}
+            in_gene += sum(places[row] in known for row in test)
+    n_judged = len(alleles.judged_rows)
     content = {
         "is_leaking": bool(overlapping or in_gene),
-        "test_rows": len(test),
+        "test_rows": n_judged,
         "windows_overlap_training": overlapping,
         "genes_shared_with_training": in_gene,
     }
     atomic.write_text(output / "leakage.json", json.dumps(content, indent=2) + "\n")
-    n_test = f"{len(test):,}"
+    n_test = f"{n_judged:,}"
     if overlapping:
         log.warning(
             "%s of %s test alleles lie within %s bases of a training allele: their windows overlap",

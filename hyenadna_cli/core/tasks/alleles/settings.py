@@ -52,6 +52,13 @@ class LabelledAlleleSettings:
             parse=parse_features,
         ),
     ] = ("embedding",)
+    cross_validate: Annotated[
+        bool,
+        Flag(
+            "--cross-validate",
+            "Judge every fifth of the groups once, by a classifier that has not seen it.",
+        ),
+    ] = False
     genes: Annotated[
         Path | None,
         Flag(
