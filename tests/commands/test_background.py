@@ -221,6 +221,11 @@ def test_what_is_no_background_is_refused(rank, vcf_file, text_file, tmp_path):
         assert (done.code, said in done.err) == (3, True), done.err
 
 
+def test_scores_that_are_none_are_refused(draw):
+    assert "'' is none of llr, site" in draw("--per-change", "1", "--scores", "", code=2).err
+    assert "'lr' is none of llr, site" in draw("--per-change", "1", "--scores", "lr", code=2).err
+
+
 def test_an_output_that_is_not_hdf5_is_refused(draw):
     done = draw("--per-change", "1", name="background.tsv", code=2)
 

@@ -206,6 +206,10 @@ class AlleleVectorSettings(VariantSettings):
         str, Flag("--info", "INFO keys that become columns, such as labels.", metavar="KEY,...")
     ] = ""
 
+    def score_names(self) -> tuple[Score, ...]:
+        """`--scores`, each once; here there may be none. Raises UsageError for others."""
+        return _parse_scores(self.scores) if self.scores else ()
+
     @property
     def info_keys(self) -> list[str]:
         """`--info`, each once."""
@@ -231,7 +235,7 @@ def plan_of(settings: ScoreSettings, model: ChosenModel, limits: BatchLimits) ->
 
 
 def _parse_scores(text: str) -> tuple[Score, ...]:
-    names = list(dict.fromkeys(name.strip() for name in text.split(",") if text))
+    names = list(dict.fromkeys(name.strip() for name in text.split(",")))
     for name in names:
         if name not in _SCORES:
             raise UsageError(f"--scores {text}: {name!r} is none of {', '.join(_SCORES)}")
