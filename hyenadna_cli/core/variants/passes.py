@@ -73,9 +73,8 @@ class Passes:
             if "site" in self._settings.scores:
                 self._put(scores, tasks, {"site": self._site(ref, tasks)})
             if self._vectors is not None and not self._vectors.needs_alt_pass:
-                step = max(1, self._alt_batches.limits.max_tokens // ref.token_ids_BL.shape[1])
-                for part in (tasks[i : i + step] for i in range(0, len(tasks), step)):
-                    self._put_vectors(scores, part, self._ref_vectors(ref, part))
+                for few in self._parts(len(tasks), ref.token_ids_BL.shape[1]):
+                    self._put_vectors(scores, tasks[few], self._ref_vectors(ref, tasks[few]))
             if self._settings.needs_alt_pass:
                 for (start, keeps_length), group in self._groups(tasks).items():
                     for part, values, vectors in self._alt_scores(ref, group, start, keeps_length):
@@ -186,7 +185,18 @@ class Passes:
         vectors = None
         if self._vectors is not None and self._vectors.needs_alt_pass:
             alt = self._of_vectors(hidden)
-            vectors = self._alt_vectors(ref, alt, batch.token_ids_BL, tasks, rows_A, start)
+            parts = [
+                self._alt_vectors(
+                    ref,
+                    [states[part] for states in alt],
+                    batch.token_ids_BL[part],
+                    tasks[part],
+                    rows_A[part],
+                    start,
+                )
+                for part in self._parts(len(tasks), ref.token_ids_BL.shape[1])
+            ]
+            vectors = np.concatenate(parts)
         values = self._scores_of(ref, hidden[0], batch.token_ids_BL, tasks, rows_A, start)
         return values, vectors
 
@@ -233,7 +243,7 @@ class Passes:
         if "jsd" in settings.scores:
             values["jsd"] = allele_scores.jsd(pairs)
         if ref.hidden_BLD is not None:
-            values["l2"], values["cos"] = _distances(
+            values["l2"], values["cos"] = allele_scores.window_distances(
                 ref.hidden_BLD, rows_A, pairs, hidden_ASD, start
             )
         return {
@@ -241,6 +251,12 @@ class Passes:
             for score, of_alleles in values.items()
             if score in settings.scores
         }
+
+    def _parts(self, n_alleles: int, length: int) -> Iterator[slice]:
+        """A few alleles at a time: vectors take whole windows of each, however short its suffix."""
+        step = max(1, self._alt_batches.limits.max_tokens // length)
+        for first in range(0, n_alleles, step):
+            yield slice(first, first + step)
 
     @torch.inference_mode()
     def _ref_vectors(self, ref: _RefPass, tasks: list[Task]) -> NDArray[np.float64]:
@@ -308,25 +324,6 @@ def _changed(tasks: list[Task], start: int) -> slice:
     # An allele that is no different lies before its pass, which begins at the window's end.
     first = min(end - 1, *(task.first for task in tasks))
     return slice(max(0, first - start), max(0, end - start))
-
-
-def _distances(
-    ref_BLD: Tensor, rows_A: Tensor, pairs: Pairs, alt_ASD: Tensor, start: int
-) -> tuple[Tensor, Tensor]:
-    """Embedding distances, from the hidden states of whole REF windows and of ALT suffixes."""
-    summed = allele_scores.summed_states
-    unique_B, back_A = rows_A.unique(return_inverse=True)
-    ids_BL = pairs.ref_ids_AL.new_empty(len(unique_B), pairs.ref_ids_AL.shape[1])
-    ids_BL[back_A] = pairs.ref_ids_AL
-    before_BE = summed(ref_BLD[unique_B, :start], ids_BL[:, :start])
-    after_BE = summed(ref_BLD[unique_B, start:], ids_BL[:, start:])
-    alt_AE = before_BE[back_A] + summed(alt_ASD, pairs.alt_ids_AL[:, start:])
-    ref_AE = (before_BE + after_BE)[back_A]
-    for allele, end in enumerate(pairs.ref_limits_A.tolist()):
-        # What is not compared of REF, which other alleles of the window may be compared with.
-        row = rows_A[allele : allele + 1]
-        ref_AE[allele] -= summed(ref_BLD[row, end:], pairs.ref_ids_AL[allele : allele + 1, end:])[0]
-    return allele_scores.distances(ref_AE, alt_AE)
 
 
 def _padded(token_ids: tokenizer.TokenIds, length: int) -> tokenizer.TokenIds:

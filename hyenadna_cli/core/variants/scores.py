@@ -15,7 +15,8 @@ position t is that of the base at t + 1, given the bases up to t.
 NaN: not defined for this allele. Infinite: the model gave an infinity or NaN somewhere.
 """
 
-# A alleles, L positions of a window, S of a suffix, T = L - 1 targets, V classes, D d_model
+# A alleles, B windows of a REF pass, L positions of a window, S of a suffix, T = L - 1 targets,
+# V classes, D d_model, E = D + 1 sums
 
 from __future__ import annotations
 
@@ -157,3 +158,23 @@ def distances(ref_sums_AE: Tensor, alt_sums_AE: Tensor) -> tuple[Tensor, Tensor]
     unit_alt_AD = torch.nn.functional.normalize(alt_AD, dim=1, eps=0.0)
     cos_A = (unit_alt_AD - unit_ref_AD).square().sum(1) / 2
     return _finite_or_infinite(l2_A), _finite_or_infinite(cos_A)
+
+
+def window_distances(
+    ref_BLD: Tensor, rows_A: Tensor, pairs: Pairs, alt_ASD: Tensor, start: int
+) -> tuple[Tensor, Tensor]:
+    """Embedding distances, from the hidden states of whole REF windows and of ALT suffixes."""
+    unique_B, back_A = rows_A.unique(return_inverse=True)
+    ids_BL = pairs.ref_ids_AL.new_empty(len(unique_B), pairs.ref_ids_AL.shape[1])
+    ids_BL[back_A] = pairs.ref_ids_AL
+    before_BE = summed_states(ref_BLD[unique_B, :start], ids_BL[:, :start])
+    after_BE = summed_states(ref_BLD[unique_B, start:], ids_BL[:, start:])
+    alt_AE = before_BE[back_A] + summed_states(alt_ASD, pairs.alt_ids_AL[:, start:])
+    ref_AE = (before_BE + after_BE)[back_A]
+    for allele, end in enumerate(pairs.ref_limits_A.tolist()):
+        # What is not compared of REF, which other alleles of the window may be compared with.
+        row = rows_A[allele : allele + 1]
+        ref_AE[allele] -= summed_states(
+            ref_BLD[row, end:], pairs.ref_ids_AL[allele : allele + 1, end:]
+        )[0]
+    return distances(ref_AE, alt_AE)
