@@ -102,34 +102,90 @@ def test_an_array_of_five_shards_one_of_them_preempted_equals_one_run(
     assert merged.read_bytes() == straight.read_bytes()
 
 
-def test_two_processes_train_together_through_srun_and_torchrun(slurm, fasta_file, tmp_path):
+SMALL = ("--d-model", "16", "--n-layer", "1", "--max-length", "128", "--batch-bases", "512")
+ON_CPU = ("--device", "cpu", "--threads", "1", "--dtype", "fp32")
+
+
+@pytest.fixture
+def genome(fasta_file):
     letters = random.Random(0)
-    genome = fasta_file({name: "".join(letters.choices("ACGT", k=3_000)) for name in ("a", "b")})
-    run, log = tmp_path / "run", tmp_path / "train.log"
-    sizes = ("--d-model", "16", "--n-layer", "1", "--max-length", "128", "--max-steps", "2")
-    job = submit(
+    return fasta_file({name: "".join(letters.choices("ACGT", k=3_000)) for name in ("a", "b")})
+
+
+def pretrain(genome, run, log, *more):
+    return submit(
         "pretrain.sh",
-        "--fasta",
-        genome,
-        *sizes,
-        "--batch-bases",
-        "512",
-        "--device",
-        "cpu",
-        "--threads",
-        "1",
-        "--dtype",
-        "fp32",
-        "--valid-contigs",
-        "b",
-        "-o",
-        run,
+        *("--fasta", genome, *SMALL, *ON_CPU, "--valid-contigs", "b", *more, "-o", run),
         options=("--nodes=1", "--cpus-per-task=2", f"--output={log}"),
         PROCESSES="2",
         PYTHONPATH=str(Path(__file__).parents[2]),
         PORT="29555",
     )
-    wait_for(job)
+
+
+@pytest.mark.parametrize("more", [(), ("--context-parallel", "2")], ids=["data", "context"])
+def test_two_processes_train_together_through_srun_and_torchrun(slurm, genome, tmp_path, more):
+    run, log = tmp_path / "run", tmp_path / "train.log"
+
+    wait_for(pretrain(genome, run, log, "--max-steps", "2", *more))
 
     assert (run / "model.safetensors").exists(), log.read_text()
     assert load(run)[0].config.d_model == 16
+
+
+def test_a_training_that_got_further_is_started_again_and_a_mistake_is_not(slurm, genome, tmp_path):
+    run, log = tmp_path / "run", tmp_path / "train.log"
+    more = ("--max-steps", "600", "--save-every", "5", "--context-parallel", "2")
+    job = pretrain(genome, run, log, *more)
+    for _ in range(6_000):
+        if (run / "last").exists():
+            break
+        time.sleep(0.01)
+    subprocess.run(["scancel", "--signal=TERM", job], check=True)
+    wait_for(job, seconds=400)
+
+    assert "stopped by SIGTERM" in log.read_text()
+    rows = (run / "metrics.csv").read_text().splitlines()[1:]
+    assert [int(row.split(",")[0]) for row in rows] == list(range(1, 601)), log.read_text()
+
+    wrong, said = tmp_path / "wrong", tmp_path / "wrong.log"
+    wait_for(pretrain(genome, wrong, said, "--context-parallel", "3"), seconds=60)
+    assert "does not divide the 16 channels" in said.read_text()
+    assert not wrong.exists()
+
+
+def test_processes_of_a_job_read_each_window_together(slurm, genome, tiny_model, tmp_path):
+    table, log = tmp_path / "out.tsv", tmp_path / "perplexity.log"
+    job = submit(
+        "perplexity_context.sh",
+        *("--fasta", genome, "-m", tiny_model, *ON_CPU, "-o", table),
+        options=("--nodes=1", "--cpus-per-task=2", f"--output={log}"),
+        PROCESSES="2",
+        PYTHONPATH=str(Path(__file__).parents[2]),
+        PORT="29556",
+    )
+    wait_for(job)
+
+    assert len(table.read_text().splitlines()) == 3, log.read_text()
+
+
+def test_a_genome_in_parts_is_the_genome(slurm, hyenadna, inputs, tmp_path):
+    more = ("--window", "250", *ON_CPU, "--no-version")
+    job = submit(
+        "genome_array.sh",
+        *more,
+        FASTA=str(inputs.fasta),
+        MODEL=str(inputs.model),
+        OUT=str(tmp_path / "shards"),
+        options=("--array=1-2", "--cpus-per-task=1", f"--output={tmp_path / 'task-%a.log'}"),
+    )
+    straight, merged = tmp_path / "straight.bedGraph", tmp_path / "merged.bedGraph"
+    track = ("perplexity", "--fasta", inputs.fasta, "-m", inputs.model, "--track", straight)
+    one = hyenadna(*track, *more)
+    wait_for(job)
+    put_together = hyenadna(
+        "merge", *sorted((tmp_path / "shards").glob("*.bedGraph")), "-o", merged
+    )
+
+    assert (one.code, put_together.code) == (0, 0), put_together.err
+    assert merged.read_bytes() == straight.read_bytes()
