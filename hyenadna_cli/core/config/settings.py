@@ -265,6 +265,15 @@ class TrainConfig:
         per_sequence = length if self.keep == "bases" else first_length
         return max(1, self.batch_bases // per_sequence)
 
+    def describe_stages(self, *, max_length: int) -> list[str]:
+        """One line a stage: what a step reads, and how many steps it has."""
+        stages = self.length_schedule or ((max_length, self.max_steps),)
+        return [
+            f"stage: {self.sequences_per_step(length, max_length=max_length):,} windows of "
+            f"{length:,} bases a step, for {steps:,} steps"
+            for length, steps in stages
+        ]
+
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> TrainConfig:
         """Settings by name; lists become tuples. Raises ValueError on an unknown name."""

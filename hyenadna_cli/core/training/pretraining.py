@@ -33,12 +33,13 @@ from hyenadna_cli.core.training.starting_model import StartingModel
 
 def plan(regions: Regions, model_config: ModelConfig, config: TrainConfig) -> str:
     """What a run would do: data, model size, stages."""
-    stages = config.length_schedule or ((model_config.l_max - 2, config.max_steps),)
+    max_length = model_config.l_max - 2
+    stages = config.length_schedule or ((max_length, config.max_steps),)
     lines = [
         regions.describe(),
         f"model: {n_parameters(model_config):,} parameters, {model_config}",
-        f"steps: {config.max_steps:,} of {config.batch_bases:,} bases",
-        *(f"stage: {length:,} bases per window for {steps:,} steps" for length, steps in stages),
+        f"steps: {config.max_steps:,}",
+        *config.describe_stages(max_length=max_length),
         describe_training_memory(model_config, config, longest=max(length for length, _ in stages)),
     ]
     return "\n".join(lines)

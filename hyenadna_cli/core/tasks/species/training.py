@@ -139,13 +139,12 @@ def plan(genomes: SpeciesGenomes, settings: Settings, backbone: HyenaDNA) -> str
     """What a run would do: data, size of the backbone, stages, memory."""
     species, config = settings.species, settings.train
     n_parameters = sum(parameter.numel() for parameter in backbone.parameters())
-    stages = config.length_schedule or ((species.length, config.max_steps),)
     lines = [
         *(genomes.describe(split) for split in SPLITS),
         f"species: {', '.join(genomes.names)}",
         f"model: {n_parameters:,} parameters, {species.pooling} pooling",
-        f"steps: {config.max_steps:,} of {config.batch_bases:,} bases",
-        *(f"stage: {length:,} bases per window for {steps:,} steps" for length, steps in stages),
+        f"steps: {config.max_steps:,}",
+        *config.describe_stages(max_length=species.length),
         describe_training_memory(backbone.config, config, longest=settings.longest),
     ]
     return "\n".join(lines)
