@@ -21,9 +21,10 @@ def test_the_conda_recipe_asks_for_what_the_package_asks_for():
     recipe = (REPOSITORY / "packaging" / "conda" / "meta.yaml").read_text()
     run = set(re.findall(r"^    - (\S+ >=\S+)$", recipe.split("  run:\n")[1], re.MULTILINE))
 
-    # Conda's pytorch brings triton where it can be used.
-    wanted = {text.replace(">=", " >=") for text in project["dependencies"] if ";" not in text}
-    wanted = {text.replace("torch >=", "pytorch >=") for text in wanted}
+    wanted = {text.replace(">=", " >=") for text in project["dependencies"]}
+    # Under Conda's names.
+    wanted = {re.sub("^torch ", "pytorch ", text) for text in wanted}
+    wanted = {text.replace("matplotlib ", "matplotlib-base ") for text in wanted}
     assert run == wanted | {"python >=3.11"}
 
 

@@ -40,7 +40,7 @@ def resolve(requested: KernelsRequest, device: torch.device) -> tuple[Kernels, s
 def numba_problem() -> str | None:
     """Why the compiled loops cannot be used here; None if they give a known answer."""
     if importlib.util.find_spec("numba") is None:
-        return "numba is not installed (pip install 'hyenadna[fast]')"
+        return "numba is not installed (pip install numba)"
     try:
         from numba.core.errors import NumbaError
 
@@ -62,7 +62,7 @@ def triton_problem(device: torch.device, kernels: Triton = "triton") -> str | No
     if device.type != "cuda":
         return f"its kernels serve GPUs, not {device.type}"
     if importlib.util.find_spec("triton") is None:
-        return "triton is not installed (its wheels are for Linux on x86-64)"
+        return "triton is not installed (pip install 'hyenadna[gpu]', on Linux on x86-64)"
     if torch.cuda.get_device_capability(device) < (8, 0):
         return f"{torch.cuda.get_device_name(device)} is older than compute capability 8.0"
     try:

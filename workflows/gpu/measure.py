@@ -7,7 +7,7 @@
 | `steps.tsv` | one row per step: OK, FAILED, STOPPED (out of time) or SKIPPED, seconds, why |
 | `doctor.txt` | the machine, the versions, what would be chosen |
 | `known_answers.tsv` | each Triton implementation against torch, values and gradients, by length |
-| `commands.tsv` | `embed` and `score-variants` from start to end with each of the kernels |
+| `embed_and_score.tsv` | `embed` and `score-variants` from start to end with each of the kernels |
 | `training.tsv` | the first steps of `pretrain` with each: loss, gradient norm, seconds |
 | `benchmark.tsv`, `operators.tsv` | forward and training against plain Hyena and attention |
 | `tests.txt` | the tests that only a GPU can pass |
@@ -88,7 +88,7 @@ def steps(given: argparse.Namespace) -> list[Step]:
             ),
             1.5,
             needs=GENOMICS,
-            output="commands.tsv",
+            output="embed_and_score.tsv",
         ),
         Step("training", (*itself, "--only", "training", *where), 1.0, needs=GENOMICS),
         Step(

@@ -29,6 +29,8 @@ Result = Literal["ok", "missing", "failed"]
 _NEEDED = (
     "torch",
     "numpy",
+    "numba",
+    "matplotlib",
     "h5py",
     "pysam",
     "cyvcf2",
@@ -40,9 +42,7 @@ _NEEDED = (
     "scipy",
 )
 _OPTIONAL = {
-    "numba": "fused loops on the CPU",
     "triton": "fused kernels on a GPU",
-    "matplotlib": "pictures",
     "pyBigWig": "bigWig tracks",
     "anndata": "reading .h5ad outputs into a notebook",
     "tensorboard": "event files of training runs",
