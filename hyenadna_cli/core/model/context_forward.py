@@ -26,6 +26,12 @@ if TYPE_CHECKING:
     from hyenadna_cli.core.model.filters import ImplicitFilter
 
 
+_GROUP_CHANNELS, _GROUP_BYTES = 16, 64 << 20
+"""What a process convolves of one exchange: so many channels or bytes, whatever is more."""
+_ROWS = 16_384
+"""Positions of the filter network at once."""
+
+
 class ContextForward(FusedForward):
     """The blocks of a model, applied without gradients to a piece of a sequence."""
 
@@ -53,24 +59,35 @@ class ContextForward(FusedForward):
         self._x_BLD[:, : self._before] = context.lookback(self._x_BLD[:, own], self._n_lookback)
         width = max(1, self._group_width(mixer) // context.size) * context.size
         gates_BLG = self._empty_stream(width * (mixer.order - 1))
+        n_bytes = context.n_positions * len(self._x_BLD) * self._x_BLD.element_size()
+        step = context.size * max(_GROUP_CHANNELS, _GROUP_BYTES // n_bytes)
         filters_of = self._own_filters(mixer.filter_fn, number=number, n_blocks=n_blocks)
         for start in range(0, d_model, width):
             channels = slice(start, min(start + width, d_model))
             self._mix(block, channels, gates_BLG, number=number)
-            part = context.channels(channels.stop - start)
-            skip_C = mixer.filter_fn.bias[start + part.start : start + part.stop]
-            gated_DBS = self._gated_BLD[:, own, channels].permute(2, 0, 1)
-            for index in range(mixer.order - 1):
-                gates = gates_BLG[:, own, index * width : index * width + channels.stop - start]
-                v_CBL = long_conv_gate(
-                    context.to_channels(gated_DBS),
-                    filters_of(index, channels),
-                    skip_C,
-                    kernels=self._conv_kernels,
-                    in_place=True,
-                )
-                torch.mul(context.to_positions(v_CBL), gates.permute(2, 0, 1), out=gated_DBS)
+            for first in range(start, channels.stop, step):
+                part = slice(first, min(first + step, channels.stop))
+                for index in range(mixer.order - 1):
+                    at = index * width + first - start
+                    gates_BSG = gates_BLG[:, own, at : at + part.stop - first]
+                    self._convolve(part, gates_BSG, mixer.filter_fn.bias, filters_of(index, part))
         self._finish(block, number=number)
+
+    def _convolve(
+        self, channels: slice, gates_BSG: Tensor, skip_D: Tensor, filters: Spectra | Tensor
+    ) -> None:
+        """Convolve and gate some channels, a part of which this process convolves."""
+        context = self._context
+        part = context.channels(channels.stop - channels.start)
+        gated_GBS = self._gated_BLD[:, self._own, channels].permute(2, 0, 1)
+        v_CBL = long_conv_gate(
+            context.to_channels(gated_GBS),
+            filters,
+            skip_D[channels][part],
+            kernels=self._conv_kernels,
+            in_place=True,
+        )
+        torch.mul(context.to_positions(v_CBL), gates_BSG.permute(2, 0, 1), out=gated_GBS)
 
     def normed(self, layer: nn.LayerNorm) -> Tensor:
         """The own rows of the residual stream, normed in place; nothing can follow."""
@@ -92,7 +109,12 @@ class ContextForward(FusedForward):
 
         @functools.cache
         def hidden() -> Tensor:
-            return filter_fn.hidden(piece)
+            hidden_SF = self._empty(piece.stop - piece.start, filter_fn.width)
+            for start in range(0, len(hidden_SF), _ROWS):
+                rows = slice(start, min(start + _ROWS, len(hidden_SF)))
+                positions = slice(piece.start + rows.start, piece.start + rows.stop)
+                hidden_SF[rows] = filter_fn.hidden(positions)
+            return hidden_SF
 
         def taps(index: int, channels: slice) -> Tensor:
             if self._on_triton:
