@@ -6,7 +6,7 @@ import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import typer
 
@@ -223,6 +223,44 @@ def convert(
             filter_shift=filter_shift,
         )
     to.write(model)
+
+
+@app.command("export", cls=GroupedCommand)
+@with_option_groups
+def export_model(
+    *,
+    source: DownloadedModel,
+    filter_shift: FilterShiftOption = None,
+    layout: Annotated[
+        Literal["hf", "lightning"],
+        typer.Option("--layout", help="Of the official releases that the model shall be like."),
+    ] = "hf",
+    output: Annotated[Path, typer.Option("-o", "--output", help="Directory to write.")],
+    force: ForceOption = False,
+    verbosity: Verbosity,
+) -> None:
+    """Export a model to an official layout, for transformers or the original code.
+
+    Writes config.json, the weights under their official names (model.safetensors, or weights.ckpt)
+    and a model card, README.md. Models whose filters the official code would compute otherwise are
+    refused. The head of a fine-tuned model is left out: the official code has none like it.
+
+      hyenadna models export run -o run-hf
+    """
+    from hyenadna_cli.core.model.checkpoints import checkpoint, export
+    from hyenadna_cli.core.outputs import atomic
+
+    atomic.check_output_dir(output, overwrite=force)
+    location = source.locate()
+    model, _ = checkpoint.load(
+        location.directory,
+        name=location.name,
+        revision=location.revision,
+        filter_shift=filter_shift,
+    )
+    if checkpoint.read_head(location.directory) is not None:
+        log.warning("%s: its head is left out", location.directory)
+    export.export(model, output, layout=layout, overwrite=force)
 
 
 @app.command(cls=GroupedCommand)
