@@ -28,8 +28,18 @@ CONFIG = {
     "context": ["fasta=g.fa", "bed=r.bed", "train=t.bed", "models=builtin,tiny-1k"],
     "species": ["genomes=a.fa,b.fa", "train_fasta=g.fa", "train=t.bed"],
     "warmup": ["manifest=species.tsv", "seeds=1,2"],
+    "warmup_pretraining": ["fasta=g.fa", "bed=r.bed", "held_out=h.bed"],
     "scaling": ["fasta=g.fa", "bed=r.bed", "held_out=h.bed"],
     "suite": ["suite=nucleotide-transformer", "data=d", "options=-m builtin --epochs 2"],
+}
+
+N_COMMANDS = {
+    "context": 3,
+    "species": 2,
+    "warmup": 6,
+    "warmup_pretraining": 6,
+    "scaling": 16,
+    "suite": 18,
 }
 
 
@@ -74,9 +84,7 @@ def test_every_job_is_a_command_with_options_that_exist(study, tmp_path):
     assert done.returncode == 0, printed
     lines = [line.partition("hyenadna ")[2] for line in printed.splitlines() if "hyenadna " in line]
     asked = [shlex.split(line.partition(" > ")[0]) for line in lines if "--" in line]
-    assert (
-        len(asked) == {"context": 3, "species": 2, "warmup": 6, "scaling": 16, "suite": 18}[study]
-    )
+    assert len(asked) == N_COMMANDS[study]
     for verb, *options in asked:
         parser = get_command(app).commands[verb]
         if verb in ("classify-species", "plot"):

@@ -20,6 +20,7 @@ same_bases = stage * (len(lengths) - 1) + -(-(steps * length - stage * sum(lengt
 # steps and stages of a run
 runs = {"off": (steps, ""), "on": (steps, schedule), "on_same_bases": (same_bases, schedule)}
 seeds = [int(seed) for seed in str(config.get("seeds", "1")).split(",")]
+rate = config.get("lr", 1e-3)
 shape = config.get("shape", "--d-model 64 --n-layer 2")
 
 
@@ -54,7 +55,7 @@ rule train:
         test=config.get("test_windows", 40),
     threads: 1
     shell:
-        "hyenadna classify-species train --manifest {config[manifest]} --from-scratch {shape} --config {input} --length {length} {params.schedule} --max-steps {params.steps} --batch-bases {params.batch} --lr 1e-3 --warmup-steps 5 --probe-bases 0 --head-lr-ratio 1 --lengths {length} --test-windows {params.test} --seed {wildcards.seed} --threads 1 -q --resume -o {out}/{wildcards.run}-{wildcards.seed}"
+        "hyenadna classify-species train --manifest {config[manifest]} --from-scratch {shape} --config {input} --length {length} {params.schedule} --max-steps {params.steps} --batch-bases {params.batch} --lr {rate} --warmup-steps 5 --probe-bases 0 --lengths {length} --test-windows {params.test} --seed {wildcards.seed} --threads 1 -q --resume -o {out}/{wildcards.run}-{wildcards.seed}"
 
 
 rule table:
