@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -348,6 +350,16 @@ def commands_of(page):
     ]
 
 
+def two_strains(folder):
+    """`weasel.fa` and `stoat.fa`, which differ in every 20th base, and by one deletion."""
+    random = np.random.default_rng(8)
+    first = random.choice(list("ACGT"), 6_000)
+    second = first.copy()
+    second[60::20] = random.choice(list("ACGT"), len(second[60::20]))
+    for name, bases in [("weasel", first), ("stoat", np.delete(second, slice(3_030, 3_034)))]:
+        (folder / f"{name}.fa").write_text(f">MT\n{''.join(bases)}\n")
+
+
 @pytest.mark.slow
 def test_the_commands_of_the_page_run_in_order(
     hyenadna, compute, labelled, genome, tmp_path, monkeypatch
@@ -368,6 +380,8 @@ def test_the_commands_of_the_page_run_in_order(
     )
     (tmp_path / "cadd.vcf").write_text(text)
     pysam.tabix_index(str(tmp_path / "cadd.vcf"), preset="vcf", force=True)
+    two_strains(tmp_path)
+    environment = {**os.environ, "PYTHONPATH": str(TEST_DATA.parent)}
     monkeypatch.chdir(tmp_path)
     ran = []
     for line in commands_of(PAGE):
@@ -376,6 +390,11 @@ def test_the_commands_of_the_page_run_in_order(
         ]
         if words[0] == "bcftools" and shutil.which("bcftools") is not None:
             subprocess.run(words, check=True, stdout=subprocess.PIPE)
+        if words[0] == "python":
+            script, *files, _, output = words[1:]
+            with Path(output).open("w") as listed:
+                command = [sys.executable, TEST_DATA.parent / script, *files]
+                subprocess.run(command, check=True, stdout=listed, env=environment)
         if words[0] != "hyenadna":
             continue
         # A small model in small windows, unless the command names a directory of its own.
@@ -390,6 +409,7 @@ def test_the_commands_of_the_page_run_in_order(
     assert ran == [
         *("embed", "background", "score-variants"),
         *("embed", "finetune", "score-variants"),
+        *("embed", "finetune"),
     ]
     with pysam.VariantFile(str(tmp_path / "scored.vcf.gz")) as scored:
         assert all(0 <= record.info["HD_PROB"][0] <= 1 for record in list(scored)[:-1])
