@@ -4,10 +4,12 @@ htslib takes an index at its word and returns bases from wrong places if the FAS
 base added or removed moves the end of a plain file, which is looked at on opening. When a contig is
 first read, its header has to stand before its first base, and it has to end with its last one.
 
-pysam builds the indexes. pyfaidx writes the same rows, for bgzip too, but takes longer (50 Mb in
-2 contigs: 0.20 s against 0.14 s, bgzip 0.9 s against 0.3 s; 100,000 contigs: 0.79 s against
-0.21 s, bgzip 1.47 s against 0.36 s). It compares times of files only, and where the index is older
-it writes a new one beside the FASTA, which may be read-only or in use by others.
+pysam builds the indexes, and pyfaidx says in which line a FASTA cannot have one, which samtools
+does not. pyfaidx does not build them: it takes longer (50 Mb in 2 contigs: 0.20 s against 0.14 s,
+bgzip 0.9 s against 0.3 s; 100,000 contigs: 0.79 s against 0.21 s, bgzip 1.47 s against 0.36 s), and
+where the last line of a record is longer than the others it makes an index that gives other bases,
+where samtools refuses. Nor does it check them: it compares times of files only, and writes a new
+index beside the FASTA, which may be read-only or in use by others.
 """
 
 from __future__ import annotations
@@ -44,6 +46,7 @@ _BLOCK_BYTES = 1 << 16
 """No block of bgzip holds more text."""
 _FARTHEST = 1 << 46
 """No place in a file is behind this; what an index says may be."""
+_UNEVEN = re.compile(r"found in >(\S*) at line (\d+)")
 _HEADER = re.compile(rb">(\S*)")
 _HEADER_LINE = re.compile(rb"^>(\S*).*\n?", re.MULTILINE)
 _CONTIG_END = re.compile(rb"[^\s>](\s+(>|\Z)|\Z)")
@@ -238,12 +241,36 @@ def _load_with_temporary_index(source: Input) -> IndexedFasta:
         try:
             pysam.faidx(str(file), "--fai-idx", str(fai), "--gzi-idx", str(gzi))
         except SamtoolsError as error:
+            # Of bgzip, pyfaidx would write an index of the blocks beside the FASTA.
+            uneven = None if is_bgzip else _uneven_line(file, Path(directory, "again.fai"))
+            if uneven is not None:
+                record, line = uneven
+                raise InputFileError(
+                    path,
+                    f"cannot be indexed: this line of record {record!r} is not as long as those "
+                    f"around it; seqtk seq -l 60 {path} > NEW makes them equal",
+                    line=line,
+                ) from error
             raise InputFileError(
                 path,
                 "cannot be indexed: it is not FASTA, lines of a record differ in length, or the "
                 "last record has no bases (samtools faidx says where)",
             ) from error
         return _load(path, file=file, fai=fai, gzi=gzi if is_bgzip else None)
+
+
+def _uneven_line(file: Path, fai: Path) -> tuple[str, int] | None:
+    """Record and number (from 1) of the first line that pyfaidx finds too short for an index."""
+    from pyfaidx import Faidx, FastaIndexingError
+
+    try:
+        Faidx(str(file), indexname=str(fai)).close()
+    except FastaIndexingError as error:
+        match = _UNEVEN.search(str(error))
+        return (match[1], int(match[2])) if match else None
+    except (OSError, ValueError, KeyError):  # another reason, which samtools knows
+        return None
+    return None
 
 
 class _Row(NamedTuple):
