@@ -11,12 +11,14 @@ digits).
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -197,9 +199,8 @@ class VcfFile(Input):
 
 def _lines(stream: BinaryIO) -> Iterator[tuple[int, str]]:
     """Lines with their ends, cut at LF alone; bytes that are not UTF-8 become surrogates."""
-    for number, raw in enumerate(stream, start=1):
-        if number == 1:
-            raw = raw.removeprefix(b"\xef\xbb\xbf")
+    first = stream.readline().removeprefix(codecs.BOM_UTF8)
+    for number, raw in enumerate(chain([first] if first else [], stream), start=1):
         yield number, raw.decode("utf-8", "surrogateescape")
 
 
@@ -229,7 +230,8 @@ class VcfReader:
     def rows(self) -> Iterator[tuple[int | None, tuple[str, ...], str]]:
         """Line number, columns as VcfRecord has them, and line end of each record, checked."""
         for number, line in self._lines:
-            text, line_end = _without_end(line)
+            has_return = "\r" in line
+            text, line_end = _without_end(line) if has_return else (line.removesuffix("\n"), "\n")
             columns = tuple(text.split("\t", N_FIXED))
             if len(columns) < N_FIXED:
                 if not text.strip():
@@ -240,7 +242,7 @@ class VcfReader:
                 raise self._bad(number, problem, line)
             if not (columns[0] and columns[3] and columns[4]):
                 raise self._bad(number, "CHROM, REF and ALT may not be empty", line)
-            if "\r" in text:
+            if has_return and "\r" in text:
                 raise self._bad(number, _STRAY_CR, line)
             yield number, columns, line_end
 
