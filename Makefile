@@ -31,6 +31,7 @@ fmt: $(VENV)/.installed-dev ## format, and mend what the linter can mend
 lint: $(VENV)/.installed-dev ## is everything formatted and free of lint?
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/python docs/check_prose.py
 
 types: $(VENV)/.installed-dev ## mypy, strict
 	$(BIN)/mypy

@@ -94,7 +94,7 @@ def _run(arguments: list[str] | None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return _report("interrupted", 130)
     except SystemExit as end:
-        # Typer ends so when the reader (`| head`) has seen enough; that is no failure.
+        # Typer ends so when the reader (`| head`) has seen enough; that is not a failure.
         if isinstance(end.__context__, BrokenPipeError):
             return 0
         raise

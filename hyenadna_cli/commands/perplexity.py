@@ -88,7 +88,7 @@ def _table(
     destination: Destination,
     run: RunOptions,
 ) -> None:
-    """A row a record."""
+    """One row per record."""
     from hyenadna_cli.core.inference import perplexity as core
     from hyenadna_cli.core.inference.run_plan import plan_of_records
 

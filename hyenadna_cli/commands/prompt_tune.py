@@ -54,7 +54,7 @@ def prompt_tune(
     word of its class. Writes prompt.safetensors (the vectors, the words, the hash of the model they
     belong to) and training.json with the metrics of all held-out rows; predict reads the directory
     with -m. With --shots, demonstrations X SEP Y SEP take the place of the vectors, and --samples
-    tunes all weights on so many examples of that.
+    tunes all weights on that number of examples.
 
       hyenadna prompt-tune --data test_data/labelled.csv --tokens 8 --epochs 1 -o prompt
     """

@@ -122,7 +122,7 @@ def score_variants(
 ) -> None:
     """Score each allele of a VCF by how much it changes the likelihood of the sequence around it.
 
-    Writes the input records, in order and otherwise untouched, with INFO tags of one value an
+    Writes the input records, in order and otherwise untouched, with INFO tags of one value per
     allele: HD_LLR = ln P(ALT window) - ln P(REF window), HD_SITE = the same of the first base that
     differs, and HD_STATUS, which says why an allele has no score. Negative: ALT is less likely.
     Scores of the built-in model do not tell harmful variants from harmless ones: AUROC 0.49 on

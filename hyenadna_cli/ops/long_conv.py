@@ -96,7 +96,7 @@ def long_conv_gate(
 def served_positions(n_positions: int, *, kernels: Kernels) -> int:
     """The longest signal that is transformed in as many points as one of `n_positions`.
 
-    Spectra of so many taps serve both: taps behind the end of a signal reach none of its outputs.
+    Spectra of that many taps serve both: taps behind the end of a signal reach none of its outputs.
     """
     if is_triton(kernels):
         return n_positions

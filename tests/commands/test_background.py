@@ -215,7 +215,7 @@ def test_what_is_no_background_is_refused(rank, vcf_file, text_file, tmp_path):
     for path, said in [
         (tmp_path / "missing.h5", "no such file"),
         (text, "is not an HDF5 file, or a damaged one"),
-        (tmp_path / "else.h5", "is no background of `hyenadna background`"),
+        (tmp_path / "else.h5", "is not a background of `hyenadna background`"),
     ]:
         done = rank(vcf, path, "--window", "32")
         assert (done.code, said in done.err) == (3, True), done.err

@@ -95,7 +95,7 @@ def genbank(data: bytes) -> list[str]:
 
 
 def twobit(data: bytes) -> Sequences:
-    """Records of a 2bit file: blocks of N, and of lower case, over two bits a base."""
+    """Records of a 2bit file: blocks of N, and of lower case, over two bits per base."""
     order = next(o for o in "<>" if struct.unpack(f"{o}I", data[:4])[0] == 0x1A412743)
 
     def numbers(at: int, count: int) -> tuple[int, ...]:

@@ -30,7 +30,7 @@ def _resolve_shard(text: str | None) -> str | None:
 
 def _use_tmp_dir(directory: Path | None) -> Path | None:
     if directory is not None and not directory.is_dir():
-        raise typer.BadParameter(f"{directory} is no directory")
+        raise typer.BadParameter(f"{directory} is not a directory")
     atomic.scratch_directory.set(directory)
     return directory
 

@@ -270,7 +270,7 @@ class TrainConfig:
         stages = self.length_schedule or ((max_length, self.max_steps),)
         return [
             f"stage: {self.sequences_per_step(length, max_length=max_length):,} windows of "
-            f"{length:,} bases a step, for {steps:,} steps"
+            f"{length:,} bases per step, for {steps:,} steps"
             for length, steps in stages
         ]
 

@@ -116,5 +116,5 @@ def parse_region(text: str) -> Interval:
     start = from_one_based(int(match["start"].replace(",", "")))
     end = int(match["end"].replace(",", ""))
     if not 0 <= start < end:
-        raise ValueError(f"{text!r} is no region: from 1 up, and not backwards")
+        raise ValueError(f"{text!r} is not a region: from 1 up, and not backwards")
     return Interval(match["contig"], start, end)

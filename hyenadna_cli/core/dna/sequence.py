@@ -37,7 +37,7 @@ class Bases(Protocol):
 
 
 class LetterError(ValueError):
-    """A letter that is no IUPAC nucleotide, at a 0-based `position` of its sequence."""
+    """A letter that is not an IUPAC nucleotide, at a 0-based `position` of its sequence."""
 
     def __init__(self, letter: str, position: int) -> None:
         super().__init__(f"{letter!r} is not an IUPAC nucleotide code")
@@ -74,7 +74,7 @@ class LetterCounts:
 def clean(sequence: str) -> Cleaned:
     """Read ambiguity codes as N and U as T; keep the case and the length.
 
-    Raises LetterError at the first letter that is no IUPAC nucleotide code (gaps are none).
+    Raises LetterError at the first letter that is not an IUPAC nucleotide code (gaps are none).
     """
     try:
         letters = sequence.encode("ascii")

@@ -1,4 +1,4 @@
-"""DNA to token ids and back: one token a base, the official table.
+"""DNA to token ids and back: one token per base, the official table.
 
 0 [CLS], 1 [SEP], 2 [BOS], 3 [MASK], 4 [PAD], 5 [RESERVED], 6 [UNK], 7 A, 8 C, 9 G, 10 T, 11 N
 """

@@ -53,7 +53,7 @@ def write_table(points: Sequence[Curve], path: Path, *, overwrite: bool) -> None
 
 
 def draw(points: Sequence[Curve], path: Path, *, overwrite: bool) -> None:
-    """One line a name, with bands for the intervals.
+    """One line per name, with bands for the intervals.
 
     Raises UsageError if matplotlib is missing, OutputError if `path` cannot be written.
     """

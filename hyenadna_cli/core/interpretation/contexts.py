@@ -46,10 +46,10 @@ COLUMNS = ("context", "n_bases", "mean_context", "nats_per_base", "low", "high",
 
 _LEAST_STRETCH = 8
 _LEAST_SITES = 32
-"""Targets are drawn in so many places, or more: neighbours are too alike for an interval."""
+"""The fewest places in which targets are drawn: neighbours are too alike for an interval."""
 _REPLICATES = 2_000
 _CHUNK_BASES = 262_144
-"""Sites that are computed and kept together are read in windows of about so many bases."""
+"""Sites that are computed and kept together are read in windows of about this number of bases."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -135,7 +135,7 @@ def dependencies(
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """A window on one strand: context, then queries, then targets that are no queries."""
+    """A window on one strand: context, then queries, then targets that are not queries."""
 
     strand: Strand
     token_ids: tokenizer.TokenIds

@@ -80,7 +80,7 @@ def read_map(path: Path) -> DependencyMap:
         with h5py.File(path) as file:
             attrs = dict(file.attrs)
             if attrs.get("format") != FORMAT:
-                raise InputFileError(path, "is no dependency map of mutagenize --dependencies")
+                raise InputFileError(path, "is not a dependency map of mutagenize --dependencies")
             if attrs["format-version"] > FORMAT_VERSION:
                 raise InputFileError(path, f"has format version {attrs['format-version']}")
             region = Interval(str(attrs["contig"]), int(attrs["start"]), int(attrs["end"]))

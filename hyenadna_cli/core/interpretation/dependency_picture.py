@@ -181,7 +181,7 @@ def strongest_shown(values: Floats) -> float:
 
 
 def binned_map(values: Floats) -> tuple[Floats, int]:
-    """The largest value of each square of so many bases, and how many."""
+    """The largest value of each square, and its side in bases."""
     width = -(-len(values) // _MAX_PIXELS)
     if width == 1:
         return values, 1

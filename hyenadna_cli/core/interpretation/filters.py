@@ -12,7 +12,7 @@ block to the last, each as often as its share of the squares of the block's chan
 and 95 % of the bases that it goes back. It is what the filters allow; what a model makes of a base
 so far back, dependency maps tell.
 
-Filters are smooth: of models that read more than 65,536 bases, every so many-th tap stands for its
+Filters are smooth: of models that read more than 65,536 bases, every n-th tap stands for its
 neighbours.
 """
 

@@ -35,7 +35,7 @@ from hyenadna_cli.core.variants.mutagenesis import Floats, SnvScores, as_values,
 from hyenadna_cli.core.variants.scores import is_base, next_base_log_probs
 
 _SHARE_OF_BATCH = 8
-"""A pass that is followed back holds so many times what one forward does."""
+"""How many times the memory of a forward pass its gradient needs."""
 
 
 def gradients(
@@ -83,7 +83,7 @@ def _of_bases(model: HyenaDNA, settings: ScoreSettings, hidden_BTD: Tensor) -> T
 
 
 def _log_likelihood(log_probs_BT4: Tensor, ids_BL: Tensor) -> Tensor:
-    """Of all windows together; what is no base is not predicted."""
+    """Of all windows together; what is not a base is not predicted."""
     targets_BT = ids_BL[:, 1:]
     index_BT = (targets_BT - tokenizer.A).clamp(0, 3)
     observed_BT = log_probs_BT4.gather(-1, index_BT[..., None])[..., 0]

@@ -103,8 +103,8 @@ class ContextOptions:
         tuple[int, ...] | None,
         Flag(
             "--contexts",
-            "Write a row for each context, in place of each record: the same bases, read with so "
-            "many before them, as in 64,1k,32k.",
+            "Write one row per context instead of one per record: the same bases, read with this "
+            "number of bases before them; as in 64,1k,32k.",
             metavar="BASES,...",
             parse=parse_contexts,
         ),

@@ -48,7 +48,7 @@ from hyenadna_cli.core.variants.stretches import Stretches
 TrackValue = Literal["logp", "entropy", "surprise"]
 
 _CHUNK_BASES = 262_144
-"""Tiles that are computed and kept together have about so many bases."""
+"""Bases, about, of the tiles that are computed and kept together."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

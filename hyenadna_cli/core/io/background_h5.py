@@ -88,7 +88,7 @@ def read_background(path: Path) -> BackgroundFile:
                 for name, value in file.attrs.items()
             }
             if attrs.get("format") != FORMAT:
-                raise InputFileError(path, "is no background of `hyenadna background`")
+                raise InputFileError(path, "is not a background of `hyenadna background`")
             if int(attrs["format-version"]) > FORMAT_VERSION:
                 raise InputFileError(path, f"has format version {attrs['format-version']}")
             columns = {

@@ -45,7 +45,7 @@ def gather_embeddings(
 ) -> Iterator[int]:
     """Write the rows of all `sources`, in order; yields bytes done since the last time.
 
-    Raises InputFileError for what is no embedding file, or not of one shape with the first.
+    Raises InputFileError for what is not an embedding file, or not of one shape with the first.
     """
     if is_background(sources[0]) and not is_virtual:
         yield from gather_backgrounds(sources, output, made_by, overwrite=overwrite)

@@ -69,7 +69,7 @@ class Genome:
         """The bases of `interval` on the PLUS strand whatever its strand, cleaned, case kept.
 
         Raises ValueError if the interval is not inside a contig, InputFileError at a letter
-        that is no IUPAC code.
+        that is not an IUPAC code.
         """
         cleaned = self._read(interval)
         self.letters.add(cleaned)
@@ -176,7 +176,7 @@ class SequenceFile(Input):
     gzip and bgzip are read too (not of 2bit). One record is in memory at a time, and of FASTA and
     2bit a few million bases; an empty file has no records; names may repeat. Reading raises
     InputFileError for a file that is missing, truncated, damaged or none of these, at a NUL byte in
-    a header, and at a letter that is no IUPAC code.
+    a header, and at a letter that is not an IUPAC code.
     """
 
     def read(self, letters: LetterCounts) -> Iterator[FastaRecord]:

@@ -32,7 +32,7 @@ def read_labelled_fasta(
     """Stream the records; `label` is that of all of them, None where each header ends in its own.
 
     Raises InputFileError naming the record: a header without label, an empty sequence, letters
-    that are no IUPAC code.
+    that are not IUPAC codes.
     """
     path = source.path
     with source.open_text() as text:
@@ -57,7 +57,7 @@ def read_labelled_fasta(
 
 
 def read_bare_sequences(source: Input, *, letters: LetterCounts, label: str) -> Iterator[LabelRow]:
-    """Stream a text file of sequences of one class, one a line (GenomicBenchmarks: one a file)."""
+    """Stream a text file of sequences of one class, one per line (or file: GenomicBenchmarks)."""
     path = source.path
     with source.open_text() as text:
         for number, line in enumerate(text, start=1):

@@ -125,7 +125,7 @@ def read_label_table(
     """Open a table (plain, gzip, bgzip); `contigs` are those of the FASTA, if there is one.
 
     The header is read at once. Raises InputFileError, also while rows are read, naming the line:
-    columns missing or unclear, wrong number of cells, letters that are no IUPAC code, coordinates
+    columns missing or unclear, wrong number of cells, letters that are not IUPAC codes, coordinates
     outside the FASTA, a split that is none.
     """
     lines = table_lines(path)

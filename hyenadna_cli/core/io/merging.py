@@ -205,7 +205,7 @@ def _read(path: Path) -> ShardFile:
     manifest = read_manifest(path)
     if manifest.shard is None:
         raise InputFileError(
-            path, "is no shard: its manifest says that it was made without --shard"
+            path, "is not a shard: its manifest says that it was made without --shard"
         )
     return ShardFile(path, manifest, Shard.parse(manifest.shard))
 

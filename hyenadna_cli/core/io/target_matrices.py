@@ -64,7 +64,7 @@ def read_target_matrix(
     """Open a matrix; rows are read as they are asked for.
 
     Raises InputFileError, also while rows are read: arrays missing or of unequal length, letters
-    that are no IUPAC code, coordinates outside the FASTA, targets that are not finite.
+    that are not IUPAC codes, coordinates outside the FASTA, targets that are not finite.
     """
     with _open(path) as arrays:
         deepsea = next((name for name in arrays if _DEEPSEA.fullmatch(name)), None)

@@ -136,7 +136,7 @@ class Context:
 
 
 def check_divides(n_context: int, config: ModelConfig) -> None:
-    """Raise UsageError if so many processes cannot share the channels of this model."""
+    """Raise UsageError if that number of processes cannot share the channels of this model."""
     if config.d_model % n_context:
         raise UsageError(
             f"--context-parallel {n_context} does not divide the {config.d_model} channels of the "

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 _GROUP_CHANNELS, _GROUP_BYTES = 16, 64 << 20
-"""What a process convolves of one exchange: so many channels or bytes, whatever is more."""
+"""What a process convolves of one exchange: this number of channels or bytes, whichever is more."""
 _ROWS = 16_384
 """Positions of the filter network at once."""
 

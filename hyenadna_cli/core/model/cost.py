@@ -13,7 +13,7 @@ from hyenadna_cli.core.config.settings import ModelConfig, TrainConfig
 
 _FP32_BYTES = 4
 
-# What core.inference keeps: gates up to a size, but at least those of so many channels; spectra of
+# What core.inference keeps: gates up to a size, but at least those of N channels; spectra of
 # all filters up to a size, else of groups of channels at a time; projections and MLP of a tile.
 _GATE_BYTES, _GATE_CHANNELS = 256 << 20, 64
 _SPECTRA_BYTES, _GROUP_CHANNELS = 512 << 20, 16
@@ -22,7 +22,7 @@ _TILE_BYTES = 32 << 20
 HIDDEN_BYTES = 1 << 30
 """Of the MLP's hidden layer that training with recomputed blocks holds at once, on a GPU."""
 _FFT_BYTES, _FFT_CHANNELS = 8 << 20, 8
-"""Of the real values that one group of channels is transformed to, or so many channels at least."""
+"""Of the values that a group of channels is transformed to, or the fewest channels of a group."""
 _FFT_COPIES = 10
 """Spectra and products of such a group, forward and backward."""
 

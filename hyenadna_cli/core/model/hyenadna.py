@@ -33,7 +33,7 @@ from hyenadna_cli.ops.kernels import is_triton
 _CACHE_BYTES = 512 << 20
 """Filter spectra are kept between calls up to this size, those of all blocks or none."""
 _CACHE_SHARE = 8
-"""On a GPU: up to one part in so many of its memory, if that is more."""
+"""On a GPU: up to one part in this number of its memory, if that is more."""
 
 Result = TypeVar("Result")
 

@@ -42,7 +42,7 @@ def observed_log_probs(
 ) -> Tensor:
     """Ln p(token t | tokens before t) for t = 1 ... L-1: (B, L-1), float32 or wider.
 
-    Renormalised over A, C, G, T unless `full_vocabulary`; then a position whose token is no base
+    Renormalised over A, C, G, T unless `full_vocabulary`; then a position whose token is not a base
     has log-probability 0 (it is certain to be skipped).
     """
     return target_log_probs(

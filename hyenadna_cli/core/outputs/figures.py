@@ -18,7 +18,7 @@ PICTURES = (".png", ".svg", ".pdf")
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of so many inches. Raises UsageError if matplotlib is missing."""
+    """An empty figure of this size in inches. Raises UsageError if matplotlib is missing."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
@@ -42,7 +42,7 @@ def draw_curves(
     overwrite: bool,
     y_limits: tuple[float, float] | None = None,
 ) -> None:
-    """One line a name through its points (x, y, low, high) by x, with bands from low to high.
+    """One line per name through its points (x, y, low, high) by x, with bands from low to high.
 
     x is a length in bases, on a logarithmic scale; `labels` are those of the axes. Raises
     UsageError if matplotlib is missing, OutputError if `path` cannot be written.

@@ -64,7 +64,9 @@ class Shard:
             if values[0].isdecimal() and not (scheduler == "LSF" and values[0] == "0"):
                 break
         else:
-            raise UsageError("--shard auto: this is no task of a Slurm, LSF or SGE array; use i/N")
+            raise UsageError(
+                "--shard auto: this is not a task of a Slurm, LSF or SGE array; use i/N"
+            )
         task, first, last, step = (int(text) if text.isdecimal() else 1 for text in values)
         count = (last - first) // max(1, step) + 1
         n_tasks = environment.get("SLURM_ARRAY_TASK_COUNT", "") if scheduler == "Slurm" else ""

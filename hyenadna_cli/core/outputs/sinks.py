@@ -134,7 +134,7 @@ class _Borrowed:
 
 @contextmanager
 def _refusals_about(output: str) -> Iterator[None]:
-    """A refused write is about the output, except that a closed pipe is no error."""
+    """A refused write is about the output, except that a closed pipe is not an error."""
     try:
         yield
     except BrokenPipeError:

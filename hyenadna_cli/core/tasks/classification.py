@@ -1,4 +1,4 @@
-"""Records to predictions: windows -> scores of a head -> one answer a record, or one a base.
+"""Records to predictions: windows -> scores of a head -> one answer per record, or one per base.
 
 A record longer than the window is cut. Its prediction is the mean over windows and strands, each
 window weighted by its bases other than N; for the task `token`, each base is answered by the window
@@ -176,7 +176,7 @@ def against(
 
 
 class _Means:
-    """One answer a record: the mean over its windows, by bases, and over its strands.
+    """One answer per record: the mean over its windows, by bases, and over its strands.
 
     A window of N says nothing about the record, unless there is nothing else.
     """
@@ -214,7 +214,7 @@ class _Means:
 
 
 class _Bases:
-    """One answer a base."""
+    """One answer per base."""
 
     def __init__(self, readings: Readings, *, n_outputs: int) -> None:
         self.readings = readings

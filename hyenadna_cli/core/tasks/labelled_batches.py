@@ -30,7 +30,7 @@ NOT_LABELLED = -1
 """Class of a base that has no label, or is padding."""
 
 _BATCHES_PER_POOL = 32
-"""So many batches are sorted by length together: little padding, and still a random order."""
+"""Batches that are sorted by length together: little padding, and still a random order."""
 
 
 @dataclass(frozen=True, slots=True)

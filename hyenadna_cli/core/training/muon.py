@@ -26,7 +26,7 @@ _MATRICES = ("mixer.in_proj.weight", "mixer.out_proj.weight", "mlp.fc1.weight", 
 def is_matrix_of_block(name: str) -> bool:
     """Whether the parameter of this name is one that Muon is made for.
 
-    Not the embedding, a head or a filter: their rows or inputs are no directions of the residual
+    Not the embedding, a head or a filter: their rows or inputs are not directions of the residual
     stream.
     """
     return ".layers." in name and name.endswith(_MATRICES)

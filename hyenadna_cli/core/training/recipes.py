@@ -72,7 +72,7 @@ class Recipe:
         n_at_once = max(1, train.micro_batch_bases // longest)
         if n_at_once < n_sequences:
             lines.append(
-                f"{n_sequences:,} sequences of {longest:,} bases a step go through the model "
+                f"{n_sequences:,} sequences of {longest:,} bases per step go through the model "
                 f"{n_at_once:,} at a time, and their gradients are added up (--micro-batch-bases)"
             )
         return [*lines, *([self.note] if self.note else [])]
@@ -94,9 +94,9 @@ def _of_table(n_layer: int, d_model: int, max_length: int) -> Recipe:
         model={**_MODEL, "n_layer": n_layer, "d_model": d_model, "l_max": max_length + 2},
         train={**_TRAIN, "max_steps": 20_000, "warmup_steps": 200},
         has_length_warmup=True,
-        note="published are ranges: 64 to 256 sequences a step, a learning rate of 1.5e-4 to 6e-4, "
-        "10,000 to 20,000 steps, of which this takes the upper ends; how long each stage of the "
-        "length warm-up lasted is not published, and here all are equal",
+        note="published are ranges: 64 to 256 sequences per step, a learning rate of 1.5e-4 to "
+        "6e-4, 10,000 to 20,000 steps, of which this takes the upper ends; how long each stage "
+        "of the length warm-up lasted is not published, and here all are equal",
     )
 
 

@@ -239,7 +239,7 @@ class RunState:
             kept = [
                 row
                 for row, done in zip(rows, steps, strict=True)
-                if done.isdecimal() and int(done) <= step  # what is damaged is no row
+                if done.isdecimal() and int(done) <= step  # what is damaged is not a row
             ]
             if kept:
                 atomic.write_text(path, "".join([header, *kept]))

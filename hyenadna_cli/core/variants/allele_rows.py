@@ -57,7 +57,7 @@ def flanks(variant: Variant, genome: Genome) -> tuple[str, str]:
 def rows_of(
     scored: Scored, settings: ScoreSettings, genome: Genome, info: InfoColumns, *, d_model: int
 ) -> Iterator[EmbeddingRow]:
-    """The rows of one record: one an allele, and one for a record without ALT."""
+    """The rows of one record: one per allele, and one for a record without ALT."""
     record, site, alleles = scored
     further = info.of(record)
     if not alleles:

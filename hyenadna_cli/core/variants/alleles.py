@@ -183,7 +183,7 @@ class Site:
     ref_agrees: bool | None
     """Whether REF is what the FASTA has; None if the FASTA has no such contig."""
     statuses: tuple[Status | None, ...]
-    """One an allele; None: can be scored as far as known before reading its window."""
+    """One per allele; None: can be scored as far as known before reading its window."""
 
 
 def assess(

@@ -74,7 +74,7 @@ def read_map(path: str, *, region: str | None = None, score: str | None = None) 
 
     `region` as `coordinates.read_region` reads it; `score` defaults to `llr` or `gradient`
     where the table has it. Memory grows with the region that is drawn. Raises ValueError for a
-    text that is no region, InputFileError if the file is no such table or has no row there.
+    text that is not a region, InputFileError if the file is no such table or has no row there.
     """
     scores_at: dict[int, tuple[str, list[float]]] = {}
     asked = None if region is None else read_region(region)
@@ -83,7 +83,7 @@ def read_map(path: str, *, region: str | None = None, score: str | None = None) 
         names = rows.fieldnames or []
         score_name = score or next((name for name in _LATER_SCORES if name in names), "site")
         if not {"chrom", "pos", "ref", "alt", score_name} <= set(names):
-            raise InputFileError(path, f"is no table of mutagenize with the score {score_name}")
+            raise InputFileError(path, f"is not a table of mutagenize with the score {score_name}")
         for row in rows:
             try:
                 start = from_one_based(int(row["pos"]))

@@ -321,7 +321,7 @@ def _changed(tasks: list[Task], start: int) -> slice:
     """The positions from `start` on among which all differences of these alleles lie."""
     end = max(task.allele.offset + len(task.allele.ref) for task in tasks)
     end = min(end, max(task.window.length for task in tasks))
-    # An allele that is no different lies before its pass, which begins at the window's end.
+    # An allele that does not differ lies before its pass, which begins at the window's end.
     first = min(end - 1, *(task.first for task in tasks))
     return slice(max(0, first - start), max(0, end - start))
 

@@ -90,14 +90,14 @@ def _observed(log_probs_ALV: Tensor, token_ids_AL: Tensor, first: int, limits_A:
 
 
 def _classes(token_ids: Tensor, n_classes: int) -> Tensor:
-    """Tokens as indices into the distributions; any valid index where the token is no base."""
+    """Tokens as indices into the distributions; any valid index where the token is not a base."""
     if n_classes > len(tokenizer.BASES):
         return token_ids
     return (token_ids - tokenizer.A).clamp(0, len(tokenizer.BASES) - 1)
 
 
 def site(log_probs_AV: Tensor, ref_ids_A: Tensor, alt_ids_A: Tensor) -> Tensor:
-    """Of the first difference: (A,) in float64; NaN where either token is no base.
+    """Of the first difference: (A,) in float64; NaN where either token is not a base.
 
     `log_probs_AV` are the distributions just before it.
     """

@@ -173,7 +173,7 @@ class VariantSource:
         reference = self.header.reference
         if reference is not None and Path(reference).is_file():
             return reference
-        said = "" if reference is None else f" (it says {reference}, which is no file here)"
+        said = "" if reference is None else f" (it says {reference}, which is not a file here)"
         raise UsageError(
             "which genome? give --fasta FILE, set HYENADNA_FASTA, or have a ##reference= line with "
             f"its path in the VCF{said}"

@@ -27,7 +27,7 @@ class StretchText:
     """The bases of a window, and what follows it, in reading direction."""
 
     bases: str
-    """From the window's first base that is no N on, past its end as far as asked and real."""
+    """From the window's first base that is not an N on, past its end as far as asked and real."""
     n_trimmed: int
     """N that the window began with."""
     n_fraction: float
@@ -37,7 +37,7 @@ class StretchText:
 class Stretches:
     """The real sequence of a genome: contigs cut where more than `max_n_run` N follow one another.
 
-    The N that a contig begins or ends with are no sequence, however few. IUPAC codes are N here.
+    The N that a contig begins or ends with are not sequence, however few. IUPAC codes are N here.
     Positions are 0-based half-open on the plus strand.
     """
 

@@ -50,7 +50,7 @@ _OUTER_SIZES = {
     1 << 21: 512,
 }
 """Columns of two levels: splits into factors of 16 as far as rows can take the rest. A larger DFT
-matrix is a tensor core's operand of so many registers that others spill (docs/gpu-kernels.md)."""
+matrix is a tensor core's operand of more registers than there are (docs/gpu-kernels.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ def row_factors(n_points: int) -> tuple[int, int, int]:
 
 
 def row_warps(transform: Transform) -> int:
-    """Warps of a program that holds a row: 8 complex values a thread."""
+    """Warps of a program that holds a row: 8 complex values per thread."""
     return max(1, transform.size // 256)
 
 

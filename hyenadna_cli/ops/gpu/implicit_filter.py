@@ -22,7 +22,7 @@ from torch import Tensor
 from hyenadna_cli.ops.gpu.dft import Precision, dot
 
 CHANNELS = 32
-"""Taps of a tile are those of so many filters."""
+"""Filters whose taps make a tile."""
 
 
 class Tile(NamedTuple):

@@ -179,7 +179,7 @@ def test_what_is_no_map_is_refused(stored, tmp_path):
         read_map(tmp_path / "text.h5")
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["x"] = 1
-    with pytest.raises(InputFileError, match="is no dependency map"):
+    with pytest.raises(InputFileError, match="is not a dependency map"):
         read_map(tmp_path / "other.h5")
     with h5py.File(stored, "a") as file:
         del file["dependencies"]

@@ -3,8 +3,8 @@
     table=docs/figures/gpu-kernels/compiled.tsv
     python workflows/reproduce/gpu-kernels/compile.py --targets 80,90 > $table
 
-One row a kernel, precision, size and target: registers and stack bytes a thread (a stack means
-spills), shared memory bytes a program. Exit 1 if one needs more shared memory than its target has.
+One row per kernel, precision, size and target: registers and stack bytes per thread (a stack means
+spills), shared memory bytes per program. Exit 1 if one needs more than its target has.
 
 After a change of sizes alone, `--known TABLE` takes from a copy of it what it lists.
 """

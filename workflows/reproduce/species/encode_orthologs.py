@@ -35,7 +35,7 @@ def joined(path: Path) -> str:
 
 
 def write_genome(path: Path, contigs: dict[str, str]) -> None:
-    """An indexed FASTA of 60 bases a line."""
+    """An indexed FASTA of 60 bases per line."""
     with path.open("w") as out:
         for name, sequence in contigs.items():
             lines = (sequence[start : start + 60] for start in range(0, len(sequence), 60))

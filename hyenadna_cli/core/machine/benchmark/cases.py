@@ -20,9 +20,9 @@ class Workload:
     d_model: int
     n_layer: int
     length: int
-    """Tokens a sequence."""
+    """Tokens per sequence."""
     batch: int
-    """Sequences a pass."""
+    """Sequences per pass."""
     training: bool = False
     """Forward, loss and backward instead of forward alone."""
     recompute: bool = False

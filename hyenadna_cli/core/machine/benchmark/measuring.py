@@ -64,7 +64,7 @@ class Floor:
     matmul_flops: dict[str, float]
     """Operations a second of large matrix products, by precision."""
     copy_bytes: float
-    """Bytes a second of a large copy, read and written."""
+    """Bytes per second of a large copy, read and written."""
     free_bytes: int | None = None
     """Memory of a GPU that nothing else had taken; not told for a CPU."""
 

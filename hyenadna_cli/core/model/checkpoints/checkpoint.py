@@ -47,7 +47,7 @@ from hyenadna_cli.errors import CheckpointError
 log = logging.getLogger(__name__)
 
 PROMPT = "prompt.safetensors"
-"""What a directory holds that is no model but a prompt for one (core.prompts)."""
+"""What a directory holds that is not a model but a prompt for one (core.prompts)."""
 
 _PREFIXES = ("model.", "hyena.", "module.")
 _NOT_THE_MODEL = re.compile(r"torchmetrics|optimizer|^(decoder|encoder|head|score)\.")

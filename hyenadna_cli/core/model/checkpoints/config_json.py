@@ -146,7 +146,7 @@ def infer_config(settings: StoredSettings, shapes: Shapes) -> ModelConfig:
     """The configuration of the model whose tensors have these shapes, by their names in our model.
 
     A setting that contradicts the tensors is warned about and dropped. Raises CheckpointError if
-    neither says how large the model is, or the result is no possible model.
+    neither says how large the model is, or the result is not a possible model.
     """
     measured = measure(shapes)
     values = dict(settings.values)

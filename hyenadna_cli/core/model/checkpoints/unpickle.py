@@ -102,7 +102,7 @@ def explain_unreadable(path: Path) -> str:
             "this is the torch format from before version 1.6, which cannot be read safely; "
             "save it again with a newer torch, or use the -hf release with model.safetensors"
         )
-    return "the weights are damaged, or this is no weights file"
+    return "the weights are damaged, or this is not a weights file"
 
 
 def _root(path: Path, archive: zipfile.ZipFile) -> str:

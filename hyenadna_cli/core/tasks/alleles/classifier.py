@@ -56,7 +56,7 @@ class Calibration:
         def loss(parameters: Floats) -> float:
             shift = np.concatenate([[0.0], parameters[1:]])
             log_p = log_softmax(np.exp(parameters[0]) / scale * logits_NC + shift, axis=1)
-            # The weak pull keeps a set that is told apart without error from infinity.
+            # The weak pull keeps the weights of a set that is separated without error finite.
             return float(-log_p[rows, classes_N].mean() + 1e-4 * np.square(parameters).sum())
 
         found = minimize(loss, np.zeros(n_classes), method="L-BFGS-B").x

@@ -42,8 +42,8 @@ def read_column(
 ) -> EmbeddedData:
     """Labelled vectors by split; classes of fewer than `min_class` rows are left out, and said.
 
-    Raises InputFileError for a file without that column, or with fewer than two classes of so many
-    rows; UsageError for contigs that leave a split empty.
+    Raises InputFileError for a file without that column, or with fewer than two such classes;
+    UsageError for contigs that leave a split empty.
     """
     vectors = read_embeddings(embeddings)
     if column not in vectors.obs:

@@ -285,7 +285,7 @@ def _finish(
         world=world,
     )
     if not np.isfinite(scores).all():
-        raise UsageError(f"{method}: training diverged, its answers are no numbers; lower --lr")
+        raise UsageError(f"{method}: training diverged, its answers are not numbers; lower --lr")
     if not world.is_main:
         return
     if type(classifier.backbone) is HyenaDNA:

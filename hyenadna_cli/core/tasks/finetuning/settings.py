@@ -214,7 +214,7 @@ class FinetuneConfig:
         return from_mapping(cls, values, called="fine-tuning")
 
     def train_config(self, *, n_rows: int, max_length: int) -> TrainConfig:
-        """The settings of the training loop for so many training rows."""
+        """The settings of the training loop for this number of training rows."""
         steps_per_epoch = math.ceil(n_rows / self.batch_size)
         max_steps = math.ceil(self.epochs * steps_per_epoch)
         first_length = self.length_schedule[0][0] if self.length_schedule else max_length
@@ -271,7 +271,7 @@ def deviations(
     n_at_once = max(1, config.micro_batch_bases // max(1, longest))
     if n_at_once < config.batch_size:
         yield (
-            f"{config.batch_size:,} sequences a step go through the model up to {n_at_once:,} at a "
-            "time, and their gradients are added up (--micro-batch-bases)"
+            f"{config.batch_size:,} sequences per step go through the model up to {n_at_once:,} at "
+            "a time, and their gradients are added up (--micro-batch-bases)"
         )
     yield from recipe.notes

@@ -37,9 +37,9 @@ _NO_LABEL = "-"
 _UNLABELLED = "."
 _N_WHOLE_NUMBERS_AS_CLASSES = 50
 _FEWEST_BASES_OF_LETTERS = 12
-"""A class name as long as its sequence is no accident from here on."""
+"""A class name as long as its sequence is not an accident from here on."""
 _MANY_ROWS = 10
-"""With so many rows, a class for each is a name that was taken for a class."""
+"""From this number of rows on, a class for each is a name that was taken for a class."""
 _MOST_CLASSES_OF_BASES = 127
 _WHOLE_AS_DECIMAL = re.compile(r"-?\d+\.0+", re.ASCII)
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+", re.ASCII)

@@ -107,7 +107,7 @@ def _overlapping(rows: LabelledRows) -> Iterator[tuple[int, int]]:
 def _class_of_groups(
     rows: LabelledRows, group_N: NDArray[np.int64], n_groups: int
 ) -> NDArray[np.int64]:
-    """The class of the first row of each group; 0 where the targets are no classes."""
+    """The class of the first row of each group; 0 where the targets are not classes."""
     class_G = np.zeros(n_groups, dtype=np.int64)
     targets = rows.targets
     if isinstance(targets, np.ndarray) and targets.ndim == 1 and targets.dtype == np.int64:

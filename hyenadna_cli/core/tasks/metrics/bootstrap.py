@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating]
 
 _MOST_UNITS = 2_000
-"""More rows than this are dealt into so many random units, which leaves the spread what it is."""
+"""More rows are dealt into this number of random units, which leaves the spread as it is."""
 
 
 @dataclass(frozen=True, slots=True)

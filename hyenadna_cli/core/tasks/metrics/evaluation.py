@@ -260,5 +260,5 @@ def _regression_replicates(y_N: Floats, x_N: Floats, resampler: Resampler) -> di
 
 
 def _defined(numbers: dict[str, float]) -> dict[str, float | None]:
-    """NaN is no JSON."""
+    """JSON has no NaN."""
     return {name: value if math.isfinite(value) else None for name, value in numbers.items()}

@@ -86,7 +86,7 @@ def rank_metrics(
 
 
 def chromatin_groups(label_names: Sequence[str]) -> Mapping[str, list[int]]:
-    """Which labels are TF, DHS and HM, by their names; empty if they are no chromatin targets.
+    """Which labels are TF, DHS and HM, by their names; empty if they are not chromatin targets.
 
     DeepSEA's names (`K562|DNase|None`, `K562|CTCF|None`, `K562|H3K4me3|None`), names that begin
     with the group (`TF_motif12`), and any 919 names in DeepSEA's order are understood.

@@ -107,7 +107,7 @@ class PromptConfig:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
 
     def train_config(self, *, n_rows: int, longest: int) -> TrainConfig:
-        """The settings of the training loop for so many training rows."""
+        """The settings of the training loop for this number of training rows."""
         steps_per_epoch = n_rows / self.batch_size
         max_steps = max(1, math.ceil(self.epochs * steps_per_epoch))
         return TrainConfig(

@@ -91,7 +91,7 @@ class PromptedBackbone(nn.Module):
     """A model behind a prompt: hidden states of what follows it."""
 
     def __init__(self, model: HyenaDNA, prompt_ND: Tensor) -> None:
-        """The model is frozen; the prompt trains. No vectors at all are no prompt."""
+        """The model is frozen; the prompt trains. No vectors at all are not a prompt."""
         super().__init__()
         self.model = model.requires_grad_(False)
         self.prompt = nn.Parameter(prompt_ND)

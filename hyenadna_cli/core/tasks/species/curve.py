@@ -60,7 +60,7 @@ def write_table(points: Sequence[CurvePoint], path: Path, *, overwrite: bool) ->
 
 
 def draw(points: Sequence[CurvePoint], path: Path, *, overwrite: bool) -> None:
-    """One line a name, with bands for the intervals.
+    """One line per name, with bands for the intervals.
 
     Raises UsageError if matplotlib is missing, OutputError if `path` cannot be written.
     """

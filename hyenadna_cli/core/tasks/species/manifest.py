@@ -86,7 +86,7 @@ def _species(path: Path, line: int, cells: list[str]) -> Species:
     if any("\0" in cell for cell in cells):
         raise InputFileError(path, "holds a NUL byte", line=line)
     if not name or not fasta or name == UNCLASSIFIED:
-        raise InputFileError(path, f"{name or fasta!r} is no species with a FASTA", line=line)
+        raise InputFileError(path, f"{name or fasta!r} is not a species with a FASTA", line=line)
     contigs: dict[Split, tuple[str, ...]] = {}
     split_of: dict[str, Split] = {}
     for split, listed in zip(SPLITS, lists, strict=True):

@@ -54,7 +54,7 @@ _PAPER_BY_LENGTH: dict[int, tuple[float, int, SpeciesPooling]] = {
     250_000: (6e-5, 128, "last"),
     450_000: (6e-4, 128, "last"),
 }
-"""Of windows of so many bases: learning rate, windows a step, pooling (table A.10; the windows from
+"""By bases per window: learning rate, windows per step, pooling (table A.10; the windows from
 the published code, 256 below 64,000 bases). 1,000,000 bases have no published rate."""
 
 
@@ -309,7 +309,7 @@ def _deviations(settings: Settings, recipe: Mapping[str, Mapping[str, Any]]) -> 
     n_at_once = max(1, train.micro_batch_bases // longest)
     if n_at_once < n_windows:
         lines.append(
-            f"{n_windows:,} windows of {longest:,} bases a step go through the model "
+            f"{n_windows:,} windows of {longest:,} bases per step go through the model "
             f"{n_at_once:,} at a time, and their gradients are added up (--micro-batch-bases)"
         )
     is_published = settings.species.length in _PAPER_BY_LENGTH

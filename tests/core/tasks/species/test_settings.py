@@ -9,7 +9,7 @@ import pytest
 from hyenadna_cli.core.tasks.species.settings import settings
 
 TABLE_A10 = {
-    # learning rate, windows a step, pooling
+    # learning rate, windows per step, pooling
     1_000: (6e-5, 256, "mean"),
     32_000: (3e-4, 256, "mean"),
     250_000: (6e-5, 128, "last"),
