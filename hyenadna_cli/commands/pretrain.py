@@ -92,7 +92,7 @@ def pretrain(
     run_directory.check()
     with compute.memory_errors(), open_regions(data, sampling=configs[1].sampling) as regions:
         if run_options.dry_run:
-            typer.echo(pretraining.plan(regions, *configs))
+            typer.echo(pretraining.plan(regions, *configs, n_context=context_parallel))
         else:
             runtime = compute.resolve(training=True)
             run = TrainingRun(

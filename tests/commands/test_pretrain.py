@@ -361,6 +361,21 @@ def test_tensorboard_gets_every_step(hyenadna, genome, tmp_path):
     assert [event.step for event in log.Scalars("loss")] == [1, 2, 3]
 
 
+def test_a_dry_run_tells_what_each_of_several_processes_takes(hyenadna, genome, tmp_path):
+    options = ("pretrain", "--fasta", genome, *OPTIONS, "-o", tmp_path / "run", "--dry-run")
+
+    code, out, err = hyenadna(*options, "--checkpoint-blocks", "--context-parallel", 4)
+
+    assert code == 0, err
+    # 2 blocks, 4 windows there and back and the taps, 16 positions x 16 channels x 4 bytes of each,
+    # three quarters of them to others, in 3 passes.
+    assert (
+        f"in each of 4 processes, which sends {2 * 9 * 16 * 16 * 4 * 3 // 4 * 3 / 1e9:.3g} GB"
+        in out
+    )
+    assert hyenadna(*options, "--context-parallel", 3).code == 2
+
+
 def test_a_dry_run_prints_the_plan_and_writes_nothing(hyenadna, genome, tmp_path):
     code, out, err = hyenadna(
         "pretrain", "--fasta", genome, *OPTIONS, "-o", tmp_path / "run", "--dry-run"

@@ -151,17 +151,23 @@ def exchanged_bytes(config: ModelConfig, *, n_windows: int, n_tokens: int, n_con
 
 
 def describe_training_memory(
-    config: ModelConfig, train: TrainConfig, *, longest: int, n_prompt: int = 0
+    config: ModelConfig,
+    train: TrainConfig,
+    *,
+    longest: int,
+    n_prompt: int = 0,
+    n_context: int = 1,
 ) -> str:
     """One line: what a micro-batch of windows of `longest` bases takes, in both precisions.
 
-    `n_prompt` soft tokens before them are run once for the micro-batch.
+    `n_prompt` soft tokens before them are run once for the micro-batch. `n_context` processes share
+    each window, and the line is about one of them.
     """
     n_windows = min(
         max(1, train.micro_batch_bases // longest),
         train.sequences_per_step(longest, max_length=longest),
     )
-    passes = [(n_windows, longest)] + ([(1, n_prompt)] if n_prompt else [])
+    passes = [(n_windows, -(-longest // n_context))] + ([(1, n_prompt)] if n_prompt else [])
     fp32, bf16 = (
         sum(
             training_bytes(
@@ -177,6 +183,10 @@ def describe_training_memory(
     )
     behind = f" behind {n_prompt:,} prompt tokens" if n_prompt else ""
     how = "blocks recomputed" if train.recompute_blocks else "blocks kept"
+    if n_context > 1:
+        sent = exchanged_bytes(config, n_windows=n_windows, n_tokens=longest, n_context=n_context)
+        sent *= 3 if train.recompute_blocks else 2
+        behind += f" in each of {n_context} processes, which sends {sent / 1e9:.3g} GB"
     return (
         f"memory: about {fp32 / 1e9:.2f} GB in fp32, {bf16 / 1e9:.2f} GB in bf16, for "
         f"{n_windows:,} x {longest:,} bases at once{behind}, {how}; weights, optimiser and "

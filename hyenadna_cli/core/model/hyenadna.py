@@ -91,6 +91,7 @@ class Backbone(nn.Module):
     ) -> list[Tensor]:
         """As `forward`, in little memory; embedded tokens are overwritten."""
         fused = self._fused(embedded_BLD, execution)
+        del embedded_BLD  # a copy where processes share the sequence
         kept: dict[int, Tensor] = {}
         if 0 in layers:
             kept[0] = fused.residual()
@@ -190,11 +191,13 @@ class HyenaDNA(nn.Module):
 
     def _states_of_piece(self, token_ids_BL: Tensor, layers: Sequence[int]) -> list[Tensor]:
         context = self.context_of(token_ids_BL.shape[1])
-        embedded_BSD = self.embed_tokens(self.own(token_ids_BL))
+        own_BS = self.own(token_ids_BL)
         # Compiled kernels do not take an empty piece, which the last processes may have.
-        kernels = self.execution.kernels if embedded_BSD.shape[1] else "torch"
+        kernels = self.execution.kernels if own_BS.shape[1] else "torch"
         execution = replace(self.execution, context=context, kernels=kernels)
-        states: list[Tensor] = self.backbone(embedded_BSD, layers, execution)
+        if self.backbone.can_infer:
+            return self.backbone.infer(self.embed_tokens(own_BS), layers, execution)
+        states: list[Tensor] = self.backbone(self.embed_tokens(own_BS), layers, execution)
         return states
 
     def replayed(

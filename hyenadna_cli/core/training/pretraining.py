@@ -31,7 +31,9 @@ from hyenadna_cli.core.training.run_identity import MADE_FROM, made_from
 from hyenadna_cli.core.training.starting_model import StartingModel
 
 
-def plan(regions: Regions, model_config: ModelConfig, config: TrainConfig) -> str:
+def plan(
+    regions: Regions, model_config: ModelConfig, config: TrainConfig, *, n_context: int = 1
+) -> str:
     """What a run would do: data, model size, stages."""
     max_length = model_config.l_max - 2
     stages = config.length_schedule or ((max_length, config.max_steps),)
@@ -40,7 +42,12 @@ def plan(regions: Regions, model_config: ModelConfig, config: TrainConfig) -> st
         f"model: {n_parameters(model_config):,} parameters, {model_config}",
         f"steps: {config.max_steps:,}",
         *config.describe_stages(max_length=max_length),
-        describe_training_memory(model_config, config, longest=max(length for length, _ in stages)),
+        describe_training_memory(
+            model_config,
+            config,
+            longest=max(length for length, _ in stages),
+            n_context=n_context,
+        ),
     ]
     return "\n".join(lines)
 
