@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test fast gpu fmt lint types check reference clean
+.PHONY: help demo test fast gpu guard tables fmt lint types check reference clean
 
 help: ## list what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -23,6 +23,17 @@ fast: $(VENV)/.installed-dev ## tests that take 90 seconds in all on two cores
 
 gpu: $(VENV)/.installed-dev ## all that a GPU has to show, in nine minutes: a folder of tables
 	$(BIN)/python workflows/gpu/measure.py gpu-tables
+
+# The kept table of this kind of processor: ratios hold for a kind, not for a machine.
+KEPT := docs/figures/performance/$(shell grep -q avx512f /proc/cpuinfo 2>/dev/null && echo small || echo avx2).tsv
+SHORT := 2x128-1k 2x128-32k train-1k train-32k
+
+guard: $(VENV)/.installed ## is a forward pass as fast, against the plain form, as it was?
+	$(BIN)/hyenadna benchmark --case 2x128-1k --dtype fp32 --extrapolate 0 --compare $(KEPT) --max-loss 0.33
+
+tables: $(VENV)/.installed ## measure the short cases anew, on a quiet machine: three minutes
+	$(BIN)/hyenadna benchmark $(addprefix --case ,$(SHORT)) --repeats 4 --max-seconds 14 --extrapolate 0 \
+	    -o $(KEPT) --force
 
 fmt: $(VENV)/.installed-dev ## format, and mend what the linter can mend
 	$(BIN)/ruff format .
