@@ -442,7 +442,7 @@ def test_dry_runs_print_plans(calls, train):
     assert "windows\t29\n" in calls("--dry-run").out
 
     done, run = train("--dry-run")
-    assert "windows of 32 bases a step, for 4 steps" in done.out
+    assert "windows of 32 bases per step, for 4 steps" in done.out
     assert "species: yeast, fly" in done.out
     assert "for 4 x 64 bases at once" in done.out
     assert not run.exists()

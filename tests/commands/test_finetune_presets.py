@@ -95,7 +95,7 @@ def test_a_recipe_runs_and_what_differs_from_it_is_said(hyenadna, tiny_model, ta
     assert done.code == 0, done.err
     assert "--recipe published: the backbone is tiny_model, published tiny-1k" in done.err
     assert "--recipe published: epochs is 1.0, published 100" in done.err
-    assert "--recipe published: 128 sequences a step go through the model up to 3" in done.err
+    assert "--recipe published: 128 sequences per step go through the model up to 3" in done.err
     assert "here the best epoch is chosen on rows cut from the training set" in done.err
     assert "batch_size is" not in done.err
     assert "published HyenaDNA" in done.out

@@ -383,7 +383,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(hyenadna, genome, tmp_path
 
     assert code == 0, err
     assert "train 3,000 bases in 1 spans; valid 3,000 bases in 1 spans" in out
-    assert "windows of 32 bases a step, for 10 steps" in out
+    assert "windows of 32 bases per step, for 10 steps" in out
     assert "memory: about 0.0" in out
     assert "bases at once, blocks kept" in out
     assert not (tmp_path / "run").exists()

@@ -81,7 +81,9 @@ def test_what_differs_from_a_preset_is_said(caplog):
     said = [record.getMessage() for record in caplog.records]
     assert "--preset paper-2x128: d_model is 64, published 128" in said
     assert "--preset paper-2x128: weight_decay is 0.0, published 0.1" in said
-    assert any("256 sequences of 65,536 bases a step go through the model 1 at" in s for s in said)
+    assert any(
+        "256 sequences of 65,536 bases per step go through the model 1 at" in s for s in said
+    )
     assert any("64 to 256 sequences" in text for text in said)
     assert len(said) == 4
 

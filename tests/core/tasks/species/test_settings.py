@@ -66,7 +66,7 @@ def test_options_win_and_what_differs_is_said(caplog):
     said = [record.getMessage() for record in caplog.records]
     assert "--preset paper: learning_rate is 0.001, published 6e-05" in said
     assert "--preset paper: pooling is last, published mean" in said
-    assert any("256 windows of 1,000 bases a step go through the model 16 at" in s for s in said)
+    assert any("256 windows of 1,000 bases per step go through the model 16 at" in s for s in said)
 
 
 def test_without_the_preset_the_defaults_are_ours():
