@@ -199,7 +199,7 @@ def _shown(default: Any, option: OptionInfo) -> str | bool:
     names = str(option.default).split("/")
     if isinstance(default, bool) and len(names) == 2:
         default = names[not default].lstrip("-")
-    if default in (inspect.Parameter.empty, None, ()) or default is False:
+    if default in (inspect.Parameter.empty, None, (), "") or default is False:
         return False
     return str(default)
 
