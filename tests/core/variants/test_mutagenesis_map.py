@@ -60,7 +60,7 @@ def test_long_regions_are_means_of_bins(table, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("chrom\tpos\n", "no table of mutagenize"),
+        ("chrom\tpos\n", "not a table of mutagenize"),
         ("chrom\tpos\tref\talt\tsite\n", "no scores"),
         ("chrom\tpos\tref\talt\tsite\nchr1\tx\tA\tC\t1\n", r":2: .*'x'"),
         ("chrom\tpos\tref\talt\tsite\nchr1\t5\tA\tQ\t1\n", ":2: alt 'Q' is none of A, C"),
