@@ -150,6 +150,8 @@ class Input:
     @contextmanager
     def _open_raw(self) -> Iterator[BinaryIO]:
         if self.is_stdin:
+            if sys.stdin is None:  # the shell's <&-
+                raise InputFileError(self.path, "standard input is closed")
             yield sys.stdin.buffer
             return
         with ExitStack() as stack:

@@ -327,3 +327,10 @@ def test_gzip_joined_to_bgzip_is_named_with_the_cure(
 
     with pytest.raises(InputFileError, match=r"joined with cat: gunzip -c .* \| bgzip > NEW"):
         read("-" if from_stdin else path)
+
+
+def test_a_closed_standard_input_is_an_input_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+
+    with pytest.raises(InputFileError, match="standard input is closed"), Input("-").open():
+        pass

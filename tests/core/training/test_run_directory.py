@@ -16,7 +16,12 @@ from torch import Tensor, nn
 
 from hyenadna_cli.core.config.settings import TrainConfig
 from hyenadna_cli.core.training.loop import Selection, parameter_groups, train
-from hyenadna_cli.core.training.run_directory import OtherRunError, read_progress, restore_best
+from hyenadna_cli.core.training.run_directory import (
+    OtherRunError,
+    keeps_seconds,
+    read_progress,
+    restore_best,
+)
 from hyenadna_cli.errors import OutputError, UsageError
 
 TRAIN = TrainConfig(
@@ -247,3 +252,15 @@ def test_resuming_with_other_data_or_settings_is_refused(tmp_path, changes, prob
 
     with pytest.raises(UsageError, match=problem):
         run(tmp_path, **{"about": {"data": "a"}, **changes})
+
+
+def test_metrics_have_no_seconds_where_equal_runs_shall_be_equal(tmp_path):
+    token = keeps_seconds.set(False)
+    try:
+        run(tmp_path)
+    finally:
+        keeps_seconds.reset(token)
+
+    header, *rows = (tmp_path / "metrics.csv").read_text().splitlines()
+    column = header.split(",").index("seconds")
+    assert {row.split(",")[column] for row in rows} == {""}
