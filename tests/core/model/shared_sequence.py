@@ -31,8 +31,13 @@ CASES: dict[str, tuple[torch.dtype, int, Execution]] = {
 }
 
 
-def results(case: str, length: int, context: Context | None = None) -> dict[str, torch.Tensor]:
-    """Logits with and without gradients, loss, and all gradients: of all processes together."""
+def results(
+    case: str, length: int, context: Context | None = None, *, is_exact: bool = False
+) -> dict[str, torch.Tensor]:
+    """Logits with and without gradients, loss, and all gradients: of all processes together.
+
+    `is_exact`: of the same weights, computed in float64.
+    """
     dtype, order, execution = CASES[case]
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -41,6 +46,7 @@ def results(case: str, length: int, context: Context | None = None) -> dict[str,
         for name, parameter in model.named_parameters():
             if parameter.ndim >= 2 and "freq" not in name:
                 parameter.data *= 0.1 / parameter.data.std()
+    model.to(torch.float64 if is_exact else dtype)
     model.execution = dataclasses.replace(execution, context=context)
     n_rows = 2 if length < 10_000 else 1
     generator = torch.Generator().manual_seed(length)

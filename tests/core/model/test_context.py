@@ -80,9 +80,14 @@ def test_so_they_do_at_65536(tmp_path):
     found = by_processes(4, [65_536], tmp_path)
 
     for case, (dtype, _, _) in shared_sequence.CASES.items():
-        # In float32 a gradient that sums over 65,536 positions rounds by about 1e-5 itself.
-        tolerance = 3e-5 if dtype == torch.float32 else TOLERANCES[dtype]
-        assert_same(found[f"{case} 65536"], shared_sequence.results(case, 65_536), tolerance)
+        # A gradient of one process in float32, summed over 65,536 positions, is off by up to 2e-4;
+        # those of four, who sum over fewer each, are nearer to what is exact.
+        tolerance = 2e-5 if dtype == torch.float32 else TOLERANCES[dtype]
+        assert_same(
+            found[f"{case} 65536"],
+            shared_sequence.results(case, 65_536, is_exact=True),
+            tolerance,
+        )
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 7, 64])
