@@ -57,13 +57,21 @@ def test_summaries_of_verbs_of_verbs_are_whole(hyenadna, monkeypatch):
     assert not [line for line in lines if line.endswith("...")]
 
 
+VERBS_WITH_EXAMPLES = (("embed",), ("classify-species", "train"))
+"""The second one's is two lines of the source."""
+
+
 def test_examples_are_never_wrapped(hyenadna, monkeypatch):
     """A command that is cut in two cannot be pasted."""
     monkeypatch.setenv("COLUMNS", "50")
 
-    out = hyenadna("embed", "--help").out
+    embed, train = (hyenadna(*verb, "--help").out for verb in VERBS_WITH_EXAMPLES)
 
-    assert "    hyenadna embed --fasta test_data/tiny.fa --bed test_data/regions.bed -o reg" in out
+    assert (
+        "    hyenadna embed --fasta test_data/tiny.fa --bed test_data/regions.bed -o reg" in embed
+    )
+    (example,) = [line for line in train.splitlines() if line.startswith("    hyenadna")]
+    assert example.endswith(" -o run")
 
 
 @pytest.mark.parametrize(

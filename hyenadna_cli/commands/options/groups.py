@@ -19,6 +19,7 @@ import copy
 import dataclasses
 import functools
 import inspect
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,14 +77,16 @@ class GroupedCommand(TyperCommand):
     """A command whose help lists its options under the headings of their groups."""
 
     def format_help_text(self, ctx: Any, formatter: Any) -> None:
-        """Write what is indented, examples, as it is: a wrapped command cannot be pasted."""
+        """Write each indented command, an example, in one line: a wrapped one cannot be pasted."""
         for paragraph in inspect.cleandoc(self.help or "").split("\n\n"):
             formatter.write_paragraph()
             with formatter.indentation():
                 if not paragraph.startswith(" "):
                     formatter.write_text(paragraph)
                     continue
-                for line in paragraph.splitlines():
+                # In the source a command may go on in the next line.
+                joined = re.sub(r"\n +(?!hyenadna )", " ", paragraph)
+                for line in joined.splitlines():
                     formatter.write(f"{'':{formatter.current_indent}}{line}\n")
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
