@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hyenadna_cli.core.inference.chosen_model import ChosenModel
     from hyenadna_cli.core.tasks.finetuning.comparison_table import ComparisonRow
     from hyenadna_cli.core.tasks.finetuning.experiment import Experiment
+    from hyenadna_cli.core.tasks.labelled.presets import Preset, Recipe
     from hyenadna_cli.core.tasks.labelled.rows import LabelledData
 
 log = logging.getLogger(__name__)
@@ -72,10 +73,8 @@ def finetune(
     leakage.json and comparison.tsv, in which a k-mer baseline stands beside every result.
     Validation rows are cut from the training rows, never from the test rows. Stops cleanly on
     SIGTERM, SIGUSR1 and --max-time; --resume goes on exactly. Under torchrun the processes share
-    each step's batch.
-    --probe --embeddings alleles.h5ad --label-column KEY --groups chrom learns scores of alleles
-    from labels in the INFO of the VCF that `embed --vcf` has read: score-variants -m then writes
-    HD_PROB.
+    each step's batch. With --embeddings of `embed --vcf` and --groups chrom it learns scores of
+    alleles from labels in the VCF's INFO; score-variants -m then writes HD_PROB.
 
       hyenadna finetune --data test_data/labelled.csv --epochs 1 -o classifier
 
@@ -86,48 +85,73 @@ def finetune(
     from hyenadna_cli.core.tasks.labelled import presets
 
     benchmark = None if preset is None else presets.find(preset)
-    if recipe == "published" and benchmark is None:
-        raise UsageError("--recipe published is that of a benchmark: give --preset")
-    published = benchmark.recipe if benchmark and recipe == "published" else None
+    published = _published(benchmark, recipe)
     defaults = {} if benchmark is None else (published or benchmark).settings
     settings = resolved(options, defaults=defaults, config_file=config)
     request = ModelRequest(**{**({"model": published.model} if published else {}), **model})
     run_directory.check()
-    if comparison.embeddings is None and comparison.label_column is not None:
-        raise UsageError("--label-column is a column of --embeddings; see also --label-columns")
+    dry_run = run_options.dry_run
     if alleles.groups is not None:
-        chosen = request.choose(compute)
-        dry_run = run_options.dry_run
+        scorer = request.choose(compute)
         _fit_alleles(
-            comparison, files, alleles, settings, preset, chosen, run_directory, dry_run=dry_run
+            comparison, files, alleles, settings, preset, scorer, run_directory, dry_run=dry_run
         )
         return
     if comparison.embeddings is not None:
-        _probe_embeddings(
-            comparison, files, settings, run_directory, preset, dry_run=run_options.dry_run
-        )
+        _probe_embeddings(comparison, files, settings, run_directory, preset, dry_run=dry_run)
         return
-    if benchmark is not None:
-        data = presets.data_of(benchmark, files.data, request.cache_dir, offline=request.offline)
-        files = dataclasses.replace(files, data=data)
-    if not files.data:
-        raise UsageError("give labelled sequences with --data, or a benchmark with --preset")
+    files = _with_data(files, benchmark, request)
     with compute.memory_errors(), open_data(files) as rows:
         chosen = request.choose(compute, training=True)
         job, run = _prepared(rows, files, comparison, settings, chosen, run_directory)
-        if published is not None:
-            longest = int(job.data.splits["train"].lengths.max())
-            for line in deviations(settings, published, model=chosen.source.name, longest=longest):
-                log.info("--recipe published: %s", line)
-        if benchmark and (note := benchmark.note_on_size(sum(rows.split_sizes.values()))):
-            log.warning("%s", note)
-        if run_options.dry_run:
+        _say_deviations(job, rows, settings, benchmark, published, chosen)
+        if dry_run:
             typer.echo(job.plan())
             return
         results = run.going_on(lambda: _run(job, run))
     if comparison.table:
         for cells in table_beside(benchmark, results, job.data.task):
             typer.echo("\t".join(cells))
+
+
+def _with_data(
+    files: LabelledFiles, benchmark: Preset | None, request: ModelRequest
+) -> LabelledFiles:
+    """The files with a benchmark's data, downloaded if need be."""
+    from hyenadna_cli.core.tasks.labelled import presets
+
+    if benchmark is not None:
+        data = presets.data_of(benchmark, files.data, request.cache_dir, offline=request.offline)
+        files = dataclasses.replace(files, data=data)
+    if not files.data:
+        raise UsageError("give labelled sequences with --data, or a benchmark with --preset")
+    return files
+
+
+def _published(benchmark: Preset | None, recipe: str | None) -> Recipe | None:
+    """The published recipe, if it was asked for."""
+    if recipe != "published":
+        return None
+    if benchmark is None:
+        raise UsageError("--recipe published is that of a benchmark: give --preset")
+    return benchmark.recipe
+
+
+def _say_deviations(
+    job: Experiment,
+    rows: LabelledData,
+    settings: FinetuneConfig,
+    benchmark: Preset | None,
+    published: Recipe | None,
+    model: ChosenModel,
+) -> None:
+    """What the run does otherwise than the published recipe, and on other data."""
+    if published is not None:
+        longest = int(job.data.splits["train"].lengths.max())
+        for line in deviations(settings, published, model=model.source.name, longest=longest):
+            log.info("--recipe published: %s", line)
+    if benchmark and (note := benchmark.note_on_size(sum(rows.split_sizes.values()))):
+        log.warning("%s", note)
 
 
 def _prepared(

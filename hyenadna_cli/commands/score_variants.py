@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from hyenadna_cli.core.outputs.provenance import Provenance, Setting
     from hyenadna_cli.core.tasks.alleles.classifier import AlleleClassifier
     from hyenadna_cli.core.variants.background import Background
-    from hyenadna_cli.core.variants.chunks import AlleleScore
+    from hyenadna_cli.core.variants.chunks import AlleleScore, ScoreSettings
     from hyenadna_cli.core.variants.output import Target
     from hyenadna_cli.core.variants.sites import Scored, Sites
     from hyenadna_cli.core.variants.source import VariantSource
@@ -129,15 +129,12 @@ def score_variants(
     ClinVar (0.5 is chance).
     With -m of a directory that `finetune --probe --embeddings` has made of labelled alleles, also
     HD_PROB, its calibrated probability, and of several classes HD_CLASS; windows are then those of
-    the directory.
-    --background adds HD_PCT, the percentile of HD_LLR (else HD_SITE) among random SNVs of the same
-    trinucleotide change; other alleles than SNVs have none.
-    As TSV: chrom pos id ref alt status and the scores, a row per allele (pos: 1-based).
+    the directory. --background adds HD_PCT, the percentile of HD_LLR (else HD_SITE) among random
+    SNVs of the same trinucleotide change; other alleles than SNVs have none.
+    As TSV: chrom pos id ref alt status and the scores, one row per allele (pos: 1-based).
 
       hyenadna score-variants test_data/variants.vcf --fasta test_data/tiny.fa
     """
-    from hyenadna_cli.core.tasks.alleles.classifier import AlleleClassifier
-    from hyenadna_cli.core.tasks.alleles.stored import check_options, score_settings
     from hyenadna_cli.core.variants.background import Background
     from hyenadna_cli.core.variants.output import Target, kind_of
     from hyenadna_cli.core.variants.sites import Sites
@@ -156,18 +153,10 @@ def score_variants(
         ) as source,
     ):
         model = request.choose(compute)
-        classifier = AlleleClassifier.load(model.source.directory)
-        if classifier is None:
-            settings = scoring.settings(model, scores)
-        else:
-            check_options(scoring, classifier.settings, model=model.source.name)
-            settings = score_settings(
-                classifier.settings, scores=scores, features=classifier.features
-            )
+        classifier, settings = _judged(model, scoring, scores)
         ranks = None if background is None else Background(background)
         if ranks is not None:
             ranks.check(model, settings, source.fasta)
-            ranks.ranked(settings)
         sites = Sites(
             source,
             source.select(destination.shard, bases_per_site=settings.bases_per_site),
@@ -179,6 +168,21 @@ def score_variants(
         _Scoring(sites, scoring, scores, model, classifier, ranks, target).write(
             compute, destination, dry_run=run.dry_run
         )
+
+
+def _judged(
+    model: ChosenModel, scoring: VariantSettings, scores: tuple[Score, ...]
+) -> tuple[AlleleClassifier | None, ScoreSettings]:
+    """What judges alleles besides the scores, if the model's directory has it; how to score."""
+    from hyenadna_cli.core.tasks.alleles.classifier import AlleleClassifier
+    from hyenadna_cli.core.tasks.alleles.stored import check_options, score_settings
+
+    classifier = AlleleClassifier.load(model.source.directory)
+    if classifier is None:
+        return None, scoring.settings(model, scores)
+    check_options(scoring, classifier.settings, model=model.source.name)
+    features = classifier.features
+    return classifier, score_settings(classifier.settings, scores=scores, features=features)
 
 
 @dataclass(frozen=True, slots=True)

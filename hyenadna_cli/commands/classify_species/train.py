@@ -85,14 +85,7 @@ def train(
     with compute.memory_errors(), open_genomes(files) as genomes:
         chosen = None if from_scratch else model.choose(compute, training=True)
         runtime = chosen.run if chosen else compute.resolve(training=True)
-        run = TrainingRun(
-            command="classify-species train",
-            directory=run_directory,
-            inputs=genomes.inputs,
-            settings=runtime.describe(),
-            model=chosen.identity() if chosen else None,
-            runtime=runtime,
-        )
+        run = _training_run(run_directory, genomes, runtime, chosen)
         _check_longest(max([settings.longest, *measurement.lengths]), chosen, settings)
         weights = sampling_weights(files, genomes)
         training.check(genomes, settings, weights, measured=measurement.lengths)
@@ -102,6 +95,22 @@ def train(
             run.going_on(
                 lambda: _run(run, runtime, genomes, settings, weights, measurement, chosen)
             )
+
+
+def _training_run(
+    directory: tr.RunDirectory,
+    genomes: SpeciesGenomes,
+    runtime: Runtime,
+    chosen: ChosenModel | None,
+) -> TrainingRun:
+    return TrainingRun(
+        command="classify-species train",
+        directory=directory,
+        inputs=genomes.inputs,
+        settings=runtime.describe(),
+        model=chosen.identity() if chosen else None,
+        runtime=runtime,
+    )
 
 
 def _check_longest(longest: int, chosen: ChosenModel | None, settings: Settings) -> None:

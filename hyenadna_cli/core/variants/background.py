@@ -62,7 +62,10 @@ class Background:
         self._file: BackgroundFile = read_background(path)
 
     def check(self, model: ChosenModel, settings: ScoreSettings, fasta: Path | str) -> None:
-        """Raise InputFileError unless it was made with this model, genome and these settings."""
+        """Raise InputFileError unless it was made with this model, genome and these settings.
+
+        Raises UsageError if the run does not have the score that it ranks.
+        """
         attrs = self._file.attrs
         if attrs.get("sha256") != model.source.sha256:
             raise InputFileError(
@@ -78,6 +81,7 @@ class Background:
                 raise InputFileError(
                     self.path, f"is of other settings: {name} was {attrs.get(name)}, not {now}"
                 )
+        self.ranked(settings)
 
     def ranked(self, settings: ScoreSettings) -> Score:
         """The score that percentiles are of. Raises UsageError if the run does not have it."""

@@ -83,6 +83,10 @@ class Comparison:
         bool, Flag("--table", "Print results as TSV, a preset's published ones too.")
     ] = False
 
+    def __post_init__(self) -> None:
+        if self.embeddings is None and self.label_column is not None:
+            raise ValueError("--label-column is a column of --embeddings; see also --label-columns")
+
     @property
     def methods(self) -> tuple[Method, ...]:
         """All of them, each once; the model of the first is what the run is for."""
