@@ -22,7 +22,7 @@ _EACH = (
 )
 PHRASES = {
     rf"\b(?:(?:{_COUNTED})s|one (?:{_COUNTED})|one) an? (?:{_EACH})\b(?!-)": "per, not a",
-    r"(?<!here )\b(?:is|are|was) no (?!longer|more|less|smaller|larger|other|such|one\b)[a-z]": (
+    r"(?<!here )\b(?:is|are|was) no (?!longer|more|less|better|worse|smaller|larger|other|such|one\b)[a-z]": (
         "is not a, not is no"
     ),
     r"\bso many\b": "N, or this number of",

@@ -92,10 +92,9 @@ def finetune(
     run_directory.check()
     dry_run = run_options.dry_run
     if alleles.groups is not None:
-        scorer = request.choose(compute)
-        _fit_alleles(
-            comparison, files, alleles, settings, preset, scorer, run_directory, dry_run=dry_run
-        )
+        model_of = request.choose(compute)
+        asked = (comparison, files, alleles, settings, preset, model_of, run_directory)
+        _fit_alleles(*asked, dry_run=dry_run)
         return
     if comparison.embeddings is not None:
         _probe_embeddings(comparison, files, settings, run_directory, preset, dry_run=dry_run)

@@ -5,7 +5,7 @@
 GENOME is GRCh38 (indexed FASTA), CHRM the human mitochondrion with its tRNA genes (contig chrM).
 Writes DIR/NAME.png and DIR/NAME.tsv, and prints TSV, locus and
 
-    distance_50, distance_95   within so many bases lies half, and 95 %, of what substitutions move
+    distance_50, distance_95   bases within which half, and 95 %, of what substitutions move lies
     stands_out                 mean dependency of the pairs that biology couples over that of all
                                pairs at the same distance and strand; 1: nothing is seen
 """
