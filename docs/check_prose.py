@@ -20,11 +20,10 @@ _EACH = (
     "allele|base|batch|block|chunk|class|contig|file|line|name|pass|process|program|record|region|"
     "row|second|sequence|site|species|step|thread|token|variant|window"
 )
+_PLAIN = "longer|more|less|better|worse|smaller|larger|other|such|one"
 PHRASES = {
     rf"\b(?:(?:{_COUNTED})s|one (?:{_COUNTED})|one) an? (?:{_EACH})\b(?!-)": "per, not a",
-    r"(?<!here )\b(?:is|are|was) no (?!longer|more|less|better|worse|smaller|larger|other|such|one\b)[a-z]": (
-        "is not a, not is no"
-    ),
+    rf"(?<!here )\b(?:is|are|was) no (?!(?:{_PLAIN})\b)[a-z]": "is not a, not is no",
     r"\bso many\b": "N, or this number of",
     r"\btold apart\b": "significantly different, or say what differs",
     r"\bstdout is data, stderr is talk\b": "results go to stdout, messages to stderr",

@@ -92,9 +92,8 @@ def finetune(
     run_directory.check()
     dry_run = run_options.dry_run
     if alleles.groups is not None:
-        model_of = request.choose(compute)
-        asked = (comparison, files, alleles, settings, preset, model_of, run_directory)
-        _fit_alleles(*asked, dry_run=dry_run)
+        asked = (comparison, files, alleles, settings, preset, request.choose(compute))
+        _fit_alleles(*asked, run_directory, dry_run=dry_run)
         return
     if comparison.embeddings is not None:
         _probe_embeddings(comparison, files, settings, run_directory, preset, dry_run=dry_run)

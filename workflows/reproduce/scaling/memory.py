@@ -4,8 +4,8 @@
     python workflows/reproduce/scaling/memory.py pass 2 128 1000000 1 2 4
 
 are forward and backward (`step`, blocks recomputed), or forward without gradients (`pass`), of
-2 blocks of 128 channels over 1,000,000 bases, by 1, 2 and 4 processes. Each row of the TSV on stdout
-is of fresh processes: the largest resident memory of any, less what it had before.
+2 blocks of 128 channels over 1,000,000 bases, by 1, 2 and 4 processes. Each row of the TSV on
+stdout is of fresh processes: the largest resident memory of any, less what it had before.
 """
 
 from __future__ import annotations
