@@ -25,6 +25,14 @@ PROGRAM = textwrap.dedent(
 )
 
 
+@pytest.fixture(autouse=True)
+def without_nohup():
+    """Where the tests themselves run under nohup, programs would wait for their end for ever."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.fixture
 def start():
     started = []
