@@ -333,7 +333,7 @@ def test_a_virtual_file_without_its_shards_is_refused_where_it_is_read(
 def test_what_is_no_whole_shard_is_refused(hyenadna, run, sharded, tmp_path):
     parts = sharded(2, "perplexity", ".tsv")
     whole = run("perplexity", tmp_path / "w.tsv")
-    refused(hyenadna, [whole], tmp_path, "no shard")
+    refused(hyenadna, [whole], tmp_path, "not a shard")
     refused(hyenadna, [tmp_path / "none.tsv"], tmp_path, "no such file")
     refused(hyenadna, parts, tmp_path, "use one of", code=2, output="merged.h5")
     with parts[1].open("ab") as file:

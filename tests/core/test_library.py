@@ -214,7 +214,7 @@ def test_snvs_are_those_of_the_command(hyenadna, tiny_model, model, scores):
     ("arguments", "error", "problem"),
     [
         ({"region": 5}, TypeError, "region must be"),
-        ({"region": "chr1:9-5"}, ValueError, "no region"),
+        ({"region": "chr1:9-5"}, ValueError, "not a region"),
         ({"region": "chr1:40,000-"}, ValueError, "30,000 bases there"),
         ({"region": "chr1:1-40,000"}, ValueError, "30,000 bases there"),
         ({"region": "chr99:1-4"}, ValueError, "no such contig"),

@@ -72,7 +72,7 @@ def test_another_content_is_refused_by_its_name_and_started_over_by_force(
     models = {"model": {"model": "n" * 64}, "config.json of the model": {"config": "d" * 64}}
     now = provenance(genome, *more, **models.get(what, {}))
 
-    with pytest.raises(UsageError, match=f"of the first run: {what} was .*; --force without"):
+    with pytest.raises(UsageError, match=f"of the first run: {what} was .*; --force starts over"):
         decide(run_dir, now)
     assert decide(run_dir, now, force=True) is True
 

@@ -311,7 +311,7 @@ def test_the_format_before_torch_1_6_is_refused_with_what_to_do(tmp_path):
         (b"", "empty"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git-lfs pointer"),
         (b"PK\x03\x04 and then nothing", "truncated or damaged"),
-        (b"<html>not found</html>", "no weights file"),
+        (b"<html>not found</html>", "not a weights file"),
     ],
 )
 def test_what_is_no_checkpoint_is_called_by_its_name(tmp_path, content, words):
