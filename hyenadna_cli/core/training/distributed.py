@@ -110,6 +110,9 @@ def joined(
     try:
         _check_agreement({"--context-parallel": n_context, **(agreed or {})})
         yield _world(device, n_context)
+        # Nobody leaves before all are done: a group that is taken down while another process still
+        # sends has been seen to abort the one that left.
+        dist.barrier()
     except RuntimeError as error:
         if not _is_lost_process(error):
             raise
