@@ -14,7 +14,7 @@ from hyenadna_cli.core.io.region_files import RegionFile
 
 
 class _AnyContigs(ContigNames):
-    """Lets contigs pass that the picture is not of: there is no FASTA to check them on."""
+    """Accepts contigs that are not in the picture: there is no FASTA to check them against."""
 
     def resolve(self, name: str) -> str:
         return super().resolve(name) or name
