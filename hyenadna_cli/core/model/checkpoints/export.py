@@ -3,7 +3,8 @@
 hf          config.json + model.safetensors, as in the LongSafari/hyenadna-*-hf repositories
 lightning   config.json + weights.ckpt, as in the LongSafari/hyenadna-* repositories
 
-`checkpoint.load` reads both back bit for bit.
+`checkpoint.load` reads the weights of both back bit for bit. The filters' shift has no place in
+either layout: a model trained with another one than 0.05 has to be loaded with it.
 """
 
 from __future__ import annotations
@@ -48,8 +49,8 @@ those of the official tokenizer: A, C, G, T, N are 7 to 11.
 Its filters were trained with {shift:g} added to their windows, which is what the official
 {code} code adds.
 
-Written by `hyenadna models export`. `hyenadna models verify DIR` checks the files, and
-`hyenadna models convert DIR -o NEW` brings them back, bit for bit.
+Written by `hyenadna models export`. Its layout has no setting for that number, so hyenadna has to
+be told: `hyenadna models convert DIR --filter-shift {shift:g} -o NEW` brings the model back.
 """
 
 

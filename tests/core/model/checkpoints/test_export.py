@@ -42,6 +42,20 @@ def test_a_model_comes_back_bit_for_bit(layout, tmp_path):
         assert torch.equal(loaded.state_dict()[name], value), name
 
 
+def test_a_model_that_was_trained_without_a_shift_comes_back_as_its_card_says(tmp_path):
+    """The layout cannot hold the shift, and what is not told is the official inference code's."""
+    model = made(filter_shift=0.0)
+    token_ids = torch.tensor([[7, 8, 9, 10, 11, 7, 7, 9]])
+
+    export.export(model, tmp_path / "exported", layout="lightning", overwrite=False)
+    card = (tmp_path / "exported" / "README.md").read_text()
+    loaded, _ = checkpoint.load(tmp_path / "exported", filter_shift=0.0)
+
+    assert "--filter-shift 0 " in card
+    with torch.inference_mode():
+        assert torch.equal(loaded(token_ids), model(token_ids))
+
+
 @LAYOUTS
 def test_names_and_shapes_are_those_of_the_stored_releases(layout, tmp_path):
     """shared/model.md, 2.1 and 2.2: 56 tensors, or 60 with every frequency three times."""
