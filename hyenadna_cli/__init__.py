@@ -3,14 +3,14 @@
     import hyenadna_cli as hd
 
     model = hd.load_model("builtin")
+    vectors = hd.embed(model, "peaks.bed", "hg38.fa").to_anndata()
+    scores = hd.score_variants(model, "in.vcf.gz", "hg38.fa").to_pandas()
     with hd.Genome("hg38.fa") as genome:
-        sequence = genome.fetch(hd.Interval("chr7", 140_753_335, 140_754_335))
-        scored = hd.score_variants(model, [hd.Variant("chr7", 140_753_335, "A", ("T",))], genome)
-        snvs = hd.mutagenize(model, "chr7:140,753,236-140,753,436", genome)
-    from_files = hd.score_variants(model, "in.vcf.gz", "hg38.fa")
-    vectors = hd.embed(model, [sequence])
+        sequence = genome.fetch(hd.Interval.parse("chr7:140,753,336-140,754,335"))
+        snvs = hd.mutagenize(model, "chr7:140,753,236-140,753,436", genome).to_pandas()
 
-These few names are loaded when they are first used; the commands run the same code.
+These few names are loaded when they are first used; the commands run the same code. Arguments are
+checked at the call, and a wrong one is a TypeError or ValueError that names it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ from hyenadna_cli._version import __version__
 if TYPE_CHECKING:
     from hyenadna_cli.core.dna.coordinates import Interval
     from hyenadna_cli.core.io.fasta import Genome
-    from hyenadna_cli.core.library import embed, load_model, mutagenize, score_variants
+    from hyenadna_cli.core.library.models import load_classifier, load_model
+    from hyenadna_cli.core.library.sequences import embed, generate, perplexity, predict
+    from hyenadna_cli.core.library.variants import mutagenize, score_variants
     from hyenadna_cli.core.variants.alleles import Variant
 
 __all__ = [
@@ -32,8 +34,12 @@ __all__ = [
     "Variant",
     "__version__",
     "embed",
+    "generate",
+    "load_classifier",
     "load_model",
     "mutagenize",
+    "perplexity",
+    "predict",
     "score_variants",
 ]
 
@@ -41,10 +47,14 @@ _MODULES = {
     "Genome": "hyenadna_cli.core.io.fasta",
     "Interval": "hyenadna_cli.core.dna.coordinates",
     "Variant": "hyenadna_cli.core.variants.alleles",
-    "embed": "hyenadna_cli.core.library",
-    "load_model": "hyenadna_cli.core.library",
-    "mutagenize": "hyenadna_cli.core.library",
-    "score_variants": "hyenadna_cli.core.library",
+    "embed": "hyenadna_cli.core.library.sequences",
+    "generate": "hyenadna_cli.core.library.sequences",
+    "load_classifier": "hyenadna_cli.core.library.models",
+    "load_model": "hyenadna_cli.core.library.models",
+    "mutagenize": "hyenadna_cli.core.library.variants",
+    "perplexity": "hyenadna_cli.core.library.sequences",
+    "predict": "hyenadna_cli.core.library.sequences",
+    "score_variants": "hyenadna_cli.core.library.variants",
 }
 
 

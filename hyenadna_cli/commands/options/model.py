@@ -182,17 +182,15 @@ class ModelRequest:
         Raises CheckpointError and UsageError. No weights are loaded.
         """
         from hyenadna_cli.core.inference.chosen_model import ChosenModel
-        from hyenadna_cli.core.model.checkpoints import catalogue, checkpoint
 
-        run = compute.resolve(training=training)
-        location = catalogue.locate(
-            self.model, revision=self.revision, offline=self.offline, cache_dir=self.cache_dir
+        return ChosenModel.find(
+            self.model,
+            compute.resolve(training=training),
+            revision=self.revision,
+            offline=self.offline,
+            cache_dir=self.cache_dir,
+            filter_shift=self.filter_shift,
         )
-        config, source, _ = checkpoint.inspect(
-            location.directory, name=location.name, revision=location.revision
-        )
-        shift = config.filter_shift if self.filter_shift is None else self.filter_shift
-        return ChosenModel(config, source, run, shift)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 Strand = Literal["+", "-"]
 
@@ -56,6 +56,23 @@ class Interval:
                 f"an interval needs 0 <= start <= end, got {self.contig} {self.start} {self.end}"
             )
 
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """What `chr7:140,753,336-140,753,336` names (1-based closed). Raises ValueError.
+
+        >>> import hyenadna_cli as hd
+        >>> hd.Interval.parse("chr7:101-200")
+        Interval(contig='chr7', start=100, end=200, strand='+')
+        """
+        match = _REGION.fullmatch(text.strip())
+        if match is None:
+            raise ValueError(f"{text!r} is not a region such as chr7:140,753,336-140,753,336")
+        start = from_one_based(int(match["start"].replace(",", "")))
+        end = int(match["end"].replace(",", ""))
+        if not 0 <= start < end:
+            raise ValueError(f"{text!r} is not a region: from 1 up, and not backwards")
+        return cls(match["contig"], start, end)
+
     @property
     def length(self) -> int:
         """Bases covered."""
@@ -81,7 +98,7 @@ class RegionText(NamedTuple):
 
 
 def read_region(text: str) -> RegionText:
-    """Read what `parse_region` reads, and `chr7`, `chr7:100` (one base) and `chr7:100-`.
+    """Read what `Interval.parse` reads, and `chr7`, `chr7:100` (one base) and `chr7:100-`.
 
     A contig may stand in braces: `{HLA-A*01:01}:1-20`. Raises ValueError for anything else.
     """
@@ -101,20 +118,5 @@ def read_region(text: str) -> RegionText:
         if start < 0:
             raise ValueError(f"{text!r} is not a region: positions count from 1")
         return RegionText(contig, start, None)
-    interval = parse_region(f"{contig}:{first}-{last}")
+    interval = Interval.parse(f"{contig}:{first}-{last}")
     return RegionText(contig, interval.start, interval.end)
-
-
-def parse_region(text: str) -> Interval:
-    """Read `chr7:140,753,336-140,753,336` (1-based closed).
-
-    Raises ValueError if the text is not a region or its end precedes its start.
-    """
-    match = _REGION.fullmatch(text.strip())
-    if match is None:
-        raise ValueError(f"{text!r} is not a region such as chr7:140,753,336-140,753,336")
-    start = from_one_based(int(match["start"].replace(",", "")))
-    end = int(match["end"].replace(",", ""))
-    if not 0 <= start < end:
-        raise ValueError(f"{text!r} is not a region: from 1 up, and not backwards")
-    return Interval(match["contig"], start, end)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
 
 from hyenadna_cli.core.config.choices import Specials
 from hyenadna_cli.core.config.settings import ModelConfig
 from hyenadna_cli.core.dna.tiling import Tiling
 from hyenadna_cli.core.inference.batching import N_SPECIALS
 from hyenadna_cli.core.machine.runtime import Runtime
-from hyenadna_cli.core.model.checkpoints import checkpoint
+from hyenadna_cli.core.model.checkpoints import catalogue, checkpoint
 from hyenadna_cli.core.model.checkpoints.checkpoint import ModelSource
 from hyenadna_cli.core.model.classifier import SequenceClassifier, load_classifier
 from hyenadna_cli.core.model.context import Context, described
@@ -27,6 +29,26 @@ class ChosenModel:
     filter_shift: float
     context: Context | None = None
     """The processes that share each sequence, if several do."""
+
+    @classmethod
+    def find(
+        cls,
+        name: str,
+        run: Runtime,
+        *,
+        revision: str | None = None,
+        offline: bool = False,
+        cache_dir: Path | None = None,
+        filter_shift: float | None = None,
+    ) -> Self:
+        """A model by name, Hugging Face id or directory, downloaded if need be: CheckpointError."""
+        location = catalogue.locate(name, revision=revision, offline=offline, cache_dir=cache_dir)
+        config, source, _ = checkpoint.inspect(
+            location.directory, name=location.name, revision=location.revision
+        )
+        return cls(
+            config, source, run, config.filter_shift if filter_shift is None else filter_shift
+        )
 
     def load(self) -> HyenaDNA:
         """The model on its device, ready for inference."""

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
+from hyenadna_cli.core.config.checks import check_types
 from hyenadna_cli.core.config.flags import Flag, in_bases
 from hyenadna_cli.errors import UsageError
 
@@ -40,6 +41,7 @@ class Sampling:
     ] = False
 
     def __post_init__(self) -> None:
+        check_types(self)
         if not (self.temperature >= 0 and math.isfinite(self.temperature)):
             raise ValueError(f"temperature must be 0 or more, got {self.temperature}")
         if self.top_k is not None and self.top_k < 1:

@@ -25,6 +25,7 @@ from hyenadna_cli.core.io.embeddings_h5 import (
 from hyenadna_cli.core.io.embeddings_reading import (
     column_names,
     format_of,
+    kind_of,
     opened,
     region_columns,
     values,
@@ -63,7 +64,7 @@ def _gather_pooled(
         keys = _keys(main, list(file["obsm"]), made_by)
         d_model = file["X"].shape[1]
         columns = column_names(file)
-        kinds = {name: file[f"obs/{name}"].dtype for name in columns}
+        kinds = {name: kind_of(file[f"obs/{name}"]) for name in columns}
     places = {key: f"obsm/{key}" if key != main else "X" for key in keys}
     virtual = None
     if is_virtual:

@@ -234,7 +234,7 @@ class PooledWriter(_Hdf5Writer):
                 linked = root.create_virtual_dataset(name, self._virtual[key])
                 _mark(linked, "array", "0.2.0")
         uns = _group(_group(root, "uns", "dict", "0.1.0"), "hyenadna", "dict", "0.1.0")
-        facts = {**_facts(POOLED_FORMAT), "X": self._keys[0], **self._made_by.as_attrs()}
+        facts = {**pooled_facts(self._keys[0]), **self._made_by.as_attrs()}
         for name, value in facts.items():
             dtype = TEXT if isinstance(value, str) else None
             scalar = uns.create_dataset(name, data=value, dtype=dtype)
@@ -324,6 +324,11 @@ class TokenWriter(_Hdf5Writer):
         }
         if self._further:
             output.root["regions"].attrs["column-order"] = np.array(list(kinds), dtype=TEXT)
+
+
+def pooled_facts(key: str) -> dict[str, Scalar]:
+    """What /uns/hyenadna says of a file whose /X holds the vectors of `key`."""
+    return {**_facts(POOLED_FORMAT), "X": key}
 
 
 def _facts(file_format: str) -> dict[str, Scalar]:

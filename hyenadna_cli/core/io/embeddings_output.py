@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from hyenadna_cli.core.outputs.provenance import Provenance
 
 HDF5_SUFFIXES = (".h5", ".hdf5", ".h5ad")
-_TSV_COLUMNS = ("name", "chrom", "start", "end", "strand", "length", "status")
+PLACE_COLUMNS = ("name", "chrom", "start", "end", "strand", "length", "status")
+"""The first columns of the TSV."""
 
 
 def check_embeddings_name(output: str, *, is_token: bool) -> None:
@@ -70,15 +71,15 @@ def open_pooled(
     # As in HDF5, the first vector has the plain place and the others are named.
     prefixes = ["", *(f"{key}_" for key in keys[1:])]
     numbers = [f"{prefix}e{i}" for prefix in prefixes for i in range(d_model)]
-    further = obs_names(columns, taken=(*OBS_COLUMNS, *_TSV_COLUMNS, *numbers))
+    further = obs_names(columns, taken=(*OBS_COLUMNS, *PLACE_COLUMNS, *numbers))
     with TsvWriter(
-        output, columns=[*_TSV_COLUMNS, *further, *numbers], overwrite=overwrite
+        output, columns=[*PLACE_COLUMNS, *further, *numbers], overwrite=overwrite
     ) as table:
         yield lambda row: table.write_row(_cells(row, keys))
 
 
 def _cells(row: EmbeddingRow, keys: Sequence[str]) -> list[Cell]:
-    cells: list[Cell] = [getattr(row, column) for column in _TSV_COLUMNS]
+    cells: list[Cell] = [getattr(row, column) for column in PLACE_COLUMNS]
     cells += row.columns
     for key in keys:
         cells += row.vectors[key].tolist()

@@ -145,7 +145,9 @@ def _check_pooled(file: h5py.File) -> None:
     n_rows = len(_dataset(file, "X", n_axes=2))
     _dataset(file, "obs/_index", n_rows=n_rows).asstr()
     for name in column_names(file):
-        _dataset(file, f"obs/{name}", n_rows=n_rows)
+        is_coded = isinstance(file[f"obs/{name}"], h5py.Group)
+        _dataset(file, f"obs/{name}/codes" if is_coded else f"obs/{name}", n_rows=n_rows)
+        kind_of(file[f"obs/{name}"])
     for name in file["obsm"]:
         _dataset(file, f"obsm/{name}", n_axes=2, n_rows=n_rows)
     for name in file["uns/hyenadna"]:
@@ -229,10 +231,22 @@ def region_columns(file: h5py.File) -> list[str]:
     return [str(name) for name in file["regions"].attrs.get("column-order", REGION_COLUMNS)]
 
 
-def values(dataset: h5py.Dataset, rows: slice = slice(None)) -> NDArray[Any]:
-    """Rows of a column, text as str."""
-    is_text = h5py.check_string_dtype(dataset.dtype)
-    return np.asarray(dataset.asstr()[rows] if is_text else dataset[rows])
+def kind_of(column: h5py.Dataset | h5py.Group) -> np.dtype[Any]:
+    """The type of a column's values; anndata may have written them as codes of categories."""
+    dtype: np.dtype[Any] = (
+        column["categories"] if isinstance(column, h5py.Group) else column
+    ).dtype
+    return dtype
+
+
+def values(column: h5py.Dataset | h5py.Group, rows: slice = slice(None)) -> NDArray[Any]:
+    """Rows of a column, text as str; a missing category is an empty text, or NaN."""
+    if isinstance(column, h5py.Group):
+        names, codes = values(column["categories"]), column["codes"][rows]
+        missing = "" if names.dtype.kind == "O" else np.nan
+        return np.asarray(np.append(names, missing)[codes])
+    is_text = h5py.check_string_dtype(column.dtype)
+    return np.asarray(column.asstr()[rows] if is_text else column[rows])
 
 
 def _scalar(value: Any) -> Scalar:

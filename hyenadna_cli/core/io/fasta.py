@@ -38,6 +38,11 @@ class Genome:
     A missing index is built for the run in a temporary directory, never beside the FASTA.
     Raises InputFileError if the file is missing, empty, truncated, not FASTA, plain gzip, or
     does not fit its index.
+
+    >>> import hyenadna_cli as hd
+    >>> with hd.Genome("test_data/tiny.fa") as genome:
+    ...     genome.lengths["chrM"], genome.fetch(hd.Interval("chrM", 0, 10))
+    (2500, 'AGGATAGAGC')
     """
 
     def __init__(self, path: Path | str) -> None:

@@ -17,7 +17,7 @@ from typing import TextIO
 
 from Bio.SeqIO.FastaIO import SimpleFastaParser
 
-from hyenadna_cli.core.dna.coordinates import Interval, parse_region, to_one_based
+from hyenadna_cli.core.dna.coordinates import Interval, to_one_based
 from hyenadna_cli.core.dna.sequence import LetterCounts, LetterError
 from hyenadna_cli.core.io.labelled_tables import LabelRow, checked_bases
 from hyenadna_cli.core.io.streams import Input
@@ -110,6 +110,6 @@ def _place(name: str) -> Interval | None:
         start, end = int(match[2]), int(match[3])
         return Interval(f"chr{match[1]}", start, end) if start < end else None
     try:
-        return parse_region(word)
+        return Interval.parse(word)
     except ValueError:
         return None

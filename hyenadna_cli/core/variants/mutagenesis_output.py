@@ -23,11 +23,14 @@ from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
     # For types only: commands import this module at their top, which must stay quick.
+    from hyenadna_cli.core.io.tsv import Cell
     from hyenadna_cli.core.variants.mutagenesis import SnvScores
 
     Write = Callable[[str, SnvScores], None]
 
 Kind = Literal["tsv", "bedgraph", "bigwig"]
+SNV_COLUMNS = ("chrom", "pos", "ref", "alt", "status")
+"""Of a table of SNVs, before their scores."""
 
 
 def kind_of(output: str) -> Kind:
@@ -65,22 +68,28 @@ def open_snv_output(
 
 @contextmanager
 def _tsv(output: str, scores: Sequence[str], *, overwrite: bool) -> Iterator[Write]:
-    from hyenadna_cli.core.dna.coordinates import to_one_based
-
-    columns = ("chrom", "pos", "ref", "alt", "status", *scores)
+    columns = (*SNV_COLUMNS, *scores)
     with TsvWriter(output, columns=columns, overwrite=overwrite) as table:
 
         def write(chrom: str, scores: SnvScores) -> None:
-            for row, (base, status) in enumerate(zip(scores.bases, scores.statuses, strict=True)):
-                if base not in "ACGT":
-                    continue
-                pos = to_one_based(scores.interval.start + row)
-                for column, alt in enumerate("ACGT"):
-                    if alt != base:
-                        values = [of[row, column] for of in scores.tables]
-                        table.write_row((chrom, pos, base, alt, status, *values))
+            for row in snv_rows(chrom, scores):
+                table.write_row(row)
 
         yield write
+
+
+def snv_rows(chrom: str, scores: SnvScores) -> Iterator[tuple[Cell, ...]]:
+    """A row per SNV: `SNV_COLUMNS`, then a number of each table of scores."""
+    from hyenadna_cli.core.dna.coordinates import to_one_based
+
+    for row, (base, status) in enumerate(zip(scores.bases, scores.statuses, strict=True)):
+        if base not in "ACGT":
+            continue
+        pos = to_one_based(scores.interval.start + row)
+        for column, alt in enumerate("ACGT"):
+            if alt != base:
+                values = [of[row, column] for of in scores.tables]
+                yield (chrom, pos, base, alt, status, *values)
 
 
 @contextmanager

@@ -9,7 +9,6 @@ from hyenadna_cli.core.dna.coordinates import (
     Strand,
     along,
     from_one_based,
-    parse_region,
     read_region,
     to_one_based,
 )
@@ -41,7 +40,7 @@ def test_what_people_are_shown_reads_back_as_the_same_interval(
 ) -> None:
     interval = Interval(contig, start, start + length)
 
-    assert parse_region(str(interval)) == interval
+    assert Interval.parse(str(interval)) == interval
 
 
 @given(intervals())
@@ -69,7 +68,7 @@ def test_an_interval_reads_as_one_based_closed_with_thousands() -> None:
     ],
 )
 def test_a_region_is_one_based_closed(text: str, interval: Interval) -> None:
-    assert parse_region(text) == interval
+    assert Interval.parse(text) == interval
 
 
 @pytest.mark.parametrize(
@@ -114,7 +113,7 @@ def test_what_is_no_open_region_either_is_refused(text) -> None:
 )
 def test_what_is_no_region_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"region|interval"):
-        parse_region(text)
+        Interval.parse(text)
 
 
 @pytest.mark.parametrize(

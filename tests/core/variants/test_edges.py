@@ -16,7 +16,7 @@ from hyenadna_cli.core.dna.coordinates import Interval
 from hyenadna_cli.core.dna.sequence import reverse_complement
 from hyenadna_cli.core.inference.batching import BatchLimits
 from hyenadna_cli.core.io.fasta import Genome
-from hyenadna_cli.core.library import load_model
+from hyenadna_cli.core.library.models import load_model
 from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.core.variants.alleles import Centred, Grid, Variant, assess
 from hyenadna_cli.core.variants.chunks import SCORES, ScoreSettings

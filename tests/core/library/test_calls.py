@@ -12,7 +12,7 @@ import hyenadna_cli as hd
 from hyenadna_cli.core.io.vcf import VcfFile
 from hyenadna_cli.errors import InputFileError
 
-TEST_DATA = Path(__file__).parents[2] / "test_data"
+TEST_DATA = Path(__file__).parents[3] / "test_data"
 VARIANTS, FASTA = TEST_DATA / "variants.vcf", TEST_DATA / "tiny.fa"
 
 
@@ -32,14 +32,14 @@ def test_vectors_are_those_of_the_command(hyenadna, tiny_model, fasta_file, tmp_
     model = hd.load_model(str(tiny_model), device="cpu", threads=1)
     vectors = hd.embed(model, sequences)
 
-    assert vectors.dtype == np.float32
+    assert vectors.vectors.dtype == np.float32
     np.testing.assert_allclose(vectors, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_no_sequences_give_no_rows(tiny_model):
     model = hd.load_model(str(tiny_model), device="cpu", threads=1)
 
-    assert hd.embed(model, []).shape == (0, model.config.d_model)
+    assert hd.embed(model, []).vectors.shape == (0, model.config.d_model)
 
 
 @pytest.mark.parametrize("layout", ["centred", "grid"])
@@ -90,9 +90,20 @@ def test_a_contig_that_the_genome_lacks_is_a_status_and_a_long_window_an_error(t
     assert [allele.status for allele in scores] == ["NO_CONTIG"]
 
 
-@pytest.fixture(scope="module")
-def model(tiny_model):
-    return hd.load_model(str(tiny_model), device="cpu", threads=1)
+@pytest.mark.parametrize(
+    ("arguments", "error", "problem"),
+    [
+        ({"name": 5}, TypeError, "named by a text or a path, got int"),
+        ({"device": 0}, ValueError, "device must be a text"),
+        ({"threads": 0}, ValueError, "threads must be 1 or more"),
+        ({"threads": "2"}, ValueError, "threads must be a whole number"),
+        ({"dtype": "float32"}, ValueError, "dtype must be auto, fp32 or bf16"),
+        ({"kernels": "mkl"}, ValueError, "kernels must be"),
+    ],
+)
+def test_a_wrong_argument_of_load_model_is_named(arguments, error, problem):
+    with pytest.raises(error, match=problem):
+        hd.load_model(**arguments)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +112,14 @@ def model(tiny_model):
         ({"sequences": "ACGT"}, TypeError, r"sequences must be several strings .*, not str"),
         ({"sequences": b"ACGT"}, TypeError, "sequences must be several strings"),
         ({"sequences": {"a": "ACGT"}}, TypeError, "sequences must be several strings"),
-        ({"sequences": TEST_DATA}, TypeError, "sequences must be several strings"),
+        ({"sequences": TEST_DATA}, InputFileError, "directory"),
+        ({"sequences": [hd.Interval("chr1", 0, 9)]}, TypeError, r"sequences\[0\] is an Interval"),
+        ({"genome": 3}, TypeError, "genome must be"),
+        ({"genome": FASTA}, ValueError, "no such contig"),
+        ({"genome": FASTA, "sequences": ["chr1:1-40,000"]}, ValueError, "30,000 bases there"),
+        ({"window": 259}, ValueError, "window 259: this model reads 1 to 258 bases"),
+        ({"window": 0}, ValueError, "window 0"),
+        ({"stride": 300}, ValueError, "stride 300"),
         (
             {"sequences": ["ACGT", None]},
             TypeError,
@@ -114,7 +132,7 @@ def model(tiny_model):
         ({"layer": 99}, ValueError, "layer must be from -1 to"),
         ({"layer": -2}, ValueError, "layer must be from -1 to"),
         ({"layer": "1"}, ValueError, "layer must be a whole number"),
-        ({"strand": "bed"}, ValueError, "strand must be"),
+        ({"strand": "x"}, ValueError, "strand must be"),
         ({"batch_size": 0}, ValueError, "batch_size must be 1 or more"),
     ],
 )
@@ -124,7 +142,7 @@ def test_a_wrong_argument_of_embed_is_named(model, arguments, error, problem):
 
 
 def test_sequences_may_come_from_a_generator(model):
-    assert hd.embed(model, (s for s in ("ACGT", "GG"))).shape == (2, model.config.d_model)
+    assert hd.embed(model, (s for s in ("ACGT", "GG"))).vectors.shape == (2, model.config.d_model)
 
 
 def test_variants_and_genome_may_be_files(model):
@@ -135,7 +153,7 @@ def test_variants_and_genome_may_be_files(model):
 
     from_files = hd.score_variants(model, VARIANTS, str(FASTA), window=64)
 
-    assert str(from_files) == str(expected)
+    assert str(from_files.rows) == str(expected.rows)
     assert len(from_files) == 18
 
 

@@ -1,0 +1,1 @@
+"""The calls that `import hyenadna_cli` offers a notebook; the commands run the same code."""
