@@ -210,7 +210,9 @@ class _Scoring:
             inputs = [*inputs, str(self.background.path)]
         return inputs
 
-    def rows(self, limits: BatchLimits, journal: Journal) -> Iterable[Done[Scored]]:
+    def rows(
+        self, limits: BatchLimits, journal: Journal, counts: AlleleCounts
+    ) -> Iterable[Done[Scored]]:
         """The records with all that is said of their alleles."""
         sites = self.sites
         batches: Iterable[Done[Scored]] = sites.score(self.model, limits=limits, journal=journal)
@@ -222,7 +224,11 @@ class _Scoring:
             from hyenadna_cli.core.variants.background import with_percentiles
 
             batches = with_percentiles(
-                batches, self.background, sites.source.genome, sites.settings
+                batches,
+                self.background,
+                sites.source.genome,
+                sites.settings,
+                counts.without_percentile,
             )
         return batches
 
@@ -260,7 +266,7 @@ class _Scoring:
             counts.add_record(record.place, _statuses(alleles), ref_agrees=site.ref_agrees)
 
         record_run.write(
-            lambda journal: self.rows(limits, journal),
+            lambda journal: self.rows(limits, journal, counts),
             writer=self._writer,
             count=count,
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import re
 from collections import Counter
 
@@ -157,8 +159,29 @@ def test_any_number_of_shards_merges_to_the_same_file(draw, hyenadna, tmp_path, 
 
 
 @pytest.mark.slow
+def test_any_number_of_shards_of_ranked_variants_merges_to_the_same_file(
+    draw, rank, hyenadna, vcf_file, tmp_path, monkeypatch
+):
+    background = draw("--per-change", "20")
+    fresh = as_vcf(vcf_file, draw("--per-change", "2", "--seed", "1", name="fresh.h5"))
+    monkeypatch.setattr(shards, "CHUNK_RECORDS", 16)
+    options = ("--window", "32", "--no-version", "-o")
+
+    assert rank(fresh, background, *options, tmp_path / "whole.vcf.gz").code == 0
+    parts = [tmp_path / f"part{i}.vcf.gz" for i in range(1, 8)]
+    for i, part in enumerate(parts, start=1):
+        assert rank(fresh, background, *options, part, "--shard", f"{i}/7").code == 0
+    done = hyenadna("merge", *parts, "-o", tmp_path / "merged.vcf.gz", "--no-version")
+
+    assert done.code == 0, done.err
+    merged = (tmp_path / "merged.vcf.gz").read_bytes()
+    assert merged == (tmp_path / "whole.vcf.gz").read_bytes()
+    assert gzip.decompress(merged).count(b"HD_PCT=") == 192
+
+
+@pytest.mark.slow
 def test_other_alleles_than_snvs_have_no_percentile_and_the_reason_is_told(
-    draw, rank, vcf_file, genome
+    draw, rank, vcf_file, genome, tmp_path
 ):
     with pysam.FastaFile(str(genome)) as fasta:
         bases = fasta.fetch("chr1")
@@ -170,15 +193,23 @@ def test_other_alleles_than_snvs_have_no_percentile_and_the_reason_is_told(
         f"chr1 1 . {bases[0]} {next(b for b in 'ACGT' if b != bases[0])}",
     )
 
-    code, out, err = rank(vcf, draw("--per-change", "20"), "--window", "32")
+    stats_file = tmp_path / "stats.json"
+
+    code, out, err = rank(vcf, draw("--per-change", "20"), "--window", "32", "--stats", stats_file)
 
     assert code == 0
-    assert "##INFO=<ID=HD_PCT,Number=A,Type=Float" in out
+    (declared,) = (line for line in out.splitlines() if line.startswith("##INFO=<ID=HD_PCT,"))
+    assert declared.startswith("##INFO=<ID=HD_PCT,Number=A,Type=Float")
+    assert "SNVs only" in declared
     found = re.findall(r"HD_PCT=(\S+?),\.", out)
     assert len(found) == 1
     assert 0 <= float(found[0]) <= 100
     assert out.count("HD_PCT=") == 1
-    assert "4 scored alleles have no HD_PCT: 3 no SNV, 1 beside N or the end of a contig" in err
+    assert "4 scored alleles have no HD_PCT: 3 not an SNV, 1 beside N or the end of a contig" in err
+    assert json.loads(stats_file.read_text())["without_percentile"] == {
+        "not an SNV": 3,
+        "beside N or the end of a contig": 1,
+    }
 
 
 @pytest.mark.slow

@@ -58,6 +58,7 @@ def labelled(vcf_file, sequences):
             header=(
                 '##INFO=<ID=CLASS,Number=1,Type=String,Description="Label">',
                 '##INFO=<ID=GENE,Number=1,Type=String,Description="Gene">',
+                '##INFO=<ID=NOTE,Number=1,Type=String,Description="On no record">',
             ),
         )
 
@@ -76,7 +77,7 @@ def embedded(hyenadna, compute, genome, tmp_path):
     def run(vcf, *more, name="alleles.h5ad"):
         done = hyenadna(
             *("embed", "--vcf", vcf, "--fasta", genome, "--window", "100", *compute),
-            *("--info", "CLASS,GENE", "-o", tmp_path / name, *more),
+            *("--info", "CLASS,GENE,NOTE", "-o", tmp_path / name, *more),
         )
         assert done.code == 0, done.err
         return tmp_path / name
@@ -286,6 +287,8 @@ def test_a_damaged_classifier_is_refused(hyenadna, embedded, fit, labelled, geno
         (("--positive", "P"), 2, "--positive and --negative go together"),
         (("--positive", "P", "--negative", "B,P"), 2, "P is both --positive and --negative"),
         (("--positive", "P", "--negative", "LB"), 3, "all labelled alleles are of one class, P"),
+        (("--label-column", "NOTE"), 3, "no allele that can be scored has a NOTE"),
+        ((*TWO, "--groups", "NOTE"), 3, "178 labelled alleles have no NOTE, which --groups goes"),
         ((*TWO, "--features", "embedding,llr"), 2, "has no such scores; embed --scores llr"),
         ((*TWO, "--features", "depth"), 2, "'depth' is none of embedding"),
         ((*TWO, "--data", "x.tsv"), 2, "--data means nothing with --embeddings and --label-column"),

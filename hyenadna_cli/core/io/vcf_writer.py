@@ -55,7 +55,8 @@ INFO_TYPES = {
     "HD_LLR_REV": ("Float", "HD_LLR of the reverse strand"),
     "HD_PCT": (
         "Float",
-        "Percentile of the score among random SNVs of the same trinucleotide change in the genome",
+        "Percentile of HD_LLR, or of HD_SITE where run or background have no HD_LLR, among random "
+        "SNVs of the same trinucleotide change; SNVs only",
     ),
     "HD_PROB": (
         "Float",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -100,6 +101,8 @@ class AlleleCounts(Counts):
     n_ref_agree: int = 0
     n_ref_mismatch: int = 0
     """Records whose REF was compared with the FASTA."""
+    without_percentile: Counter[str] = field(default_factory=Counter)
+    """Scored alleles that --background gives no percentile, by the reason."""
 
     def add_record(self, place: str, statuses: Sequence[str], *, ref_agrees: bool | None) -> None:
         """Count the alleles of one record."""
@@ -130,6 +133,7 @@ class AlleleCounts(Counts):
             "status": self.by_status,
             "ref_agree": self.n_ref_agree,
             "ref_mismatch": self.n_ref_mismatch,
+            **({"without_percentile": no} if (no := self.without_percentile) else {}),
         }
 
     def rate(self, seconds: float) -> dict[str, float]:

@@ -111,11 +111,14 @@ def with_percentiles(
     background: Background,
     genome: Genome,
     settings: ScoreSettings,
+    without: Counter[str],
 ) -> Iterator[Done[Scored]]:
-    """The same records, their alleles with `pct`; says at the end how many have none, and why."""
+    """The same records, their alleles with `pct`; says at the end how many have none, and why.
+
+    `without` counts them by the reason.
+    """
     score = background.ranked(settings)
     by_change = background.by_change(score)
-    reasons: Counter[str] = Counter()
     for done in batches:
         rows: list[Scored] = []
         for record, site, alleles in done.rows:
@@ -126,13 +129,15 @@ def with_percentiles(
                 if allele.status in SCORED:
                     change = trinucleotide_change(record.ref, alt, before, after)
                     value, reason = _ranked(allele.values[score], change, by_change)
-                    is_snv = len(record.ref) == len(alt) == 1
-                    reasons[reason if is_snv else "no SNV"] += bool(reason)
+                    if not len(record.ref) == len(alt) == 1:
+                        reason = "not an SNV"
+                    if reason:
+                        without[reason] += 1
                 more = {**allele.more, "pct": value}
                 ranked.append(dataclasses.replace(allele, more=more))
             rows.append((record, site, ranked))
         yield Done(done.n_bases, rows)
-    if without := {reason: n for reason, n in reasons.items() if reason and n}:
+    if without:
         told = ", ".join(f"{n:,} {reason}" for reason, n in without.items())
         log.info("%s scored alleles have no HD_PCT: %s", f"{sum(without.values()):,}", told)
 

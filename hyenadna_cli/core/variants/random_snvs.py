@@ -7,6 +7,7 @@ What is drawn depends on the genome, the regions and the seed alone.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -53,6 +54,7 @@ def random_snvs(
     n_left = dict.fromkeys(CHANGES, per_change)
     drawn: dict[tuple[int, int, str], str] = {}
     n_draws, most = 0, _DRAWS_PER_SNV * per_change * len(CHANGES)
+    is_counted = False
     while any(n_left.values()) and n_draws < most and len(ends) and ends[-1]:
         places = random.integers(ends[-1], size=_BATCH)
         others = random.integers(3, size=_BATCH)
@@ -71,9 +73,18 @@ def random_snvs(
                 drawn[key] = change
                 n_left[change] -= 1
         n_draws += _BATCH
+        if any(n_left.values()) and n_draws > ends[-1] and not is_counted:
+            # Small regions: what they do not hold is not waited for. Counting takes as long as the
+            # draws have.
+            n_of, is_counted = _counts(genome, regions), True
+            n_drawn = Counter(drawn.values())
+            n_left = {
+                change: min(n, n_of[change] - n_drawn[change]) for change, n in n_left.items()
+            }
     if not drawn:
         raise UsageError("there is no base with two neighbours to draw from; see --bed")
-    if lacking := [change for change, n in n_left.items() if n]:
+    n_drawn = Counter(drawn.values())
+    if lacking := [change for change in CHANGES if n_drawn[change] < per_change]:
         log.warning(
             "%d of %d trinucleotide changes have fewer than %s SNVs here, such as %s",
             len(lacking),
@@ -85,6 +96,21 @@ def random_snvs(
         RandomSnv(Variant(regions[number].contig, start, letters[0], (letters[1],)), change)
         for (number, start, letters), change in sorted(drawn.items())
     ]
+
+
+def _counts(genome: Genome, regions: Sequence[Interval]) -> Counter[str]:
+    """How many SNVs of each change there are."""
+    threes = Counter(
+        _three(genome, region.contig, start)
+        for region in regions
+        for start in range(region.start, region.end)
+    )
+    n_of: Counter[str] = Counter()
+    for (before, ref, after), n in threes.items():
+        for alt in "ACGT".replace(ref, "") if ref else "":
+            if (change := trinucleotide_change(ref, alt, before, after)) is not None:
+                n_of[change] += n
+    return n_of
 
 
 def _three(genome: Genome, contig: str, start: int) -> tuple[str, str, str]:

@@ -1,68 +1,81 @@
-r"""Whether percentiles of a fresh random sample are uniform, within each trinucleotide change.
+r"""Whether HD_PCT of a fresh random sample is uniform, within each trinucleotide change.
 
-    options="--fasta yeast.fa --window 128 --scores site"
+    options="--fasta yeast.fa --window 64"
     hyenadna background $options --per-change 50 -o random.h5
-    hyenadna background $options --per-change 21 --seed 1 -o fresh.h5
-    python percentiles.py random.h5 fresh.h5 --score site
+    python random_snvs_to_vcf.py yeast.fa --per-change 21 --without random.h5 > fresh.vcf
+    hyenadna score-variants fresh.vcf $options --background random.h5 -o ranked.vcf
+    python percentiles.py random.h5 ranked.vcf > percentiles.tsv
 
-Prints the Kolmogorov-Smirnov test of the two samples of each change: how many p-values are below
-0.05, the least, and whether they are uniform themselves. The background is a sample too, so that
-the largest deviation of all percentiles from uniform is held against those of simulated samples
-of the same sizes.
+Prints a line for each change: SNVs of the background and of the fresh sample, the largest deviation
+of HD_PCT from uniform, and the p-value of the Kolmogorov-Smirnov test, in its form for two samples,
+as the background is one too. `all`: of all percentiles together, held against those of simulated
+samples of the same sizes. `p-values`: whether those of the changes are uniform themselves.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+import pysam
 from numpy.typing import NDArray
 from scipy import stats
 
-from hyenadna_cli.core.dna.trinucleotides import CHANGES
-from hyenadna_cli.core.io.background_h5 import read_background
 from hyenadna_cli.core.variants.background import Background, percentile
 
 _SIMULATIONS = 500
 
 
-def deviation(
-    known: list[NDArray[np.float64]], fresh: list[NDArray[np.float64]]
-) -> tuple[float, int]:
-    """The largest deviation from uniform of all percentiles, and how many there are."""
-    found = [percentile(k, x) / 100 for k, f in zip(known, fresh, strict=True) for x in f]
-    return float(stats.kstest(found, "uniform").statistic), len(found)
+def ranked(path: Path) -> dict[str, NDArray[np.float64]]:
+    """HD_PCT / 100 by the change."""
+    found = defaultdict(list)
+    with pysam.VariantFile(str(path)) as records:
+        for record in records:
+            if "HD_PCT" in record.info:
+                found[record.info["CHANGE"]].append(record.info["HD_PCT"][0] / 100)
+    return {change: np.array(of_change) for change, of_change in sorted(found.items())}
+
+
+def deviation(shares: NDArray[np.float64]) -> float:
+    """The largest deviation from uniform."""
+    return float(stats.kstest(shares, "uniform").statistic)
+
+
+def simulated(sizes: list[tuple[int, int]], random: np.random.Generator) -> float:
+    """The deviation of samples that are uniform, each ranked in its own background."""
+    shares = []
+    for n_known, n_fresh in sizes:
+        known = np.sort(random.random(n_known))
+        shares += [percentile(known, score) / 100 for score in random.random(n_fresh)]
+    return deviation(np.array(shares))
 
 
 def main() -> None:
     """Print the tests."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("background", type=Path)
-    parser.add_argument("fresh", type=Path)
+    parser.add_argument("ranked", type=Path)
     parser.add_argument("--score", choices=("llr", "site"), default="llr")
     arguments = parser.parse_args()
     by_change = Background(arguments.background).by_change(arguments.score)
-    file = read_background(arguments.fresh)
-    scores, changes = file.scores[arguments.score], file.columns["change"]
-    used = [c for c in CHANGES if len(by_change[c]) and np.isfinite(scores[changes == c]).any()]
-    known = [by_change[change] for change in used]
-    fresh = [scores[(changes == change) & np.isfinite(scores)] for change in used]
-    p_values = [stats.ks_2samp(k, f).pvalue for k, f in zip(known, fresh, strict=True)]
-    largest, n = deviation(known, fresh)
+    fresh = ranked(arguments.ranked)
+    print("change", "background", "fresh", "deviation", "p", sep="\t")
+    sizes, p_values = [], []
+    for change, shares in fresh.items():
+        sizes.append((len(by_change[change]), shares.size))
+        n_effective = np.prod(sizes[-1], dtype=float) / np.sum(sizes[-1])
+        largest = deviation(shares)
+        p_values.append(float(stats.kstwobign.sf(largest * np.sqrt(n_effective))))
+        print(change, *sizes[-1], f"{largest:.4f}", f"{p_values[-1]:.4f}", sep="\t")
+    largest = deviation(np.concatenate(list(fresh.values())))
     random = np.random.default_rng(0)
-    simulated = [
-        deviation(
-            [np.sort(random.random(k.size)) for k in known], [random.random(f.size) for f in fresh]
-        )[0]
-        for _ in range(_SIMULATIONS)
-    ]
-    print("fresh", "changes", "p_below_0.05", "least_p", "p_of_p", "largest", "more", sep="\t")
-    below = sum(p < 0.05 for p in p_values)
-    of_p = stats.kstest(p_values, "uniform").pvalue
-    more = np.mean(np.array(simulated) >= largest)
-    cells = (f"{min(p_values):.4f}", f"{of_p:.2f}", f"{largest:.3f}", f"{more:.3f}")
-    print(n, len(used), below, *cells, sep="\t")
+    more = np.mean([simulated(sizes, random) >= largest for _ in range(_SIMULATIONS)])
+    n_known, n_fresh = np.sum(sizes, axis=0)
+    print("all", n_known, n_fresh, f"{largest:.4f}", f"{more:.4f}", sep="\t")
+    of_p = stats.kstest(p_values, "uniform")
+    print("p-values", ".", len(p_values), f"{of_p.statistic:.4f}", f"{of_p.pvalue:.4f}", sep="\t")
 
 
 if __name__ == "__main__":
