@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test fast gpu guard tables fmt lint types check reference clean
+.PHONY: help demo test fast gpu guard tables fmt lint types check reference docs clean
 
 help: ## list what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -51,6 +51,9 @@ reference: $(VENV)/.installed-dev ## write docs/reference.md and the Nextflow sc
 	$(BIN)/python docs/make_reference.py
 	$(BIN)/python workflows/nextflow/make_schema.py
 
+docs: $(VENV)/.installed-docs ## the site, in site/: stops at a broken link
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 check: lint types ## lint, types, and are generated files current?
 	$(BIN)/python docs/make_reference.py --check
 	$(BIN)/python workflows/nextflow/make_schema.py --check
@@ -64,5 +67,9 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet -c constraints.txt --editable '.[dev]'
 	touch $@
 
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet -c constraints.txt --editable '.[docs]'
+	touch $@
+
 clean: ## remove what these commands made
-	rm -rf $(VENV) demo build dist
+	rm -rf $(VENV) demo build dist site

@@ -51,7 +51,7 @@ class Tiling:
             )
 
     def n_tiles(self, n_bases: int) -> int:
-        """How many windows a sequence is cut into; none for an empty one."""
+        """Windows of a sequence; none for an empty one."""
         if n_bases == 0:
             return 0
         return 1 + -(-max(0, n_bases - self.window) // self.stride)
