@@ -142,7 +142,10 @@ def local_data(preset: Preset, directory: Path) -> str:
     for folder in folders:
         if folder.is_dir() or any(folder.parent.glob(f"{folder.name}.t*")):
             return str(folder)
-    if any(_split_words(entry) for entry in directory.iterdir()):
+    others = tuple(f"{name.rsplit('/', 1)[-1]}." for name in _presets())
+    if any(
+        _split_words(entry) and not entry.name.startswith(others) for entry in directory.iterdir()
+    ):
         return str(directory)
     looked = ", ".join(dict.fromkeys(folder.name for folder in folders))
     raise InputFileError(

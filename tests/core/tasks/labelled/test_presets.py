@@ -66,6 +66,14 @@ def test_data_that_are_not_there_name_their_source(tmp_path: Path):
         presets.local_data(presets.find("nucleotide-transformer/H3"), tmp_path)
 
 
+def test_other_sets_of_a_folder_are_not_taken_for_one_that_is_missing(tmp_path: Path):
+    for split in ("train", "test"):
+        (tmp_path / f"human_ocr_ensembl.{split}.csv").write_text("sequence,label\nA,0\nC,1\n")
+
+    with pytest.raises(InputFileError, match="holds neither human_enhancers_cohn nor"):
+        presets.local_data(presets.find("genomic-benchmarks/human_enhancers_cohn"), tmp_path)
+
+
 def test_offline_nothing_is_fetched(tmp_path: Path):
     preset = presets.find("nucleotide-transformer/H3")
 
