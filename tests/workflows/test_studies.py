@@ -14,6 +14,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pysam
 import pytest
 import torch
 from typer.main import get_command
@@ -23,7 +24,9 @@ from hyenadna_cli.core.config.settings import ModelConfig
 from hyenadna_cli.core.interpretation import contexts
 from hyenadna_cli.core.model.hyenadna import HyenaDNA
 
-STUDIES = Path(__file__).parents[2] / "workflows" / "studies"
+REPOSITORY = Path(__file__).parents[2]
+STUDIES = REPOSITORY / "workflows" / "studies"
+VARIANTS = REPOSITORY / "test_data" / "variants.vcf"
 CONFIG = {
     "context": ["fasta=g.fa", "bed=r.bed", "train=t.bed", "models=builtin,tiny-1k"],
     "species": ["genomes=a.fa,b.fa", "train_fasta=g.fa", "train=t.bed"],
@@ -31,6 +34,7 @@ CONFIG = {
     "warmup_pretraining": ["fasta=g.fa", "bed=r.bed", "held_out=h.bed"],
     "scaling": ["fasta=g.fa", "bed=r.bed", "held_out=h.bed"],
     "suite": ["suite=nucleotide-transformer", "data=d", "options=-m builtin --epochs 2"],
+    "variants": [f"vcf={VARIANTS}", "positive=P/LP", "negative=B,LB", "fasta=g.fa", "genes=g.gtf"],
 }
 
 N_COMMANDS = {
@@ -40,6 +44,7 @@ N_COMMANDS = {
     "warmup_pretraining": 6,
     "scaling": 16,
     "suite": 18,
+    "variants": 2,
 }
 
 
@@ -91,6 +96,111 @@ def test_every_job_is_a_command_with_options_that_exist(study, tmp_path):
             parser = parser.commands[options.pop(0)]
         with parser.make_context(verb, options):
             pass
+
+
+@pytest.fixture
+def snakemake(path_with_hyenadna, tmp_path):
+    """`snakemake("variants", "vcf=in.vcf", ...)` runs a whole study; its folder of results."""
+    if not shutil.which("snakemake"):
+        pytest.skip("snakemake is not installed")
+
+    def call(study, *config):
+        out = tmp_path / "out"
+        command = ["snakemake", "-s", str(STUDIES / f"{study}.smk"), "-c", "1", "--config"]
+        done = subprocess.run(
+            [*command, f"out={out}", *config], capture_output=True, text=True, cwd=tmp_path
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return out
+
+    return call
+
+
+def labelled_vcf(path, genome, n=24):
+    """Every second SNV is bad; AF says so, and an allele without a label is there too."""
+    info = {"CLASS": "String", "AF": "Float", "PART": "String"}
+    lines = ["##fileformat=VCFv4.2", f"##contig=<ID=chr1,length={len(genome)}>"]
+    lines += [
+        f'##INFO=<ID={key},Number=1,Type={kind},Description="x">' for key, kind in info.items()
+    ]
+    lines.append("#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO")
+    for number in range(n):
+        start = 2_000 + 50 * number
+        alt = "A" if genome[start] != "A" else "C"
+        label = ("bad", "fine")[number % 2] if number else "unclear"
+        af = f"{number % 2 + number / 1000:.3f}"
+        entries = f"CLASS={label};AF={af};PART={'near' if number < n // 2 else 'far'}"
+        lines.append(f"chr1\t{start + 1}\t.\t{genome[start]}\t{alt}\t.\t.\t{entries}")
+    path.write_text("\n".join([*lines, ""]))
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.workflow
+def test_labels_of_ones_own_are_judged_by_window_and_class(snakemake, tmp_path, tiny_model):
+    genome = REPOSITORY / "test_data" / "tiny.fa"
+    with pysam.FastaFile(str(genome)) as fasta:
+        vcf = labelled_vcf(tmp_path / "in.vcf", fasta.fetch("chr1").upper())
+    asked = ["positive=bad", "negative=fine", "windows=64,128", "also=-AF", "region_info=PART"]
+
+    out = snakemake("variants", f"vcf={vcf}", f"fasta={genome}", f"models={tiny_model}", *asked)
+
+    found = rows(out / "variants.tsv")
+    assert {(row["window"], row["score"]) for row in found} >= {
+        ("64", "HD_LLR"),
+        ("128", "HD_SITE"),
+    }
+    assert {row["region"] for row in found} == {"all", "near", "far"}
+    (given,) = [row for row in found if row["score"] == "AF" and row["region"] == "all"]
+    assert (given["n_positive"], given["n_negative"], given["model"]) == ("11", "12", "none")
+    assert float(given["auroc"]) == float(given["auprc"]) == 1.0
+    assert (out / "variants.png").stat().st_size > 1_000
+
+
+def scored_vcf(path, scores, *, window):
+    """Alleles with these HD_LLR; the first half are bad."""
+    header = [
+        "##fileformat=VCFv4.2",
+        "##contig=<ID=chr1,length=400>",
+        '##INFO=<ID=CLASS,Number=1,Type=String,Description="x">',
+        '##INFO=<ID=HD_LLR,Number=A,Type=Float,Description="x">',
+        f'##hyenadna_run=<window="{window}",layout="grid">',
+        "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO",
+    ]
+    label = ["bad" if n < len(scores) / 2 else "fine" for n in range(len(scores))]
+    lines = [
+        f"chr1\t{10 * n + 1}\t.\tA\tC\t.\t.\tCLASS={label[n]};HD_LLR={score}"
+        for n, score in enumerate(scores)
+    ]
+    path.write_text("\n".join([*header, *lines, ""]))
+    return path
+
+
+def test_windows_are_compared_on_the_alleles_that_all_of_them_score(
+    fasta_file, bed_file, tmp_path, run, capsys
+):
+    """Two of the fine ones have no score at 512, and do not count at 64 either."""
+    pytest.importorskip("matplotlib")
+    genome = fasta_file({"chr1": "A" * 200 + "ACGT" * 50})
+    short = scored_vcf(tmp_path / "a.vcf", [-9, -8, -2, 3, 1, -99, 4, 5], window=64)
+    long = scored_vcf(tmp_path / "b.vcf", [1, 2, 3, 4, 5, ".", 6, "."], window=512)
+    parts = bed_file("chr1 0 45 left", "chr1 20 25 both", "chr1 35 100 both", name="parts.bed")
+    options = ("--positive", "bad", "--negative", "fine", "--fasta", genome, "--regions", parts)
+
+    run("variants", f"m={short}", f"m={long}", *options, "-o", tmp_path / "all.tsv")
+
+    assert "2 of 8 labelled alleles lack a score" in capsys.readouterr().err
+    found = {
+        (row["window"], row["region"], row["score"]): row for row in rows(tmp_path / "all.tsv")
+    }
+    near, far = (found[window, "all", "HD_LLR"] for window in ("64", "512"))
+    # -9, -8, -2 and 3 against 1 and 4: one of eight pairs is wrong.
+    assert (near["n_positive"], near["n_negative"]) == ("4", "2")
+    assert (float(near["auroc"]), float(far["auroc"])) == (7 / 8, 1.0)
+    assert float(found[".", "all", "gc"]["auroc"]) == 0.5
+    assert ("64", "left", "HD_LLR") in found
+    assert found["64", "both", "HD_LLR"]["n_positive"] == "1"
+    assert (tmp_path / "all.png").stat().st_size > 1_000
 
 
 def test_the_count_of_parameters_is_that_of_the_model():

@@ -8,6 +8,7 @@ data=$1 run=$2 out=$3
 shift 3
 here=$(cd "$(dirname "$0")" && pwd)
 scoring=$here/../variant-scoring
+studies=$here/../../studies
 hg38=$data/genome/hg38.partial.fa.gz
 hg19=$data/genome/hg19.partial.fa.gz
 mkdir -p "$out"
@@ -70,12 +71,12 @@ for step in ${STEPS:-loss context classes probes brca1 clinvar}; do
             python "$scoring/findlay_to_vcf.py" "$data/brca1-findlay2018/findlay2018_brca1_sge.tsv" \
                 >"$out/brca1.vcf"
             score "$name" brca1 "$out/brca1.vcf" 1024
-            python "$scoring/auroc.py" "$out/$name/brca1.vcf.gz" --label CLASS --positive LOF \
-                --negative FUNC --fasta "$hg19" --gtf "$data/lrg/lrg_GRCh37.gtf.gz" >"$out/$name/brca1.auroc.tsv" ;;
+            python "$studies/variants.py" "$name=$out/$name/brca1.vcf.gz" --label CLASS --positive LOF \
+                --negative FUNC --fasta "$hg19" --genes "$data/lrg/lrg_GRCh37.gtf.gz" -o "$out/$name/brca1.auroc.tsv" ;;
         clinvar)
             score "$name" clinvar "$data/clinvar/clinvar_2016-09.in_LRG.GRCh37.vcf.gz" 256
-            python "$scoring/auroc.py" "$out/$name/clinvar.vcf.gz" --label CLASS --positive P/LP \
-                --negative B/LB --fasta "$hg19" --gtf "$data/lrg/lrg_GRCh37.gtf.gz" >"$out/$name/clinvar.auroc.tsv" ;;
+            python "$studies/variants.py" "$name=$out/$name/clinvar.vcf.gz" --label CLASS --positive P/LP \
+                --negative B/LB --fasta "$hg19" --genes "$data/lrg/lrg_GRCh37.gtf.gz" -o "$out/$name/clinvar.auroc.tsv" ;;
         classes) ;;
         *)
             echo "no step $step" >&2

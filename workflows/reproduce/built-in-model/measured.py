@@ -57,7 +57,7 @@ def figures(directory: Path) -> Iterator[tuple[str, str]]:
         if (path := directory / f"{name}.auroc.tsv").exists():
             for row in rows(path):
                 if row["region"] == "all":
-                    interval = f"({float(row['low']):.3f}-{float(row['high']):.3f})"
+                    interval = f"({float(row['auroc_low']):.3f}-{float(row['auroc_high']):.3f})"
                     yield f"{name}, {row['score']}, AUROC", f"{float(row['auroc']):.3f} {interval}"
 
 

@@ -1,6 +1,8 @@
-r"""A seeded sample of the labelled SNVs of a VCF, as many of each label, in the order of the file.
+r"""A seeded sample of the labelled records of a VCF, as many of each label, in file order.
 
-python sample_vcf.py clinvar.vcf.gz --label CLASS --values P/LP,B/LB --each 1000 > sample.vcf
+    python sample_vcf.py clinvar.vcf.gz --label CLASS --values P/LP,B/LB --each 1000 > sample.vcf
+
+Of several alleles the first one's label counts.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ def main() -> None:
     parser.add_argument("--label", default="CLASS", help="INFO key of the labels")
     parser.add_argument("--values", required=True, help="labels by commas")
     parser.add_argument("--each", type=int, default=1_000)
+    parser.add_argument("--snvs", action="store_true", help="leave other records out")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     chooser = random.Random(arguments.seed)  # noqa: S311  not a secret
@@ -29,7 +32,8 @@ def main() -> None:
         labels = InfoColumns(arguments.vcf, reader.header, [arguments.label])
         for record in reader.records():
             ((label,), *_) = labels.of(record)
-            if label in of_label and len(record.ref) == 1 and [*map(len, record.alts)] == [1]:
+            is_snv = len(record.ref) == 1 and [*map(len, record.alts)] == [1]
+            if label in of_label and (is_snv or not arguments.snvs):
                 of_label[label].append(len(lines))
                 lines.append("\t".join(record.columns))
         print(reader.header.text(), end="")
