@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import importlib.util
+import json
 import math
 import shlex
 import shutil
@@ -35,6 +36,7 @@ CONFIG = {
     "scaling": ["fasta=g.fa", "bed=r.bed", "held_out=h.bed"],
     "suite": ["suite=nucleotide-transformer", "data=d", "options=-m builtin --epochs 2"],
     "variants": [f"vcf={VARIANTS}", "positive=P/LP", "negative=B,LB", "fasta=g.fa", "genes=g.gtf"],
+    "in_context": ["data=d", "tokens=2,2k", "shots=0,2", "samples=0,16,64", "seeds=0,1"],
 }
 
 N_COMMANDS = {
@@ -45,6 +47,7 @@ N_COMMANDS = {
     "scaling": 16,
     "suite": 18,
     "variants": 2,
+    "in_context": 16,
 }
 
 
@@ -157,6 +160,23 @@ def test_labels_of_ones_own_are_judged_by_window_and_class(snakemake, tmp_path, 
     assert (out / "variants.png").stat().st_size > 1_000
 
 
+@pytest.mark.slow
+@pytest.mark.workflow
+def test_both_sweeps_of_in_context_learning_end_in_tables_and_pictures(snakemake, tiny_model):
+    data = REPOSITORY / "test_data" / "labelled.csv"
+    sweeps = ["tokens=2", "shots=1", "samples=0,2", "options=--max-length 50"]
+    sweeps.append("soft_options=--examples 8 --epochs 1")
+
+    out = snakemake("in_context", f"data={data}", f"model={tiny_model}", *sweeps)
+
+    soft, shots = (rows(out / f"{kind}.tsv") for kind in ("soft", "shots"))
+    assert {row["split"] for row in soft if row["tokens"] == "2"} == {"valid", "test"}
+    assert {(row["shots"], row["samples"]) for row in shots} == {("1", "0"), ("1", "2")}
+    for row in [*soft, *shots]:
+        assert 0 <= float(row["low"]) <= float(row["accuracy"]) <= float(row["high"]) <= 1
+    assert all((out / f"{kind}.png").stat().st_size > 1_000 for kind in ("soft", "shots"))
+
+
 def scored_vcf(path, scores, *, window):
     """Alleles with these HD_LLR; the first half are bad."""
     header = [
@@ -242,6 +262,40 @@ def test_points_of_several_runs_are_one_table_with_a_picture(tmp_path, run):
     found = [(r["series"], r["group"], r["nats_per_base"]) for r in rows(tmp_path / "all.tsv")]
     assert found == [("model", "a", "1.2"), ("model", "b", "1.1")]
     assert (tmp_path / "all.png").stat().st_size > 1_000
+
+
+def test_sweeps_have_a_row_per_run_and_split_and_other_methods_beside(tmp_path, run):
+    pytest.importorskip("matplotlib")
+    metrics = {"values": {"accuracy": {"value": 0.75, "low": 0.5, "high": 0.9}}}
+    files = []
+    for n_samples, seed in ((64, 1), (2, 0)):
+        settings = {"n_shots": 8, "n_samples": n_samples, "seed": seed, "words": ["A", "C"]}
+        settings["n_tokens"] = 32
+        path = tmp_path / f"{n_samples}.json"
+        record = {"settings": settings, "metrics": {"valid": metrics, "test": metrics}}
+        path.write_text(json.dumps(record))
+        files.append(path)
+    (tmp_path / "probe.json").write_text(json.dumps(metrics))
+
+    run("in_context", "shots", *files, "-o", tmp_path / "shots.tsv")
+    run("in_context", "soft", *files, f"probe={tmp_path}/probe.json", "-o", tmp_path / "soft.tsv")
+
+    found = rows(tmp_path / "shots.tsv")
+    assert [(r["shots"], r["samples"], r["seed"], r["split"]) for r in found] == [
+        ("8", "2", "0", "valid"),
+        ("8", "2", "0", "test"),
+        ("8", "64", "1", "valid"),
+        ("8", "64", "1", "test"),
+    ]
+    assert (found[0]["accuracy"], found[0]["low"], found[0]["high"]) == (
+        "0.7500",
+        "0.5000",
+        "0.9000",
+    )
+    *prompted, probe = rows(tmp_path / "soft.tsv")
+    assert {row["method"] for row in prompted} == {"soft prompt, words"}
+    assert (probe["method"], probe["tokens"], probe["split"]) == ("probe", ".", "test")
+    assert (tmp_path / "shots.png").stat().st_size > 1_000
 
 
 def test_a_suite_is_one_table_beside_the_published_rows(tmp_path, run):
