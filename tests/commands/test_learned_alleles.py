@@ -405,7 +405,7 @@ def test_the_commands_of_the_page_run_in_order(
             words += compute
         if words[1] == "embed":
             words += ["--window", "100"]
-        done = hyenadna(*words[1:], "--force")
+        done = hyenadna(*words[1:])
         assert done.code == 0, (line, done.err)
         ran.append(words[1])
 
