@@ -367,6 +367,77 @@ def test_features_of_yeast_have_the_kind_that_their_name_says(tmp_path, capsys):
     ]
 
 
+def gtf_line(contig, first, last, strand, name, biotype, kind="gene"):
+    attributes = f'gene_id "{name}"; gene_biotype "{biotype}";'
+    return "\t".join((contig, "x", kind, str(first), str(last), ".", strand, ".", attributes))
+
+
+def test_windows_of_genes_lie_in_them_and_overlapping_genes_are_one_locus(
+    fasta_file, tmp_path, capsys
+):
+    """The FASTA holds chr7 from base 10,001 on; the gene before it is left out."""
+    genome = fasta_file({"chr7:10001-40000": "ACGT" * 7_500})
+    lines = [
+        gtf_line("7", 9_990, 12_000, "+", "before", "protein_coding"),
+        gtf_line("7", 10_001, 11_500, "+", "first", "protein_coding"),
+        gtf_line("7", 11_500, 11_600, "-", "against", "antisense_RNA"),
+        gtf_line("7", 11_601, 39_000, "+", "long", "protein_coding"),
+        gtf_line("7", 39_001, 39_040, "+", "tiny", "miRNA"),
+        gtf_line("7", 20_000, 21_000, "+", "long", "protein_coding", kind="exon"),
+    ]
+    gff3 = (
+        "7\tx\tgene\t39901\t40000\t.\t-\t.\tID=gene:g;biotype=unprocessed_pseudogene;gene_id=last"
+    )
+    (tmp_path / "a.gtf").write_text("\n".join([*lines, ""]))
+    (tmp_path / "b.gff3").write_text(f"##gff-version 3\n{gff3}\n")
+
+    script("gene_windows").main(str(genome), str(tmp_path / "a.gtf"), str(tmp_path / "b.gff3"))
+
+    printed = capsys.readouterr()
+    header, *found = (line.split("\t") for line in printed.out.splitlines())
+    assert header[0] == "#chrom"
+    assert "1 genes are not in" in printed.err
+    of = {name: [row for row in found if row[3] == name] for name in {row[3] for row in found}}
+    assert [(row[1], row[2], row[5]) for row in of["first"]] == [("0", "1000", "+")]
+    assert [(row[1], row[2], row[6]) for row in of["against"]] == [("1499", "1600", "lncRNA")]
+    assert of["first"][0][7] == of["against"][0][7] != of["long"][0][7]
+    assert (len(of["long"]), of["long"][0][1], of["long"][-1][2]) == (8, "1600", "29000")
+    assert [(row[2], row[6]) for row in of["last"]] == [("30000", "pseudogene")]
+    assert "tiny" not in of
+
+
+def test_a_probe_of_groups_never_learns_from_a_group_it_predicts():
+    """Vectors that only name the group are worth nothing; those that say the label, everything."""
+    probe, random = script("grouped_probe"), np.random.default_rng(0)
+    groups = np.repeat([f"g{n:02d}" for n in range(20)], 4)
+    targets = np.repeat(random.permutation([0, 1] * 10), 4)
+    name_of_group = np.repeat(np.eye(20), 4, axis=0)
+    says_label = targets[:, None] + random.normal(0, 0.01, (80, 2))
+
+    for train, test in probe.folds(targets, groups, seed=0):
+        assert not set(groups[train]) & set(groups[test])
+    assert (probe.scores(says_label, targets, groups).argmax(1) == targets).all()
+    assert (probe.scores(name_of_group, targets, groups).argmax(1) == targets).mean() < 0.7
+
+
+def test_probes_of_several_vectors_are_one_table(hyenadna, tiny_model, tmp_path, run):
+    genome = REPOSITORY / "test_data" / "tiny.fa"
+    lines = ["#chrom\tstart\tend\tname\tscore\tstrand\tgene_type\tlocus"]
+    for n in range(12):
+        kind = "rare" if n == 0 else ("a", "b")[n % 2]
+        lines.append(f"chr1\t{1_000 + 100 * n}\t{1_060 + 100 * n}\tr{n}\t0\t+\t{kind}\tlocus{n}")
+    (tmp_path / "r.bed").write_text("\n".join([*lines, ""]))
+    embed = ("embed", "--fasta", genome, "--bed", tmp_path / "r.bed", "-m", tiny_model)
+    assert hyenadna(*embed, "--threads", "1", "-o", tmp_path / "e.h5ad").code == 0
+
+    options = ("--label", "gene_type", "--group", "locus", "-o", tmp_path / "all.tsv")
+    run("grouped_probe", f"model={tmp_path / 'e.h5ad'}", *options)
+
+    found = rows(tmp_path / "all.tsv")
+    assert [row["vectors"] for row in found[::3]] == ["model", "most frequent label"]
+    assert {(row["n"], row["n_groups"]) for row in found} == {("11", "11")}
+
+
 def test_words_take_the_place_of_vectors(hyenadna, tiny_model, tmp_path):
     genome = Path(__file__).parents[2] / "test_data" / "tiny.fa"
     (tmp_path / "r.bed").write_text("chr1\t1000\t1050\tr\t0\t+\nchr1\t2050\t2090\ts\t0\t+\n")
