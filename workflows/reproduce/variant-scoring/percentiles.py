@@ -1,10 +1,14 @@
 r"""Whether HD_PCT of a fresh random sample is uniform, within each trinucleotide change.
 
+    python trinucleotides_to_bed.py yeast.fa ACG,TTA --without chrM > sites.bed
     options="--fasta yeast.fa --window 64"
-    hyenadna background $options --per-change 50 -o random.h5
-    python random_snvs_to_vcf.py yeast.fa --per-change 21 --without random.h5 > fresh.vcf
+    hyenadna background $options --bed sites.bed --per-change 2000 -o random.h5
+    python random_snvs_to_vcf.py yeast.fa --bed sites.bed --per-change 2100 --without random.h5 \
+        > fresh.vcf
     hyenadna score-variants fresh.vcf $options --background random.h5 -o ranked.vcf
     python percentiles.py random.h5 ranked.vcf > percentiles.tsv
+
+and without --bed and trinucleotides_to_bed.py of all changes.
 
 Prints a line for each change: SNVs of the background and of the fresh sample, the largest deviation
 of HD_PCT from uniform, and the p-value of the Kolmogorov-Smirnov test, in its form for two samples,
@@ -23,7 +27,7 @@ import pysam
 from numpy.typing import NDArray
 from scipy import stats
 
-from hyenadna_cli.core.variants.background import Background, percentile
+from hyenadna_cli.core.variants.background import Background
 
 _SIMULATIONS = 500
 
@@ -45,11 +49,11 @@ def deviation(shares: NDArray[np.float64]) -> float:
 
 def simulated(sizes: list[tuple[int, int]], random: np.random.Generator) -> float:
     """The deviation of samples that are uniform, each ranked in its own background."""
-    shares = []
-    for n_known, n_fresh in sizes:
-        known = np.sort(random.random(n_known))
-        shares += [percentile(known, score) / 100 for score in random.random(n_fresh)]
-    return deviation(np.array(shares))
+    ranks = [
+        np.searchsorted(np.sort(random.random(n_known)), random.random(n_fresh)) / n_known
+        for n_known, n_fresh in sizes
+    ]
+    return deviation(np.concatenate(ranks))
 
 
 def main() -> None:

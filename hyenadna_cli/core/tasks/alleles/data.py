@@ -79,7 +79,8 @@ class LabelledAlleles:
             counts = np.bincount(self.targets[rows], minlength=len(self.classes)).tolist()
             of_class = ", ".join(f"{n:,} {c}" for c, n in zip(self.classes, counts, strict=True))
             n_groups = len({self.groups[row] for row in rows})
-            lines.append(f"{split}: {len(rows):,} alleles of {n_groups:,} groups ({of_class})")
+            kind = "group" if n_groups == 1 else "groups"
+            lines.append(f"{split}: {len(rows):,} alleles of {n_groups:,} {kind} ({of_class})")
         if len(self.rotations) > 1:
             n_judged = len(self.judged_rows)
             lines.append(f"judged in {len(self.rotations)} rotations: {n_judged:,} alleles")
