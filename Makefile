@@ -51,7 +51,8 @@ reference: $(VENV)/.installed-dev ## write docs/reference.md and the Nextflow sc
 	$(BIN)/python docs/make_reference.py
 	$(BIN)/python workflows/nextflow/make_schema.py
 
-docs: $(VENV)/.installed-docs ## the site, in site/: stops at a broken link
+docs: $(VENV)/.installed-docs ## the site, in site/: stops at a broken link, or a tutorial that has changed
+	$(BIN)/python docs/run_tutorials.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 check: lint types ## lint, types, and are generated files current?

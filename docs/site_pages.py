@@ -43,7 +43,7 @@ def on_files(files: Any, config: Any) -> Any:
 def figures() -> str:
     """The page of all pictures, each under the title of the page that shows it."""
     parts = ["# Figures", "The pictures of all pages; each page says how its own were made."]
-    for path in sorted(DOCS.glob("*.md")):
+    for path in sorted(DOCS.glob("*.md")):  # not of tutorials, whose pictures are of made-up data
         text = path.read_text(encoding="utf-8")
         shown = [found for found in _LINK.finditer(text) if found["is_image"]]
         title = _TITLE.search(text)

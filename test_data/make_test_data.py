@@ -81,6 +81,23 @@ _WRONG_REF = 29_991
 """On chr1: the record that disagrees with the genome."""
 
 
+# contig, strand, first base of the first gene (1-based start of transcription), how many, how far
+# apart, type: promoters of protein_coding genes lie in CpG islands, those of lncRNA genes do not.
+_GENES = [
+    ("chr1", "+", 2_000, 2, 800, "lncRNA"),
+    ("chr1", "+", 4_401, 8, 100, "protein_coding"),
+    ("chr1", "-", 4_100, 8, 100, "protein_coding"),
+    ("chr1", "+", 6_500, 9, 800, "lncRNA"),
+    ("chr1", "-", 16_000, 6, 800, "lncRNA"),
+    ("chr1", "+", 21_901, 4, 100, "protein_coding"),
+    ("chr1", "-", 21_600, 4, 100, "protein_coding"),
+    ("chr1", "-", 23_000, 8, 800, "lncRNA"),
+    ("chr2", "+", 1_000, 6, 800, "lncRNA"),
+    ("chr2", "+", 6_401, 3, 100, "protein_coding"),
+    ("chr2", "-", 6_100, 3, 100, "protein_coding"),
+]
+
+
 def markov(rng: random.Random, length: int, steps: Mapping[str, Sequence[float]]) -> str:
     """A sequence in which each base is drawn given the one before it."""
     bases = [rng.choice("ACGT")]
@@ -136,6 +153,19 @@ def write_genome(path: Path) -> None:
     pysam.faidx(str(path))
 
 
+def write_genes(path: Path) -> None:
+    """Write a GTF with a line per gene of 300 bases."""
+    lines = []
+    for name, strand, first, n_genes, step, kind in _GENES:
+        for start in range(first, first + n_genes * step, step):
+            begin, end = (start, start + 299) if strand == "+" else (start - 299, start)
+            gene = f"G{len(lines) + 1:03}"
+            attributes = f'gene_id "{gene}"; gene_name "{gene}"; gene_type "{kind}";'
+            place = [name, "synthetic", "gene", begin, end, ".", strand, ".", attributes]
+            lines.append("\t".join(map(str, place)))
+    path.write_text("\n".join([*lines, ""]), encoding="ascii", newline="\n")
+
+
 def write_variants(path: Path, genome: Path) -> None:
     """Write a VCF of every kind of allele; the REF of one is not the genome's."""
     lines = ["##fileformat=VCFv4.2"]
@@ -180,6 +210,7 @@ def main(directory: Path) -> None:
     """Write every file into `directory`."""
     write_genome(directory / "tiny.fa")
     (directory / "regions.bed").write_text(_REGIONS, encoding="ascii", newline="\n")
+    write_genes(directory / "genes.gtf")
     write_variants(directory / "variants.vcf", directory / "tiny.fa")
     write_labelled(directory / "labelled.csv")
 

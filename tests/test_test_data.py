@@ -11,7 +11,7 @@ TEST_DATA = Path(__file__).parent.parent / "test_data"
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", ["tiny.fa", "tiny.fa.fai", "regions.bed", "variants.vcf", "labelled.csv"]
+    "name", ["tiny.fa", "tiny.fa.fai", "regions.bed", "genes.gtf", "variants.vcf", "labelled.csv"]
 )
 def test_the_files_are_what_their_script_writes(tmp_path: Path, name: str) -> None:
     subprocess.run([sys.executable, TEST_DATA / "make_test_data.py", tmp_path], check=True)
