@@ -8,7 +8,8 @@ Genetics, "Nucleotide dependency analysis of genomic language models"). The mode
 direction, so that a query moves only what follows it: i before j is read on the plus strand, i
 after j on the minus strand. Probabilities are over A, C, G and T.
 
-    region -> pieces of queries -> a window for each strand: context, queries, their targets
+    region -> pieces of queries -> a window for each strand: context, region (or, of regions that
+              are too long for the model, queries and what they reach)
            -> REF pass -> three ALT passes for each query, of what follows it -> rows of the map
 
 An ALT pass builds on the REF pass (`variants.shared_prefix`). Memory grows with a piece and with
@@ -66,7 +67,7 @@ class DependencySettings:
     """How far a map reaches, and what the model reads before it."""
 
     context: int
-    """Bases before the first query on either strand, as far as there is real sequence."""
+    """Bases before the region on either strand, as far as there is real sequence."""
     max_distance: int | None = None
     """Bases between query and target at most; None: as far as the region reaches."""
     strands: tuple[Strand, ...] = ("+", "-")
@@ -83,13 +84,17 @@ class DependencySettings:
             "max_n_run": self.max_n_run,
         }
 
-    def window(self, region: Interval) -> int:
+    def is_whole(self, region: Interval, l_max: int) -> bool:
+        """Whether windows begin before the region, and not before each piece of its queries."""
+        return self.max_distance is None or self.context + region.length <= l_max
+
+    def window(self, region: Interval, l_max: int) -> int:
         """Bases of the longest window. Raises UsageError for a map without a target."""
         if self.max_distance is not None and self.max_distance < 1:
             raise UsageError("--max-distance is at least 1 base")
-        reach = region.length if self.max_distance is None else self.max_distance
-        n_queries = min(_QUERIES, region.length)
-        return self.context + min(region.length, n_queries + reach)
+        if self.max_distance is None or self.is_whole(region, l_max):
+            return self.context + region.length
+        return self.context + min(region.length, _QUERIES + self.max_distance)
 
 
 def dependencies(
@@ -105,14 +110,16 @@ def dependencies(
 
     N has neither rows nor columns. Raises UsageError if the model cannot read the windows.
     """
-    window = settings.window(region)
-    if window > model.config.l_max:
+    l_max = model.config.l_max
+    window = settings.window(region, l_max)
+    if window > l_max:
         raise UsageError(
             f"a map of {region.length:,} bases with {settings.context:,} before it: this model "
-            f"reads {model.config.l_max:,}; give a shorter region, or --max-distance"
+            f"reads {l_max:,}; give a shorter region, or --max-distance"
         )
     stretches = Stretches(genome, max_n_run=settings.max_n_run)
     work = _Passes(model, window, limits)
+    is_whole = settings.is_whole(region, l_max)
     for start in range(region.start, region.end, _QUERIES):
         queries = Interval(region.contig, start, min(start + _QUERIES, region.end))
         values = np.full((queries.length, region.length), np.nan, np.float32)
@@ -122,7 +129,7 @@ def dependencies(
             continue
         n_done, share = 0.0, 1 / len(settings.strands)
         for strand in settings.strands:
-            reading = _Reading.of(queries, region, strand, stretches, settings)
+            reading = _Reading.of(queries, region, strand, stretches, settings, is_whole=is_whole)
             for row, columns, of_query in work.run(reading):
                 values[row, columns] = np.fmax(values[row, columns], of_query)
                 n_done += share
@@ -135,7 +142,7 @@ def dependencies(
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """A window on one strand: context, then queries, then targets that are not queries."""
+    """A window on one strand: what is before the queries, then they, then their targets."""
 
     strand: Strand
     token_ids: tokenizer.TokenIds
@@ -154,16 +161,21 @@ class _Reading:
         strand: Strand,
         stretches: Stretches,
         settings: DependencySettings,
+        *,
+        is_whole: bool,
     ) -> _Reading:
         """The window of some queries of a region."""
+        before = region if is_whole else queries
         reach = region.length if settings.max_distance is None else settings.max_distance
         if strand == "+":
             inner = Interval(region.contig, queries.start, min(region.end, queries.end + reach))
-            whole = stretches.around(inner, start=inner.start - settings.context, end=inner.end)
+            start = before.start - settings.context
+            whole = stretches.around(inner, start=start, end=inner.end)
             text, first = stretches.genome.fetch(whole), queries.start - whole.start
         else:
             inner = Interval(region.contig, max(region.start, queries.start - reach), queries.end)
-            whole = stretches.around(inner, start=inner.start, end=inner.end + settings.context)
+            end = before.end + settings.context
+            whole = stretches.around(inner, start=inner.start, end=end)
             text = reverse_complement(stretches.genome.fetch(whole))
             first = whole.end - queries.end
         ids = tokenizer.encode(text.upper())

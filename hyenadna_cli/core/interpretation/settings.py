@@ -196,7 +196,7 @@ class DependencyOptions:
             strands=("+", "-") if scoring.strand == "both" else (scoring.strand,),
             max_n_run=scoring.max_n_run,
         )
-        too_many = settings.window(region) - l_max
+        too_many = settings.window(region, l_max) - l_max
         if scoring.window is None and 0 < too_many <= settings.context:
             return replace(settings, context=settings.context - too_many)
         return settings

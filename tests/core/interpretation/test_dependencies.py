@@ -105,8 +105,8 @@ def test_a_map_of_near_pairs_is_a_band_of_the_whole_one(model, genome, max_dista
     region = Interval("chr1", 5, 85)
     distance = np.abs(np.subtract.outer(range(80), range(80)))
 
-    near = whole_map(model, region, genome, max_distance=max_distance, context=200)
-    whole = whole_map(model, region, genome, context=200)
+    near = whole_map(model, region, genome, max_distance=max_distance)
+    whole = whole_map(model, region, genome)
 
     assert np.isnan(near[distance > max_distance]).all()
     inside = (distance <= max_distance) & (distance > 0)
@@ -115,16 +115,37 @@ def test_a_map_of_near_pairs_is_a_band_of_the_whole_one(model, genome, max_dista
 
 @pytest.mark.slow
 def test_neither_batches_nor_pieces_show(model, genome, monkeypatch):
-    region = Interval("chr1", 0, 80)
-    whole = whole_map(model, region, genome, context=200)
+    region = Interval("chr1", 30, 110)
+    whole = whole_map(model, region, genome, context=20)
 
-    few = whole_map(model, region, genome, context=200, limits=BatchLimits(max_tokens=1))
+    few = whole_map(model, region, genome, context=20, limits=BatchLimits(max_tokens=1))
     np.testing.assert_allclose(few, whole, rtol=1e-5, atol=1e-6)
     monkeypatch.setattr(module, "_QUERIES", 17)
     monkeypatch.setattr(module, "_STEP", 5)
     np.testing.assert_allclose(
-        whole_map(model, region, genome, context=200), whole, rtol=1e-5, atol=1e-6
+        whole_map(model, region, genome, context=20), whole, rtol=1e-5, atol=1e-6
     )
+
+
+@pytest.mark.slow
+def test_a_band_of_a_region_that_is_too_long_reads_context_before_each_piece(
+    model, fasta_file, monkeypatch
+):
+    monkeypatch.setattr(module, "_QUERIES", 40)
+    text = "".join(np.random.default_rng(5).choice(list("ACGT"), 400))
+    region = Interval("chr1", 20, 380)  # The model reads 300.
+    with Genome(fasta_file({"chr1": text})) as genome:
+        found = whole_map(model, region, genome, max_distance=10)
+        for first in (0, 40, 320):
+            piece = Interval("chr1", 20 + first, min(20 + first + 50, 380))
+            own = by_brute_force(model, text, piece, 40, "+")
+            for query in range(40):
+                targets = slice(query + 1, min(query + 11, piece.length))
+                expected = own[query, targets]
+                columns = slice(first + query + 1, first + query + 1 + len(expected))
+                np.testing.assert_allclose(
+                    found[first + query, columns], expected, rtol=1e-4, atol=1e-5
+                )
 
 
 def test_n_has_neither_a_row_nor_a_column_and_context_ends_at_a_gap(model, genome):
