@@ -20,7 +20,7 @@ from hyenadna_cli.core.interpretation.settings import AttributionOptions, Depend
 from hyenadna_cli.core.io.region_files import RegionFile
 from hyenadna_cli.core.outputs.counts import AlleleCounts, Counts
 from hyenadna_cli.core.variants.mutagenesis_output import Kind, kind_of, open_snv_output
-from hyenadna_cli.core.variants.settings import SnvSettings, plan_of
+from hyenadna_cli.core.variants.settings import SnvSettings
 from hyenadna_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -144,6 +144,7 @@ def _score(
         limits = compute.limits(model.run.device)
         n_bases = sum(region.interval.length for region in regions)
         sizes = {"regions": len(regions), "bases": n_bases, "snvs_at_most": 3 * n_bases}
+        sizes |= attributing.plan(settings, model, limits)
         record_run = RecordRun(
             label="mutating",
             destination=destination,
@@ -159,7 +160,7 @@ def _score(
             letters=genome.letters,
             counts=AlleleCounts(command="mutagenize"),
             n_bases=n_bases,
-            plan=sizes | plan_of(settings, model, limits) if run.dry_run else None,
+            plan=sizes if run.dry_run else None,
         )
         record_run.write(
             lambda journal: _rows(
@@ -193,7 +194,7 @@ def _map(
     to = replace(destination, output=mapping.checked(destination.output, destination.shard))
     to.check()
     with compute.memory_errors(), Genome(files.fasta) as genome:
-        region = mapping.one_region(files.regions(genome, None, is_merged=False))
+        region = mapping.one_region(files.regions(genome, None, is_merged=False), genome)
         model = request.choose(compute)
         settings = mapping.settings(scoring, model, region)
         counts = Counts(command="mutagenize")

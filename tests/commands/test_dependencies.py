@@ -118,3 +118,11 @@ def test_options_that_do_not_go_with_a_map_are_refused(run, options, problem):
 
     assert done.code == 2
     assert problem in done.err
+
+
+def test_a_region_that_is_all_n_has_no_map(run, tmp_path):
+    done = run("--region", "chr1:14,101-14,140", "--dependencies", tmp_path / "m.h5")
+
+    assert done.code == 2
+    assert "chr1:14,101-14,140 is all N" in done.err
+    assert not list(tmp_path.iterdir())

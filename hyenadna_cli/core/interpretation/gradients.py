@@ -24,10 +24,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hyenadna_cli.core.config.settings import ModelConfig
 from hyenadna_cli.core.dna import tokenizer
 from hyenadna_cli.core.dna.coordinates import Interval
 from hyenadna_cli.core.inference.batching import Batch, BatchLimits, Done
 from hyenadna_cli.core.io.fasta import Genome
+from hyenadna_cli.core.model.cost import training_bytes
 from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.core.outputs.journal import NO_JOURNAL, Journal
 from hyenadna_cli.core.variants.chunks import ScoreSettings
@@ -51,10 +53,22 @@ def gradients(
 
     Raises ValueError for settings of other scores, or of another layout than the grid.
     """
-    fewer = dataclasses.replace(limits, max_tokens=max(1, limits.max_tokens // _SHARE_OF_BATCH))
+    fewer = _fewer(limits)
     return mutagenize(
         model, region, genome, settings, limits=fewer, journal=journal, ref_pass=there_and_back
     )
+
+
+def megabytes(config: ModelConfig, settings: ScoreSettings, limits: BatchLimits) -> int:
+    """About what a full batch takes there and back, for `--dry-run`."""
+    window = settings.layout.window
+    n_windows = limits.max_windows or max(1, _fewer(limits).max_tokens // window)
+    n_bytes = training_bytes(config, n_windows=n_windows, n_tokens=window, recompute_blocks=True)
+    return -(-n_bytes // 1_000_000)
+
+
+def _fewer(limits: BatchLimits) -> BatchLimits:
+    return dataclasses.replace(limits, max_tokens=max(1, limits.max_tokens // _SHARE_OF_BATCH))
 
 
 def there_and_back(model: HyenaDNA, settings: ScoreSettings, batch: Batch) -> Floats:

@@ -14,10 +14,13 @@ if TYPE_CHECKING:
     # For types only: commands import this module at their top, which must stay quick.
     from hyenadna_cli.core.config.choices import StrandChoice
     from hyenadna_cli.core.dna.coordinates import Interval
+    from hyenadna_cli.core.inference.batching import BatchLimits
     from hyenadna_cli.core.inference.chosen_model import ChosenModel
     from hyenadna_cli.core.interpretation.contexts import ContextSettings
     from hyenadna_cli.core.interpretation.dependencies import DependencySettings
     from hyenadna_cli.core.interpretation.tracks import TrackSettings
+    from hyenadna_cli.core.io.fasta import Genome
+    from hyenadna_cli.core.variants.chunks import ScoreSettings
     from hyenadna_cli.core.variants.regions import NamedRegion
     from hyenadna_cli.core.variants.settings import SnvSettings
 
@@ -169,13 +172,16 @@ class DependencyOptions:
             raise UsageError(f"--dependencies {self.dependencies}: use {' or '.join(MAP_SUFFIXES)}")
         return self.dependencies
 
-    def one_region(self, regions: Sequence[NamedRegion]) -> Interval:
-        """The region of the map. Raises UsageError for several, or for one base."""
+    def one_region(self, regions: Sequence[NamedRegion], genome: Genome) -> Interval:
+        """The region of the map. Raises UsageError for several, or for one base, or none but N."""
         if len(regions) != 1:
             raise UsageError(f"--dependencies maps one region, not {len(regions):,}")
         if regions[0].interval.length < 2:
             raise UsageError("--dependencies maps a region of two bases or more")
-        return regions[0].interval
+        region = regions[0].interval
+        if not set("ACGT") & set(genome.fetch(region).upper()):
+            raise UsageError(f"--dependencies: {region} is all N; there is nothing to map")
+        return region
 
     def settings(
         self, scoring: SnvSettings, model: ChosenModel, region: Interval
@@ -231,6 +237,18 @@ class AttributionOptions:
             raise UsageError("--gradients goes with neither --full nor --layout centred")
         if mapping.dependencies is not None and (self.gradients or self.attributions is not None):
             raise UsageError("--dependencies goes with neither --gradients nor --attributions")
+
+    def plan(
+        self, settings: ScoreSettings, model: ChosenModel, limits: BatchLimits
+    ) -> dict[str, int]:
+        """Window and estimated memory at its largest, for `--dry-run`."""
+        from hyenadna_cli.core.interpretation.gradients import megabytes
+        from hyenadna_cli.core.variants.settings import plan_of
+
+        plan = plan_of(settings, model, limits)
+        if self.gradients:
+            plan["peak_memory_mb"] = megabytes(model.config, settings, limits)
+        return plan
 
     def column(self, scoring: SnvSettings) -> str:
         """The last column of the table."""
