@@ -62,7 +62,7 @@ def _root(
         typer.Option(
             "--log-format",
             envvar="HYENADNA_LOG_FORMAT",
-            help="Of what is said on stderr; json: one object per line.",
+            help="Format of messages on stderr; json: one object per line.",
         ),
     ] = "text",
 ) -> None:

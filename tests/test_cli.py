@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -222,3 +223,19 @@ def test_control_characters_are_codes_in_a_traceback_too(hyenadna, text_file):
 
     assert "Traceback" in err
     assert "\x1b" not in err
+
+
+@pytest.mark.parametrize("verb", [(), ("embed",), ("plot",)])
+def test_a_terminal_gets_the_same_help_with_headings_that_stand_out(hyenadna, monkeypatch, verb):
+    plain = hyenadna(*verb, "--help").out
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+
+    styled = hyenadna(*verb, "--help").out
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    assert "\x1b[1m" in styled
+    assert re.sub(r"\x1b\[[\d;]*m", "", styled) == plain
+    assert hyenadna(*verb, "--help").out == plain
+    assert "\x1b" not in plain

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import typer
 
-from hyenadna_cli.commands.options.groups import GroupedCommand, HelpfulGroup, with_option_groups
+from hyenadna_cli.commands.options.groups import with_option_groups
+from hyenadna_cli.commands.options.help_text import GroupedCommand, HelpfulGroup
 from hyenadna_cli.commands.options.model import (
     CacheOption,
     FilterShiftOption,
@@ -119,7 +120,7 @@ def list_models(
     """
     from hyenadna_cli.core.model.checkpoints import facts
 
-    print_table(facts.COLUMNS, facts.listing(cache_dir), as_json=as_json)
+    print_table(facts.COLUMNS, facts.listing(cache_dir), as_json=as_json, drops_columns=True)
 
 
 @app.command(cls=GroupedCommand)

@@ -12,7 +12,7 @@ from typing import Any
 
 import typer
 
-from hyenadna_cli.commands.options.groups import GroupedCommand, HelpfulGroup
+from hyenadna_cli.commands.options.help_text import GroupedCommand, HelpfulGroup
 
 VERBS_BY_JOB = {
     "Embed and score": {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from hyenadna_cli.commands.classify_species import evaluate, manifest, predict, train
-from hyenadna_cli.commands.options.groups import GroupedCommand, HelpfulGroup
+from hyenadna_cli.commands.options.help_text import GroupedCommand, HelpfulGroup
 
 app = typer.Typer(help="Tell species apart by stretches of their DNA.", cls=HelpfulGroup)
 app.command("train", cls=GroupedCommand)(train.train)

@@ -19,14 +19,12 @@ import copy
 import dataclasses
 import functools
 import inspect
-import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
-from typer.core import TyperCommand, TyperGroup
 from typer.models import OptionInfo
 
 from hyenadna_cli.core.config.flags import Flag
@@ -50,61 +48,6 @@ class OptionsOf:
     """Fields that are not options of this command."""
     required: Collection[str] = ()
     """Fields that this command cannot do without."""
-
-
-class HelpfulGroup(TyperGroup):
-    """Verbs whose help is what they do where none of them is asked for."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Print help for an empty command line, and be done."""
-        if not args and not ctx.resilient_parsing:
-            typer.echo(ctx.get_help())
-            ctx.exit()
-        return super().parse_args(ctx, args)
-
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write all of each summary."""
-        rows = [
-            (name, command.get_short_help_str(limit=500))
-            for name in self.list_commands(ctx)
-            if (command := self.get_command(ctx, name)) is not None
-        ]
-        with formatter.section("Commands"):
-            formatter.write_dl(rows)
-
-
-class GroupedCommand(TyperCommand):
-    """A command whose help lists its options under the headings of their groups."""
-
-    def format_help_text(self, ctx: Any, formatter: Any) -> None:
-        """Write each indented command, an example, in one line: a wrapped one cannot be pasted."""
-        for paragraph in inspect.cleandoc(self.help or "").split("\n\n"):
-            formatter.write_paragraph()
-            with formatter.indentation():
-                if not paragraph.startswith(" "):
-                    formatter.write_text(paragraph)
-                    continue
-                # In the source a command may go on in the next line.
-                joined = re.sub(r"\n +(?!hyenadna )", " ", paragraph)
-                for line in joined.splitlines():
-                    formatter.write(f"{'':{formatter.current_indent}}{line}\n")
-
-    def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write arguments and options; `--help` comes last, under the last heading."""
-        rows: dict[str, list[tuple[str, str]]] = {}
-        last = "Options"
-        for parameter in self.get_params(ctx):
-            if (row := parameter.get_help_record(ctx)) is not None:
-                if parameter.param_type_name == "argument":
-                    heading = "Arguments"
-                elif parameter.name == "help":
-                    heading = last
-                else:
-                    heading = last = getattr(parameter, "rich_help_panel", None) or "Options"
-                rows.setdefault(heading, []).append(row)
-        for heading, of_heading in rows.items():
-            with formatter.section(heading):
-                formatter.write_dl(of_heading)
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,6 +90,7 @@ ContextParallelOption = Annotated[
         metavar="N",
         min=1,
         help="Cut each sequence over N processes of torchrun; N divides the width of the model.",
+        rich_help_panel="Compute",
     ),
 ]
 OomExitCodeOption = Annotated[

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from hyenadna_cli.commands.options.groups import GroupedCommand, HelpfulGroup
+from hyenadna_cli.commands.options.help_text import GroupedCommand, HelpfulGroup
 from hyenadna_cli.commands.plot import (
     dependencies,
     embeddings,

@@ -11,8 +11,17 @@ import typer
 Cell = str | int | float | None
 
 
-def print_table(columns: Sequence[str], rows: Sequence[tuple[Cell, ...]], *, as_json: bool) -> None:
-    """Tab-separated with a header, aligned for people at a terminal, or a JSON list of objects."""
+def print_table(
+    columns: Sequence[str],
+    rows: Sequence[tuple[Cell, ...]],
+    *,
+    as_json: bool,
+    drops_columns: bool = False,
+) -> None:
+    """Tab-separated with a header, aligned for people at a terminal, or a JSON list of objects.
+
+    `drops_columns`: a narrow terminal gets fewer columns, not folded ones.
+    """
     if as_json:
         records = [dict(zip(columns, row, strict=True)) for row in rows]
         typer.echo(json.dumps(records, indent=2))
@@ -22,7 +31,23 @@ def print_table(columns: Sequence[str], rows: Sequence[tuple[Cell, ...]], *, as_
         for line in (columns, *texts):
             typer.echo("\t".join(line))
         return
-    align(columns, texts, on_stderr=False)
+    n_shown = _n_fitting([columns, *texts]) if drops_columns else len(columns)
+    align(columns[:n_shown], [text[:n_shown] for text in texts], on_stderr=False)
+    if n_shown < len(columns):
+        typer.echo(f"A wider terminal also has {', '.join(columns[n_shown:])}.")
+
+
+def _n_fitting(texts: Sequence[Sequence[str]]) -> int:
+    """How many columns, from the first on, a terminal has room for; at least one."""
+    from rich.console import Console
+
+    room, n_shown = Console().width - 2, 0
+    for column in zip(*texts, strict=True):
+        room -= max(map(len, column)) + 2
+        if room < 0:
+            break
+        n_shown += 1
+    return max(1, n_shown)
 
 
 def align(columns: Sequence[str], texts: Sequence[Sequence[str]], *, on_stderr: bool) -> None:

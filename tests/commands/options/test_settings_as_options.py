@@ -9,11 +9,11 @@ import pytest
 import typer
 
 from hyenadna_cli.commands.options.groups import (
-    GroupedCommand,
     OptionsOf,
     Overrides,
     with_option_groups,
 )
+from hyenadna_cli.commands.options.help_text import GroupedCommand
 from hyenadna_cli.core.config.flags import Flag
 from hyenadna_cli.core.config.settings import ModelConfig, TrainConfig
 from hyenadna_cli.core.tasks.finetuning.settings import Comparison, FinetuneConfig

@@ -36,3 +36,19 @@ def test_names_stay_whole_on_a_narrow_terminal(capsys, monkeypatch):
     tables.align(("name", "repository"), [(name, "LongSafari/hyenadna-tiny-1k")], on_stderr=False)
 
     assert name in capsys.readouterr().out
+
+
+def test_a_narrow_terminal_gets_fewer_columns_where_that_is_asked_for(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "30")
+    columns, rows = ("name", "width", "repository"), [("tiny-1k", 128, "LongSafari/hyenadna-x")]
+
+    tables.print_table(columns, rows, as_json=False, drops_columns=True)
+
+    out = capsys.readouterr().out
+    assert "tiny-1k" in out
+    assert "LongSafari" not in out
+    assert "A wider terminal also has repository." in out
+    monkeypatch.setenv("COLUMNS", "60")
+    tables.print_table(columns, rows, as_json=False, drops_columns=True)
+    assert "LongSafari/hyenadna-x" in capsys.readouterr().out

@@ -1,0 +1,97 @@
+"""How `--help` reads: headings, whole summaries, examples that can be pasted.
+
+The text is the same everywhere. On a terminal its headings and names stand out, unless NO_COLOR is
+set; that takes no library that would have to be loaded first.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+
+class _Formatter(typer.Context.formatter_class):  # type: ignore[misc, valid-type]
+    """Plain text, in colours where a person reads it on a terminal."""
+
+    def write_heading(self, heading: str) -> None:
+        super().write_heading(_styled(heading, bold=True))
+
+    def write_dl(self, rows: Sequence[tuple[str, str]], *more: Any, **further: Any) -> None:
+        super().write_dl(
+            [(_styled(name, fg="cyan"), text) for name, text in rows], *more, **further
+        )
+
+
+def _styled(text: str, **style: Any) -> str:
+    is_plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return text if is_plain or not sys.stdout.isatty() else typer.style(text, **style)
+
+
+class _Context(typer.Context):
+    formatter_class = _Formatter
+
+
+class HelpfulGroup(TyperGroup):
+    """Verbs whose help is what they do where none of them is asked for."""
+
+    context_class = _Context
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Print help for an empty command line, and be done."""
+        if not args and not ctx.resilient_parsing:
+            typer.echo(ctx.get_help())
+            ctx.exit()
+        return super().parse_args(ctx, args)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write all of each summary."""
+        rows = [
+            (name, command.get_short_help_str(limit=500))
+            for name in self.list_commands(ctx)
+            if (command := self.get_command(ctx, name)) is not None
+        ]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+class GroupedCommand(TyperCommand):
+    """A command whose help lists its options under the headings of their groups."""
+
+    context_class = _Context
+
+    def format_help_text(self, ctx: Any, formatter: Any) -> None:
+        """Write each indented command, an example, in one line: a wrapped one cannot be pasted."""
+        for paragraph in inspect.cleandoc(self.help or "").split("\n\n"):
+            formatter.write_paragraph()
+            with formatter.indentation():
+                if not paragraph.startswith(" "):
+                    formatter.write_text(paragraph)
+                    continue
+                # In the source a command may go on in the next line.
+                joined = re.sub(r"\n +(?!hyenadna )", " ", paragraph)
+                for line in joined.splitlines():
+                    formatter.write(f"{'':{formatter.current_indent}}{line}\n")
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write arguments and options; `--help` comes last, under the last heading."""
+        rows: dict[str, list[tuple[str, str]]] = {}
+        last = "Options"
+        for parameter in self.get_params(ctx):
+            if (row := parameter.get_help_record(ctx)) is not None:
+                if parameter.param_type_name == "argument":
+                    heading = "Arguments"
+                elif parameter.name == "help":
+                    heading = last
+                else:
+                    heading = last = getattr(parameter, "rich_help_panel", None) or "Options"
+                rows.setdefault(heading, []).append(row)
+        for heading, of_heading in rows.items():
+            with formatter.section(heading):
+                formatter.write_dl(of_heading)
