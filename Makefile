@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test fast gpu guard tables fmt lint types check reference docs clean
+.PHONY: help demo test fast gpu guard tables fmt lint types check reference man docs clean
 
 help: ## list what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -51,6 +51,9 @@ reference: $(VENV)/.installed-dev ## write docs/reference.md and the Nextflow sc
 	$(BIN)/python docs/make_reference.py
 	$(BIN)/python workflows/nextflow/make_schema.py
 
+man: $(VENV)/.installed ## man pages, in man/man1
+	$(BIN)/python docs/make_man.py man/man1
+
 docs: $(VENV)/.installed-docs ## the site, in site/: stops at a broken link, or a tutorial that has changed
 	$(BIN)/python docs/run_tutorials.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
@@ -73,4 +76,4 @@ $(VENV)/.installed-docs: $(VENV)/.installed
 	touch $@
 
 clean: ## remove what these commands made
-	rm -rf $(VENV) demo build dist site
+	rm -rf $(VENV) demo build dist site man

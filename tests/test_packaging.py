@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import subprocess
@@ -26,6 +27,41 @@ def test_the_conda_recipe_asks_for_what_the_package_asks_for():
     wanted = {re.sub("^torch ", "pytorch ", text) for text in wanted}
     wanted = {text.replace("matplotlib ", "matplotlib-base ") for text in wanted}
     assert run == wanted | {"python >=3.11"}
+
+
+@pytest.fixture
+def check_release():
+    path = REPOSITORY / "packaging" / "check_release.py"
+    spec = importlib.util.spec_from_file_location("check_release", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_release_is_refused_until_all_is_filled_in(check_release, tmp_path):
+    def problems(recipe, urls, version, *, is_published):
+        (tmp_path / check_release.RECIPE).write_text(recipe)
+        (tmp_path / "pyproject.toml").write_text(f"[project]\n{urls}")
+        (tmp_path / "CITATION.cff").write_text(f"version: {version}\n")
+        return list(check_release.problems(tmp_path, is_published=is_published))
+
+    for name in ("CHANGELOG.md", "hyenadna_cli/_version.py", str(check_release.RECIPE)):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text((REPOSITORY / name).read_text())
+    recipe = (REPOSITORY / check_release.RECIPE).read_text()
+    empty = re.sub('(set (?:sha256|repository) = )".*"', r'\1"FILL_AT_RELEASE"', recipe)
+    filled = recipe.replace("FILL_AT_RELEASE", "filled")
+    version = re.findall('"(.+)"', (REPOSITORY / "hyenadna_cli/_version.py").read_text())[0]
+    urls = 'urls = {Repository = "https://example.org"}'
+
+    before = problems(empty, "", version, is_published=False)
+    assert any("set repository" in problem for problem in before)
+    assert any("[project.urls]" in problem for problem in before)
+    published = problems(empty, "", version, is_published=True)
+    assert [line for line in published if line not in before][0].count("sha256") == 1
+    assert problems(filled, urls, version, is_published=True) == []
+    (problem,) = problems(filled, urls, "0.0.0", is_published=True)
+    assert problem.startswith("CITATION.cff: is not about version")
 
 
 def test_every_requirement_has_one_lowest_version():

@@ -66,21 +66,20 @@ class GroupedCommand(TyperCommand):
 
     context_class = _Context
 
-    def format_help_text(self, ctx: Any, formatter: Any) -> None:
-        """Write each indented command, an example, in one line: a wrapped one cannot be pasted."""
+    def paragraphs(self) -> list[tuple[str, list[str]]]:
+        """What the command says of itself: a text each, or examples, which are never wrapped."""
+        said: list[tuple[str, list[str]]] = []
         for paragraph in inspect.cleandoc(self.help or "").split("\n\n"):
-            formatter.write_paragraph()
-            with formatter.indentation():
-                if not paragraph.startswith(" "):
-                    formatter.write_text(paragraph)
-                    continue
+            if paragraph.startswith(" "):
                 # In the source a command may go on in the next line.
                 joined = re.sub(r"\n +(?!hyenadna )", " ", paragraph)
-                for line in joined.splitlines():
-                    formatter.write(f"{'':{formatter.current_indent}}{line}\n")
+                said.append(("", joined.splitlines()))
+            else:
+                said.append((paragraph, []))
+        return said
 
-    def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write arguments and options; `--help` comes last, under the last heading."""
+    def option_rows(self, ctx: Any) -> dict[str, list[tuple[str, str]]]:
+        """Arguments and options by heading; `--help` comes last, under the last one."""
         rows: dict[str, list[tuple[str, str]]] = {}
         last = "Options"
         for parameter in self.get_params(ctx):
@@ -92,6 +91,20 @@ class GroupedCommand(TyperCommand):
                 else:
                     heading = last = getattr(parameter, "rich_help_panel", None) or "Options"
                 rows.setdefault(heading, []).append(row)
-        for heading, of_heading in rows.items():
+        return rows
+
+    def format_help_text(self, ctx: Any, formatter: Any) -> None:
+        """Write each example in one line: a wrapped one cannot be pasted."""
+        for text, examples in self.paragraphs():
+            formatter.write_paragraph()
+            with formatter.indentation():
+                if text:
+                    formatter.write_text(text)
+                for line in examples:
+                    formatter.write(f"{'':{formatter.current_indent}}{line}\n")
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write arguments and options under their headings."""
+        for heading, of_heading in self.option_rows(ctx).items():
             with formatter.section(heading):
                 formatter.write_dl(of_heading)
