@@ -51,14 +51,15 @@ def test_a_release_is_refused_until_all_is_filled_in(check_release, tmp_path):
     recipe = (REPOSITORY / check_release.RECIPE).read_text()
     empty = re.sub('(set (?:sha256|repository) = )".*"', r'\1"FILL_AT_RELEASE"', recipe)
     filled = recipe.replace("FILL_AT_RELEASE", "filled")
-    version = re.findall('"(.+)"', (REPOSITORY / "hyenadna_cli/_version.py").read_text())[0]
+    code = (REPOSITORY / "hyenadna_cli/_version.py").read_text()
+    version = re.findall('__version__ = "(.+)"', code)[0]
     urls = 'urls = {Repository = "https://example.org"}'
 
     before = problems(empty, "", version, is_published=False)
     assert any("set repository" in problem for problem in before)
     assert any("[project.urls]" in problem for problem in before)
     published = problems(empty, "", version, is_published=True)
-    assert [line for line in published if line not in before][0].count("sha256") == 1
+    assert next(line for line in published if line not in before).count("sha256") == 1
     assert problems(filled, urls, version, is_published=True) == []
     (problem,) = problems(filled, urls, "0.0.0", is_published=True)
     assert problem.startswith("CITATION.cff: is not about version")
