@@ -14,6 +14,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
+from hyenadna_cli.core.config.small_files import read_small
 from hyenadna_cli.errors import InputFileError, UsageError
 
 _WORDS = {int: "a whole number", float: "a finite number", bool: "true or false", str: "a text"}
@@ -39,7 +40,7 @@ def read_tables(path: Path | None, *names: str) -> dict[str, dict[str, Any]]:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(read_small(path, takes_pipes=True))
     except OSError as error:
         raise InputFileError(path, error.strerror or str(error)) from error
     except (ValueError, RecursionError) as error:

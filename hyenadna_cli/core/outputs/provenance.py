@@ -37,6 +37,7 @@ from pathlib import Path
 from typing import Any
 
 from hyenadna_cli._version import __version__
+from hyenadna_cli.core.config.small_files import read_small
 from hyenadna_cli.core.outputs.atomic import check_output, write_text
 from hyenadna_cli.core.outputs.input_files import InputFile, read_input
 from hyenadna_cli.errors import InputFileError, OutputError, UsageError
@@ -266,9 +267,7 @@ def check_manifest(output: Path, *, overwrite: bool) -> None:
 
 
 def _own_manifest(path: Path) -> dict[str, Any]:
-    if path.exists() and not path.is_file():
-        raise ValueError("a pipe would be waited for")
-    entries: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    entries: dict[str, Any] = json.loads(read_small(path))
     if entries["format"] != MANIFEST_FORMAT:
         raise ValueError("the format of something else")
     return entries

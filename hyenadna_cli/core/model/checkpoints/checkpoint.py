@@ -283,6 +283,11 @@ def _hint(path: Path) -> str:
         return "; its prompt is for `hyenadna predict`"
     if (path / "last").exists() and not (path / "training.json").exists():
         return "; its training is not finished: the same command with --resume goes on"
+    if (path / "adapter_config.json").exists():
+        return "; it is an adapter (LoRA): merge it into its base model and save that"
+    snapshots = sorted((path / "snapshots").glob("*/config.json"))
+    if snapshots:
+        return f"; it is a folder of the hub's cache: use {snapshots[-1].parent}"
     others = sorted(file.name for file in path.iterdir() if file.suffix in (".ckpt", ".pt", ".bin"))
     return f"; to use {others[0]}, convert it: `hyenadna models convert`" if others else ""
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
 from hyenadna_cli.core.config.settings import MODEL_TYPE, ModelConfig
+from hyenadna_cli.core.config.small_files import read_small
 from hyenadna_cli.errors import CheckpointError
 
 log = logging.getLogger(__name__)
@@ -107,10 +108,12 @@ def read_head_description(path: Path) -> dict[str, Any] | None:
 
 def _read_json(path: Path) -> dict[str, Any] | None:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_small(path))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        raise CheckpointError(f"{path}: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: cannot be read as JSON: {error}") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: is not a JSON object")

@@ -26,6 +26,7 @@ import numpy as np
 import torch
 
 from hyenadna_cli.core.config.choices import Dtype
+from hyenadna_cli.core.config.small_files import read_small
 from hyenadna_cli.core.dna import tokenizer
 from hyenadna_cli.core.model.blocks import Execution
 from hyenadna_cli.core.model.checkpoints import checkpoint
@@ -96,7 +97,7 @@ def read_known_answer(directory: Path) -> KnownAnswer | None:
     """What is stored beside the weights, if anything. Raises CheckpointError if it is damaged."""
     path = directory / FILE_NAME
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content: dict[str, Any] = json.loads(read_small(path))
         kind = content.pop("format"), content.pop("format-version")
         if kind != (_FORMAT, _VERSION):
             raise CheckpointError(f"{path}: is not a known answer of version {_VERSION}: {kind}")

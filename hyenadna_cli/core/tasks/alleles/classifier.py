@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
+from hyenadna_cli.core.config.small_files import read_small
 from hyenadna_cli.core.outputs import atomic
 from hyenadna_cli.errors import CheckpointError
 
@@ -103,7 +104,7 @@ class AlleleClassifier:
         if not path.is_file():
             return None
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(read_small(path))
             if content["format"] != FORMAT or content["format-version"] > FORMAT_VERSION:
                 raise CheckpointError(f"{path}: not a classifier that this hyenadna reads")
             shift_C = np.array(content["shift"], dtype=np.float64)

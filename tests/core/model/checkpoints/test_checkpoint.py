@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -524,6 +525,32 @@ def test_a_broken_config_is_named(model, tmp_path, text, words):
     (tmp_path / "config.json").write_text(text)
 
     with pytest.raises(CheckpointError, match=words):
+        checkpoint.load(tmp_path)
+
+
+def test_a_config_that_is_a_pipe_or_a_device_is_refused_at_once(model, tmp_path):
+    checkpoint.save(model, tmp_path)
+    config = tmp_path / "config.json"
+    for put in (os.mkfifo, lambda path: path.symlink_to("/dev/zero")):
+        config.unlink()
+        put(config)
+        with pytest.raises(CheckpointError, match=r"config\.json: is not a file"):
+            checkpoint.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "hint"),
+    [
+        ("adapter_config.json", "is an adapter"),
+        ("snapshots/a1b2/config.json", "use .*snapshots/a1b2$"),
+        ("pytorch_model.bin", "convert it"),
+    ],
+)
+def test_a_directory_that_holds_no_model_gets_a_hint(tmp_path, file, hint):
+    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / file).write_text("{}")
+
+    with pytest.raises(CheckpointError, match=f"holds neither .*{hint}"):
         checkpoint.load(tmp_path)
 
 
