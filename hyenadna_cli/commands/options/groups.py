@@ -82,7 +82,7 @@ def with_option_groups(command: Callable[..., None]) -> Callable[..., None]:
             options = groups[name].options
             shown.update({o: p for o, p in options.items() if o not in own or o in groups})
         else:
-            shown[name] = parameter.replace(annotation=hints[name])
+            shown[name] = parameter.replace(annotation=_annotation(hints[name]))
 
     @functools.wraps(command)
     def run(**values: Any) -> None:
@@ -92,6 +92,14 @@ def with_option_groups(command: Callable[..., None]) -> Callable[..., None]:
     run.__annotations__ = {name: parameter.annotation for name, parameter in shown.items()}
     run.__signature__ = inspect.Signature(list(shown.values()))  # type: ignore[attr-defined]
     return run
+
+
+def _annotation(hint: Any) -> Any:
+    """Of a parameter of the command's own, which a flag may spell as it does a field."""
+    if get_origin(hint) is not Annotated or not isinstance(get_args(hint)[1], Flag):
+        return hint
+    kind, option = _option(*get_args(hint)[:2])
+    return Annotated[kind, option]
 
 
 def _group(hint: Any) -> _Group | None:

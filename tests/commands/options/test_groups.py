@@ -33,6 +33,12 @@ def read_pair(text: str) -> tuple[int, int]:
     return int(first), int(second)
 
 
+PairOption = Annotated[
+    tuple[int, int] | None,
+    Flag(name="-p, --pair", help="A pair.", metavar="A:B", parse=read_pair),
+]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """As core declares them: no Typer."""
@@ -123,6 +129,21 @@ def test_settings_of_core_are_options_with_their_defaults():
         paint_with("--lr", "2")
     with pytest.raises(Exception, match="invalid literal"):
         paint_with("--pair", "three")
+
+
+def test_a_flag_of_the_command_itself_is_spelt_as_a_field_is(capsys):
+    got = []
+
+    def paint(*, two: PairOption = None, shape: Shape) -> None:
+        got.append((two, shape.width))
+
+    paint_with = seen_by(paint)
+    paint_with("--width", "1")
+    paint_with("--width", "1", "-p", "3:4")
+    paint_with("--help")
+
+    assert got == [(None, 1), ((3, 4), 1)]
+    assert "A:B" in capsys.readouterr().out
 
 
 def test_overrides_are_what_was_spelt_out():

@@ -2,7 +2,7 @@ r"""Write a table of gene windows with an exon or intron label for every base.
 
     python exon_labels.py genes.gtf.gz out.tsv.gz --valid-contigs chr20,chr21 \
         --test-contigs chr17,chr22,chrX,chrY
-    hyenadna finetune out.tsv.gz --fasta genome.fa ...
+    hyenadna finetune --data out.tsv.gz --fasta genome.fa -o exons
 
 Every window lies inside a transcript and is read along the gene's strand. Half of them hold an
 exon that is not the first or last one; the other half lie anywhere in a transcript. A base is
