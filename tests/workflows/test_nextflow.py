@@ -32,7 +32,10 @@ def test_the_parameter_schema_is_that_of_the_program():
 def test_a_module_has_the_form_that_nf_core_asks_for(module):
     text = (module / "main.nf").read_text()
 
-    assert {path.name for path in module.iterdir()} == {"main.nf", "meta.yml", "environment.yml"}
+    parts = {"main.nf", "meta.yml", "environment.yml", "tests"}
+    assert {path.name for path in module.iterdir()} == parts
+    described = (module / "meta.yml").read_text()
+    assert re.search(r"^authors:\n  - .+\nmaintainers:\n  - ", described, re.MULTILINE)
     assert f"process HYENADNA_{module.name.upper()} {{" in text
     assert re.search(r"label 'process_(single|low|medium|high)'", text)
     assert "topic: versions, emit: versions_hyenadna" in text
@@ -44,6 +47,31 @@ def test_a_module_has_the_form_that_nf_core_asks_for(module):
     stub = text.split("stub:")[1]
     for pattern, rest in re.findall(r'path\("(\$\{prefix\}[^"]+)"\)(.*)', text):
         assert "optional: true" in rest or pattern in stub
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.name)
+def test_the_nf_test_of_a_module_fits_it(module):
+    text = (module / "main.nf").read_text()
+    inputs = text.split("    input:\n")[1].split("\n\n")[0].splitlines()
+    outputs = text.split("    output:\n")[1].split("\n\n")[0].splitlines()
+    emitted = [
+        name
+        for line in outputs
+        if "optional: true" not in line
+        for name in re.findall(r"emit: (\w+)", line)
+    ]
+
+    tested = (module / "tests" / "main.nf.test").read_text()
+
+    assert f'process "HYENADNA_{module.name.upper()}"' in tested
+    given = re.findall(r"^ +input\[(\d)\] = (.+)$", tested, re.MULTILINE)
+    assert [int(number) for number, _ in given] == list(range(len(inputs)))
+    for line, (_, value) in zip(inputs, given, strict=True):
+        n_values = len(re.findall(r"path\(", line))
+        assert len(re.findall(r'file\("|\[\]', value)) == n_values, line
+    assert re.findall(r"process\.out\.(\w+)\.size", tested) == emitted
+    for name in re.findall(r"\.\./\.\./(test_data/[^\"]+)", tested):
+        assert (FOLDER / "../.." / name).is_file()
 
 
 @pytest.mark.workflow
