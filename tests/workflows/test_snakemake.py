@@ -112,6 +112,42 @@ def job_processes(command):
     return found
 
 
+def test_alleles_predictions_and_tracks_are_those_of_one_command(
+    snakemake, hyenadna, inputs, tmp_path
+):
+    classifier = classifier_on(inputs.model, tmp_path / "classifier")
+    bed = tmp_path / "few.bed"
+    bed.write_text("".join(inputs.bed.read_text().splitlines(keepends=True)[:20]))
+    wanted = {"variants": {}, "regions": {}, "alleles": {}, "tracks": {"t": str(bed)}}
+    wanted |= {"predictions": {"p": str(bed)}, "classifier": str(classifier)}
+    finished(snakemake("more", 2, **wanted))
+
+    files = ("--fasta", inputs.fasta, "--bed", bed, "--no-version", "--device", "cpu")
+    predicted = hyenadna("predict", "-m", classifier, *files)
+    track = tmp_path / "straight.bedGraph"
+    assert hyenadna("perplexity", "-m", inputs.model, *files, "--track", track).code == 0
+
+    folder = tmp_path / "more"
+    table = (folder / "predicted" / "p.tsv.gz").read_bytes()
+    assert gzip.decompress(table).decode() == predicted.out
+    merged = (folder / "tracks" / "t.bedGraph.gz").read_bytes()
+    assert gzip.decompress(merged) == track.read_bytes()
+
+
+def classifier_on(model, directory):
+    """A model directory with a head that nothing has trained."""
+    from hyenadna_cli.core.config.settings import HeadConfig
+    from hyenadna_cli.core.model.checkpoints import checkpoint
+    from hyenadna_cli.core.model.classifier import SequenceClassifier, save_classifier
+
+    directory.mkdir()
+    backbone, _ = checkpoint.load(model)
+    config = HeadConfig(task="multiclass", label_names=("a", "b"))
+    width = backbone.config.d_model
+    save_classifier(SequenceClassifier(backbone, config, width=width), directory)
+    return directory
+
+
 def test_the_linter_has_nothing_to_say(snakemake):
     assert "good condition" in finished(snakemake("lint", 2, "--lint"))
 
