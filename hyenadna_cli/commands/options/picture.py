@@ -16,12 +16,17 @@ PAGE = ".html"
 
 
 def named_tables(items: Sequence[str]) -> list[tuple[str, Path]]:
-    """`NAME=TABLE` as name and path. Raises UsageError."""
-    named = []
+    """`NAME=TABLE` as name and path; a table without a name has that of its file.
+
+    Raises UsageError for a table without a name, or an empty one, where that of its file is taken.
+    """
+    named: list[tuple[str, Path]] = []
     for item in items:
-        name, _, path = item.rpartition("=")
+        name, equals, path = item.rpartition("=")
         if not name:
-            raise UsageError(f"{item}: use NAME=TABLE, such as k-mers={item}")
+            name = Path(path).name.partition(".")[0]
+            if equals or not name or name in [known for known, _ in named]:
+                raise UsageError(f"{item}: use NAME=TABLE, such as k-mers={path}")
         named.append((name, Path(path)))
     return named
 

@@ -17,7 +17,7 @@ def perplexity(
     tables: Annotated[
         list[str],
         typer.Argument(
-            metavar="NAME=TABLE...",
+            metavar="[NAME=]TABLE...",
             help="What perplexity --contexts wrote; a name may repeat.",
         ),
     ],

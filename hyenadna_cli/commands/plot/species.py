@@ -17,7 +17,8 @@ def species(
     tables: Annotated[
         list[str],
         typer.Argument(
-            metavar="NAME=TABLE...", help="accuracy.tsv of classify-species; a name may repeat."
+            metavar="[NAME=]TABLE...",
+            help="accuracy.tsv of classify-species; a name may repeat.",
         ),
     ],
     picture: Picture,
