@@ -4,7 +4,8 @@
     snakemake -s workflows/studies/suite.smk -c 2 --config suite=nucleotide-transformer out=suite
 
 `genomic-benchmarks` are the 8 sets of table 4.1, `nucleotide-transformer` the 18 of table 4.2. `data` is
-a folder that holds them; without it they come from the hub. `sets` chooses some by commas. `options` come
+a folder that holds them; without it they come from the hub. `sets` chooses some by commas: those that are
+at hand, without those that have rows of one class only, which end with a line in their log. `options` come
 last, such as `options="-m builtin --epochs 2 --max-train-rows 500"`: what they change is in each log.
 """
 
