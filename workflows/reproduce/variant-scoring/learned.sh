@@ -13,7 +13,7 @@ mkdir -p "$out"
 vectors="--allele diff-at-variant --pool mean,first --scores llr,site,jsd,l2,cos"
 learn="--probe --label-column CLASS --cross-validate --features embedding,llr,site,jsd,l2,cos,context"
 
-python "$here/sample_vcf.py" "$clinvar" --values P/LP,B/LB --each 1000 --snvs > "$out/clinvar.vcf"
+python "$here/sample_vcf.py" "$clinvar" --values P/LP,B/LB --each 2000 --snvs > "$out/clinvar.vcf"
 python "$here/findlay_to_vcf.py" "$brca1" > "$out/brca1.vcf"
 python "$here/strains_to_vcf.py" "$first" "$second" > "$out/mito.vcf"
 
