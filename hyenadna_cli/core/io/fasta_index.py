@@ -17,13 +17,14 @@ from __future__ import annotations
 import codecs
 import functools
 import logging
+import os
 import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pysam
@@ -239,7 +240,9 @@ def _load_with_temporary_index(source: Input) -> IndexedFasta:
                 "%s has no index: building one for this run; to keep one: samtools faidx", path
             )
         try:
-            pysam.faidx(str(file), "--fai-idx", str(fai), "--gzi-idx", str(gzi))
+            # As bytes: a name need not be UTF-8.
+            places: Any = [os.fsencode(name) for name in (file, "--fai-idx", fai, "--gzi-idx", gzi)]
+            pysam.faidx(*places)
         except SamtoolsError as error:
             # Of bgzip, pyfaidx would write an index of the blocks beside the FASTA.
             uneven = None if is_bgzip else _uneven_line(file, Path(directory, "again.fai"))

@@ -80,6 +80,7 @@ def check_output_dir(path: Path, *, overwrite: bool, marker: str = "config.json"
 
     Raises OutputError, also if the parent directory is missing or not writable.
     """
+    check_is_utf8(path)
     with _os_errors_about(path):
         _check_links(path)
         if path.exists() and not path.is_dir():
@@ -92,6 +93,14 @@ def check_output_dir(path: Path, *, overwrite: bool, marker: str = "config.json"
                     f"{path}: holds no {marker}, so it is not replaced; remove it first"
                 )
         _check_writable(_followed(path).parent)
+
+
+def check_is_utf8(path: Path) -> None:
+    """Raise OutputError for a name of a directory in which safetensors could not write."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise OutputError(f"{path}: the name of a model directory must be UTF-8") from None
 
 
 @contextmanager
@@ -180,9 +189,12 @@ def remove_scratch(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text, replacing what was there. Raises OutputError."""
+    """Write UTF-8 text, replacing what was there. Raises OutputError.
+
+    Bytes of file names that are not UTF-8 are escaped; JSON reads them back as they were.
+    """
     with replace_on_success(path, overwrite=True) as scratch:
-        scratch.write_text(text, encoding="utf-8", newline="\n")
+        scratch.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
 def _put_in_place(scratch: Path, target: Path) -> None:

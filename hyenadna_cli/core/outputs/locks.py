@@ -63,6 +63,7 @@ def run_files(path: Path) -> list[Path]:
 
 def check_run_dir(path: Path, *, force: bool, resume: bool) -> None:
     """Raise OutputError if the run directory holds a run that was not meant to be touched."""
+    atomic.check_is_utf8(path)
     if path.exists() and not path.is_dir():
         raise OutputError(f"{path} exists and is not a directory")
     if force or resume:

@@ -128,7 +128,14 @@ class Provenance:
         }
         for name, value in self.settings.items():
             attrs[name] = ",".join(map(str, value)) if isinstance(value, list) else value
-        return {name: value for name, value in attrs.items() if value is not None}
+        # HDF5 holds UTF-8 only, names of files any bytes.
+        return {
+            name: value.encode("utf-8", "backslashreplace").decode()
+            if isinstance(value, str)
+            else value
+            for name, value in attrs.items()
+            if value is not None
+        }
 
     def as_json(self) -> dict[str, object]:
         """The entries of the manifest that are known before the output is."""
