@@ -109,7 +109,7 @@ def test_a_table_to_compare_with_is_read_before_anything_runs(hyenadna, tmp_path
     done = hyenadna("benchmark", *TINY, "--compare", tmp_path / "missing.tsv")
 
     assert done.code == 3
-    assert "missing.tsv: cannot be read" in done.err
+    assert "missing.tsv: no such file" in done.err
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,8 @@ class KeptTable:
                     for figure in _JUDGED
                     if (value := _number(row[figure])) is not None
                 }
+        except FileNotFoundError:
+            raise InputFileError(path, "no such file") from None
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise InputFileError(path, f"cannot be read ({error})") from error
         self._path = path

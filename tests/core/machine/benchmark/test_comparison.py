@@ -91,7 +91,7 @@ def test_a_figure_that_is_missing_on_one_side_is_left_out(table):
         (b"chrom\tstart\n", "it has no column implementation"),
         (b"", "it has no column implementation"),
         (b"\xff\xfe\x00", "cannot be read"),
-        (None, "cannot be read"),
+        (None, "no such file"),
     ],
 )
 def test_another_file_is_no_table(tmp_path, content, problem):
