@@ -158,4 +158,4 @@ def test_what_is_no_curve_is_refused(hyenadna, text_file, tmp_path, content):
     done = hyenadna("plot", "perplexity", f"a={path}", "-o", tmp_path / "curve.png")
 
     assert (done.code, done.err.count("\n")) == (3, 1)
-    assert hyenadna("plot", "perplexity", path, "-o", tmp_path / "curve.png").code == 2
+    assert hyenadna("plot", "perplexity", path, path, "-o", tmp_path / "curve.png").code == 2

@@ -121,9 +121,10 @@ def test_species_classifiers_are_drawn_together_and_a_name_may_have_two_tables(
 
 
 def test_what_is_no_table_of_accuracy_is_refused(hyenadna, run, tmp_path):
-    picture = tmp_path / "by_length.png"
+    picture, table = tmp_path / "by_length.png", run / "metrics.csv"
 
-    assert hyenadna("plot", "species", run / "metrics.csv", "-o", picture).code == 2
+    assert hyenadna("plot", "species", table, table, "-o", picture).code == 2
+    assert hyenadna("plot", "species", table, "-o", picture).code == 3
     assert hyenadna("plot", "species", f"x={run / 'metrics.csv'}", "-o", picture).code == 3
     assert hyenadna("plot", "species", "x=none.tsv", "-o", picture).code == 3
 
