@@ -201,7 +201,7 @@ SMALLER = (
     (r"--test test.csv", "--test test.csv --epochs 1 -m run"),
     (
         r"--seeds 3 --compare kmer,cnn,scratch",
-        "--seeds 2 --compare kmer,cnn,scratch --epochs 1 -m run",
+        "--seeds 2 --compare kmer,scratch --epochs 1 -m run",
     ),
     (r"--min-class 20", "--min-class 4"),
 )
@@ -217,7 +217,7 @@ RUN = {
     "docs/models.md": "models (list|verify)",
     "docs/paper.md": "embed .* -o yeast|finetune .*yeast|plot .*yeast|perplexity",
     "docs/regions.md": "embed|perplexity",
-    "docs/training.md": "pretrain --fasta|plot|embed|finetune --data [tp]|predict|prompt-tune",
+    "docs/training.md": "pretrain --fasta|plot|embed|finetune --data [tp]|predict -m cl",
     "docs/variant-scoring.md": "score-variants in|mutagenize|plot",
 }
 """What of a page is run. The rest needs a network, a cluster, hours, or data of one's own."""
