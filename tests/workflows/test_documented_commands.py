@@ -192,18 +192,6 @@ SMALLER = (
     (r"--per-change 200", "--per-change 2"),
     (r"--length 1000 --sequences 100", "--length 20 --sequences 2"),
     (r"--length (200|5k)", "--length 20"),
-    (
-        r"--valid-contigs chr20.* --max-length 32k --length-schedule \S+ --max-steps 11000 \S+ 32k",
-        "--valid-contigs chr2 --max-length 256 --length-schedule 64:1,256:1 --max-steps 2 "
-        "--batch-bases 512 --d-model 16 --n-layer 1",
-    ),
-    (r"--max-steps 500", "--max-steps 1 --batch-bases 512"),
-    (r"--test test.csv", "--test test.csv --epochs 1 -m run"),
-    (
-        r"--seeds 3 --compare kmer,cnn,scratch",
-        "--seeds 2 --compare kmer,scratch --epochs 1 -m run",
-    ),
-    (r"--min-class 20", "--min-class 4"),
 )
 """Sizes that take hours, and places that need a whole genome."""
 
@@ -212,12 +200,9 @@ RUN = {
     "docs/generation.md": "generate",
     "docs/in-context-learning.md": "prompt-tune|predict",
     "docs/interpretation.md": "perplexity --fasta hg38.fa --bed held|plot|mutagenize|models",
-    "docs/labelled-data.md": "embed|finetune --probe|plot",
     "docs/learned-variant-scores.md": "embed --vcf test_data|background|score-variants .*random.h5",
     "docs/models.md": "models (list|verify)",
-    "docs/paper.md": "embed .* -o yeast|finetune .*yeast|plot .*yeast|perplexity",
     "docs/regions.md": "embed|perplexity",
-    "docs/training.md": "pretrain --fasta|plot|embed|finetune --data [tp]|predict -m cl",
     "docs/variant-scoring.md": "score-variants in|mutagenize|plot",
 }
 """What of a page is run. The rest needs a network, a cluster, hours, or data of one's own."""
@@ -239,11 +224,10 @@ def folder(path_with_hyenadna, tmp_path):
     """Where files lie that have the names of the examples, and are small."""
     data = REPOSITORY / "test_data"
     (tmp_path / "test_data").symlink_to(data)
-    for name in ("hg38.fa", "genome.fa", "sacCer3.fa", "other.fa"):
+    for name in ("hg38.fa", "genome.fa"):
         for suffix in ("", ".fai"):
             (tmp_path / f"{name}{suffix}").symlink_to(data / f"tiny.fa{suffix}")
-    pysam.tabix_compress(str(data / "tiny.fa"), str(tmp_path / "hg38.partial.fa.gz"))
-    for name in ("new.fa", "starts.fa", "x.fa"):
+    for name in ("new.fa", "starts.fa"):
         (tmp_path / name).write_text(">one\nTATAAAGGCATTACGA\n>two\nGGCGCGATTACACGCG\n")
     regions = "".join(f"chr1\t{n}000\t{n}090\tr{n}\t0\t+\n" for n in range(1, 7))
     for name in ("peaks.bed", "held_out.bed", "brca1.bed"):
@@ -251,10 +235,6 @@ def folder(path_with_hyenadna, tmp_path):
     (tmp_path / "peaks.bed.gz").write_bytes(gzip.compress(regions.encode()))
     for name, contig in (("gencode.v47", "chr1"), ("Homo_sapiens.GRCh38.113", "1")):
         (tmp_path / f"{name}.gtf.gz").write_bytes(gzip.compress(_gtf(contig).encode()))
-    (tmp_path / "genes.gtf").write_text(_gtf("chr1"))
-    features = [f"chr1\t{n}000\t{n}090\tf{n}\t0\t+\tkind{n % 2}\n" for n in range(1, 14)]
-    columns = "#chrom\tstart\tend\tname\tscore\tstrand\tgene_type\n"
-    (tmp_path / "features.bed").write_text(columns + "".join(features))
     for name in ("in.vcf.gz", "new.vcf.gz"):
         pysam.tabix_compress(str(data / "variants.vcf"), str(tmp_path / name))
     header, *rows = (data / "labelled.csv").read_text().splitlines()
@@ -262,12 +242,6 @@ def folder(path_with_hyenadna, tmp_path):
     for split in ("train", "test"):
         own = [row for row in rows if f",{split}," in row]
         (tmp_path / "promoters" / f"{split}.csv").write_text("\n".join([header, *own, ""]))
-    (tmp_path / "promoters.csv").symlink_to(tmp_path / "promoters" / "train.csv")
-    for split in ("train", "test"):
-        (tmp_path / f"{split}.csv").symlink_to(tmp_path / "promoters" / f"{split}.csv")
-    for name, bases in (("a", "GCGCGGATCC"), ("b", "ATATTAATGC")):
-        records = (f">{name}{n}\n{bases * (n % 5 + 3)}{bases[: n % 7]}\n" for n in range(30))
-        (tmp_path / f"{name}.fa").write_text("".join(records))
     return tmp_path
 
 

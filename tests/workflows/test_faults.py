@@ -13,7 +13,7 @@ SCRIPT = Path(__file__).parents[2] / "workflows" / "faults" / "fault_table.py"
 
 
 def table(*options):
-    command = [sys.executable, str(SCRIPT), "--kills", "2", "--records", "600", *options]
+    command = [sys.executable, str(SCRIPT), "--kills", "1", "--records", "600", *options]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -35,7 +35,7 @@ def test_rows_that_are_done_are_not_tried_again_and_those_with_problems_are(tmp_
     group = "empty embed (.tsv)"
     entries = {
         "group": group,
-        "conditions": "--kills 2 --records 600 --seed 1",
+        "conditions": "--kills 1 --records 600 --seed 1",
         "rows": [
             {
                 "fault": "made up",
