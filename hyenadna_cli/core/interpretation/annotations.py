@@ -14,7 +14,7 @@ from hyenadna_cli.core.io.region_files import RegionFile
 
 
 class _AnyContigs(ContigNames):
-    """Accepts contigs that are not in the picture: there is no FASTA to check them against."""
+    """Takes any contig: a map comes without the FASTA that would say which ones there are."""
 
     def resolve(self, name: str) -> str:
         return super().resolve(name) or name

@@ -128,14 +128,7 @@ class Provenance:
         }
         for name, value in self.settings.items():
             attrs[name] = ",".join(map(str, value)) if isinstance(value, list) else value
-        # HDF5 holds UTF-8 only, names of files any bytes.
-        return {
-            name: value.encode("utf-8", "backslashreplace").decode()
-            if isinstance(value, str)
-            else value
-            for name, value in attrs.items()
-            if value is not None
-        }
+        return {name: _as_utf8(value) for name, value in attrs.items() if value is not None}
 
     def as_json(self) -> dict[str, object]:
         """The entries of the manifest that are known before the output is."""
@@ -156,6 +149,11 @@ class Provenance:
             "inputs": [file.as_json() for file in self.inputs],
         }
         return _without_none(entries)
+
+
+def _as_utf8(value: Scalar) -> Scalar:
+    """For HDF5, which holds UTF-8 only; names of files are any bytes."""
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
 def collect(
