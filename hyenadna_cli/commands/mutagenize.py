@@ -144,7 +144,6 @@ def _score(
         limits = compute.limits(model.run.device)
         n_bases = sum(region.interval.length for region in regions)
         sizes = {"regions": len(regions), "bases": n_bases, "snvs_at_most": 3 * n_bases}
-        sizes |= attributing.plan(settings, model, limits)
         record_run = RecordRun(
             label="mutating",
             destination=destination,
@@ -160,7 +159,7 @@ def _score(
             letters=genome.letters,
             counts=AlleleCounts(command="mutagenize"),
             n_bases=n_bases,
-            plan=sizes if run.dry_run else None,
+            plan=sizes | attributing.plan(settings, model, limits) if run.dry_run else None,
         )
         record_run.write(
             lambda journal: _rows(
