@@ -12,7 +12,11 @@
 DeepSEA's own train.mat (HDF5), valid.mat and test.mat are read as they are: `trainxdata` and
 `traindata`, one-hot A G C T. Their targets have no names; those of `predictor.names` or
 `feature_name`, which DeepSEA's other downloads hold, are taken where one lies in the same folder.
+Without one, 919 targets have the names of `deepsea_targets.txt`: that `predictor.names`, of Zhou &
+Troyanskaya 2015 (doi:10.1038/nmeth.3547), cell|assay|treatment.
 Other shapes: a table, whose label columns begin with `y_`.
+
+A name that stands again is numbered (`K562|YY1|None.2`): 54 experiments of DeepSEA do.
 
 Rows are read a thousand at a time. Bases that are not coordinates stay in memory with their rows.
 """
@@ -20,7 +24,8 @@ Rows are read a thousand at a time. Bases that are not coordinates stay in memor
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -51,6 +56,7 @@ _TARGETS = ("targets", "labels", "y")
 _NAMES = ("target_names", "label_names")
 _DEEPSEA = re.compile(r"(train|valid|test)data")
 _DEEPSEA_NAMES = ("predictor.names", "feature_name")
+_DEEPSEA_TARGETS = Path(__file__).with_name("deepsea_targets.txt")
 _N_BARS = 2
 _N_CHANNELS = 4
 
@@ -70,13 +76,14 @@ def read_target_matrix(
         deepsea = next((name for name in arrays if _DEEPSEA.fullmatch(name)), None)
         if deepsea is not None:
             n_targets = arrays[deepsea].shape[0 if _is_turned(arrays, deepsea) else 1]
-            return LabelTable(_deepsea_names(path, n_targets), _deepsea_rows(path, deepsea))
+            names = _distinct(_deepsea_names(path, n_targets))
+            return LabelTable(names, _deepsea_rows(path, deepsea))
         targets = _first(path, arrays, _TARGETS)
         if arrays[targets].ndim != 2:
             raise InputFileError(path, f"{targets} is not a matrix: it is {arrays[targets].shape}")
         n_rows, n_targets = arrays[targets].shape
         named = next((name for name in _NAMES if name in arrays), None)
-        names = tuple(f"target_{index + 1}" for index in range(n_targets))
+        names = _numbered(n_targets)
         if named is not None:
             names = tuple(_texts(arrays[named][:]))
         if len(names) != n_targets:
@@ -100,7 +107,7 @@ def read_target_matrix(
                 raise InputFileError(
                     path, "has coordinates and no sequences; give the genome with --fasta"
                 )
-    return LabelTable(names, _rows(path, targets, columns, contigs, letters))
+    return LabelTable(_distinct(names), _rows(path, targets, columns, contigs, letters))
 
 
 @contextmanager
@@ -174,8 +181,18 @@ def _is_turned(arrays: Arrays, targets: str) -> bool:
     return isinstance(arrays[targets], h5py.Dataset)
 
 
-def _deepsea_names(path: Path | str, n_targets: int) -> tuple[str, ...]:
-    """The last column of DeepSEA's list of targets, such as `8988T|DNase|None`."""
+def _distinct(names: Sequence[str]) -> tuple[str, ...]:
+    """Columns and values are found by name, so that no two may have the same."""
+    seen: Counter[str] = Counter()
+    found = []
+    for name in names:
+        seen[name] += 1
+        found.append(name if seen[name] == 1 else f"{name}.{seen[name]}")
+    return tuple(found)
+
+
+def _deepsea_names(path: Path | str, n_targets: int) -> Sequence[str]:
+    """The last column of a list beside the file, such as `8988T|DNase|None`, or the one we have."""
     for name in _DEEPSEA_NAMES:
         if (listed := Path(path).with_name(name)).is_file():
             text = listed.read_text(encoding="utf-8", errors="replace")
@@ -183,7 +200,12 @@ def _deepsea_names(path: Path | str, n_targets: int) -> tuple[str, ...]:
             names = [name for name in names if name.count("|") == _N_BARS]
             if len(names) != n_targets:
                 raise InputFileError(listed, f"names {len(names)} targets; {path} has {n_targets}")
-            return tuple(names)
+            return names
+    names = _DEEPSEA_TARGETS.read_text(encoding="utf-8").splitlines()
+    return names if len(names) == n_targets else _numbered(n_targets)
+
+
+def _numbered(n_targets: int) -> tuple[str, ...]:
     return tuple(f"target_{index + 1}" for index in range(n_targets))
 
 

@@ -131,6 +131,38 @@ def test_the_whole_of_deepsea_has_its_splits_and_the_medians_of_its_groups(deeps
     assert values["auroc_median_DHS"].value == pytest.approx(np.median(dhs))
 
 
+def test_targets_of_deepsea_have_their_names_without_a_list(deepsea: Path):
+    data = read_labelled([str(deepsea)], reading=Reading(), letters=LetterCounts())
+    names = data.label_names
+
+    assert len(set(names)) == 919
+    # Each by its own name, so that the order has no say.
+    groups = chromatin_groups(names[::-1])
+    assert {name: len(places) for name, places in groups.items()} == {
+        "DHS": 125,
+        "TF": 690,
+        "HM": 104,
+    }
+    assert (names[0], names[125], names[815]) == (
+        "8988T|DNase|None",
+        "Dnd41|CTCF|None",
+        "H1-hESC|H2AK5ac|None",
+    )
+    assert names[-1] == "Osteoblasts|H3K9me3|None"
+    first = names.index("K562|YY1|None")
+    assert names[first + 1] == "K562|YY1|None.2"
+
+
+def test_other_numbers_of_targets_have_numbers_for_names(tmp_path: Path):
+    scipy_io.savemat(
+        tmp_path / "test.mat", {"testxdata": np.zeros((2, 4, 5)), "testdata": np.eye(2, 918)}
+    )
+
+    table = read_target_matrix(tmp_path / "test.mat", contigs=None, letters=LetterCounts())
+
+    assert (table.label_columns[0], table.label_columns[-1]) == ("target_1", "target_918")
+
+
 @pytest.mark.parametrize("header", ["", "index\tcell|assay|treatment is not a header\n"])
 def test_names_of_deepsea_are_taken_from_its_list(deepsea: Path, header: str):
     names = [f"cell{n}|DNase|None" for n in range(919)]
