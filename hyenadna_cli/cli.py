@@ -39,7 +39,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     # Plain text: help and usage errors must survive log files and narrow terminals.
     rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    # Help fills a terminal up to the width at which lines are still easy to read.
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
 
@@ -61,6 +62,7 @@ def _root(
         LogFormat,
         typer.Option(
             "--log-format",
+            metavar="text|json",
             envvar="HYENADNA_LOG_FORMAT",
             help="Format of messages on stderr; json: one object per line.",
         ),

@@ -58,6 +58,58 @@ def test_summaries_of_verbs_of_verbs_are_whole(hyenadna, monkeypatch):
     assert not [line for line in lines if line.endswith("...")]
 
 
+@pytest.mark.parametrize(
+    "verb",
+    [
+        ("embed",),
+        ("score-variants",),
+        ("finetune",),
+        ("pretrain",),
+        ("benchmark",),
+        ("plot", "species"),
+        ("models", "average"),
+    ],
+    ids=" ".join,
+)
+def test_help_has_no_words_of_the_library_that_prints_it(hyenadna, verb):
+    out = hyenadna(*verb, "--help").out
+
+    assert not re.findall(r"<[\w\[\] ]+>|<\S+\|\S+>|\bx *[<>]=?|[<>]=? *x\b|default: \(.*", out)
+    assert "--verbose  Say more on stderr.\n" in out or "--verbose" not in out
+
+
+def test_help_says_the_range_of_a_number_and_its_default(hyenadna, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+
+    embed, finetune = (hyenadna(verb, "--help").out for verb in ("embed", "finetune"))
+
+    assert re.search(
+        r"--max-n-frac NUMBER +Skip .* \[default: 0.5; 0 to 1\]", " ".join(embed.split())
+    )
+    assert "--oom-exit-code N " in embed
+    assert "[default: 75; 1 to 255]" in embed
+    assert "[default: no-rc-aug]" in finetune
+
+
+def test_help_fills_a_terminal_of_a_hundred_columns_and_no_more(hyenadna, monkeypatch):
+    def width(columns):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        lines = hyenadna("embed", "--help").out.splitlines()
+        return max(len(line) for line in lines if not line.startswith("    hyenadna "))
+
+    assert 70 < width(80) <= 80 < 90 < width(100) == width(200) <= 100
+
+
+@pytest.mark.parametrize("columns", range(60, 100, 3))
+def test_help_never_cuts_a_word_at_its_hyphen(hyenadna, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+
+    out = hyenadna("score-variants", "--help").out + hyenadna("pretrain", "--help").out
+
+    assert not [line for line in out.splitlines() if re.search(r"\w-$", line)]
+    assert out.isascii()
+
+
 VERBS_WITH_EXAMPLES = (("embed",), ("classify-species", "train"))
 """The second one's is two lines of the source."""
 

@@ -55,7 +55,7 @@ def background(
     destination: Destination,
     run: RunOptions,
 ) -> None:
-    """Score random SNVs of a genome, as many of each of the 96 trinucleotide changes.
+    """Score random SNVs of a genome, the same number of each of the 96 trinucleotide changes.
 
     Writes HDF5 (.h5): the SNVs, their scores, and the model, the settings and the genome that they
     depend on. score-variants --background FILE ranks its SNVs among those of the same change as

@@ -112,7 +112,7 @@ def benchmark(
     to: BenchmarkOutput,
     verbosity: Verbosity,
 ) -> None:
-    """Measure time and memory of HyenaDNA against its plain form and an attention model.
+    """Measure time and memory of HyenaDNA against plain PyTorch and an attention model.
 
     Each case runs in a process of its own, cases of a workload take turns, and outputs are compared
     before anything is timed. Writes one row per case: medians, spread, bases per second, peak

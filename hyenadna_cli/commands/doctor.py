@@ -30,7 +30,7 @@ def doctor(
     cache_dir: CacheOption = None,
     verbosity: Verbosity,
 ) -> None:
-    """Tell what this machine has, what would be used here and why, and check a known answer.
+    """Show what this machine offers, what would be used and why, and check a known answer.
 
     Prints one row per finding: topic, name, result (ok, missing, failed), detail. `missing` is not
     an error. The built-in model is checked as `models verify` does, and once more on the device, in

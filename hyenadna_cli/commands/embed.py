@@ -49,7 +49,7 @@ _VcfOption = Annotated[
         "--vcf",
         metavar="FILE|-",
         rich_help_panel="Input",
-        help="Alleles (VCF or BCF): a row each; read on both strands unless --strand says else.",
+        help="Alleles (VCF or BCF), one row each; both strands are read unless --strand is given.",
     ),
 ]
 

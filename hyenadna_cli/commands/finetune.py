@@ -66,7 +66,7 @@ def finetune(
     run_directory: tr.RunDirectory,
     run_options: RunOptions,
 ) -> None:
-    """Train a model on labelled sequences, and judge it on rows it has not seen.
+    """Train a model on labelled sequences and evaluate it on rows it has not seen.
 
     Writes a model directory that predict, embed and score-variants read with -m, and beside the
     weights predictions.tsv, metrics.json (with 95 % intervals), confusion.tsv, calibration.tsv,

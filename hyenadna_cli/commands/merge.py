@@ -53,7 +53,7 @@ def merge(
     no_version: NoVersionOption = False,
     verbosity: Verbosity,
 ) -> None:
-    """Put the outputs of all shards of a run together: VCF, BCF, TSV, bedGraph, bigWig or HDF5.
+    """Merge the outputs of the shards of a run: VCF, BCF, TSV, bedGraph, bigWig or HDF5.
 
     Each shard needs its X.manifest.json beside it. All of 1/N to N/N must be there, whole, and made
     with the same model, settings and inputs. With --no-version the result does not depend on N.

@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-app = typer.Typer(help="List, download, convert, average and check models.", cls=HelpfulGroup)
+app = typer.Typer(
+    help="List, download, convert, export, average and check models.", cls=HelpfulGroup
+)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
@@ -126,7 +128,7 @@ def list_models(
 @app.command(cls=GroupedCommand)
 @with_option_groups
 def info(*, model: StoredModel, as_json: JsonOption = False, verbosity: Verbosity) -> None:
-    """Tell what is known of a model, from the registry and from its files.
+    """Show what is known about a model, from the registry and from its files.
 
     Prints one row per fact: key, value. forward_mb_at_N is the memory of a forward pass over N
     bases, weights and libraries not included. filter_context_50 and _95 are bases that a path
@@ -293,7 +295,7 @@ def average(
 @app.command(cls=GroupedCommand)
 @with_option_groups
 def verify(*, model: DownloadedModel, as_json: JsonOption = False, verbosity: Verbosity) -> None:
-    """Check that a model is what it should be, and that this machine computes it right.
+    """Check that a model is intact, and that this machine computes it correctly.
 
     Prints one row per check: check, result (ok, failed, not-checked), detail. The checks are the
     hash of the weights, names and shapes, finite logits, causality, and the answer to a fixed

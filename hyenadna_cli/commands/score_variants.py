@@ -55,7 +55,7 @@ class VariantFiles:
     rename_chrs: Annotated[
         Path | None,
         typer.Option(
-            "--rename-chrs", help="Two columns: contig name in the VCF, name in the FASTA."
+            "--rename-chrs", help="Table of two columns: contig name in the VCF, name in the FASTA."
         ),
     ] = None
 

@@ -19,25 +19,25 @@ VERBS_BY_JOB = {
         "embed": "Embed sequences, regions or alleles as vectors.",
         "score-variants": "Score the alleles of a VCF.",
         "mutagenize": "Score every SNV of a region.",
-        "background": "Score random SNVs, to rank others among.",
+        "background": "Score random SNVs as a background to rank others in.",
         "predict": "Predict the labels of sequences with a tuned model.",
         "generate": "Sample DNA from a model, freely or after prompts.",
     },
     "Train": {
-        "finetune": "Train a model on labelled sequences, and judge it.",
-        "prompt-tune": "Teach a model a task by what precedes its input.",
-        "classify-species": "Tell species apart by stretches of their DNA.",
+        "finetune": "Train a model on labelled sequences and evaluate it.",
+        "prompt-tune": "Learn a prompt for a task; the model stays unchanged.",
+        "classify-species": "Recognise the species that DNA comes from.",
         "pretrain": "Train a model to predict the next nucleotide.",
     },
     "Measure": {
         "perplexity": "Measure how well a model predicts each base.",
-        "benchmark": "Measure time and memory against the plain form.",
+        "benchmark": "Measure time and memory against plain PyTorch.",
         "plot": "Draw what other commands wrote.",
     },
-    "Models": {"models": "List, download, convert, average and check models."},
+    "Models": {"models": "List, download, convert, export, average and check models."},
     "Pipelines": {
-        "merge": "Put the outputs of all shards of a run together.",
-        "doctor": "Tell what this machine has, and check a known answer.",
+        "merge": "Merge the outputs of the shards of a run.",
+        "doctor": "Show what this machine offers, and check a known answer.",
     },
 }
 """In the order of `--help`. `score-variants` is the function `score_variants` of the module

@@ -7,7 +7,7 @@ import typer
 from hyenadna_cli.commands.classify_species import evaluate, manifest, predict, train
 from hyenadna_cli.commands.options.help_text import GroupedCommand, HelpfulGroup
 
-app = typer.Typer(help="Tell species apart by stretches of their DNA.", cls=HelpfulGroup)
+app = typer.Typer(help="Recognise the species that DNA comes from.", cls=HelpfulGroup)
 app.command("train", cls=GroupedCommand)(train.train)
 app.command("evaluate", cls=GroupedCommand)(evaluate.evaluate)
 app.command("manifest", cls=GroupedCommand)(manifest.manifest)
@@ -16,4 +16,4 @@ app.command("predict", cls=GroupedCommand)(predict.predict)
 
 @app.callback()
 def _classify_species() -> None:
-    """Tell species apart by stretches of their DNA."""
+    """Recognise the species that DNA comes from."""

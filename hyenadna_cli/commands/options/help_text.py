@@ -16,22 +16,55 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+_KINDS = {"int": "N", "float": "NUMBER", "path": "PATH", "str": "TEXT"}
+"""What Typer calls the types of values, and what help calls them."""
+
+
+_WHOLE = str.maketrans("-", "\N{NON-BREAKING HYPHEN}")
+"""While lines are wrapped: `--max-time` and score-variants are not to be cut at a hyphen."""
+
 
 class _Formatter(typer.Context.formatter_class):  # type: ignore[misc, valid-type]
     """Plain text, in colours where a person reads it on a terminal."""
+
+    def write(self, string: str) -> None:
+        super().write(string.replace("\N{NON-BREAKING HYPHEN}", "-"))
+
+    def write_text(self, text: str) -> None:
+        super().write_text(text.translate(_WHOLE))
 
     def write_heading(self, heading: str) -> None:
         super().write_heading(_styled(heading, bold=True))
 
     def write_dl(self, rows: Sequence[tuple[str, str]], *more: Any, **further: Any) -> None:
         super().write_dl(
-            [(_styled(name, fg="cyan"), text) for name, text in rows], *more, **further
+            [(_styled(name, fg="cyan"), text.translate(_WHOLE)) for name, text in rows],
+            *more,
+            **further,
         )
 
 
 def _styled(text: str, **style: Any) -> str:
     is_plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     return text if is_plain or not sys.stdout.isatty() else typer.style(text, **style)
+
+
+def _plain(row: tuple[str, str]) -> tuple[str, str]:
+    """Names and text of an option in the words of a reader, not in those of Typer."""
+    names, text = row
+    names = re.sub(
+        r"<(?:list\[)?(\w+)\]?(?: range)?>",
+        lambda kind: _KINDS.get(kind[1].lower(), kind[0]),
+        names,
+    )
+    names = re.sub(r"<(\S+\|\S+)>", r"\1", names)
+    text = re.sub(r"\[default: \((.+?)\)(?=[\];])", r"[default: \1", text)
+    for typers, readers in (
+        (r"([\d.]+)<=x<=([\d.]+)", r"\1 to \2"),
+        (r"x>=([\d.]+)", r"at least \1"),
+    ):
+        text = re.sub(rf"(?<=[\[ ]){typers}\]$", rf"{readers}]", text)
+    return names, text
 
 
 class _Context(typer.Context):
@@ -85,12 +118,12 @@ class GroupedCommand(TyperCommand):
         for parameter in self.get_params(ctx):
             if (row := parameter.get_help_record(ctx)) is not None:
                 if parameter.param_type_name == "argument":
-                    heading = "Arguments"
+                    heading, row = "Arguments", (row[0].split(" <")[0], row[1])
                 elif parameter.name == "help":
                     heading = last
                 else:
                     heading = last = getattr(parameter, "rich_help_panel", None) or "Options"
-                rows.setdefault(heading, []).append(row)
+                rows.setdefault(heading, []).append(_plain(row))
         return rows
 
     def format_help_text(self, ctx: Any, formatter: Any) -> None:

@@ -59,11 +59,14 @@ FilterShiftOption = Annotated[
     ),
 ]
 DeviceOption = Annotated[
-    str, typer.Option("--device", metavar="auto|cpu|cuda|cuda:N", help="Where to compute.")
+    str, typer.Option("--device", metavar="auto|cpu|cuda|cuda:N", help="Device to compute on.")
 ]
 DtypeOption = Annotated[
     DtypeRequest,
-    typer.Option("--dtype", help="Of the matrix products; auto: fp32, in training bf16 if fast."),
+    typer.Option(
+        "--dtype",
+        help="Precision of matrix products; auto: fp32, or bf16 in training where it is fast.",
+    ),
 ]
 KernelsOption = Annotated[
     KernelsRequest,
@@ -89,7 +92,7 @@ ContextParallelOption = Annotated[
         "--context-parallel",
         metavar="N",
         min=1,
-        help="Cut each sequence over N processes of torchrun; N divides the width of the model.",
+        help="Split each sequence over N torchrun processes; N must divide the model's width.",
         rich_help_panel="Compute",
     ),
 ]
@@ -106,7 +109,7 @@ WindowOption = Annotated[
 ]
 StrideOption = Annotated[
     int | None,
-    in_bases("--stride", "Between windows; default: no overlap."),
+    in_bases("--stride", "Bases from one window to the next; default: no overlap."),
 ]
 
 

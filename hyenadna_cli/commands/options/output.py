@@ -36,18 +36,21 @@ def _use_tmp_dir(directory: Path | None) -> Path | None:
 
 
 OutputOption = Annotated[
-    str, typer.Option("-o", "--output", metavar="FILE|-", help="The suffix decides the kind.")
+    str,
+    typer.Option(
+        "-o", "--output", metavar="FILE|-", help="File to write; its suffix decides the format."
+    ),
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace an existing output.")]
 ResumeOption = Annotated[
     bool,
-    typer.Option("--resume", help="Go on where an interrupted run stopped, if there is one."),
+    typer.Option("--resume", help="Continue an interrupted run, if there is one."),
 ]
 MaxTimeOption = Annotated[
     float | None,
     Flag(
         "--max-time",
-        "Stop cleanly after this time (90 = minutes, 01:25:00; exit 143); --resume goes on.",
+        "Stop cleanly after this time (90 = minutes, 01:25:00; exit 143); --resume continues.",
         metavar="TIME",
         parse=parse_seconds,
     ),
@@ -58,7 +61,7 @@ TmpDirOption = Annotated[
         "--tmp-dir",
         envvar="HYENADNA_TMPDIR",
         callback=_use_tmp_dir,
-        help="Write the unfinished output here, such as a node's own disk, and copy it at the end.",
+        help="Keep the unfinished output here, such as on a node's own disk; copied at the end.",
     ),
 ]
 ShardOption = Annotated[
@@ -67,7 +70,7 @@ ShardOption = Annotated[
         "--shard",
         metavar="i/N|auto",
         callback=_resolve_shard,
-        help="Only the i-th of N parts of the input; auto: of the Slurm, LSF or SGE array.",
+        help="Process part i of N of the input; auto: as this Slurm, LSF or SGE array job says.",
     ),
 ]
 StrictOption = Annotated[bool, typer.Option("--strict", help="Exit 5 when anything was skipped.")]
@@ -80,7 +83,8 @@ StatsOption = Annotated[
 NoVersionOption = Annotated[
     bool,
     typer.Option(
-        "--no-version", help="Leave command, date, versions and device out, for equal bytes."
+        "--no-version",
+        help="Leave out command, date, versions and device, so that equal runs give equal bytes.",
     ),
 ]
 

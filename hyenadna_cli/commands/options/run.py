@@ -26,7 +26,14 @@ DryRunOption = Annotated[
 ]
 VerboseOption = Annotated[
     int,
-    typer.Option("-v", "--verbose", count=True, callback=_set_verbose, help="Say more on stderr."),
+    typer.Option(
+        "-v",
+        "--verbose",
+        count=True,
+        callback=_set_verbose,
+        show_default=False,
+        help="Say more on stderr.",
+    ),
 ]
 QuietOption = Annotated[
     bool, typer.Option("-q", "--quiet", callback=_set_quiet, help="Errors only on stderr.")

@@ -33,6 +33,8 @@ def track(
     from rich.progress import (
         BarColumn,
         Progress,
+        ProgressColumn,
+        SpinnerColumn,
         TextColumn,
         TimeElapsedColumn,
         TimeRemainingColumn,
@@ -47,14 +49,16 @@ def track(
             if beat is not None:
                 beat.add(size_of(item))
         return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f}%"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-    )
+    left = (TimeRemainingColumn(), TextColumn("left"))
+    columns: tuple[ProgressColumn, ...]
+    if total is None:  # there is no share of it, and nobody knows how long
+        columns = (SpinnerColumn("line"), TimeElapsedColumn())
+    elif describe is not None:  # words say how far, and have to fit eighty columns
+        columns = (BarColumn(bar_width=8), *left)
+    else:
+        share = TextColumn("{task.percentage:>3.0f}%")
+        columns = (BarColumn(), share, TimeElapsedColumn(), TextColumn("elapsed,"), *left)
+    columns = (TextColumn("{task.description}"), *columns, TextColumn("{task.fields[note]}"))
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(label, total=total, note="")
         for item in items:

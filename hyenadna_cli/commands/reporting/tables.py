@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Sequence
+from typing import Literal
 
 import typer
 
@@ -34,7 +36,7 @@ def print_table(
     n_shown = _n_fitting([columns, *texts]) if drops_columns else len(columns)
     align(columns[:n_shown], [text[:n_shown] for text in texts], on_stderr=False)
     if n_shown < len(columns):
-        typer.echo(f"A wider terminal also has {', '.join(columns[n_shown:])}.")
+        typer.echo(f"A wider terminal, or --json, also shows {' and '.join(columns[n_shown:])}.")
 
 
 def _n_fitting(texts: Sequence[Sequence[str]]) -> int:
@@ -59,7 +61,10 @@ def align(columns: Sequence[str], texts: Sequence[Sequence[str]], *, on_stderr: 
     table = Table(box=box.SIMPLE)
     for number, column in enumerate(columns):
         # Names, which are to be typed again, stay whole; the rest is folded where it must be.
-        table.add_column(column, overflow="fold", no_wrap=number == 0)
+        side: Literal["left", "right"] = "left"
+        if texts and all(re.fullmatch(r"-?[\d.]+(e-?\d+)?", text[number]) for text in texts):
+            side = "right"
+        table.add_column(column, overflow="fold", no_wrap=number == 0, justify=side)
     table.columns[0].min_width = max(len(text[0]) for text in (columns, *texts))
     for text in texts:
         table.add_row(*text)

@@ -41,7 +41,8 @@ def in_bases(name: str, help_text: str) -> Flag:
 
 CONTIG_MAP = Flag("--contig-map", "auto: also match chr1 with 1 and chrM with MT.")
 RENAME_CHRS = Flag(
-    "--rename-chrs", "Two columns: a contig's name in the other files, its name in the FASTA."
+    "--rename-chrs",
+    "Table of two columns: a contig's name in the other files, and its name in the FASTA.",
 )
 MICRO_BATCH_BASES = in_bases(
     "--micro-batch-bases",

@@ -133,10 +133,16 @@ class VectorSettings:
     ] = "none"
     bin_size: Annotated[
         int | None,
-        Flag("--bin", "token: the mean of every N bases, from the start.", metavar="N", at_least=1),
+        Flag(
+            "--bin",
+            "With --pool token: average every N bases, from the start.",
+            metavar="N",
+            at_least=1,
+        ),
     ] = None
     out_dtype: Annotated[
-        StoredDtype | None, Flag("--out-dtype", "token: precision on disk, default fp32.")
+        StoredDtype | None,
+        Flag("--out-dtype", "With --pool token: precision on disk; default: fp32."),
     ] = None
 
     def parse(self, strand: StrandChoice) -> Pooled | Tokens:

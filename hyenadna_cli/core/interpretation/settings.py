@@ -218,7 +218,7 @@ class AttributionOptions:
         bool,
         Flag(
             "--gradients",
-            "Also the input gradient of each SNV: llr to first order, from one pass and back.",
+            "Also write the input gradient of each SNV: llr to first order, by backpropagation.",
         ),
     ] = False
     attributions: Annotated[

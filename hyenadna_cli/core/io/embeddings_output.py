@@ -35,7 +35,7 @@ def check_embeddings_name(output: str, *, is_token: bool) -> None:
         )
     if not (is_hdf5 or has_suffix(output, TABLE_SUFFIXES) or is_stream(output)):
         suffixes = " ".join((*HDF5_SUFFIXES, *SHORT_TABLE_SUFFIXES))
-        raise UsageError(f"-o {output}: the suffix decides the kind; use one of {suffixes}")
+        raise UsageError(f"-o {output}: the suffix decides the format; use one of {suffixes}")
 
 
 @contextmanager

@@ -60,7 +60,7 @@ def kind_of(path: str) -> Kind:
         if has_suffix(path, suffixes):
             return kind
     raise UsageError(
-        f"{path}: the suffix decides the kind; merge knows VCF, BCF, TSV, bedGraph, bigWig and HDF5"
+        f"{path}: merge knows VCF, BCF, TSV, bedGraph, bigWig and HDF5, by their suffixes"
     )
 
 

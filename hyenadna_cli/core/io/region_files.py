@@ -42,7 +42,9 @@ class RegionFile:
     contig_map: Annotated[ContigMap, CONTIG_MAP] = "exact"
     rename_chrs: Annotated[
         Path | None,
-        Flag("--rename-chrs", "Two columns: contig name in BED or GTF, name in the FASTA."),
+        Flag(
+            "--rename-chrs", "Table of two columns: contig name in BED or GTF, name in the FASTA."
+        ),
     ] = None
 
     def __post_init__(self) -> None:

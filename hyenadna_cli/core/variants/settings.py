@@ -22,10 +22,8 @@ log = logging.getLogger(__name__)
 
 _SCORES = get_args(Score)
 
-_UPSTREAM = in_bases(
-    "--upstream", "Before the variant, in reading direction; default: half the window."
-)
-_DOWNSTREAM = in_bases("--downstream", "From the variant's first base on; the fewer, the faster.")
+_UPSTREAM = in_bases("--upstream", "Bases to read before the variant; default: half the window.")
+_DOWNSTREAM = in_bases("--downstream", "Bases to read from the variant on; the fewer, the faster.")
 _LayoutOption = Annotated[
     Literal["centred", "grid"],
     Flag(
@@ -45,7 +43,7 @@ class AlleleSettings:
         int | None,
         in_bases(
             "--window",
-            "Read around each variant; default: 1,024 for builtin, tiny-1k, else 8,192.",
+            "Bases to read around a variant; default: 1,024 for builtin and tiny-1k, else 8,192.",
         ),
     ] = None
     layout: _LayoutOption = "centred"
@@ -53,7 +51,7 @@ class AlleleSettings:
         int | None,
         in_bases(
             "--min-context",
-            "With --layout grid: on both sides of every variant; default: window / 8.",
+            "With --layout grid: least bases on both sides of a variant; default: window / 8.",
         ),
     ] = None
     upstream: int | None = None
@@ -71,7 +69,7 @@ class AlleleSettings:
         float,
         Flag(
             "--max-n-frac",
-            "Skip windows with a larger fraction of N: N_WINDOW.",
+            "Skip windows with a larger fraction of N (status N_WINDOW).",
             at_least=0,
             at_most=1,
         ),
@@ -80,7 +78,7 @@ class AlleleSettings:
         int,
         Flag(
             "--max-n-run",
-            "Windows end at contig ends and at longer runs of N: OK_EDGE.",
+            "Let windows end at longer runs of N, as at contig ends (status OK_EDGE).",
             metavar="BASES",
             at_least=0,
         ),
@@ -143,7 +141,8 @@ class BackgroundSettings(AlleleSettings):
     """How many random SNVs are drawn, and what is stored of them."""
 
     scores: Annotated[
-        str, Flag("--scores", "By commas: llr, site, jsd, l2, cos.", metavar="LIST")
+        str,
+        Flag("--scores", "Scores to write, by commas: llr, site, jsd, l2, cos.", metavar="LIST"),
     ] = "llr,site"
     upstream: Annotated[int | None, _UPSTREAM] = None
     downstream: Annotated[int | None, _DOWNSTREAM] = None
@@ -162,7 +161,8 @@ class VariantSettings(AlleleSettings):
     """What is written of each allele of a VCF, and which alleles have scores."""
 
     scores: Annotated[
-        str, Flag("--scores", "By commas: llr, site, jsd, l2, cos.", metavar="LIST")
+        str,
+        Flag("--scores", "Scores to write, by commas: llr, site, jsd, l2, cos.", metavar="LIST"),
     ] = "llr,site"
     upstream: Annotated[int | None, _UPSTREAM] = None
     downstream: Annotated[int | None, _DOWNSTREAM] = None
@@ -171,7 +171,7 @@ class VariantSettings(AlleleSettings):
         Literal["e", "w", "x"],
         Flag(
             "-c, --check-ref",
-            "Where REF is not the FASTA's: e exit, w mark and keep, x leave out.",
+            "If REF differs from the FASTA: e exit, w mark and keep, x leave out.",
         ),
     ] = "w"
     max_allele_length: Annotated[
@@ -193,7 +193,12 @@ class AlleleVectorSettings(VariantSettings):
     HEADING: ClassVar[str] = "Alleles (with --vcf)"
 
     scores: Annotated[
-        str, Flag("--scores", "Columns beside: some of llr, site, jsd, l2, cos.", metavar="LIST")
+        str,
+        Flag(
+            "--scores",
+            "Scores to add as columns, by commas: llr, site, jsd, l2, cos.",
+            metavar="LIST",
+        ),
     ] = ""
     allele: Annotated[
         AlleleVector,
@@ -222,7 +227,7 @@ class SnvSettings(AlleleSettings):
 
     layout: _LayoutOption = "grid"
     full: Annotated[
-        bool, Flag("--full", "Also the likelihood ratio llr, with a pass for each SNV.")
+        bool, Flag("--full", "Also write the likelihood ratio llr, with one pass per SNV.")
     ] = False
 
 

@@ -183,9 +183,9 @@ def test_help_lists_options_under_the_headings_of_their_groups(capsys):
         "--word",
         "--share",
     ]
-    assert "[default: (off)" in training
-    assert "[default: (7)" in training
-    assert "[default: (0.5)" in training
+    assert "[default: off" in training
+    assert "[default: 7" in training
+    assert "[default: 0.5" in training
 
 
 def test_a_group_may_have_an_option_of_its_own_name():

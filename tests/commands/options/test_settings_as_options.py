@@ -147,5 +147,5 @@ def test_options_of_a_settings_type_stand_under_its_heading(command, types, hyen
 def test_help_tells_defaults_of_the_command_not_of_the_type(command, hyenadna):
     text = " ".join(hyenadna(*command, "--help").out.split())
 
-    assert "[default: (a tenth of --lr)]" in text
-    assert ("[default: (2000)]" in text) == (len(command) == 2)
+    assert "[default: a tenth of --lr]" in text
+    assert ("[default: 2000]" in text) == (len(command) == 2)

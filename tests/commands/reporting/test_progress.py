@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import logging
+import re
+import time
+
+import pytest
+import rich.progress  # noqa: F401  before a test replaces the clock, which it keeps
 
 from hyenadna_cli.commands.reporting import progress
 
@@ -58,3 +63,34 @@ def test_a_stream_has_no_end_to_tell(caplog, monkeypatch):
     said = lines(caplog, monkeypatch, seconds_each=40, total=None)
 
     assert said[0] == "embed: 20 bases, 0.25 bases/s"
+
+
+NOTE = "step 12 of 20, loss 0.1681, validation 1.0000"
+
+
+@pytest.mark.parametrize(
+    ("total", "describe", "shown"),
+    [
+        (10, None, r"pretraining \S+  50% \d:\d\d:\d\d elapsed, \S+ left"),
+        (10, lambda _: NOTE, rf"pretraining \S+ \S+ left {NOTE}"),
+        (None, lambda _: NOTE, rf"pretraining \S \d:\d\d:\d\d {NOTE}"),
+    ],
+    ids=["bases", "steps", "no end"],
+)
+def test_a_terminal_of_eighty_columns_shows_all_of_the_bar(
+    total, describe, shown, monkeypatch, capsys, caplog
+):
+    caplog.set_level(logging.INFO)
+    for name, value in {"FORCE_COLOR": "1", "TERM": "xterm", "COLUMNS": "80"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    items = progress.track(range(10), total=total, label="pretraining", describe=describe)
+
+    for item in items:
+        if item == 5:
+            time.sleep(0.3)  # a bar is drawn ten times a second
+
+    plain = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", capsys.readouterr().err)
+    lines = [line.rstrip() for line in re.split(r"[\r\n]", plain) if line.strip()]
+    assert max(map(len, lines)) <= 80
+    assert any(re.fullmatch(shown, line) for line in lines), lines

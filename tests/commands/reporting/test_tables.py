@@ -48,7 +48,20 @@ def test_a_narrow_terminal_gets_fewer_columns_where_that_is_asked_for(capsys, mo
     out = capsys.readouterr().out
     assert "tiny-1k" in out
     assert "LongSafari" not in out
-    assert "A wider terminal also has repository." in out
+    assert "A wider terminal, or --json, also shows repository." in out
     monkeypatch.setenv("COLUMNS", "60")
     tables.print_table(columns, rows, as_json=False, drops_columns=True)
     assert "LongSafari/hyenadna-x" in capsys.readouterr().out
+
+
+def test_columns_of_numbers_end_in_one_line(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    rows = [("a", "921152", "1.9", "x"), ("b", "36", ".", "7")]
+
+    tables.align(("name", "parameters", "megabytes", "detail"), rows, on_stderr=False)
+
+    lines = capsys.readouterr().out.splitlines()
+    first, second = (next(line for line in lines if f" {name} " in line) for name in "ab")
+    assert first.index("921152") + 6 == second.index("36") + 2
+    assert first.index("1.9") + 3 == second.index(". ") + 1
+    assert first.index(" x ") == second.index(" 7 ")

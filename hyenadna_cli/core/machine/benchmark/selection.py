@@ -37,7 +37,11 @@ class Settings:
     """A case that would take longer is not begun, or stopped."""
     max_minutes: Annotated[
         float | None,
-        Flag(name="--max-minutes", help="For the run: no case is begun after it.", at_least=0),
+        Flag(
+            name="--max-minutes",
+            help="Start no further case after this many minutes.",
+            at_least=0,
+        ),
     ] = None
     seed: Annotated[
         int, Flag(name="--seed", help="Random seed of weights and tokens.", at_least=0)

@@ -30,7 +30,7 @@ class LabelledFiles:
         ),
     ] = ()
     valid: Annotated[
-        tuple[str, ...], Flag("--valid", "Rows to choose weights on.", metavar="PATH")
+        tuple[str, ...], Flag("--valid", "Rows to choose the best weights on.", metavar="PATH")
     ] = ()
     test: Annotated[
         tuple[str, ...], Flag("--test", "Rows to report results on.", metavar="PATH")
