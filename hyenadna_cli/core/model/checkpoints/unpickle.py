@@ -22,6 +22,8 @@ _MOST_INFLATED = 1_032
 """Bytes that deflate makes of one, at most."""
 _PICKLE_BYTES = 16 << 20
 """No released checkpoint's pickle reaches a megabyte: tensors are stored outside it."""
+_NEWEST_VERSION = 10
+"""Of the layout of the zip, as torch counts it: `version` in every file says which it has."""
 
 # What a damaged zip file can make zipfile raise; RuntimeError is its word for encryption.
 _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError)
@@ -43,7 +45,7 @@ class TorchCheckpoint:
             with zipfile.ZipFile(path) as archive:
                 root = _root(path, archive)
                 data = _member(path, archive, f"{root}/data.pkl", limit=_PICKLE_BYTES)
-                _check_byte_order(path, archive, root)
+                _check_layout(path, archive, root)
         except _ZIP_ERRORS as error:
             raise CheckpointError(f"{path}: {explain_unreadable(path)}") from error
         except OSError as error:
@@ -123,10 +125,21 @@ def _member(path: Path, archive: zipfile.ZipFile, name: str, *, limit: int) -> b
     return archive.read(member)
 
 
-def _check_byte_order(path: Path, archive: zipfile.ZipFile, root: str) -> None:
-    name = f"{root}/byteorder"
-    if name in archive.namelist() and _member(path, archive, name, limit=16) != b"little":
+def _check_layout(path: Path, archive: zipfile.ZipFile, root: str) -> None:
+    """Refuse what a later torch, or another kind of machine, has laid out in its own way."""
+    said = {
+        name: _member(path, archive, f"{root}/{name}", limit=16)
+        for name in ("byteorder", "version")
+        if f"{root}/{name}" in archive.namelist()
+    }
+    if said.get("byteorder", b"little") != b"little":
         raise CheckpointError(f"{path}: written on a big-endian machine, which is not supported")
+    version = said.get("version", b"3").strip()
+    if not version.isdigit() or int(version) > _NEWEST_VERSION:
+        raise CheckpointError(
+            f"{path}: version {version.decode(errors='replace')!r} of torch's format is not known "
+            f"here (up to {_NEWEST_VERSION}); the file is damaged, or from a later torch"
+        )
 
 
 def _state_dict(path: Path, content: object) -> dict[str, StoredTensor]:

@@ -347,6 +347,15 @@ def test_big_endian_checkpoints_are_refused(tmp_path):
         TorchCheckpoint.open(path)
 
 
+@pytest.mark.parametrize("version", [b"11\n", b"76\n", b"-1\n", b"3.5\n", b"\xff"])
+def test_layouts_that_torch_does_not_know_yet_are_refused(tmp_path, version):
+    pickled = pickle.dumps({"a": 1}, protocol=2)
+    path = with_pickle(tmp_path / "x.ckpt", pickled, members=[("version", version)])
+
+    with pytest.raises(CheckpointError, match="a later torch"):
+        TorchCheckpoint.open(path)
+
+
 def test_a_missing_file_is_one_clear_line(tmp_path):
     with pytest.raises(CheckpointError, match="No such file"):
         TorchCheckpoint.open(tmp_path / "x.ckpt")
