@@ -141,6 +141,8 @@ class ContextForward(FusedForward):
 
         n_own_channels = self._x_BLD.shape[-1] // context.size
         n_bytes = spectra_bytes(n_own_channels, n_positions, kernels=self._conv_kernels)
-        fits = n_blocks * filter_fn.n_filters * n_bytes <= self._weight_cache.max_bytes
+        # Of N processes each keeps an N-th of what one would: memory has to fall with N.
+        budget = self._weight_cache.max_bytes // context.size
+        fits = n_blocks * filter_fn.n_filters * n_bytes <= budget
         # Either all processes have kept a spectrum or none, whatever kernels an empty piece takes.
         return spectra if fits and all(context.lengths) else taps
