@@ -74,6 +74,7 @@ class Files:
         yield from self._indexes()
         yield Kind("BED", self._bed(), self._judge_bed)
         yield Kind("BED, gzip", gzip.compress(self._bed(), mtime=0), self._judge_packed_bed, False)
+        yield Kind("GTF", self._gtf(), self._judge_gtf)
         yield Kind("--rename-chrs", b"1\tchr1\n# a comment\n2 chr2\nMT\tchrM\n", self._judge_rename)
         yield Kind("labelled CSV", self._table(","), partial(self._judge_table, "x.csv"))
         yield Kind("labelled TSV", self._table("\t"), partial(self._judge_table, "x.tsv"))
@@ -108,6 +109,23 @@ class Files:
             b"chr2\t0\t199\t.\t0\t.\tC\n\nchr2\t5\t6\tone base\t7\t+\tD\n"
             b"chrM\t80\t90\tlast\t0\t+\tE\n"
         )
+
+    def _gtf(self) -> bytes:
+        """As GENCODE, Ensembl and NCBI write it."""
+        of_gene = 'gene_id "g1.2"; gene_type "lncRNA"; gene_name "A;B";'
+        lines = [
+            ("chr1", "HAVANA", "gene", 51, 400, "+", of_gene),
+            ("chr1", "HAVANA", "exon", 51, 90, "+", f'{of_gene} transcript_id "t1.1"; level 2;'),
+            ("chr1", "HAVANA", "exon", 301, 400, "+", f'{of_gene} transcript_id "t1.1"; tag "x";'),
+            ("chr2", "ensembl", "exon", 1, 199, "-", 'gene_id "g2"; transcript_id "t2";'),
+            ("chr2", "BestRefSeq", "exon", 7, 7, "-", 'gene_id "g3"; transcript_id ""; gene "C";'),
+            ("chrM", "insdc", "CDS", 10, 30, "+", 'gene_id "g4"; transcript_id "t4";'),
+        ]
+        text = "#!genome-build made up\n"
+        for contig, source, kind, first, last, strand, attributes in lines:
+            cells = (contig, source, kind, str(first), str(last), ".", strand, ".", attributes)
+            text += "\t".join(cells) + "\n"
+        return text.encode()
 
     def _table(self, separator: str) -> bytes:
         rows = [("name", "sequence", "label", "split")]
@@ -201,6 +219,17 @@ class Files:
             (contig, name or f"{contig}:{a}-{b}", a, b, strand, self.truth[contig][a:b])
             for contig, name, a, b, strand in plain.bed(plain.unpacked(data))
         ]
+        return differing(got, expected)
+
+    def _judge_gtf(self, data: bytes) -> str | None:
+        path = self._written("x.gtf", data)
+        with RecordSource(str(self.fasta), gtf=str(path), feature="exon") as source:
+            got = [(r.chrom, r.name, r.start, r.end, r.strand, r.sequence) for r in source.read()]
+        expected = []
+        for contig, name, start, end, strand in plain.gtf_exons(data):
+            inside = end if end <= len(self.truth[contig]) else None
+            letters = self.truth[contig][start:inside]
+            expected.append((contig, name, start, end, strand, letters))
         return differing(got, expected)
 
     def _judge_rename(self, data: bytes) -> str | None:

@@ -224,15 +224,22 @@ class Runs:
         )
 
     def _shards(self) -> Iterator[Kind]:
-        """The manifest of one of two shards."""
+        """One of two shards, and its manifest."""
         for number in (1, 2):
             output = str(self.folder / f"shard{number}.tsv")
             program(*self.resumed[:-1], output, "--shard", f"{number}/2")
-        data = (self.folder / "shard1.tsv.manifest.json").read_bytes()
-        yield Kind("manifest of a shard", data, self._judge_shard)
+        self.shard = {
+            name: (self.folder / name).read_bytes()
+            for name in ("shard1.tsv", "shard1.tsv.manifest.json")
+        }
+        for kind, (name, data) in zip(
+            ("shard", "manifest of a shard"), self.shard.items(), strict=True
+        ):
+            yield Kind(kind, data, partial(self._judge_shard, name))
 
-    def _judge_shard(self, data: bytes) -> str | None:
-        (self.folder / "shard1.tsv.manifest.json").write_bytes(data)
+    def _judge_shard(self, name: str, data: bytes) -> str | None:
+        for other, as_written in self.shard.items():
+            (self.folder / other).write_bytes(data if other == name else as_written)
         merged = self.folder / "merged.tsv"
         merged.unlink(missing_ok=True)
         shards = [str(self.folder / f"shard{number}.tsv") for number in (1, 2)]

@@ -35,6 +35,7 @@ from kind import Kind
 from mutated_files import Files
 from mutated_models import Models
 from mutated_runs import Runs
+from mutated_trainings import Trainings
 from mutating import mutated
 
 from hyenadna_cli.errors import HyenaDNAError
@@ -66,13 +67,14 @@ class Tally:
 
 def kinds(folder: Path) -> Iterator[Kind]:
     """Every kind; their files are made in `folder`."""
-    for name in ("bench", "files", "models", "runs"):
+    for name in ("bench", "files", "models", "runs", "trainings"):
         (folder / name).mkdir()
     bench = Bench(folder / "bench", n_records=600, seed=1)
     files = Files(folder / "files")
     yield from files.kinds()
     yield from Models(folder / "models", bench).kinds()
     yield from Runs(folder / "runs", bench, files.fasta, files.contigs).kinds()
+    yield from Trainings(folder / "trainings", bench).kinds()
 
 
 def outcome_of(kind: Kind, data: bytes) -> tuple[str, str]:

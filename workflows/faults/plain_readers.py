@@ -146,6 +146,29 @@ def bed(data: bytes) -> list[tuple[str, str, int, int, str]]:
     return regions
 
 
+def gtf_exons(data: bytes) -> list[tuple[str, str, int, int, str]]:
+    """Contig, transcript (or else gene), 0-based start, end and strand of each exon line.
+
+    A gene's name that the line does not give is that of the last `gene` line of its gene_id.
+    """
+    exons, names = [], {}
+    for line in text_of(data).split("\n"):
+        if not line.strip() or line.startswith(("#", "track ", "browser ")):
+            continue
+        contig, _, kind, first, last, _, strand, _, attributes = line.split("\t", 8)
+        if kind not in ("gene", "exon"):
+            continue
+        found = re.findall(r'(\w+)\s+(?:"(.*?)"|([^\s;"]+))\s*(?:;|$)', attributes)
+        said = {key: quoted or bare for key, quoted, bare in found}
+        name = said.get("gene_name") or said.get("gene") or names.get(said["gene_id"])
+        if kind == "gene":
+            names[said["gene_id"]] = said.get("gene_name") or said.get("gene")
+            continue
+        name = said.get("transcript_id") or name or said["gene_id"]
+        exons.append((contig, name, int(first) - 1, int(last), strand))
+    return exons
+
+
 def vcf(data: bytes) -> list[list[bytes]]:
     """The columns of each record, as they stand."""
     lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
