@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from collections import defaultdict
 
@@ -38,6 +37,6 @@ def regions_beside(given: RegionFile, region: Interval) -> list[Region]:
         is_here = place.contig == region.contig
         if is_here and place.start < region.end and region.start < place.end:
             gene = dict(zip(of_file.titles, of_file.columns, strict=False)).get(gtf.COLUMNS[1])
-            named = dataclasses.replace(of_file, name=gene or of_file.name)
+            named = of_file._replace(name=gene or of_file.name)
             found.setdefault((place.start, place.end, named.name), named)
     return list(found.values())

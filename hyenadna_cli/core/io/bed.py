@@ -15,7 +15,7 @@ last `#` line before the first region that has as many columns.
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from hyenadna_cli.core.dna.coordinates import Interval, Strand
 from hyenadna_cli.core.io.contigs import ContigNames
@@ -26,9 +26,8 @@ _SKIPPED_WORDS = ("track", "browser")
 _STRANDS: dict[str, Strand] = {"+": "+", "-": "-", ".": "+", "": "+"}
 
 
-@dataclass(frozen=True, slots=True)
-class Region:
-    """One line of a BED file."""
+class Region(NamedTuple):
+    """One line of a BED file; a tuple, as there may be millions."""
 
     chrom: str
     """The contig as the BED names it; `interval.contig` is the FASTA's name."""

@@ -13,10 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +31,7 @@ from hyenadna_cli.core.io.streams import STDIN, Input
 from hyenadna_cli.errors import InputFileError, UsageError
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """A sequence and where it comes from; `start` and `end` are 0-based half-open."""
 
     name: str
