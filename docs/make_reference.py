@@ -15,7 +15,7 @@ from typing import Any
 import typer
 
 # The width of the help, and defaults that do not depend on this machine.
-os.environ["COLUMNS"] = "100"
+os.environ["COLUMNS"] = "80"
 for _name in [n for n in os.environ if n.startswith(("HYENADNA_", "SLURM_"))]:
     del os.environ[_name]
 
@@ -29,7 +29,7 @@ def commands(
     command: Any, context: Any = None, name: str = "hyenadna"
 ) -> Iterator[tuple[str, str]]:
     """Name and help of a command and of all below it."""
-    context = typer.Context(command, info_name=name, parent=context, terminal_width=100)
+    context = typer.Context(command, info_name=name, parent=context, terminal_width=80)
     yield context.command_path, command.get_help(context)
     for below, found in getattr(command, "commands", {}).items():
         yield from commands(found, context, below)
