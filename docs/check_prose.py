@@ -15,7 +15,10 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
 
-_COUNTED = "answer|base|byte|bit|channel|file|line|register|row|sequence|token|value|window"
+_COUNTED = (
+    "answer|base|byte|bit|channel|embedding|file|line|microsecond|probabilitie|register|row|sequence|"
+    "token|value|window"
+)
 _EACH = (
     "allele|base|batch|block|chunk|class|contig|file|line|name|pass|process|program|record|region|"
     "row|second|sequence|site|species|step|thread|token|variant|window"
@@ -23,9 +26,11 @@ _EACH = (
 _PLAIN = "longer|more|less|better|worse|smaller|larger|other|such|one"
 PHRASES = {
     rf"\b(?:(?:{_COUNTED})s|one (?:{_COUNTED})|one) an? (?:{_EACH})\b(?!-)": "per, not a",
+    rf"\bonce an? (?:{_EACH}|length|split)\b": "once per, not once a",
     rf"(?<!here )\b(?:is|are|was) no (?!(?:{_PLAIN})\b)[a-z]": "is not a, not is no",
     r"\bso many\b": "N, or this number of",
     r"\btold apart\b": "significantly different, or say what differs",
+    r"\btwice there\b": "given twice",
     r"\bstdout is data, stderr is talk\b": "results go to stdout, messages to stderr",
     r"\bOf everything \w+\.": "name the subject: Random seed.",
 }

@@ -31,6 +31,9 @@ def check_prose():
         "chr9:1-5 is no region",
         "read with so many before them",
         "the two cannot be told apart",
+        "filters are made once a length",
+        "33 microseconds a base",
+        "shards that are twice there",
         "Of everything random.",
     ],
 )

@@ -92,7 +92,7 @@ class Models:
     def _embeddings(self) -> Iterator[Kind]:
         for name, pool, judge in (
             ("embeddings (.h5ad)", "mean,last", self._judge_embeddings),
-            ("embeddings a base (.h5)", "token", self._judge_tokens),
+            ("embeddings per base (.h5)", "token", self._judge_tokens),
         ):
             output = self.folder / ("x.h5ad" if pool != "token" else "x.h5")
             arguments = self.bench.case("embed (.tsv)").arguments

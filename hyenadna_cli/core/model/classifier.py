@@ -1,4 +1,4 @@
-r"""A backbone with a head: sequences to class scores, label scores, numbers, or a class a base.
+r"""A backbone with a head: sequences to class scores, label scores, numbers, or a class per base.
 
     token ids -> backbone -> hidden states -> pooled over real bases -> dropout -> linear -> scores
                                           \-> each base (task `token`) ----------/

@@ -2,7 +2,7 @@
 
     python speed.py [--threads 2] > speed.tsv
 
-Writes TSV: sequences, length, seconds and microseconds a base of `generate`, and seconds of the
+Writes TSV: sequences, length, seconds and microseconds per base of `generate`, and seconds of the
 plain re-run of the same model, in the cases where that ends soon.
 """
 

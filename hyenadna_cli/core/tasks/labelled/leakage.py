@@ -255,7 +255,7 @@ def _sampled(rows: LabelledRows, below: np.uint64) -> tuple[NDArray[np.uint64], 
 def _sample(
     rows: LabelledRows, batch: list[int], below: np.uint64
 ) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """Hashes of the sampled k-mers of some rows, each once a row, and the row of each."""
+    """Hashes of the sampled k-mers of some rows, each once per row, and the row of each."""
     kmers = kmers_of([rows.sequence(index) for index in batch], NEAR_K, is_canonical=True)
     hashes = mixed(kmers.values_K)
     is_sampled = hashes <= below

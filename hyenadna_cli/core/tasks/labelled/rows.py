@@ -7,7 +7,7 @@
 | binary, multiclass | index into the sorted class names | probabilities of the classes |
 | multilabel | float32 (T,) of 0 and 1 | a probability for each label |
 | regression | a number, or float32 (T,) | numbers |
-| token | int8, one class for each base, -1 where not labelled | class probabilities a base |
+| token | int8, one class for each base, -1 where not labelled | class probabilities per base |
 """
 
 from __future__ import annotations

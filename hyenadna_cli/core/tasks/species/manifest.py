@@ -127,7 +127,7 @@ class ContigRuns:
 class SpeciesGenomes:
     """The opened genomes of a manifest; the label of a species is its place in `names`.
 
-    Made by `open_genomes`. Stretches are looked for once a split, when they are first asked for.
+    Made by `open_genomes`. Stretches are looked for once per split, when they are first asked for.
     """
 
     def __init__(
