@@ -2,7 +2,8 @@
 
 The backward pass of the MLP computes its hidden layer again, tile by tile: four times the residual
 stream is then never in memory. Gradients of weights are summed in tiles that threads share evenly,
-in an order that the number of threads fixes.
+in an order that the number of threads fixes. With a `dtype` of bfloat16 what goes into products is
+rounded, and what is kept of it for the backward pass; their sums over tiles are float32.
 """
 
 # N rows (positions), I inputs, O outputs, H hidden
@@ -26,18 +27,28 @@ _TILE = 512
 Sums = tuple[Tensor, ...]
 
 
-def linear(x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor) -> Tensor:
-    """Compute x W^T + b."""
-    result: Tensor = _Linear.apply(x_NI, weight_OI, bias_O)  # type: ignore[no-untyped-call]
+def linear(
+    x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor, *, dtype: torch.dtype | None = None
+) -> Tensor:
+    """Compute x W^T + b, the product in `dtype` (None: that of the rows)."""
+    result: Tensor = _Linear.apply(  # type: ignore[no-untyped-call]
+        x_NI, weight_OI, bias_O, dtype or x_NI.dtype
+    )
     return result
 
 
 def gelu_mlp(
-    x_NI: Tensor, weight_HI: Tensor, bias_H: Tensor, weight_OH: Tensor, bias_O: Tensor
+    x_NI: Tensor,
+    weight_HI: Tensor,
+    bias_H: Tensor,
+    weight_OH: Tensor,
+    bias_O: Tensor,
+    *,
+    dtype: torch.dtype | None = None,
 ) -> Tensor:
-    """Two linear layers with the tanh form of GELU between them."""
+    """Two linear layers with the tanh form of GELU between them, in `dtype` as `linear`."""
     result: Tensor = _GeluMLP.apply(  # type: ignore[no-untyped-call]
-        x_NI, weight_HI, bias_H, weight_OH, bias_O
+        x_NI, weight_HI, bias_H, weight_OH, bias_O, dtype or x_NI.dtype
     )
     return result
 
@@ -67,20 +78,32 @@ def _sum_over_tiles(
 
 
 def _add_gradients(d_y_NO: Tensor, x_NI: Tensor, d_weight_OI: Tensor, d_bias_O: Tensor) -> None:
+    """Add those of a tile; its rows are all float32 or all bfloat16, and the sums float32."""
+    if d_y_NO.dtype == torch.bfloat16:
+        d_weight_OI += dense(d_y_NO.T.contiguous(), x_NI.T.contiguous(), None)
+        d_bias_O += d_y_NO.sum(0, dtype=torch.float32)
+        return
     n_outputs, n_inputs = d_weight_OI.shape
     d_y = d_y_NO.view(-1).numpy()
     add_outer(d_y, n_outputs, x_NI.view(-1).numpy(), n_inputs, d_weight_OI.view(-1).numpy())
     add_rows(d_y, n_outputs, d_bias_O.numpy())
 
 
+def _flat(x: Tensor) -> object:
+    """The numbers as numpy has them; bfloat16 as its bits."""
+    return (x.view(torch.int16) if x.dtype == torch.bfloat16 else x).view(-1).numpy()
+
+
 class _Linear(torch.autograd.Function):
     """Saves its input and weight."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor) -> Tensor:
-        x_NI = x_NI.contiguous()
-        ctx.save_for_backward(x_NI, weight_OI)
+    def forward(
+        ctx: FunctionCtx, x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor, dtype: torch.dtype
+    ) -> Tensor:
         y_NO = x_NI.new_empty(len(x_NI), len(bias_O))
+        x_NI, weight_OI, bias_O = x_NI.contiguous().to(dtype), weight_OI.to(dtype), bias_O.to(dtype)
+        ctx.save_for_backward(x_NI, weight_OI)
 
         def run(tile: slice) -> None:
             y_NO[tile] = dense(x_NI[tile], weight_OI, bias_O)
@@ -89,18 +112,19 @@ class _Linear(torch.autograd.Function):
         return y_NO
 
     @staticmethod
-    def backward(ctx: FunctionCtx, d_y_NO: Tensor) -> tuple[Tensor, ...]:
+    def backward(ctx: FunctionCtx, d_y_NO: Tensor) -> tuple[Tensor | None, ...]:
         x_NI, weight_OI = ctx.saved_tensors  # type: ignore[attr-defined]
         d_y_NO = d_y_NO.contiguous()
         weight_IO = weight_OI.T.contiguous()
-        d_x_NI = torch.empty_like(x_NI)
+        d_x_NI = d_y_NO.new_empty(x_NI.shape)
 
         def run(tile: slice, sums: Sums) -> None:
-            d_x_NI[tile] = dense(d_y_NO[tile], weight_IO, None)
-            _add_gradients(d_y_NO[tile], x_NI[tile], *sums)
+            d_y_TO = d_y_NO[tile].to(x_NI.dtype)
+            d_x_NI[tile] = dense(d_y_TO, weight_IO, None)
+            _add_gradients(d_y_TO, x_NI[tile], *sums)
 
-        like = (weight_OI, weight_OI.new_empty(len(weight_OI)))
-        return (d_x_NI, *_sum_over_tiles(run, len(x_NI), like))
+        like = (d_y_NO.new_empty(weight_OI.shape), d_y_NO.new_empty(len(weight_OI)))
+        return (d_x_NI, *_sum_over_tiles(run, len(x_NI), like), None)
 
 
 class _GeluMLP(torch.autograd.Function):
@@ -114,10 +138,12 @@ class _GeluMLP(torch.autograd.Function):
         bias_H: Tensor,
         weight_OH: Tensor,
         bias_O: Tensor,
+        dtype: torch.dtype,
     ) -> Tensor:
-        x_NI = x_NI.contiguous()
-        ctx.save_for_backward(x_NI, weight_HI, bias_H, weight_OH)
         y_NO = x_NI.new_empty(len(x_NI), len(bias_O))
+        x_NI, weight_HI, bias_H = x_NI.contiguous().to(dtype), weight_HI.to(dtype), bias_H.to(dtype)
+        weight_OH, bias_O = weight_OH.to(dtype), bias_O.to(dtype)
+        ctx.save_for_backward(x_NI, weight_HI, bias_H, weight_OH)
 
         def run(tile: slice) -> None:
             hidden_NH = dense(x_NI[tile], weight_HI, bias_H)
@@ -128,20 +154,23 @@ class _GeluMLP(torch.autograd.Function):
         return y_NO
 
     @staticmethod
-    def backward(ctx: FunctionCtx, d_y_NO: Tensor) -> tuple[Tensor, ...]:
+    def backward(ctx: FunctionCtx, d_y_NO: Tensor) -> tuple[Tensor | None, ...]:
         x_NI, weight_HI, bias_H, weight_OH = ctx.saved_tensors  # type: ignore[attr-defined]
         d_y_NO = d_y_NO.contiguous()
         weight_IH, weight_HO = weight_HI.T.contiguous(), weight_OH.T.contiguous()
-        d_x_NI = torch.empty_like(x_NI)
+        d_x_NI = d_y_NO.new_empty(x_NI.shape)
 
         def run(tile: slice, sums: Sums) -> None:
-            x_TI, d_y_TO = x_NI[tile], d_y_NO[tile]
+            x_TI, d_y_TO = x_NI[tile], d_y_NO[tile].to(x_NI.dtype)
             hidden_TH = dense(x_TI, weight_HI, bias_H)
             d_hidden_TH = dense(d_y_TO, weight_HO, None)
-            loops.gelu_gradient(hidden_TH.view(-1).numpy(), d_hidden_TH.view(-1).numpy())
+            loops.gelu_gradient(_flat(hidden_TH), _flat(d_hidden_TH))
             _add_gradients(d_y_TO, hidden_TH, *sums[2:])
             _add_gradients(d_hidden_TH, x_TI, *sums[:2])
             d_x_NI[tile] = dense(d_hidden_TH, weight_IH, None)
 
-        like = (weight_HI, bias_H, weight_OH, d_y_NO.new_empty(d_y_NO.shape[1]))
-        return (d_x_NI, *_sum_over_tiles(run, len(x_NI), like))
+        like = tuple(
+            d_y_NO.new_empty(shape)
+            for shape in (weight_HI.shape, bias_H.shape, weight_OH.shape, d_y_NO.shape[1:])
+        )
+        return (d_x_NI, *_sum_over_tiles(run, len(x_NI), like), None)

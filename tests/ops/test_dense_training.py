@@ -48,6 +48,41 @@ def test_the_mlp(n_rows, sizes):
     compare(dense_training.gelu_mlp(*inputs), expected, inputs, exact)
 
 
+def plain_mlp(x, fc1, bias1, fc2, bias2):
+    return F.linear(F.gelu(F.linear(x, fc1, bias1), approximate="tanh"), fc2, bias2)
+
+
+def with_gradients(function, inputs):
+    y = function(*inputs)
+    assert y.dtype == inputs[0].dtype
+    cotangent = torch.linspace(-1, 2, y.numel(), dtype=torch.float64).view_as(y)
+    return [y, *torch.autograd.grad(y, inputs, cotangent.to(y.dtype))]
+
+
+@pytest.mark.parametrize("n_rows", [1, 129, 1300])
+@pytest.mark.parametrize("sizes", [(5, 7), (16, 64), (72, 130)], ids=str)
+@pytest.mark.parametrize("layer", ["linear", "mlp"])
+def test_bfloat16_is_no_further_from_exact_than_that_of_torch(n_rows, sizes, layer):
+    width, inner = sizes
+    shapes = [(n_rows, width), (inner, width), (inner,)]
+    tiled, plain = dense_training.linear, F.linear
+    if layer == "mlp":
+        shapes += [(width, inner), (width,)]
+        tiled, plain = dense_training.gelu_mlp, plain_mlp
+    inputs = tensors(*shapes)
+    exact = with_gradients(plain, [tensor.detach().double().requires_grad_() for tensor in inputs])
+
+    found = with_gradients(lambda *given: tiled(*given, dtype=torch.bfloat16), inputs)
+
+    of_torch = with_gradients(
+        lambda *given: plain(*(tensor.bfloat16() for tensor in given)).float(), inputs
+    )
+    for ours, theirs, wanted in zip(found, of_torch, exact, strict=True):
+        assert ours.dtype == torch.float32
+        allowed = 1.1 * (theirs - wanted).norm() + 1e-3 * wanted.norm()
+        assert (ours - wanted).norm() <= allowed
+
+
 def test_threads_hardly_show():
     inputs = tensors((1300, 64), (128, 64), (128,), (64, 128), (64,))
     n_threads = torch.get_num_threads()

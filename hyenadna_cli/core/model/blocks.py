@@ -53,7 +53,8 @@ class Execution:
 
     def compiles(self, x: Tensor) -> bool:
         """Whether compiled loops take rows like these."""
-        return self.kernels == "numba" and self.matmul_dtype is None and is_served(x)
+        dtypes = (None, torch.float32, torch.bfloat16)
+        return self.kernels == "numba" and self.matmul_dtype in dtypes and is_served(x)
 
 
 def linear(x: Tensor, layer: nn.Linear, execution: Execution) -> Tensor:
@@ -62,7 +63,9 @@ def linear(x: Tensor, layer: nn.Linear, execution: Execution) -> Tensor:
     if execution.compiles(x):
         from hyenadna_cli.ops import dense_training
 
-        y_NO = dense_training.linear(x.reshape(-1, x.shape[-1]), layer.weight, layer.bias)
+        y_NO = dense_training.linear(
+            x.reshape(-1, x.shape[-1]), layer.weight, layer.bias, dtype=dtype
+        )
         return y_NO.view(*x.shape[:-1], -1)
     if dtype is None:
         return F.linear(x, layer.weight, layer.bias)
@@ -160,6 +163,7 @@ class MLP(nn.Module):
                 self.fc1.bias,
                 self.fc2.weight,
                 self.fc2.bias,
+                dtype=execution.matmul_dtype,
             )
             return mlp_ND.view(x_BLD.shape)
         flat_ND = x_BLD.reshape(-1, x_BLD.shape[-1])
