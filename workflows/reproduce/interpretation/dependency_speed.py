@@ -21,7 +21,6 @@ import torch
 
 import hyenadna_cli as hd
 from hyenadna_cli.core.dna import tokenizer
-from hyenadna_cli.core.dna.coordinates import parse_region
 from hyenadna_cli.core.dna.sequence import reverse_complement
 from hyenadna_cli.core.inference.batching import BatchLimits
 from hyenadna_cli.core.interpretation.dependencies import DependencySettings, dependencies
@@ -93,7 +92,7 @@ def main() -> None:
     model = hd.load_model("builtin")
     print("window\tbases\tmap_s\tbrute_s\tratio\tpairs\tlargest")
     with hd.Genome(path) as genome:
-        of = parse_region(region)
+        of = hd.Interval.parse(region)
         for window in map(int, windows):
             map_s, brute_s, n_pairs, largest = compare(model, genome, of, window)
             row = (f"{map_s:.0f}", f"{brute_s:.0f}", f"{brute_s / map_s:.1f}", n_pairs)

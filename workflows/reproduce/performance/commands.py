@@ -57,14 +57,14 @@ def run_plain(arguments: list[str]) -> None:
     from hyenadna_cli.cli import main as hyenadna
     from hyenadna_cli.core.machine.benchmark import plain_hyena
     from hyenadna_cli.core.model.hyenadna import HyenaDNA
-    from hyenadna_cli.core.variants import scoring
+    from hyenadna_cli.core.variants import pass_plan
 
     def hidden_states(model, token_ids_BL, layers=(-1,)):  # type: ignore[no-untyped-def]
         assert list(layers) == [-1], "the plain formulation gives the last layer"
         return [plain_hyena.hidden_states(model, token_ids_BL)]
 
     HyenaDNA.hidden_states = hidden_states  # type: ignore[method-assign]
-    scoring.kept_bytes = lambda *_, **__: sys.maxsize  # REF and ALT share no prefix
+    pass_plan.kept_bytes = lambda *_, **__: sys.maxsize  # REF and ALT share no prefix
     sys.argv = ["hyenadna", *arguments]
     hyenadna()
 

@@ -25,7 +25,8 @@ from hyenadna_cli.core.outputs import atomic
 from hyenadna_cli.core.tasks.labelled.kmers import canonical_columns, kmers_of
 from hyenadna_cli.core.tasks.metrics import evaluation
 from hyenadna_cli.core.tasks.species import accuracy as species_accuracy
-from hyenadna_cli.core.tasks.species.manifest import SpeciesGenomes, open_genomes, read_manifest
+from hyenadna_cli.core.tasks.species.manifest import SpeciesGenomes, open_genomes
+from hyenadna_cli.core.tasks.species.settings import SpeciesFiles
 from hyenadna_cli.core.tasks.species.windows import SpeciesWindow, TrainingWindows, fixed_windows
 
 COVERAGE = 16
@@ -97,7 +98,7 @@ def main() -> None:
     options = parser.parse_args()
     chosen = tuple(filter(None, options.species.split(",")))
     results = []
-    with open_genomes(options.manifest, read_manifest(options.manifest, selected=chosen)) as found:
+    with open_genomes(SpeciesFiles(manifest=options.manifest, species=chosen)) as found:
         for length in map(parse_bases, options.lengths.split(",")):
             result, how = measure(
                 found,
