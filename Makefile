@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test fast gpu guard tables fmt lint types check reference man docs clean
+.PHONY: help demo test fast minutes gpu guard tables fmt lint types check reference man docs clean
 
 help: ## list what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -20,6 +20,9 @@ test: $(VENV)/.installed-dev ## every test that can run here
 
 fast: $(VENV)/.installed-dev ## tests that take 90 seconds in all on two cores
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 -m "not slow and not workflow and not gpu and not shared"
+
+minutes: $(VENV)/.installed-dev ## tests that take minutes each, which make test leaves out
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --minutes -m minutes
 
 gpu: $(VENV)/.installed-dev ## all that a GPU has to show, in nine minutes: a folder of tables
 	$(BIN)/python workflows/gpu/measure.py gpu-tables

@@ -20,6 +20,11 @@ from hyenadna_cli.core.io.streams import Compression
 FileBuilder = Callable[..., Path]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Tests marked `minutes` are run when they are asked for."""
+    parser.addoption("--minutes", action="store_true", help="also run tests that take minutes")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Triton's kernels run in its interpreter; `pytest -m gpu` runs them for real.
 
@@ -33,7 +38,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Tests that need a GPU are skipped where there is none."""
+    """Tests that need a GPU are skipped where there is none, and long ones unless asked for."""
+    if item.get_closest_marker("minutes") and not item.config.getoption("--minutes"):
+        pytest.skip("takes minutes; run with --minutes")
     if item.get_closest_marker("gpu") is None:
         return
     import torch

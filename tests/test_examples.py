@@ -33,19 +33,20 @@ BEFORE = {
 """What examples read that they do not make: how it comes to be."""
 
 NOT_RUN = (
-    "models download",  # network
-    "models convert",  # a checkpoint of one's own
+    "models download",
+    "models convert",
     "models average",
     "models info small-32k",
-    "merge",  # shards of one's own
-    "classify-species train",  # genomes of one's own, and hours
+    "merge",
+    "classify-species train",
     "classify-species evaluate",
     "classify-species predict",
     "plot species",
-    "prompt-tune",  # a minute each
+    "prompt-tune",
     "benchmark",
     "doctor",
 )
+"""Examples that need files of one's own, or a minute each: pages run them, with --minutes."""
 
 
 def examples():
