@@ -15,10 +15,14 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from hyenadna_cli.commands import embed, score_variants
+from hyenadna_cli.commands import embed, perplexity, score_variants
 
 SCHEMA = Path(__file__).with_name("nextflow_schema.json")
-COMMANDS = {"score-variants": score_variants.score_variants, "embed": embed.embed}
+COMMANDS = {
+    "score-variants": score_variants.score_variants,
+    "embed": embed.embed,
+    "perplexity": perplexity.perplexity,
+}
 
 # What the workflow itself says to the program.
 _OURS = {
@@ -48,6 +52,7 @@ _OURS = {
     "max_time",
     "region",
     "strict",
+    "track",
 }
 _TYPES = {int: "integer", float: "number", bool: "boolean"}
 
@@ -69,6 +74,12 @@ _WORKFLOW = {
         "format": "file-path",
         "exists": True,
         "description": "Regions to embed.",
+    },
+    "tracks": {
+        "type": "string",
+        "format": "file-path",
+        "exists": True,
+        "description": "Regions whose bases get a track.",
     },
     "model": {
         "type": "string",

@@ -7,7 +7,7 @@ process HYENADNA_MERGE {
 
     input:
     tuple val(meta), path(shards), path(manifests)
-    val suffix  // vcf.gz, bcf, h5ad, h5, tsv.gz
+    val suffix  // vcf.gz, bcf, h5ad, h5, tsv.gz, bedGraph.gz
 
     output:
     tuple val(meta), path("${prefix}.${suffix}"), emit: merged
