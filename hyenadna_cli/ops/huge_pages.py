@@ -17,10 +17,14 @@ _SMALLEST = 4 << 20
 
 
 def empty_huge(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
-    """An uninitialised CPU tensor."""
+    """An uninitialised CPU tensor. Raises MemoryError if there is no room for it."""
     n_bytes = math.prod(shape) * dtype.itemsize
     if n_bytes < _SMALLEST or not hasattr(mmap, "MADV_HUGEPAGE"):
         return torch.empty(shape, dtype=dtype)
-    memory = mmap.mmap(-1, n_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    try:
+        memory = mmap.mmap(-1, n_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except OSError as error:
+        # As every other allocation says it, for those who go on with less.
+        raise MemoryError(f"not enough memory: {n_bytes:,} bytes asked for") from error
     memory.madvise(mmap.MADV_HUGEPAGE)
     return torch.frombuffer(memory, dtype=dtype).view(shape)

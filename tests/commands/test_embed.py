@@ -663,3 +663,20 @@ def test_a_signal_ends_the_run_cleanly(tiny_model, tmp_path, number, code):
     assert err.count(b"\n") == 1
     assert b"no output was written" in err
     assert names_in(tmp_path) == []
+
+
+def test_a_dry_run_on_too_small_a_machine_tells_what_a_run_needs(embed, genome, monkeypatch):
+    from hyenadna_cli.core.model.fused_forward import FusedForward
+
+    def full(*_arguments, **_more):
+        raise MemoryError
+
+    monkeypatch.setattr(FusedForward, "apply", full)
+
+    done = embed("--fasta", genome, "--dry-run", "--batch-size", "1")
+
+    entries = dict(line.split("\t") for line in done.out.splitlines())
+    assert done.code == 0
+    assert int(entries["peak_memory_mb"]) > 0
+    assert entries["estimated_seconds"] == "."
+    assert "not timed: " in done.err

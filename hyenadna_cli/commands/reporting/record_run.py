@@ -23,7 +23,7 @@ from hyenadna_cli.commands.reporting.progress import Pace, track
 from hyenadna_cli.commands.reporting.stops import on_signals
 from hyenadna_cli.core.outputs.counts import Counts
 from hyenadna_cli.core.outputs.stats import write_stats
-from hyenadna_cli.errors import SkippedRecordsError
+from hyenadna_cli.errors import DeviceMemoryError, SkippedRecordsError
 
 if TYPE_CHECKING:
     from hyenadna_cli.core.dna.sequence import LetterCounts
@@ -169,20 +169,27 @@ class RecordRun:
     def _print_plan(
         self, plan: Mapping[str, int], rows: Callable[[Journal], Iterable[Done[Row]]]
     ) -> None:
-        """`plan` and, from timed batches, the seconds of the whole run; a stream is not timed."""
+        """`plan`, and from timed batches the seconds of the whole run; a stream is not timed."""
         from hyenadna_cli.core.outputs.journal import NO_JOURNAL
 
+        if self._is_main:
+            # First, for those whose machine turns out to be too small for a batch.
+            for name, value in plan.items():
+                typer.echo(f"{name}\t{math.ceil(value)}")
         pace = Pace()
         if self.n_bases is not None:
-            for done in rows(NO_JOURNAL):
-                pace.add(done.n_bases)
-                if self._any(pace.seconds >= _TIMED_SECONDS):
-                    break
-        if not self._is_main:
-            return
-        seconds = pace.estimate(self.n_bases or 0)
-        for name, value in {**plan, "estimated_seconds": seconds}.items():
-            typer.echo(f"{name}\t{'.' if value is None else math.ceil(value)}")
+            try:
+                for done in rows(NO_JOURNAL):
+                    pace.add(done.n_bases)
+                    if self._any(pace.seconds >= _TIMED_SECONDS):
+                        break
+            except DeviceMemoryError as error:
+                if self.model.context is not None:
+                    raise  # the other processes wait for this one
+                log.warning("not timed: %s", error)
+        if self._is_main:
+            seconds = pace.estimate(self.n_bases or 0)
+            typer.echo(f"estimated_seconds\t{'.' if seconds is None else math.ceil(seconds)}")
 
     def _provenance(self) -> Provenance:
         return provenance.made_by(
