@@ -59,7 +59,8 @@ _FEATURE = re.compile(r"(?P<kind>[a-z]+)(?::(?P<start>[+-]?\d+):(?P<end>[+-]?\d+
 
 # A value ends at a quote before a semicolon or the end, so it may hold semicolons and quotes.
 _ATTRIBUTE = re.compile(r'([^\s;"]+)\s+(?:"(.*?)(?<!\\)"|([^\s;"]+))\s*(?:;|$)')
-_NEXT_ATTRIBUTE = re.compile(r'"\s+[^\s"]+\s+"')
+_NEXT_ATTRIBUTE = re.compile(r'\s[^\s";]+\s+"')
+"""In a value: its end was lost, its quote or the semicolon behind it."""
 _KEYS = frozenset(("gene_id", "transcript_id", "gene_name", "gene", "gene_type", "gene_biotype"))
 _GFF3_ATTRIBUTES = re.compile(r'[^\s;="]+=')
 _STRANDS: dict[str, Strand] = {"+": "+", "-": "-", ".": "+", "?": "+"}
@@ -240,7 +241,9 @@ class _Reader:
                 continue
             if _NEXT_ATTRIBUTE.search(quoted):
                 raise ValueError(f"no semicolon ends the value of {key}")
-            values.setdefault(key, quoted.replace('\\"', '"') or bare)
+            value = quoted.replace('\\"', '"') or bare
+            if values.setdefault(key, value) != value and key in ("gene_id", "transcript_id"):
+                raise ValueError(f"gives {key} twice: {values[key]!r} and {value!r}")
         gene_id = values.get("gene_id", "")
         if not gene_id:
             raise ValueError(f"the {line.kind} line has no gene_id")

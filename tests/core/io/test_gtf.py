@@ -289,6 +289,8 @@ GOOD = 'chr1 x gene 1 9 . + . gene_id "G";'
         ('chr1 x gene 1 9 . + . gene_name "G";', "the gene line has no gene_id"),
         ('chr1 x gene 1 9 . + . gene_id "";', "the gene line has no gene_id"),
         ('chr1 x gene 1 9 . + . gene_id "G" gene_name "A";', "no semicolon ends .* gene_id"),
+        ('chr1 x gene 1 9 . + . gene_id "G"; gene "A b "c";', "no semicolon ends .* gene"),
+        ('chr1 x gene 1 9 . + . gene_id "G"; gene_id "H";', "gives gene_id twice: 'G' and 'H'"),
         ('chr1 x gene 1 9 . + . gene_id "G\0";', "holds a NUL byte"),
     ],
 )

@@ -134,7 +134,9 @@ def _check_layout(path: Path, archive: zipfile.ZipFile, root: str) -> None:
     }
     if said.get("byteorder", b"little") != b"little":
         raise CheckpointError(f"{path}: written on a big-endian machine, which is not supported")
-    version = said.get("version", b"3").strip()
+    if "version" not in said:
+        raise CheckpointError(f"{path}: damaged: {root}/version is missing")
+    version = said["version"].strip()
     if not version.isdigit() or int(version) > _NEWEST_VERSION:
         raise CheckpointError(
             f"{path}: version {version.decode(errors='replace')!r} of torch's format is not known "

@@ -31,7 +31,7 @@ def with_pickle(path, pickled, *, members=()):
     """A zip that looks like torch's, around any pickle."""
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("weights/data.pkl", pickled)
-        for name, data in members:
+        for name, data in {"version": b"3\n", **dict(members)}.items():
             archive.writestr(f"weights/{name}", data)
     return path
 
@@ -353,6 +353,15 @@ def test_layouts_that_torch_does_not_know_yet_are_refused(tmp_path, version):
     path = with_pickle(tmp_path / "x.ckpt", pickled, members=[("version", version)])
 
     with pytest.raises(CheckpointError, match="a later torch"):
+        TorchCheckpoint.open(path)
+
+
+def test_a_zip_that_does_not_say_its_layout_is_damaged(tmp_path):
+    path = tmp_path / "x.ckpt"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("weights/data.pkl", pickle.dumps({"a": 1}, protocol=2))
+
+    with pytest.raises(CheckpointError, match="weights/version is missing"):
         TorchCheckpoint.open(path)
 
 
