@@ -96,7 +96,7 @@ def _append_pooled(file: h5py.File, writer: PooledWriter, places: dict[str, str]
     repeated = set(file["uns/hyenadna/repeated"][:].tolist())
     for first in range(0, len(file["X"]), _SLAB_ROWS):
         slab = slice(first, first + _SLAB_ROWS)
-        names = file["obs/_index"].asstr()[slab].tolist()
+        names = values(file["obs/_index"], slab).tolist()
         own_names = [
             name.rpartition("-")[0] if row in repeated else name
             for row, name in enumerate(names, start=first)

@@ -71,7 +71,7 @@ def read_embeddings(path: Path) -> Embeddings:
     with opened(path, POOLED_FORMAT) as file:
         uns = file["uns/hyenadna"]
         made_by = {name: _scalar(uns[name][()]) for name in uns if name != "repeated"}
-        names = list(file["obs/_index"].asstr()[:])
+        names = values(file["obs/_index"]).tolist()
         given_names = list(names)
         for row in uns["repeated"][:]:
             given_names[row] = names[row].rpartition("-")[0]
@@ -143,11 +143,15 @@ def _check(path: Path, file: h5py.File, file_format: str) -> None:
 def _check_pooled(file: h5py.File) -> None:
     """Raise ValueError, KeyError or TypeError for what is not as `embeddings_h5` says."""
     n_rows = len(_dataset(file, "X", n_axes=2))
-    _dataset(file, "obs/_index", n_rows=n_rows).asstr()
-    for name in column_names(file):
-        is_coded = isinstance(file[f"obs/{name}"], h5py.Group)
-        _dataset(file, f"obs/{name}/codes" if is_coded else f"obs/{name}", n_rows=n_rows)
-        kind_of(file[f"obs/{name}"])
+    for name in ("_index", *column_names(file)):
+        where, column = f"obs/{name}", file[f"obs/{name}"]
+        if not isinstance(column, h5py.Group):
+            _dataset(file, where, n_rows=n_rows)
+        else:
+            for part in ("values", "mask") if "values" in column else ("codes",):
+                _dataset(file, f"{where}/{part}", n_rows=n_rows)
+        if kind_of(column).kind != "O" and name == "_index":
+            raise TypeError("obs/_index does not hold strings")
     for name in file["obsm"]:
         _dataset(file, f"obsm/{name}", n_axes=2, n_rows=n_rows)
     for name in file["uns/hyenadna"]:
@@ -232,18 +236,22 @@ def region_columns(file: h5py.File) -> list[str]:
 
 
 def kind_of(column: h5py.Dataset | h5py.Group) -> np.dtype[Any]:
-    """The type of a column's values; anndata may have written them as codes of categories."""
-    dtype: np.dtype[Any] = (
-        column["categories"] if isinstance(column, h5py.Group) else column
-    ).dtype
+    """The type of a column's values; anndata writes some as codes of categories, or with a mask."""
+    if isinstance(column, h5py.Group):
+        return kind_of(column["values" if "values" in column else "categories"])
+    dtype: np.dtype[Any] = column.dtype
     return dtype
 
 
 def values(column: h5py.Dataset | h5py.Group, rows: slice = slice(None)) -> NDArray[Any]:
-    """Rows of a column, text as str; a missing category is an empty text, or NaN."""
+    """Rows of a column, text as str; what is missing is an empty text, or NaN."""
     if isinstance(column, h5py.Group):
+        missing = "" if kind_of(column).kind == "O" else np.nan
+        if "values" in column:
+            is_missing = column["mask"][rows].astype(bool)
+            known = values(column["values"], rows)
+            return np.where(is_missing, missing, known) if is_missing.any() else known
         names, codes = values(column["categories"]), column["codes"][rows]
-        missing = "" if names.dtype.kind == "O" else np.nan
         return np.asarray(np.append(names, missing)[codes])
     is_text = h5py.check_string_dtype(column.dtype)
     return np.asarray(column.asstr()[rows] if is_text else column[rows])

@@ -248,6 +248,27 @@ def test_anndata_writes_it_again(tmp_path: Path, anndata: ModuleType) -> None:
     assert np.array_equal(again.X, read_embeddings(path).X)
 
 
+def test_columns_with_a_mask_are_read(tmp_path: Path) -> None:
+    """As anndata 0.13 writes strings of pandas 3, and numbers some of which are missing."""
+    path = write(tmp_path / "x.h5ad", [a_row(i) for i in range(3)])
+    with h5py.File(path, "a") as file:
+        for name, mask in {
+            "_index": [0, 0, 0],
+            "strand": [0, 1, 0],
+            "n_windows": [0, 0, 1],
+        }.items():
+            of_all = file[f"obs/{name}"][:]
+            del file[f"obs/{name}"]
+            file[f"obs/{name}/values"] = of_all
+            file[f"obs/{name}/mask"] = np.array(mask, dtype=bool)
+
+    read = read_embeddings(path)
+
+    assert read.names == ["región_0", "región_1", "región_2"]
+    assert read.obs["strand"].tolist() == ["+", "", "."]
+    assert np.array_equal(read.obs["n_windows"], [2, 2, np.nan], equal_nan=True)
+
+
 def test_names_are_made_unique_and_can_be_restored(tmp_path: Path) -> None:
     names = ["peak", "peak", "a-1", "peak", "a", "a"]
 
