@@ -14,6 +14,6 @@ environment=${1:-$work/venv}
 PATH=$(cd "$environment" && pwd)/bin:$PATH
 export PATH
 # shellcheck disable=SC2086
-extras="anndata gpu parquet tensorboard"
+extras="anndata gpu pages parquet tensorboard tracks umap"
 python3 "$here/packaging/lowest.py" $extras >"$work/lowest.txt"
 CONSTRAINTS=$work/lowest.txt "$here/packaging/install.sh" "$here[$(echo $extras | tr ' ' ,)]" cpu
