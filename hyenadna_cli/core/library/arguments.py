@@ -141,11 +141,12 @@ def gathered(done: Iterable[Done[Row]], what: str, *, progress: bool | None) -> 
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     console = Console(stderr=True)
-    shown = console.is_jupyter if progress is None else progress
+    if not (console.is_jupyter if progress is None else progress):
+        # Before version 15, rich ends even a disabled bar with an empty line.
+        return [row for batch in done for row in batch.rows]
     text = TextColumn("{task.description}: {task.completed:,.0f} bases")
     rows: list[Row] = []
-    bar = Progress(SpinnerColumn(), text, TimeElapsedColumn(), console=console, disable=not shown)
-    with bar:
+    with Progress(SpinnerColumn(), text, TimeElapsedColumn(), console=console) as bar:
         task = bar.add_task(what, total=None)
         for batch in done:
             rows += batch.rows
