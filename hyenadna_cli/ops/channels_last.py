@@ -19,6 +19,12 @@ def is_served(*tensors: Tensor) -> bool:
     return all(t.dtype == torch.float32 and t.device.type == "cpu" for t in tensors)
 
 
+def is_served_stream(*tensors: Tensor) -> bool:
+    """As `is_served`, for what the loops of the forward pass read and write in bfloat16 too."""
+    dtypes = (torch.float32, torch.bfloat16)
+    return all(t.dtype in dtypes and t.device.type == "cpu" for t in tensors)
+
+
 def is_channels_last(x_DBL: Tensor) -> bool:
     """Whether the channels of each position are neighbours."""
     return x_DBL.shape[0] == 1 or x_DBL.stride(0) == 1

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
-from hyenadna_cli.ops.channels_last import is_served, to_channels_last
+from hyenadna_cli.ops.channels_last import is_served, is_served_stream, to_channels_last
 from hyenadna_cli.ops.kernels import Kernels, Triton, is_triton
 
 _GROUP_BYTES = 8 << 20
@@ -163,7 +163,8 @@ def _forward(
     kernels: Kernels,
     in_place: bool,
 ) -> Tensor:
-    if kernels == "numba" and is_served(u_DBL, skip_D):
+    gates = () if gate_DBL is None else (gate_DBL,)
+    if kernels == "numba" and is_served(skip_D) and is_served_stream(u_DBL, *gates):
         from hyenadna_cli.ops.cpu import long_conv as on_cpu
 
         y_DBL = to_channels_last(u_DBL)

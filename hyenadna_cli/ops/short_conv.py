@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
-from hyenadna_cli.ops.channels_last import is_served, to_channels_last
+from hyenadna_cli.ops.channels_last import is_served, is_served_stream, to_channels_last
 from hyenadna_cli.ops.kernels import Kernels, is_triton
 
 
@@ -64,7 +64,7 @@ def short_conv_gate_into(
     """
     order, n_outputs = len(outputs), outputs[0].shape[-1]
     first = proj_PBL.shape[-1] - n_outputs
-    if kernels == "numba" and is_served(*outputs, taps_PK, bias_P):
+    if kernels == "numba" and is_served(taps_PK, bias_P) and is_served_stream(*outputs):
         from hyenadna_cli.ops.cpu import short_conv as on_cpu
 
         on_cpu.gate_part(proj_PBL, taps_PK, bias_P, first, outputs)

@@ -46,6 +46,28 @@ def test_values_and_gradients_are_those_of_the_definition(n_positions):
     )
 
 
+@pytest.mark.parametrize("n_positions", [*LENGTHS, 4_097], ids=lambda n: f"L{n}")
+@pytest.mark.parametrize("n_channels", [1, 16, 21])
+@pytest.mark.parametrize("kernels", ["torch", "numba"])
+def test_signals_in_bfloat16_are_rounded_where_they_are_kept_and_nowhere_else(
+    n_positions, n_channels, kernels
+):
+    if kernels == "numba":
+        pytest.importorskip("numba")
+    u, filters, skip, gate = (
+        tensor.detach()
+        for tensor in inputs(n_positions, n_channels=n_channels, dtype=torch.float32)
+    )
+    # Channels last, as the forward pass holds them.
+    rounded = u.permute(1, 2, 0).bfloat16().contiguous().permute(2, 0, 1)
+    expected = reference.long_conv_gate(*(x.double() for x in (rounded, filters, skip, gate)))
+
+    result = long_conv_gate(rounded, filters, skip, gate, kernels=kernels, in_place=True)
+
+    assert result.dtype == torch.bfloat16
+    torch.testing.assert_close(result.double(), expected, rtol=2**-8, atol=1e-4)
+
+
 def test_blocks_of_channels_do_not_show(monkeypatch):
     tensors = inputs(100, n_channels=19)
     whole = long_conv_gate(*tensors, kernels="torch")

@@ -35,6 +35,8 @@ _ROWS = 16_384
 class ContextForward(FusedForward):
     """The blocks of a model, applied without gradients to a piece of a sequence."""
 
+    rounds_streams = False
+
     def __init__(
         self,
         execution: Execution,

@@ -76,6 +76,10 @@ class _Tile:
 class FusedForward:
     """The blocks of a model, applied without gradients."""
 
+    rounds_streams = True
+    """With products in bfloat16, to hold what the long convolution reads and gives in it too, where
+    the kernels can: half a stream less, and what it gives is rounded next in any case."""
+
     def __init__(self, execution: Execution, weight_cache: WeightCache, x_BLD: Tensor) -> None:
         """`x_BLD` is the residual stream, which this owns and changes."""
         self._x_BLD = x_BLD
@@ -90,7 +94,9 @@ class FusedForward:
         if self._kernels == "numba" and self._dtype == torch.bfloat16:
             self._n_rows *= 2
         self._tiles = list(_tiles(n_batch, n_positions, self._n_rows))
-        self._gated_BLD = self._empty_stream(x_BLD.shape[-1])
+        is_rounded = self.rounds_streams and self._kernels == "numba"
+        gated_dtype = self._dtype if is_rounded else x_BLD.dtype
+        self._gated_BLD = self._empty_stream(x_BLD.shape[-1], dtype=gated_dtype)
 
     def apply(self, block: Block, *, number: int, n_blocks: int) -> None:
         """Carry the residual stream through block `number` of `n_blocks`."""
@@ -307,17 +313,18 @@ class FusedForward:
             for item in items:
                 work(item)
 
-    def _empty_stream(self, n_channels: int) -> Tensor:
+    def _empty_stream(self, n_channels: int, *, dtype: torch.dtype | None = None) -> Tensor:
         """A new (B, L, C); channels are first in memory for the kernels that want whole rows."""
         n_batch, n_positions, _ = self._x_BLD.shape
         if self._on_triton:
             return self._empty(n_channels, n_batch, n_positions).permute(1, 2, 0)
-        return self._empty(n_batch, n_positions, n_channels)
+        return self._empty(n_batch, n_positions, n_channels, dtype=dtype)
 
-    def _empty(self, *shape: int) -> Tensor:
+    def _empty(self, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
+        dtype = dtype or self._x_BLD.dtype
         if self._x_BLD.device.type == "cpu":
-            return empty_huge(*shape, dtype=self._x_BLD.dtype)
-        return self._x_BLD.new_empty(shape)
+            return empty_huge(*shape, dtype=dtype)
+        return self._x_BLD.new_empty(shape, dtype=dtype)
 
 
 def _kernels(requested: Kernels, x_BLD: Tensor) -> Kernels:

@@ -117,6 +117,8 @@ def continue_from(model: HyenaDNA, prefix: Prefix, embedded_BSD: Tensor) -> Tens
 class _Continuation(FusedForward):
     """The pass over what follows, behind the few rows that the short convolution looks back at."""
 
+    rounds_streams = False
+
     def __init__(self, model: HyenaDNA, prefix: Prefix, embedded_BSD: Tensor) -> None:
         lookback_BKD = prefix.layers[0].lookback_BKD.expand(len(embedded_BSD), -1, -1)
         x_BLD = torch.cat([lookback_BKD, embedded_BSD], dim=1)

@@ -161,6 +161,8 @@ class SharedPrefix:
 class _Pass(FusedForward):
     """A pass whose gates are all in memory at once, as they are kept or met with kept ones."""
 
+    rounds_streams = False
+
     def __init__(self, model: HyenaDNA, x_BLD: Tensor) -> None:
         super().__init__(model.execution, model.backbone.weight_cache, x_BLD)
         self._model = model
