@@ -39,10 +39,12 @@ _DTYPES = {
 # Lightning keeps its settings and the state of its callbacks beside the weights. None of that is
 # read, so its types need not exist; what they would have held is dropped.
 _INERT_PACKAGES = ("omegaconf", "typing", "lightning", "lightning_fabric", "pytorch_lightning")
+_PATHS = {"Path", "PosixPath", "PurePath", "PurePosixPath", "WindowsPath"}
 _INERT_NAMES = {
     "collections": {"defaultdict"},
     "argparse": {"Namespace"},
-    "pathlib": {"Path", "PosixPath", "PurePath", "PurePosixPath", "WindowsPath"},
+    "pathlib": _PATHS,
+    "pathlib._local": _PATHS,  # where Python 3.13 says that they are
     "numpy": {"dtype"},
     "numpy.core.multiarray": {"scalar"},
     "numpy._core.multiarray": {"scalar"},

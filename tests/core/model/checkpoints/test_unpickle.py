@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from hyenadna_cli.core.model.checkpoints.restricted_pickle import unpickled
 from hyenadna_cli.core.model.checkpoints.unpickle import TorchCheckpoint
 from hyenadna_cli.errors import CheckpointError
 
@@ -128,6 +129,18 @@ def test_lightning_bookkeeping_is_dropped_without_its_packages(tmp_path, omegaco
 
     assert opened.shapes == {"a": (2,)}
     assert "omegaconf" not in sys.modules
+
+
+def test_a_path_that_python_3_13_has_pickled_is_dropped(tmp_path):
+    """It names another module than the Pythons before and after it."""
+    data = pickle.dumps({"state_dict": {"a": 1}, "hyper_parameters": Path("x")}, protocol=2)
+    for module in (b"pathlib._local\n", b"pathlib\n"):
+        data = data.replace(module, b"MODULE")
+    data = data.replace(b"MODULE", b"pathlib._local\n")
+
+    read = unpickled(data, tmp_path / "x.ckpt")
+
+    assert read["state_dict"] == {"a": 1}
 
 
 @pytest.mark.parametrize(
