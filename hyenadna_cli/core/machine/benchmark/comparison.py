@@ -1,7 +1,9 @@
 """A guard against regressions: what is slower here than in a table that was kept.
 
-Seconds do not carry from one machine to another. Two figures do, as both sides of each are measured
-in one run: how many times faster than the plain formulation, and the share of the floor.
+Seconds do not carry from one machine to another. Two figures do better, as both sides of each are
+measured in one run: how many times faster than the plain formulation, and the share of the floor.
+Either moves alone where a machine's products, its copies and its pages slow down unequally, such as
+a virtual one with busy neighbours; a slower program lowers both.
 """
 
 from __future__ import annotations
@@ -92,6 +94,14 @@ class KeptTable:
         if not found:
             raise InputFileError(self._path, "has none of the cases that were measured now")
         return list(found.values())
+
+
+def fallen(changes: Iterable[Change], max_loss: float) -> list[Key]:
+    """The cases of which every figure has lost more than this share."""
+    losses: dict[Key, list[float]] = {}
+    for change in changes:
+        losses.setdefault(change.case, []).append(change.loss)
+    return [case for case, of_case in losses.items() if min(of_case) > max_loss]
 
 
 def _is_ours(row: Mapping[str, str]) -> bool:

@@ -6,7 +6,7 @@ import csv
 
 import pytest
 
-from hyenadna_cli.core.machine.benchmark.comparison import KeptTable
+from hyenadna_cli.core.machine.benchmark.comparison import KeptTable, fallen
 from hyenadna_cli.core.machine.benchmark.report import COLUMNS
 from hyenadna_cli.errors import InputFileError
 
@@ -55,6 +55,24 @@ def test_both_figures_of_a_case_are_judged(table):
     assert found[0].describe() == (
         "2x128, 1,024 x 32, forward, fp32: times faster than plain 3, was 4 (-25%)"
     )
+
+
+@pytest.mark.parametrize(
+    ("faster", "share", "is_fallen"),
+    [
+        (2.0, 0.25, True),
+        (2.0, 0.45, False),  # a machine whose plain passes are faster today
+        (3.9, 0.25, False),  # one whose large products are
+        (2.5, 0.31, False),  # exactly as much as is allowed, or less
+        (None, 0.25, True),
+    ],
+)
+def test_a_case_has_fallen_where_both_figures_have(table, faster, share, is_fallen):
+    now = cells(times_faster_than_plain=faster, share_of_floor=share)
+
+    found = fallen(table(cells()).changes([now]), 0.38)
+
+    assert found == ([("fp32", "forward", "2", "128", "1024", "32")] if is_fallen else [])
 
 
 def test_kernels_that_are_no_longer_chosen_do_not_hide_a_loss(table):
