@@ -31,16 +31,14 @@ import numpy as np
 import pysam
 from numpy.typing import NDArray
 
-_REGION = 10_000
 
-
-def make_inputs(folder: Path, n_bases: int, n_variants: int) -> None:
+def make_inputs(folder: Path, n_bases: int, n_variants: int, *, region: int) -> None:
     """genome.fa, regions.bed and variants.vcf of random letters."""
     draw = random.Random(0)  # noqa: S311
     bases = "".join(draw.choices("ACGT", k=n_bases))
     (folder / "genome.fa").write_text(f">chr1\n{bases}\n")
     pysam.faidx(str(folder / "genome.fa"))
-    lines = [f"chr1\t{start}\t{start + _REGION}\n" for start in range(0, n_bases, _REGION)]
+    lines = [f"chr1\t{start}\t{start + region}\n" for start in range(0, n_bases, region)]
     (folder / "regions.bed").write_text("".join(lines))
     records = []
     for number in range(n_variants):
@@ -108,6 +106,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--model", default="builtin")
     parser.add_argument("--bases", type=int, default=1_000_000)
+    parser.add_argument("--region", type=int, default=10_000, help="bases of each that is embedded")
     parser.add_argument("--variants", type=int, default=64)
     parser.add_argument("--window", default="8192", help="of score-variants")
     parser.add_argument("--dtypes", default="fp32,bf16")
@@ -129,7 +128,7 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory() as directory:
         folder = Path(directory)
-        make_inputs(folder, given.bases, given.variants)
+        make_inputs(folder, given.bases, given.variants, region=given.region)
         fasta = ["--fasta", str(folder / "genome.fa"), "-m", given.model]
         commands = {
             "embed": (["embed", *fasta, "--bed", str(folder / "regions.bed")], "tsv"),
