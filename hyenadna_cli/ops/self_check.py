@@ -16,21 +16,29 @@ _TOLERANCE = {"triton": 1e-3, "triton-fp16": 1e-2}
 """Of the largest entry: far from rounding, and from what a wrong kernel gives."""
 
 
+_LENGTHS = (5, 3_000, 5_400, 7_000)
+"""A transform without passes, and others that have those of every radix between them."""
+
+
 def convolves() -> bool:
-    """Whether a small convolution comes out right in the compiled loops."""
+    """Whether convolutions come out right in the compiled loops, by transforms of every kind."""
+    return all(_convolves(n_positions) for n_positions in _LENGTHS)
+
+
+def _convolves(n_positions: int) -> bool:
     from hyenadna_cli.ops.cpu import long_conv as on_cpu
 
-    n_channels, n_positions = 3, 5
-    u_DBL = torch.arange(15.0).view(1, n_positions, n_channels).permute(2, 0, 1) - 7
-    filter_DL = torch.arange(15.0).view(n_channels, n_positions) % 4
+    n_channels = 3
+    numbers = torch.arange(float(n_channels * n_positions))
+    u_DBL = (numbers % 15 - 7).view(1, n_positions, n_channels).permute(2, 0, 1)
+    filter_DL = numbers.view(n_channels, n_positions) % 4
     out_DBL = torch.empty_like(u_DBL)
     spectra = on_cpu.filter_spectra(filter_DL[:, None])
     on_cpu.convolve(u_DBL, spectra, None, None, out_DBL)
-    expected_DBL = torch.zeros_like(u_DBL)
-    for t in range(n_positions):
-        for s in range(t + 1):
-            expected_DBL[:, :, t] += filter_DL[:, t - s, None] * u_DBL[:, :, s]
-    return bool((out_DBL - expected_DBL).abs().max() < 1e-4)
+    n_points = 2 * n_positions
+    u, k = (torch.fft.rfft(x.double(), n=n_points) for x in (u_DBL, filter_DL[:, None]))
+    expected_DBL = torch.fft.irfft(u * k, n=n_points)[..., :n_positions]
+    return bool((out_DBL - expected_DBL).abs().max() < 1e-4 * n_positions)
 
 
 def triton_is_right(

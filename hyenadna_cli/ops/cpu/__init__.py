@@ -1,8 +1,9 @@
 """Loops that Numba compiles, over channels side by side; imported only where they are chosen.
 
 Compiling takes tens of seconds, once: the machine code is kept in a folder named after the source
-it was made from, so that no version runs the code of another. Many processes may fill it at once;
-each file appears whole.
+it was made from, so that no version runs the code of another. Many processes may fill it at once:
+each file appears whole, and what one has compiled is linked with what another has, by name. So no
+two compiled functions may share one.
 """
 
 from __future__ import annotations

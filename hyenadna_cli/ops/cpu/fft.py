@@ -255,7 +255,6 @@ def _passes(radix, dft, turn):
     """A forward and an inverse pass over groups of radix * width points."""
     n_factors = 2 * (radix - 1)
 
-    @numba.njit
     def forward_pass(x, start, n_groups, width, w, t):
         step = POINT * width
         for group in range(n_groups):
@@ -265,7 +264,6 @@ def _passes(radix, dft, turn):
                 points = turn(dft(points), w, t + n_factors * j)
                 store_points(x, first + POINT * j, step, points, 0)
 
-    @numba.njit
     def inverse_pass(x, start, n_groups, width, w, t):
         step = POINT * width
         for group in range(n_groups):
@@ -275,7 +273,12 @@ def _passes(radix, dft, turn):
                 points = dft(turn(points, w, t + n_factors * j))
                 store_points(x, first + POINT * j, step, points, LANES)
 
-    return forward_pass, inverse_pass
+    # Numba tells compiled functions apart by their names and by numbers that each process counts
+    # anew. Code of several processes meets in the cache: of two passes with one name and number
+    # the linker would take the same for both, whatever their radix.
+    for function in (forward_pass, inverse_pass):
+        function.__name__ = function.__qualname__ = f"{function.__name__}{radix}"
+    return numba.njit(forward_pass), numba.njit(inverse_pass)
 
 
 _forward2, _inverse2 = _passes(2, _dft2, _turn2)
