@@ -89,11 +89,6 @@ def _add_gradients(d_y_NO: Tensor, x_NI: Tensor, d_weight_OI: Tensor, d_bias_O: 
     add_rows(d_y, n_outputs, d_bias_O.numpy())
 
 
-def _flat(x: Tensor) -> object:
-    """The numbers as numpy has them; bfloat16 as its bits."""
-    return (x.view(torch.int16) if x.dtype == torch.bfloat16 else x).view(-1).numpy()
-
-
 class _Linear(torch.autograd.Function):
     """Saves its input and weight."""
 
@@ -164,7 +159,7 @@ class _GeluMLP(torch.autograd.Function):
             x_TI, d_y_TO = x_NI[tile], d_y_NO[tile].to(x_NI.dtype)
             hidden_TH = dense(x_TI, weight_HI, bias_H)
             d_hidden_TH = dense(d_y_TO, weight_HO, None)
-            loops.gelu_gradient(_flat(hidden_TH), _flat(d_hidden_TH))
+            loops.gelu_gradient(rows.numbers(hidden_TH), rows.numbers(d_hidden_TH))
             _add_gradients(d_y_TO, hidden_TH, *sums[2:])
             _add_gradients(d_hidden_TH, x_TI, *sums[:2])
             d_x_NI[tile] = dense(d_hidden_TH, weight_IH, None)

@@ -29,7 +29,11 @@ def norm(
 
         out_ND = x_ND if in_place else torch.empty_like(x_ND, dtype=dtype)
         loops.norm(
-            _flat(x_ND), _flat(weight_D.detach()), _flat(bias_D.detach()), eps, _flat(out_ND)
+            numbers(x_ND),
+            numbers(weight_D.detach()),
+            numbers(bias_D.detach()),
+            eps,
+            numbers(out_ND),
         )
         return out_ND
     normed_ND = F.layer_norm(x_ND, weight_D.shape, weight_D, bias_D, eps)
@@ -41,7 +45,7 @@ def add_(x_ND: Tensor, delta_ND: Tensor, *, kernels: Kernels) -> None:
     if kernels == "numba" and is_served(x_ND):
         from hyenadna_cli.ops.cpu import rows as loops
 
-        loops.add(_flat(x_ND), _flat(delta_ND))
+        loops.add(numbers(x_ND), numbers(delta_ND))
     else:
         x_ND += delta_ND
 
@@ -51,12 +55,12 @@ def gelu_(x_ND: Tensor, *, kernels: Kernels) -> None:
     if kernels == "numba" and x_ND.dtype != torch.float64 and x_ND.device.type == "cpu":
         from hyenadna_cli.ops.cpu import rows as loops
 
-        loops.gelu(_flat(x_ND))
+        loops.gelu(numbers(x_ND))
     else:
         torch.ops.aten.gelu_(x_ND, approximate="tanh")
 
 
-def _flat(x: Tensor) -> object:
-    """The numbers as numpy has them; bfloat16 as its bits."""
+def numbers(x: Tensor) -> object:
+    """The numbers of a contiguous tensor as the loops take them; bfloat16 as its bits."""
     x = x.view(-1)
     return (x.view(torch.int16) if x.dtype == torch.bfloat16 else x).numpy()
