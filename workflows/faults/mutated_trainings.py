@@ -26,7 +26,7 @@ class Trainings:
         (case,) = (case for case in bench.trainings if case.name == "pretrain")
         # The last word of an option counts.
         self.command = (*case.arguments, "--batch-bases", "128", "--length-schedule", "32:3,64:3")
-        self.whole = self._model_of(folder / "whole", "--max-steps", "6")
+        self.whole = self._model_of(folder / "whole")
         self.stopped = folder / "stopped"
 
     def kinds(self) -> Iterator[Kind]:
@@ -39,12 +39,11 @@ class Trainings:
         newest = max(self.stopped.glob("checkpoints/step_*"))
         for path in (*sorted(newest.iterdir()), self.stopped / "last"):
             name = str(path.relative_to(self.stopped))
-            is_text = path.suffix in (".json", "") or path.name == "last"
             yield Kind(
                 f"checkpoint of a training, {path.name}",
                 path.read_bytes(),
                 partial(self._judge, name),
-                is_text,
+                is_text=path.suffix != ".safetensors",
             )
 
     def _judge(self, name: str, data: bytes) -> str | None:
@@ -52,7 +51,7 @@ class Trainings:
         shutil.rmtree(run, ignore_errors=True)
         shutil.copytree(self.stopped, run)
         (run / name).write_bytes(data)
-        again = self._model_of(run, "--max-steps", "6", "--resume")
+        again = self._model_of(run, "--resume")
         return None if again == self.whole else "another model than of an undisturbed training"
 
     def _model_of(self, run: Path, *more: str) -> dict[str, bytes]:
