@@ -17,7 +17,7 @@ _SMALLEST = 4 << 20
 
 
 def empty_huge(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
-    """An uninitialised CPU tensor. Raises MemoryError if there is no room for it."""
+    """An uninitialised CPU tensor. Raises MemoryError if it does not fit into memory."""
     n_bytes = math.prod(shape) * dtype.itemsize
     if n_bytes < _SMALLEST or not hasattr(mmap, "MADV_HUGEPAGE"):
         return torch.empty(shape, dtype=dtype)

@@ -51,7 +51,7 @@ def track(
         return
     left = (TimeRemainingColumn(), TextColumn("left"))
     columns: tuple[ProgressColumn, ...]
-    if total is None:  # there is no share of it, and nobody knows how long
+    if total is None:  # neither a percentage nor the time that is left is known
         columns = (SpinnerColumn("line"), TimeElapsedColumn())
     elif describe is not None:  # words say how far, and have to fit eighty columns
         columns = (BarColumn(bar_width=8), *left)

@@ -74,7 +74,7 @@ class LabelledFiles:
         float,
         Flag(
             "--valid-fraction",
-            "Part of the training rows to validate on, where there is no validation split.",
+            "Part of the training rows to validate on if the data have no validation split.",
             at_least=0.0,
             at_most=0.9,
         ),
