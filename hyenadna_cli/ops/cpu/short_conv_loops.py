@@ -31,6 +31,30 @@ def _registers(taps_PK, first, n_channels):
     return taps
 
 
+_ROWS = 4
+"""Positions whose three taps are done together: each number is read once for up to three of them,
+and no sum waits for the one before."""
+
+
+@numba.njit
+def _rows_of_three(data, at, step, taps, taps_at, bias):
+    """The convolution with three taps at `at` and the next positions, LANES channels of each."""
+    a, b, c = load(taps, taps_at), load(taps, taps_at + LANES), load(taps, taps_at + 2 * LANES)
+    x0, x1, x2 = load(data, at - 2 * step), load(data, at - step), load(data, at)
+    x3, x4, x5 = load(data, at + step), load(data, at + 2 * step), load(data, at + 3 * step)
+    return (
+        bias + a * x0 + b * x1 + c * x2,
+        bias + a * x1 + b * x2 + c * x3,
+        bias + a * x2 + b * x3 + c * x4,
+        bias + a * x3 + b * x4 + c * x5,
+    )
+
+
+@numba.njit
+def _times_each(x, y):
+    return x[0] * y[0], x[1] * y[1], x[2] * y[2], x[3] * y[3]
+
+
 @numba.njit(nogil=True, cache=True)
 def short_conv(
     proj, proj_batch_step, proj_step, taps_PK, bias, channels, other_channels, n_channels,
@@ -49,22 +73,45 @@ def short_conv(
     # All groups of a position before the next one: its row, larger than what a group reads of it,
     # is then in the first cache when the following positions look back at it.
     for sequence in range(first_sequence, last_sequence):
-        for position in range(first, last):
-            row = sequence * proj_batch_step + position * proj_step
-            to = sequence * out_batch_step + (position - first) * out_step
+        row_0 = sequence * proj_batch_step
+        to_0 = sequence * out_batch_step - first * out_step
+        position = first
+        while position < last:
+            row, to = row_0 + position * proj_step, to_0 + position * out_step
+            n = 1
+            if n_taps == 3 and position >= 2 and position + _ROWS <= last:
+                n = _ROWS
             for at in range(0, n_channels, LANES):
                 width = min(LANES, n_channels - at)
-                value = _conv(
-                    proj, row, proj_step, position, channels + at, width,
-                    taps, at * n_taps, load_some(bias, channels + at, width), n_taps,
-                )  # fmt: skip
+                own_bias = load_some(bias, channels + at, width)
+                other_bias = own_bias
                 if has_other:
                     other_bias = load_some(bias, other_channels + at, width)
-                    value = value * _conv(
-                        proj, row, proj_step, position, other_channels + at, width,
-                        other_taps, at * n_taps, other_bias, n_taps,
+                if n == _ROWS and width == LANES:
+                    y = _rows_of_three(proj, row + channels + at, proj_step, taps, 3 * at, own_bias)
+                    if has_other:
+                        y = _times_each(y, _rows_of_three(
+                            proj, row + other_channels + at, proj_step,
+                            other_taps, 3 * at, other_bias,
+                        ))  # fmt: skip
+                    store(out, to + at, y[0])
+                    store(out, to + at + out_step, y[1])
+                    store(out, to + at + 2 * out_step, y[2])
+                    store(out, to + at + 3 * out_step, y[3])
+                    continue
+                for j in range(n):
+                    value = _conv(
+                        proj, row + j * proj_step, proj_step, position + j, channels + at, width,
+                        taps, at * n_taps, own_bias, n_taps,
                     )  # fmt: skip
-                store_some(out, to + at, width, value)
+                    if has_other:
+                        value = value * _conv(
+                            proj, row + j * proj_step, proj_step, position + j,
+                            other_channels + at, width,
+                            other_taps, at * n_taps, other_bias, n_taps,
+                        )  # fmt: skip
+                    store_some(out, to + at + j * out_step, width, value)
+            position += n
 
 
 _CHUNK = 128
