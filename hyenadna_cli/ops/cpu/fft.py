@@ -10,6 +10,7 @@ neighbouring points, is left to the caller, who fuses it with what is done to th
 from __future__ import annotations
 
 import functools
+import math
 from typing import NamedTuple
 
 import numba
@@ -27,6 +28,9 @@ POINT = 2 * LANES
 
 _ODD = (1, 3, 5, 9, 15)
 
+_BLOCK_POINTS = 256
+"""Points of a block: 32 KB with 16 lanes."""
+
 
 class Transform(NamedTuple):
     """The passes of a transform of one length, but for the last."""
@@ -38,6 +42,10 @@ class Transform(NamedTuple):
     """Where the twiddle factors of each pass begin."""
     twiddles: NDArray[np.float32]
     """Of each pass: for each j, those of outputs 1 ... radix - 1, as (re, im)."""
+    n_first: int
+    """Passes over all points; what they cut apart fits into a core's first cache."""
+    n_blocks: int
+    """How many blocks that is."""
 
 
 @functools.lru_cache(maxsize=64)
@@ -60,11 +68,17 @@ def transform(length: int) -> Transform:
         turns = np.outer(np.arange(n_points), np.arange(1, radix)) / (n_points * radix)
         offsets.append(sum(table.size for table in tables))
         tables.append(np.stack([np.cos(2 * np.pi * turns), -np.sin(2 * np.pi * turns)], -1).ravel())
+    n_first = 0
+    while length // math.prod(radices[:n_first]) > _BLOCK_POINTS:
+        n_first += 1
+    n_blocks = math.prod(radices[:n_first])
     return Transform(
         length,
         np.array(radices, dtype=np.int64),
         np.array(offsets, dtype=np.int64),
         np.concatenate(tables).astype(np.float32),
+        n_first,
+        n_blocks,
     )
 
 
@@ -289,11 +303,15 @@ _forward8, _inverse8 = _passes(8, dft8, _turn8)
 
 
 @numba.njit
-def forward(x, start, plan):
-    """Transform the points from number `start` of the buffer on, but for the last pass."""
+def forward(x, start, plan, first, last, length):
+    """Passes `first` to `last` of a transform, over `length` points from number `start` on.
+
+    All of them over the whole are a transform but for the last pass; those from `first` on may be
+    done over one block of what the passes before have cut apart after the other.
+    """
     radices, offsets, twiddles = plan.radices, plan.offsets, plan.twiddles
-    n_groups, width = 1, plan.length
-    for number in range(radices.size):
+    n_groups, width = 1, length
+    for number in range(first, last):
         radix, t = radices[number], offsets[number]
         width //= radix
         if radix == 8:
@@ -310,11 +328,14 @@ def forward(x, start, plan):
 
 
 @numba.njit
-def inverse(x, start, plan):
+def inverse(x, start, plan, first, last, length):
     """Undo `forward`, without dividing by the length; the last pass is undone already."""
     radices, offsets, twiddles = plan.radices, plan.offsets, plan.twiddles
-    n_groups, width = plan.length // 8, 8
-    for number in range(radices.size - 1, -1, -1):
+    n_groups = 1
+    for number in range(first, last):
+        n_groups *= radices[number]
+    width = length // n_groups
+    for number in range(last - 1, first - 1, -1):
         radix, t = radices[number], offsets[number]
         n_groups //= radix
         if radix == 8:

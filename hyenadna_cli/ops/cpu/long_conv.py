@@ -28,6 +28,9 @@ from hyenadna_cli.ops.huge_pages import empty_huge
 _SHARED_POINTS = 1 << 18
 """Transforms of this many points (32 MB) or more are done by all threads together."""
 
+_ROWS = 1_024
+"""Positions of a task, more or less, where sequences are shorter."""
+
 Taps = Callable[[slice], Tensor]
 """From a range of channels to their taps (channels, L)."""
 
@@ -76,7 +79,7 @@ def convolve(
     plan = loops.plan(n_positions)
     u, gate, out = _signal(u_DBL), _signal(gate_DBL), _signal(out_DBL)
     skip = np.zeros(0, dtype=np.float32) if skip_D is None else skip_D.detach().numpy()
-    size = plan.n_points * POINT
+    size, one = plan.n_points * POINT, np.float32(1)
     together = plan.n_points >= _SHARED_POINTS
 
     def spectrum(rows: slice) -> tuple[NDArray[np.float32], int]:
@@ -87,8 +90,9 @@ def convolve(
         width = rows.stop - rows.start
         if together:
             _by_columns(
-                plan, loops.columns_forward, plan, taps, _NOTHING, 0, 0, width, n_positions, k
-            )
+                plan, loops.columns_forward,
+                plan, taps, _NOTHING, 0, 0, width, n_positions, np.float32(1 / plan.n_points), k,
+            )  # fmt: skip
             _by_rows(plan, loops.rows_forward, plan, k)
         else:
             loops.filter_spectrum(plan, taps, 0, width, n_positions, _scratch(plan), k)
@@ -100,9 +104,11 @@ def convolve(
         for sequence in sequences:
             at = (sequence, rows.start, rows.stop - rows.start, n_positions)
             if together:
-                _by_columns(plan, loops.columns_forward, plan, u, _NOTHING, *at, x)
+                _by_columns(plan, loops.columns_forward, plan, u, _NOTHING, *at, one, x)
                 _by_rows(plan, loops.rows_filtered, plan, x, k, k_start)
-                _by_columns(plan, loops.columns_inverse, plan, x, skip, u, _NOTHING, gate, out, *at)
+                _by_columns(
+                    plan, loops.columns_inverse, plan, x, one, skip, u, _NOTHING, gate, out, *at
+                )
             else:
                 loops.convolve(plan, u, k, k_start, skip, gate, out, *at, _scratch(plan), x)
 
@@ -111,11 +117,12 @@ def convolve(
         for rows in groups:
             convolve_group(rows, range(n_batch))
         return
-    # A group whose spectrum is made here is one task; else its sequences are spread as well.
-    n_parts = 1 if not isinstance(filters, Tensor) else min(n_batch, workers.count())
-    parts = workers.pieces(n_batch, n_parts)
+    # A group whose spectrum is made here is one task. Else all groups of a few sequences come
+    # before the next ones: together they read whole rows of a signal that is in a cache by then.
+    n_together = n_batch if not isinstance(filters, Tensor) else max(1, _ROWS // n_positions)
+    parts = workers.pieces(n_batch, -(-n_batch // n_together))
     workers.for_each(
-        lambda task: convolve_group(*task), [(rows, part) for rows in groups for part in parts]
+        lambda task: convolve_group(*task), [(rows, part) for part in parts for rows in groups]
     )
 
 

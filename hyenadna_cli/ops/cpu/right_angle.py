@@ -113,14 +113,28 @@ def read_lanes(data, index, width):
 
 
 @numba.njit(nogil=True, cache=True)
-def columns_forward(plan, a, b, sequence, channel, width, n_positions, x, first, last, scratch):
-    """Columns `first` to `last` of the signal a * b, turned and transformed, to the buffer x."""
+def columns_forward(
+    plan, a, b, sequence, channel, width, n_positions, scale, x, first, last, scratch
+):
+    """Columns `first` to `last` of the signal scale * a * b, turned and transformed, to x."""
     # Fields are read once: each access to one inside a loop would count references.
     n_rows, row_points, turns = plan.n_rows, plan.n_columns, plan.column_turns
+    row_turns = plan.row_turns
     a_data, a_start, a_step = a.data, sequence * a.batch_step + channel, a.step
     b_data, b_start, b_step = b.data, sequence * b.batch_step + channel, b.step
     has_b = b_data.size > 1
     zero = splat(np.float32(0))
+    if n_rows == 1:
+        for position in range(first, last):
+            value = zero
+            if position < n_positions:
+                value = read_lanes(a_data, a_start + position * a_step, width)
+                if has_b:
+                    value = value * read_lanes(b_data, b_start + position * b_step, width)
+            at = POINT * position
+            store(x, at, value * (row_turns[2 * position] * scale))
+            store(x, at + LANES, value * (row_turns[2 * position + 1] * scale))
+        return
     for start in range(first, last, TILE):
         n_columns = min(TILE, last - start)
         for row in range(n_rows):
@@ -135,20 +149,23 @@ def columns_forward(plan, a, b, sequence, channel, width, n_positions, x, first,
                 at = POINT * (column * n_rows + row)
                 store(scratch, at, value * re)
                 store(scratch, at + LANES, value * im)
-        if n_rows > 1:
-            for column in range(n_columns):
-                _transform_column(plan, scratch, POINT * column * n_rows)
+        for column in range(n_columns):
+            _transform_column(plan, scratch, POINT * column * n_rows)
         for row in range(n_rows):
             for column in range(n_columns):
                 at = POINT * (column * n_rows + row)
-                to = POINT * (row * row_points + start + column)
-                store(x, to, load(scratch, at))
-                store(x, to + LANES, load(scratch, at + LANES))
+                point = row * row_points + start + column
+                value = pair(load(scratch, at), load(scratch, at + LANES))
+                re, im = row_turns[2 * point] * scale, row_turns[2 * point + 1] * scale
+                value = times(value, re, im)
+                store(x, POINT * point, value.re)
+                store(x, POINT * point + LANES, value.im)
 
 
 @numba.njit
 def _transform_column(plan, scratch, start):
-    forward(scratch, start, plan.of_columns)
+    columns = plan.of_columns
+    forward(scratch, start, columns, 0, columns.radices.size, plan.n_rows)
     for point in range(0, plan.n_rows, 8):
         at = start + POINT * point
         store_points(scratch, at, POINT, dft8(load_points(scratch, at, POINT, 8, 0)), 0)
@@ -156,28 +173,32 @@ def _transform_column(plan, scratch, start):
 
 @numba.njit(nogil=True, cache=True)
 def columns_inverse(
-    plan, x, skip, a, b, gate, out, sequence, channel, width, n_positions, first, last, scratch
-):
+    plan, x, scale, skip, a, b, gate, out, sequence, channel, width, n_positions, first, last,
+    scratch,
+):  # fmt: skip
     """Columns `first` to `last` of the buffer back to the signal `out`.
 
-    out = (conv + skip * a * b) * gate; without skip, b or gate where these are not there.
+    out = (scale * conv + skip * a * b) * gate; without skip, b or gate where these are not there.
     """
     n_rows, row_points, turns = plan.n_rows, plan.n_columns, plan.column_turns
+    row_turns = plan.row_turns
     a_data, a_start, a_step = a.data, sequence * a.batch_step + channel, a.step
     b_data, b_start, b_step = b.data, sequence * b.batch_step + channel, b.step
     gate_data, gate_start, gate_step = gate.data, sequence * gate.batch_step + channel, gate.step
     out_data, out_start, out_step = out.data, sequence * out.batch_step + channel, out.step
     has_skip, has_b, has_gate = skip.size > 0, b_data.size > 1, gate_data.size > 1
     skip_lanes = load_some(skip, channel, width) if has_skip else splat(np.float32(0))
-    for start in range(first, last, TILE):
-        n_columns = min(TILE, last - start)
-        for row in range(n_rows):
-            for column in range(n_columns):
-                at = POINT * (column * n_rows + row)
-                of = POINT * (row * row_points + start + column)
-                store(scratch, at, load(x, of))
-                store(scratch, at + LANES, load(x, of + LANES))
+    # A single row is a tile of its own: there is nothing to gather, and all columns are one pass.
+    tile = TILE if n_rows > 1 else last - first
+    for start in range(first, last, tile):
+        n_columns = min(tile, last - start)
         if n_rows > 1:
+            for row in range(n_rows):
+                for column in range(n_columns):
+                    at = POINT * (column * n_rows + row)
+                    value = _turned_back(x, row * row_points + start + column, row_turns, scale)
+                    store(scratch, at, value.re)
+                    store(scratch, at + LANES, value.im)
             for column in range(n_columns):
                 _restore_column(plan, scratch, POINT * column * n_rows)
         for row in range(n_rows):
@@ -186,8 +207,11 @@ def columns_inverse(
                 position = row * row_points + start + column
                 if position >= n_positions:
                     break
-                at = POINT * (column * n_rows + row)
-                value = load(scratch, at) * re + load(scratch, at + LANES) * im
+                if n_rows == 1:
+                    value = _turned_back(x, position, row_turns, scale).re
+                else:
+                    at = POINT * (column * n_rows + row)
+                    value = load(scratch, at) * re + load(scratch, at + LANES) * im
                 if has_skip:
                     read = read_lanes(a_data, a_start + position * a_step, width)
                     if has_b:
@@ -202,34 +226,29 @@ def columns_inverse(
 
 
 @numba.njit
+def _turned_back(x, point, row_turns, scale):
+    """A point of the buffer, times its conjugate turn."""
+    value = pair(load(x, POINT * point), load(x, POINT * point + LANES))
+    return times(value, row_turns[2 * point] * scale, row_turns[2 * point + 1] * -scale)
+
+
+@numba.njit
 def _restore_column(plan, scratch, start):
     for point in range(0, plan.n_rows, 8):
         at = start + POINT * point
         store_points(scratch, at, POINT, dft8(load_points(scratch, at, POINT, 8, LANES)), LANES)
-    inverse(scratch, start, plan.of_columns)
-
-
-@numba.njit
-def turn_row(plan, x, row, scale):
-    """Multiply a row by its turns; by their conjugates for a negative `scale`."""
-    turns, row_points = plan.row_turns, plan.n_columns
-    re_scale, im_scale = abs(scale), scale
-    for point in range(row * row_points, (row + 1) * row_points):
-        at = POINT * point
-        value = pair(load(x, at), load(x, at + LANES))
-        value = times(value, turns[2 * point] * re_scale, turns[2 * point + 1] * im_scale)
-        store(x, at, value.re)
-        store(x, at + LANES, value.im)
+    columns = plan.of_columns
+    inverse(scratch, start, columns, 0, columns.radices.size, plan.n_rows)
 
 
 @numba.njit(nogil=True, cache=True)
 def rows_forward(plan, x, first, last):
-    """Rows to the spectrum, divided by the number of points as the inverse needs it."""
+    """Rows to the spectrum."""
+    rows, n_points = plan.of_rows, plan.n_columns
     for row in range(first, last):
-        turn_row(plan, x, row, np.float32(1 / plan.n_points))
-        start = POINT * row * plan.n_columns
-        forward(x, start, plan.of_rows)
-        for point in range(0, plan.n_columns, 8):
+        start = POINT * row * n_points
+        forward(x, start, rows, 0, rows.radices.size, n_points)
+        for point in range(0, n_points, 8):
             at = start + POINT * point
             store_points(x, at, POINT, dft8(load_points(x, at, POINT, 8, 0)), 0)
 
@@ -274,18 +293,21 @@ def swapped8(a):
 @numba.njit(nogil=True, cache=True)
 def rows_filtered(plan, x, spectrum, k_start, first, last):
     """Rows to the spectrum, times that of the filter (from number `k_start` on), and back."""
+    rows, n_points = plan.of_rows, plan.n_columns
+    n_first, n_passes, block_points = rows.n_first, rows.radices.size, n_points // rows.n_blocks
     for row in range(first, last):
-        turn_row(plan, x, row, np.float32(1))
-        start = POINT * row * plan.n_columns
-        forward(x, start, plan.of_rows)
-        for point in range(0, plan.n_columns, 8):
-            at = start + POINT * point
-            points = dft8(load_points(x, at, POINT, 8, 0))
-            k = load_points(spectrum, k_start + at, POINT, 8, 0)
-            points = dft8(swapped8(filtered8(points, k, np.float32(1))))
-            store_points(x, at, POINT, points, LANES)
-        inverse(x, start, plan.of_rows)
-        turn_row(plan, x, row, np.float32(-1))
+        start = POINT * row * n_points
+        forward(x, start, rows, 0, n_first, n_points)
+        # Forward and back in the first cache before the next block.
+        for block in range(start, start + POINT * n_points, POINT * block_points):
+            forward(x, block, rows, n_first, n_passes, block_points)
+            for at in range(block, block + POINT * block_points, 8 * POINT):
+                points = dft8(load_points(x, at, POINT, 8, 0))
+                k = load_points(spectrum, k_start + at, POINT, 8, 0)
+                points = dft8(swapped8(filtered8(points, k, np.float32(1))))
+                store_points(x, at, POINT, points, LANES)
+            inverse(x, block, rows, n_first, n_passes, block_points)
+        inverse(x, start, rows, 0, n_first, n_points)
 
 
 @numba.njit(nogil=True, cache=True)
@@ -293,8 +315,9 @@ def filter_spectrum(plan, taps, channel, width, n_positions, scratch, spectrum):
     """The spectrum of one group of channels, plan.n_points points."""
     nothing = Signal(np.zeros(1, np.float32), 0, 0)
     columns = plan.n_columns
+    scale = np.float32(1 / plan.n_points)  # as the inverse needs it
     columns_forward(
-        plan, taps, nothing, 0, channel, width, n_positions, spectrum, 0, columns, scratch
+        plan, taps, nothing, 0, channel, width, n_positions, scale, spectrum, 0, columns, scratch
     )
     rows_forward(plan, spectrum, 0, plan.n_rows)
 
@@ -305,22 +328,12 @@ def convolve(
 ):
     """One sequence of one group of channels."""
     nothing = Signal(np.zeros(1, np.float32), 0, 0)
-    columns = plan.n_columns
-    columns_forward(plan, u, nothing, sequence, channel, width, n_positions, x, 0, columns, scratch)
+    columns, one = plan.n_columns, np.float32(1)
+    columns_forward(
+        plan, u, nothing, sequence, channel, width, n_positions, one, x, 0, columns, scratch
+    )
     rows_filtered(plan, x, spectrum, k_start, 0, plan.n_rows)
     columns_inverse(
-        plan,
-        x,
-        skip,
-        u,
-        nothing,
-        gate,
-        out,
-        sequence,
-        channel,
-        width,
-        n_positions,
-        0,
-        columns,
-        scratch,
-    )
+        plan, x, one, skip, u, nothing, gate, out, sequence, channel, width, n_positions,
+        0, columns, scratch,
+    )  # fmt: skip

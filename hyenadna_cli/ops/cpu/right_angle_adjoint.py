@@ -15,7 +15,6 @@ from hyenadna_cli.ops.cpu.right_angle import (
     read_lanes,
     rows_forward,
     swapped8,
-    turn_row,
 )
 
 
@@ -25,33 +24,35 @@ def _rows_adjoint(plan, x, y, spectrum, total_spectrum):
 
     Adds conj(X) Y, the spectrum of the filter's gradient, to the total.
     """
+    rows, n_points = plan.of_rows, plan.n_columns
+    n_first, n_passes, block_points = rows.n_first, rows.radices.size, n_points // rows.n_blocks
     for row in range(plan.n_rows):
-        start = POINT * row * plan.n_columns
-        for buffer in (x, y):
-            turn_row(plan, buffer, row, np.float32(1))
-            forward(buffer, start, plan.of_rows)
-        for point in range(0, plan.n_columns, 8):
-            at = start + POINT * point
-            inputs = dft8(load_points(x, at, POINT, 8, 0))
-            gradients = dft8(load_points(y, at, POINT, 8, 0))
-            store_points(
-                total_spectrum,
-                at,
-                POINT,
-                _sum8(
-                    load_points(total_spectrum, at, POINT, 8, 0),
-                    filtered8(gradients, inputs, np.float32(-1)),
-                ),
-                0,
-            )
-            k = load_points(spectrum, at, POINT, 8, 0)
-            points = dft8(swapped8(filtered8(inputs, k, np.float32(1))))
-            store_points(x, at, POINT, points, LANES)
-            points = dft8(swapped8(filtered8(gradients, k, np.float32(-1))))
-            store_points(y, at, POINT, points, LANES)
-        for buffer in (x, y):
-            inverse(buffer, start, plan.of_rows)
-            turn_row(plan, buffer, row, np.float32(-1))
+        start = POINT * row * n_points
+        forward(x, start, rows, 0, n_first, n_points)
+        forward(y, start, rows, 0, n_first, n_points)
+        for block in range(start, start + POINT * n_points, POINT * block_points):
+            forward(x, block, rows, n_first, n_passes, block_points)
+            forward(y, block, rows, n_first, n_passes, block_points)
+            for at in range(block, block + POINT * block_points, 8 * POINT):
+                _adjoint8(x, y, spectrum, total_spectrum, at)
+            inverse(x, block, rows, n_first, n_passes, block_points)
+            inverse(y, block, rows, n_first, n_passes, block_points)
+        inverse(x, start, rows, 0, n_first, n_points)
+        inverse(y, start, rows, 0, n_first, n_points)
+
+
+@numba.njit
+def _adjoint8(x, y, spectrum, total_spectrum, at):
+    inputs = dft8(load_points(x, at, POINT, 8, 0))
+    gradients = dft8(load_points(y, at, POINT, 8, 0))
+    total = load_points(total_spectrum, at, POINT, 8, 0)
+    total = _sum8(total, filtered8(gradients, inputs, np.float32(-1)))
+    store_points(total_spectrum, at, POINT, total, 0)
+    k = load_points(spectrum, at, POINT, 8, 0)
+    points = dft8(swapped8(filtered8(inputs, k, np.float32(1))))
+    store_points(x, at, POINT, points, LANES)
+    points = dft8(swapped8(filtered8(gradients, k, np.float32(-1))))
+    store_points(y, at, POINT, points, LANES)
 
 
 @numba.njit
@@ -70,14 +71,13 @@ def _sum8(a, b):
 
 @numba.njit
 def _rows_inverse(plan, x):
-    """Spectrum to rows, divided by the number of points."""
+    """Spectrum to rows."""
+    rows, n_points = plan.of_rows, plan.n_columns
     for row in range(plan.n_rows):
-        start = POINT * row * plan.n_columns
-        for point in range(0, plan.n_columns, 8):
-            at = start + POINT * point
+        start = POINT * row * n_points
+        for at in range(start, start + POINT * n_points, 8 * POINT):
             store_points(x, at, POINT, dft8(load_points(x, at, POINT, 8, LANES)), LANES)
-        inverse(x, start, plan.of_rows)
-        turn_row(plan, x, row, np.float32(-1 / plan.n_points))
+        inverse(x, start, rows, 0, rows.radices.size, n_points)
 
 
 @numba.njit(nogil=True, cache=True)
@@ -88,33 +88,34 @@ def adjoint(
     """The gradients of one group of channels, from the gradient d_y of the gated output."""
     nothing = Signal(np.zeros(1, np.float32), 0, 0)
     no_skip = np.zeros(0, np.float32)
-    columns = plan.n_columns
+    columns, one = plan.n_columns, np.float32(1)
+    scale = np.float32(1 / plan.n_points)
     columns_forward(
-        plan, taps, nothing, 0, channel, width, n_positions, spectrum, 0, columns, scratch
+        plan, taps, nothing, 0, channel, width, n_positions, scale, spectrum, 0, columns, scratch
     )
     rows_forward(plan, spectrum, 0, plan.n_rows)
     total_spectrum[: plan.n_points * POINT] = 0
     for sequence in range(n_batch):
         columns_forward(
-            plan, u, nothing, sequence, channel, width, n_positions, x, 0, columns, scratch
+            plan, u, nothing, sequence, channel, width, n_positions, one, x, 0, columns, scratch
         )
         columns_forward(
-            plan, d_y, gate, sequence, channel, width, n_positions, y, 0, columns, scratch
+            plan, d_y, gate, sequence, channel, width, n_positions, one, y, 0, columns, scratch
         )
         _rows_adjoint(plan, x, y, spectrum, total_spectrum)
         if d_gate.data.size > 1:
             columns_inverse(
-                plan, x, skip, u, nothing, d_y, d_gate, sequence, channel, width, n_positions,
+                plan, x, one, skip, u, nothing, d_y, d_gate, sequence, channel, width, n_positions,
                 0, columns, scratch,
             )  # fmt: skip
         columns_inverse(
-            plan, y, skip, d_y, gate, nothing, d_u, sequence, channel, width, n_positions,
+            plan, y, one, skip, d_y, gate, nothing, d_u, sequence, channel, width, n_positions,
             0, columns, scratch,
         )  # fmt: skip
         _add_products(d_skip, u, d_y, gate, sequence, channel, width, n_positions)
     _rows_inverse(plan, total_spectrum)
     columns_inverse(
-        plan, total_spectrum, no_skip, nothing, nothing, nothing, d_taps, 0, channel, width,
+        plan, total_spectrum, scale, no_skip, nothing, nothing, nothing, d_taps, 0, channel, width,
         n_positions, 0, columns, scratch,
     )  # fmt: skip
 
