@@ -28,6 +28,7 @@ from hyenadna_cli.core.model.cuda_graphs import CudaGraphs
 from hyenadna_cli.core.model.filters import PositionalFeatures
 from hyenadna_cli.core.model.fused_forward import FusedForward
 from hyenadna_cli.core.model.weight_cache import WeightCache
+from hyenadna_cli.ops.huge_pages import empty_huge
 from hyenadna_cli.ops.kernels import is_triton
 
 _CACHE_BYTES = 512 << 20
@@ -215,8 +216,16 @@ class HyenaDNA(nn.Module):
 
     def embed_tokens(self, token_ids_BL: Tensor) -> Tensor:
         """Rows of the embedding table (B, L, D), for inputs that mix tokens and learned vectors."""
-        embedded_BLD: Tensor = self.backbone.embeddings.word_embeddings(token_ids_BL)
-        return embedded_BLD
+        table = self.backbone.embeddings.word_embeddings
+        weight_VD = table.weight
+        if torch.is_inference_mode_enabled() and weight_VD.device.type == "cpu":
+            shape = (*token_ids_BL.shape, weight_VD.shape[1])
+            embedded_BLD = empty_huge(*shape, dtype=weight_VD.dtype)
+            rows_ND = embedded_BLD.view(-1, shape[-1])
+            torch.index_select(weight_VD, 0, token_ids_BL.reshape(-1), out=rows_ND)
+            return embedded_BLD
+        looked_up_BLD: Tensor = table(token_ids_BL)
+        return looked_up_BLD
 
     def hidden_states_of(self, embedded_BLD: Tensor, layers: Sequence[int] = (-1,)) -> list[Tensor]:
         """`hidden_states` of an input that is embedded already."""
