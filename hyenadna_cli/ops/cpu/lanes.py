@@ -33,6 +33,16 @@ BITS = ir.VectorType(_I32, LANES)
 _HALF_BITS = ir.VectorType(_I16, LANES)
 
 
+class _BFloat16(ir.Type):
+    """LLVM's type, which llvmlite has no name for."""
+
+    def _to_string(self) -> str:
+        return "bfloat"
+
+
+_HALVES = ir.VectorType(_BFloat16(), LANES)
+
+
 class Real(types.Type):
     """LANES float32 values."""
 
@@ -223,10 +233,8 @@ def _narrowed(builder, value, array_type):
     """The nearest bfloat16, ties to even, if the array holds them."""
     if array_type.dtype != types.int16:
         return value
-    bits = builder.bitcast(value, BITS)
-    is_odd = builder.and_(builder.lshr(bits, constant(16)), constant(1))
-    rounded = builder.add(bits, builder.add(is_odd, constant(0x7FFF)))
-    return builder.trunc(builder.lshr(rounded, constant(16)), _HALF_BITS)
+    # One instruction where the processor has bfloat16.
+    return builder.bitcast(builder.fptrunc(value, _HALVES), _HALF_BITS)
 
 
 @intrinsic
@@ -257,6 +265,17 @@ def _first(builder, width):
     widths = builder.shuffle_vector(one, undefined, constant(0))
     numbers = ir.Constant(BITS, list(range(LANES)))
     return builder.icmp_signed("<", numbers, widths)
+
+
+@intrinsic
+def only_first(_, a, width):
+    """The first `width` lanes, and zeros."""
+
+    def generate(_context, builder, _signature, arguments):
+        zeros = ir.Constant(REGISTER, [0.0] * LANES)
+        return builder.select(_first(builder, arguments[1]), arguments[0], zeros)
+
+    return REAL(a, types.intp), generate
 
 
 @numba.njit
