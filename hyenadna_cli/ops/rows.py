@@ -21,8 +21,12 @@ def norm(
     kernels: Kernels,
     dtype: torch.dtype | None = None,
     in_place: bool = False,
+    delta_ND: Tensor | None = None,
 ) -> Tensor:
-    """Layer norm of contiguous rows, in `dtype` (None: that of the rows)."""
+    """Layer norm of contiguous rows, in `dtype` (None: that of the rows).
+
+    `delta_ND`, if any, is added to the rows first; it may be less precise.
+    """
     dtype = dtype or x_ND.dtype
     if kernels == "numba" and is_served(x_ND, weight_D, bias_D):
         from hyenadna_cli.ops.cpu import rows as loops
@@ -30,12 +34,16 @@ def norm(
         out_ND = x_ND if in_place else torch.empty_like(x_ND, dtype=dtype)
         loops.norm(
             numbers(x_ND),
+            # A loop for each pair of precisions is compiled: no more than there need to be.
+            numbers(x_ND.new_empty(0, dtype=dtype) if delta_ND is None else delta_ND),
             numbers(weight_D.detach()),
             numbers(bias_D.detach()),
             eps,
             numbers(out_ND),
         )
         return out_ND
+    if delta_ND is not None:
+        x_ND += delta_ND
     normed_ND = F.layer_norm(x_ND, weight_D.shape, weight_D, bias_D, eps)
     return x_ND.copy_(normed_ND) if in_place else normed_ND.to(dtype)
 

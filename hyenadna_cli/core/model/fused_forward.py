@@ -212,14 +212,14 @@ class FusedForward:
         def run(tile: _Tile) -> None:
             x_ND = tile.of(self._x_BLD).view(-1, d_model)
             y_ND = tile.of(self._gated_BLD).reshape(-1, d_model).to(self._dtype)
-            rows.add_(x_ND, dense(y_ND, out, out_bias), kernels=self._kernels)
-            hidden = dense(self._norm(x_ND, block.norm2), fc1, fc1_bias)
+            mixed_ND = dense(y_ND, out, out_bias)
+            hidden = dense(self._norm(x_ND, block.norm2, delta_ND=mixed_ND), fc1, fc1_bias)
             rows.gelu_(hidden, kernels=self._kernels)
             rows.add_(x_ND, dense(hidden, fc2, fc2_bias), kernels=self._kernels)
 
         self._for_each(run, self._tiles)
 
-    def _norm(self, x: Tensor, layer: nn.LayerNorm) -> Tensor:
+    def _norm(self, x: Tensor, layer: nn.LayerNorm, *, delta_ND: Tensor | None = None) -> Tensor:
         return rows.norm(
             x.reshape(-1, x.shape[-1]),
             layer.weight,
@@ -227,6 +227,7 @@ class FusedForward:
             layer.eps,
             kernels=self._kernels,
             dtype=self._dtype,
+            delta_ND=delta_ND,
         )
 
     def _weight(

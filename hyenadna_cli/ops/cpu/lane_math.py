@@ -10,15 +10,15 @@ from hyenadna_cli.ops.cpu.lanes import BITS, LANES, REAL, REGISTER, as_register,
 
 
 @intrinsic
-def power_of_two(_, exponent):
-    """2 ** exponent, for whole numbers from -126 to 127."""
+def times_power_of_two(_, a, exponent):
+    """The product a 2**exponent, for numbers near 1 and whole exponents from -126 to 126."""
 
     def generate(_context, builder, _signature, arguments):
-        whole = builder.fptosi(arguments[0], BITS)
-        bits = builder.shl(builder.add(whole, constant(127)), constant(23))
+        whole = builder.fptosi(arguments[1], BITS)
+        bits = builder.add(builder.bitcast(arguments[0], BITS), builder.shl(whole, constant(23)))
         return builder.bitcast(bits, REGISTER)
 
-    return REAL(exponent), generate
+    return REAL(a, exponent), generate
 
 
 @intrinsic
@@ -46,19 +46,19 @@ def clip(_, a, lowest, highest):
     return REAL(a, lowest, highest), generate
 
 
+_LN2 = np.log(2)
+
+
 @numba.njit
-def exp(x):
-    """The exponential, to two units in the last place; x is clipped to what float32 can hold."""
-    # Cody and Waite's range reduction: x = n ln 2 + r with the two parts of ln 2 taken off one by
-    # one; then a polynomial of degree 6 on |r| <= ln 2 / 2.
-    x = clip(x, np.float32(-87.0), np.float32(88.0))
-    n = nearest(x * np.float32(1 / np.log(2)))
-    r = x - n * np.float32(0.693145751953125)
-    r = r - n * np.float32(1.428606765330187e-06)
-    p = r * np.float32(1 / 720) + np.float32(1 / 120)
-    p = p * r + np.float32(1 / 24)
-    p = p * r + np.float32(1 / 6)
-    p = p * r + np.float32(1 / 2)
+def exp2(x):
+    """Two to the power of x, to two units in the last place, for x from -126 to 126."""
+    # x = n + r with a whole n; then the Taylor polynomial of degree 6 on |r| <= 1 / 2.
+    n = nearest(x)
+    r = x - n
+    p = r * np.float32(_LN2**6 / 720) + np.float32(_LN2**5 / 120)
+    p = p * r + np.float32(_LN2**4 / 24)
+    p = p * r + np.float32(_LN2**3 / 6)
+    p = p * r + np.float32(_LN2**2 / 2)
+    p = p * r + np.float32(_LN2)
     p = p * r + np.float32(1)
-    p = p * r + np.float32(1)
-    return p * power_of_two(n)
+    return times_power_of_two(p, n)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from hyenadna_cli.ops.cpu.lane_math import clip, exp
+from hyenadna_cli.ops.cpu.lane_math import clip, exp2
 from hyenadna_cli.ops.cpu.lanes import (
     LANES,
     divide,
     load,
     load_some,
+    only_first,
     splat,
     store,
     store_some,
@@ -31,44 +32,74 @@ def add(x, delta):
 
 
 @numba.njit(nogil=True, cache=True)
-def norm(x, weight, bias, eps, out):
-    """Layer norm of each row of `weight.size` numbers."""
+def norm(x, delta, weight, bias, eps, out):
+    """Layer norm of each row of `weight.size` numbers, after delta was added to x if there is one.
+
+    Four rows at a time: the sums of one alone would wait for themselves at every step.
+    """
     width = weight.size
-    whole = width // LANES * LANES
-    rest = width - whole
-    scale = np.float32(1 / width)
-    for start in range(0, x.size, width):
-        sums = splat(np.float32(0))
-        for at in range(start, start + whole, LANES):
-            sums = sums + load(x, at)
-        if rest:
-            sums = sums + load_some(x, start + whole, rest)
-        mean = total(sums) * scale
-        squares = splat(np.float32(0))
-        for at in range(start, start + whole, LANES):
-            centred = load(x, at) - mean
-            squares = squares + centred * centred
-        variance = total(squares)
-        if rest:
-            for at in range(start + whole, start + width):
-                variance += (x[at] - mean) * (x[at] - mean)
-        inverse = np.float32(1) / np.sqrt(variance * scale + eps)
-        for c in range(0, whole, LANES):
-            value = (load(x, start + c) - mean) * inverse
-            store(out, start + c, value * load(weight, c) + load(bias, c))
-        if rest:
-            value = (load_some(x, start + whole, rest) - mean) * inverse
-            value = value * load_some(weight, whole, rest) + load_some(bias, whole, rest)
-            store_some(out, start + whole, rest, value)
+    scale, eps = np.float32(1 / width), np.float32(eps)
+    last = x.size - width
+    for r0 in range(0, x.size, 4 * width):
+        stop = min(r0 + 4 * width, x.size)
+        if delta.size:
+            for at in range(r0, stop, LANES):
+                n = min(LANES, stop - at)
+                store_some(x, at, n, load_some(x, at, n) + load_some(delta, at, n))
+        # Behind the last row it is done again: the same numbers from the same.
+        r1, r2, r3 = min(r0 + width, last), min(r0 + 2 * width, last), min(r0 + 3 * width, last)
+        s0 = splat(np.float32(0))
+        s1, s2, s3 = s0, s0, s0
+        for c in range(0, width, LANES):
+            n = min(LANES, width - c)
+            s0 = s0 + load_some(x, r0 + c, n)
+            s1 = s1 + load_some(x, r1 + c, n)
+            s2 = s2 + load_some(x, r2 + c, n)
+            s3 = s3 + load_some(x, r3 + c, n)
+        m0, m1, m2, m3 = total(s0) * scale, total(s1) * scale, total(s2) * scale, total(s3) * scale
+        s0 = splat(np.float32(0))
+        s1, s2, s3 = s0, s0, s0
+        for c in range(0, width, LANES):
+            n = min(LANES, width - c)
+            d0, d1 = _centred(x, r0 + c, n, m0), _centred(x, r1 + c, n, m1)
+            d2, d3 = _centred(x, r2 + c, n, m2), _centred(x, r3 + c, n, m3)
+            s0, s1, s2, s3 = s0 + d0 * d0, s1 + d1 * d1, s2 + d2 * d2, s3 + d3 * d3
+        i0, i1 = _inverse_root(total(s0) * scale + eps), _inverse_root(total(s1) * scale + eps)
+        i2, i3 = _inverse_root(total(s2) * scale + eps), _inverse_root(total(s3) * scale + eps)
+        for c in range(0, width, LANES):
+            n = min(LANES, width - c)
+            w, b = load_some(weight, c, n), load_some(bias, c, n)
+            # All are read before one is written, as `out` may be `x`.
+            y0 = (load_some(x, r0 + c, n) - m0) * i0 * w + b
+            y1 = (load_some(x, r1 + c, n) - m1) * i1 * w + b
+            y2 = (load_some(x, r2 + c, n) - m2) * i2 * w + b
+            y3 = (load_some(x, r3 + c, n) - m3) * i3 * w + b
+            store_some(out, r0 + c, n, y0)
+            store_some(out, r1 + c, n, y1)
+            store_some(out, r2 + c, n, y2)
+            store_some(out, r3 + c, n, y3)
+
+
+@numba.njit
+def _centred(x, at, n, mean):
+    """Differences from the mean; none behind the last of n numbers."""
+    if n == LANES:
+        return load(x, at) - mean
+    return only_first(load_some(x, at, n) - mean, n)
+
+
+@numba.njit
+def _inverse_root(x):
+    return np.float32(1) / np.sqrt(x)
 
 
 @numba.njit
 def _gelu(x):
-    """GELU as x / (1 + exp(-2 z)), with z = sqrt(2 / pi) (x + 0.044715 x^3) of its tanh form."""
-    c = np.float32(-2 * np.sqrt(2 / np.pi))
-    z = x * (x * x * (c * np.float32(0.044715)) + c)
-    # Beyond 40 the quotient is 0 or x to the last bit.
-    return divide(x, exp(clip(z, np.float32(-40), np.float32(40))) + np.float32(1))
+    """GELU by its tanh form: x / (1 + 2^t), t = -2 log2(e) sqrt(2 / pi) (x + 0.044715 x^3)."""
+    c = np.float32(-2 * np.sqrt(2 / np.pi) * np.log2(np.e))
+    t = x * (x * x * (c * np.float32(0.044715)) + c)
+    # Below -60 the quotient is x to the last bit.
+    return divide(x, exp2(clip(t, np.float32(-60), np.float32(126))) + np.float32(1))
 
 
 @numba.njit(nogil=True, cache=True)
@@ -85,10 +116,11 @@ def gelu(x):
 def _gelu_slope(x):
     """The derivative of `_gelu`."""
     c = np.float32(2 * np.sqrt(2 / np.pi))
-    z = x * (x * x * (c * np.float32(0.044715)) + c)
-    one = splat(np.float32(1))
-    s = divide(one, exp(clip(z * np.float32(-1), np.float32(-40), np.float32(40))) + np.float32(1))
-    dz = x * x * (c * np.float32(3 * 0.044715)) + c
+    log2e = np.float32(np.log2(np.e))
+    square, one = x * x, splat(np.float32(1))
+    t = x * (square * (c * np.float32(-0.044715) * log2e) - c * log2e)
+    s = divide(one, exp2(clip(t, np.float32(-60), np.float32(126))) + one)
+    dz = square * (c * np.float32(3 * 0.044715)) + c
     return s + x * s * (one - s) * dz
 
 
