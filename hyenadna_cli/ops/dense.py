@@ -22,6 +22,24 @@ def has_bfloat16_products() -> bool:
     return _has_onednn() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
+def packed(weight_OI: Tensor, *, n_rows: int) -> Tensor:
+    """A weight for `dense` alone, in the layout that oneDNN multiplies about `n_rows` rows with.
+
+    Otherwise each product makes it for itself. The weight as it is where oneDNN would not take it.
+    """
+    dtype = weight_OI.dtype
+    is_multiplied = dtype == torch.float32 or (dtype == torch.bfloat16 and has_bfloat16_products())
+    if weight_OI.device.type != "cpu" or not is_multiplied or not _can_pack():
+        return weight_OI
+    result: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight_OI.contiguous(), n_rows)
+    return result
+
+
+@functools.cache
+def _can_pack() -> bool:
+    return _has_onednn() and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
+
+
 def dense(x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor | None) -> Tensor:
     """Compute x W^T + b, not differentiable.
 

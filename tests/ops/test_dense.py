@@ -44,3 +44,24 @@ def test_bfloat16_is_the_rounded_product_of_rounded_numbers(monkeypatch, has_uni
 
     # Half a last place, and the rounding of a sum in float32.
     torch.testing.assert_close(found.double(), exact, rtol=2**-8 + 1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(9, 48), (1, 1), (384, 128), (1, 64), (64, 1)], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16], ids=str)
+def test_a_packed_weight_gives_the_same_product(shape, dtype):
+    generator = torch.Generator().manual_seed(1)
+    weight, bias = (torch.randn(*s, generator=generator).to(dtype) for s in (shape, shape[:1]))
+    with torch.inference_mode():
+        made = module.packed(weight, n_rows=100)
+
+        for n_rows in (1, 7, 100, 1000):
+            x = torch.randn(n_rows, shape[1], generator=generator).to(dtype)
+            # A single row is summed in another order.
+            torch.testing.assert_close(dense(x, made, bias), dense(x, weight, bias))
+
+
+def test_a_weight_stays_as_it_is_where_rounded_numbers_are_multiplied_in_float32(monkeypatch):
+    monkeypatch.setattr(module, "has_bfloat16_products", lambda: False)
+    weight = torch.ones(3, 4, dtype=torch.bfloat16)
+
+    assert module.packed(weight, n_rows=8) is weight

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from hyenadna_cli.core.model.weight_cache import WeightCache
 from hyenadna_cli.ops import rows, workers
 from hyenadna_cli.ops.channels_last import is_served
-from hyenadna_cli.ops.dense import dense
+from hyenadna_cli.ops.dense import dense, packed
 from hyenadna_cli.ops.huge_pages import empty_huge
 from hyenadna_cli.ops.kernels import Kernels, is_triton
 from hyenadna_cli.ops.long_conv import (
@@ -236,16 +236,18 @@ class FusedForward:
         """A weight as the products want it: some of its rows, in their precision."""
         assert weight is not None
         dtype = self._dtype if cast else weight.dtype
-        if picked is None and dtype == weight.dtype:
+        is_packed = cast and weight.ndim == 2 and self._kernels == "numba"
+        if picked is None and dtype == weight.dtype and not is_packed:
             return weight.detach()
 
         def make() -> Tensor:
             rows_of = (
                 weight.detach() if picked is None else weight.detach()[picked.to(weight.device)]
             )
-            return rows_of.to(dtype)
+            rows_of = rows_of.to(dtype)
+            return packed(rows_of, n_rows=self._n_rows) if is_packed else rows_of
 
-        return self._weight_cache.get((key, dtype), [weight], make)
+        return self._weight_cache.get((key, dtype, is_packed), [weight], make)
 
     def _filters(
         self, filter_fn: ImplicitFilter, *, number: int, n_blocks: int

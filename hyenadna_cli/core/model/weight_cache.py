@@ -39,9 +39,9 @@ class WeightCache:
         if self._kept.pop(key, None) is not None:
             self.generation += 1
         value = make()
-        if value.nbytes <= self.max_bytes:
+        if _n_bytes(value) <= self.max_bytes:
             self._kept[key] = (state, value)
-            while sum(kept.nbytes for _, kept in self._kept.values()) > self.max_bytes:
+            while sum(_n_bytes(kept) for _, kept in self._kept.values()) > self.max_bytes:
                 self._kept.popitem(last=False)
                 self.generation += 1
         return value
@@ -59,6 +59,11 @@ class WeightCache:
         """Forget everything."""
         self._kept.clear()
         self.generation += 1
+
+
+def _n_bytes(value: Tensor | Spectra) -> int:
+    # Tensors in a layout of oneDNN's have no `nbytes`.
+    return value.nbytes if isinstance(value, Spectra) else value.numel() * value.element_size()
 
 
 def state_of(weight: Tensor) -> object:
