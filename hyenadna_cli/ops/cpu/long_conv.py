@@ -189,7 +189,7 @@ def _signal(x_DBL: Tensor | None) -> Signal:
 
 
 def _scratch(plan: Plan) -> NDArray[np.float32]:
-    return _buffer("scratch", loops.TILE * plan.n_rows * POINT)
+    return _buffer("scratch", loops.TILE * (plan.n_rows + 1) * POINT)
 
 
 def _buffer(name: str, size: int) -> NDArray[np.float32]:

@@ -135,6 +135,7 @@ def columns_forward(
             store(x, at, value * (row_turns[2 * position] * scale))
             store(x, at + LANES, value * (row_turns[2 * position + 1] * scale))
         return
+    between = n_rows + 1
     for start in range(first, last, TILE):
         n_columns = min(TILE, last - start)
         for row in range(n_rows):
@@ -146,14 +147,14 @@ def columns_forward(
                     value = read_lanes(a_data, a_start + position * a_step, width)
                     if has_b:
                         value = value * read_lanes(b_data, b_start + position * b_step, width)
-                at = POINT * (column * n_rows + row)
+                at = POINT * (column * between + row)
                 store(scratch, at, value * re)
                 store(scratch, at + LANES, value * im)
         for column in range(n_columns):
-            _transform_column(plan, scratch, POINT * column * n_rows)
+            _transform_column(plan, scratch, POINT * column * between)
         for row in range(n_rows):
             for column in range(n_columns):
-                at = POINT * (column * n_rows + row)
+                at = POINT * (column * between + row)
                 point = row * row_points + start + column
                 value = pair(load(scratch, at), load(scratch, at + LANES))
                 re, im = row_turns[2 * point] * scale, row_turns[2 * point + 1] * scale
@@ -189,18 +190,19 @@ def columns_inverse(
     has_skip, has_b, has_gate = skip.size > 0, b_data.size > 1, gate_data.size > 1
     skip_lanes = load_some(skip, channel, width) if has_skip else splat(np.float32(0))
     # A single row is a tile of its own: there is nothing to gather, and all columns are one pass.
+    between = n_rows + 1
     tile = TILE if n_rows > 1 else last - first
     for start in range(first, last, tile):
         n_columns = min(tile, last - start)
         if n_rows > 1:
             for row in range(n_rows):
                 for column in range(n_columns):
-                    at = POINT * (column * n_rows + row)
+                    at = POINT * (column * between + row)
                     value = _turned_back(x, row * row_points + start + column, row_turns, scale)
                     store(scratch, at, value.re)
                     store(scratch, at + LANES, value.im)
             for column in range(n_columns):
-                _restore_column(plan, scratch, POINT * column * n_rows)
+                _restore_column(plan, scratch, POINT * column * between)
         for row in range(n_rows):
             re, im = turns[2 * row], turns[2 * row + 1]
             for column in range(n_columns):
@@ -210,7 +212,7 @@ def columns_inverse(
                 if n_rows == 1:
                     value = _turned_back(x, position, row_turns, scale).re
                 else:
-                    at = POINT * (column * n_rows + row)
+                    at = POINT * (column * between + row)
                     value = load(scratch, at) * re + load(scratch, at + LANES) * im
                 if has_skip:
                     read = read_lanes(a_data, a_start + position * a_step, width)
