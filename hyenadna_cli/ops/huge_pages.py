@@ -20,7 +20,7 @@ from torch import Tensor
 _SMALLEST = 4 << 20
 """Bytes below which the allocator's reuse of memory is the better way."""
 
-_KEPT_BYTES = 128 << 20
+_KEPT_BYTES = 64 << 20
 """Memory that is kept for later buffers, at most."""
 
 _kept = list[mmap.mmap]()

@@ -47,8 +47,8 @@ def test_memory_that_no_tensor_holds_is_used_again():
 
 
 def test_memory_is_kept_up_to_a_bound_only():
-    many = [empty_huge(9 << 20) for _ in range(5)]
-    large = empty_huge(40 << 20)
+    many = [empty_huge(4 << 20) for _ in range(6)]
+    large = empty_huge(20 << 20)
 
     del many, large
 

@@ -258,6 +258,24 @@ def store(_, array, index, value):
     return types.void(array, types.intp, value), generate
 
 
+@intrinsic
+def prefetch(_, array, index):
+    """Have the processor fetch what is at `index`, which may lie outside the array."""
+
+    def generate(context, builder, signature, arguments):
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        where = builder.bitcast(builder.gep(data, [arguments[1]]), ir.IntType(8).as_pointer())
+        kind = [ir.Constant(_I32, n) for n in (0, 3, 1)]  # to read, into every cache, data
+        types_of = [where.type, _I32, _I32, _I32]
+        function = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(ir.VoidType(), types_of), "llvm.prefetch.p0"
+        )
+        builder.call(function, [where, *kind])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), generate
+
+
 def _first(builder, width):
     """The mask of the first `width` lanes."""
     undefined = ir.Constant(BITS, ir.Undefined)

@@ -40,13 +40,25 @@ from hyenadna_cli.ops.cpu.fft import (
     times,
     transform,
 )
-from hyenadna_cli.ops.cpu.lanes import LANES, load, load_some, pair, splat, store, store_some
+from hyenadna_cli.ops.cpu.lanes import (
+    LANES,
+    load,
+    load_some,
+    pair,
+    prefetch,
+    splat,
+    store,
+    store_some,
+)
 
 _ROW_POINTS = 2_048
 """Up to this many points are one row: 256 KB with 16 lanes, which a core's cache holds."""
 
 TILE = 8
 """Columns that are gathered together, so that memory is read in runs of half a kilobyte."""
+
+_AHEAD = 8
+"""Rows that are fetched before they are needed: no processor foresees such steps in a signal."""
 
 
 class Plan(NamedTuple):
@@ -140,6 +152,12 @@ def columns_forward(
         n_columns = min(TILE, last - start)
         for row in range(n_rows):
             re, im = turns[2 * row], turns[2 * row + 1]
+            ahead = (row + _AHEAD) * row_points + start
+            if ahead < n_positions:
+                for column in range(n_columns):
+                    prefetch(a_data, a_start + (ahead + column) * a_step)
+                    if has_b:
+                        prefetch(b_data, b_start + (ahead + column) * b_step)
             for column in range(n_columns):
                 position = row * row_points + start + column
                 value = zero
@@ -205,6 +223,14 @@ def columns_inverse(
                 _restore_column(plan, scratch, POINT * column * between)
         for row in range(n_rows):
             re, im = turns[2 * row], turns[2 * row + 1]
+            ahead = (row + _AHEAD) * row_points + start
+            if n_rows > 1 and ahead < n_positions:
+                for column in range(n_columns):
+                    if has_skip:
+                        prefetch(a_data, a_start + (ahead + column) * a_step)
+                    if has_gate:
+                        prefetch(gate_data, gate_start + (ahead + column) * gate_step)
+                    prefetch(out_data, out_start + (ahead + column) * out_step)
             for column in range(n_columns):
                 position = row * row_points + start + column
                 if position >= n_positions:
