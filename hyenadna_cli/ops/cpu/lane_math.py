@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numba.extending import intrinsic
 
-from hyenadna_cli.ops.cpu.lanes import BITS, LANES, REAL, REGISTER, as_register, call, constant
+from hyenadna_cli.ops.cpu.lanes import (
+    BITS,
+    LANES,
+    REAL,
+    REGISTER,
+    as_register,
+    call,
+    constant,
+    part,
+)
 
 
 @intrinsic
@@ -49,7 +57,7 @@ def clip(_, a, lowest, highest):
 _LN2 = np.log(2)
 
 
-@numba.njit
+@part
 def exp2(x):
     """Two to the power of x, to two units in the last place, for x from -126 to 126."""
     # x = n + r with a whole n; then the Taylor polynomial of degree 6 on |r| <= 1 / 2.

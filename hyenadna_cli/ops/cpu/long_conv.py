@@ -19,8 +19,8 @@ from torch import Tensor
 from hyenadna_cli.ops import workers
 from hyenadna_cli.ops.channels_last import flat, to_channels_last
 from hyenadna_cli.ops.cpu import right_angle as loops
-from hyenadna_cli.ops.cpu.fft import POINT
 from hyenadna_cli.ops.cpu.lanes import LANES
+from hyenadna_cli.ops.cpu.points import POINT
 from hyenadna_cli.ops.cpu.right_angle import Plan, Signal
 from hyenadna_cli.ops.cpu.right_angle_adjoint import adjoint
 from hyenadna_cli.ops.huge_pages import empty_huge

@@ -23,33 +23,29 @@ from __future__ import annotations
 import functools
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from hyenadna_cli.ops.cpu.fft import (
-    POINT,
     Transform,
-    dft8,
     forward,
     frequencies,
     good_size,
     inverse,
-    load_points,
-    store_points,
-    times,
     transform,
 )
 from hyenadna_cli.ops.cpu.lanes import (
     LANES,
     load,
     load_some,
-    pair,
+    loop,
+    part,
     prefetch,
     splat,
     store,
     store_some,
 )
+from hyenadna_cli.ops.cpu.points import POINT, filter_points, first_pass_back, last_pass
 
 _ROW_POINTS = 2_048
 """Up to this many points are one row: 256 KB with 16 lanes, which a core's cache holds."""
@@ -116,7 +112,7 @@ def _as_pairs(values: NDArray[np.complex128]) -> NDArray[np.float32]:
     return np.stack([values.real, values.imag], axis=-1).astype(np.float32).ravel()
 
 
-@numba.njit
+@part
 def read_lanes(data, index, width):
     """A group of channels, or the `width` there are."""
     if width == LANES:
@@ -124,7 +120,7 @@ def read_lanes(data, index, width):
     return load_some(data, index, width)
 
 
-@numba.njit(nogil=True, cache=True)
+@loop
 def columns_forward(
     plan, a, b, sequence, channel, width, n_positions, scale, x, first, last, scratch
 ):
@@ -174,23 +170,20 @@ def columns_forward(
             for column in range(n_columns):
                 at = POINT * (column * between + row)
                 point = row * row_points + start + column
-                value = pair(load(scratch, at), load(scratch, at + LANES))
-                re, im = row_turns[2 * point] * scale, row_turns[2 * point + 1] * scale
-                value = times(value, re, im)
-                store(x, POINT * point, value.re)
-                store(x, POINT * point + LANES, value.im)
+                re, im = load(scratch, at), load(scratch, at + LANES)
+                w_re, w_im = row_turns[2 * point] * scale, row_turns[2 * point + 1] * scale
+                store(x, POINT * point, re * w_re - im * w_im)
+                store(x, POINT * point + LANES, re * w_im + im * w_re)
 
 
-@numba.njit
+@part
 def _transform_column(plan, scratch, start):
     columns = plan.of_columns
     forward(scratch, start, columns, 0, columns.radices.size, plan.n_rows)
-    for point in range(0, plan.n_rows, 8):
-        at = start + POINT * point
-        store_points(scratch, at, POINT, dft8(load_points(scratch, at, POINT, 8, 0)), 0)
+    last_pass(scratch, start, plan.n_rows)
 
 
-@numba.njit(nogil=True, cache=True)
+@loop
 def columns_inverse(
     plan, x, scale, skip, a, b, gate, out, sequence, channel, width, n_positions, first, last,
     scratch,
@@ -216,9 +209,11 @@ def columns_inverse(
             for row in range(n_rows):
                 for column in range(n_columns):
                     at = POINT * (column * between + row)
-                    value = _turned_back(x, row * row_points + start + column, row_turns, scale)
-                    store(scratch, at, value.re)
-                    store(scratch, at + LANES, value.im)
+                    point = row * row_points + start + column
+                    re, im = load(x, POINT * point), load(x, POINT * point + LANES)
+                    w_re, w_im = row_turns[2 * point] * scale, row_turns[2 * point + 1] * -scale
+                    store(scratch, at, re * w_re - im * w_im)
+                    store(scratch, at + LANES, re * w_im + im * w_re)
             for column in range(n_columns):
                 _restore_column(plan, scratch, POINT * column * between)
         for row in range(n_rows):
@@ -236,7 +231,9 @@ def columns_inverse(
                 if position >= n_positions:
                     break
                 if n_rows == 1:
-                    value = _turned_back(x, position, row_turns, scale).re
+                    at = POINT * position
+                    re, im = row_turns[2 * position] * scale, row_turns[2 * position + 1] * scale
+                    value = load(x, at) * re + load(x, at + LANES) * im
                 else:
                     at = POINT * (column * between + row)
                     value = load(scratch, at) * re + load(scratch, at + LANES) * im
@@ -253,72 +250,24 @@ def columns_inverse(
                     store_some(out_data, out_start + position * out_step, width, value)
 
 
-@numba.njit
-def _turned_back(x, point, row_turns, scale):
-    """A point of the buffer, times its conjugate turn."""
-    value = pair(load(x, POINT * point), load(x, POINT * point + LANES))
-    return times(value, row_turns[2 * point] * scale, row_turns[2 * point + 1] * -scale)
-
-
-@numba.njit
+@part
 def _restore_column(plan, scratch, start):
-    for point in range(0, plan.n_rows, 8):
-        at = start + POINT * point
-        store_points(scratch, at, POINT, dft8(load_points(scratch, at, POINT, 8, LANES)), LANES)
+    first_pass_back(scratch, start, plan.n_rows)
     columns = plan.of_columns
     inverse(scratch, start, columns, 0, columns.radices.size, plan.n_rows)
 
 
-@numba.njit(nogil=True, cache=True)
+@loop
 def rows_forward(plan, x, first, last):
     """Rows to the spectrum."""
     rows, n_points = plan.of_rows, plan.n_columns
     for row in range(first, last):
         start = POINT * row * n_points
         forward(x, start, rows, 0, rows.radices.size, n_points)
-        for point in range(0, n_points, 8):
-            at = start + POINT * point
-            store_points(x, at, POINT, dft8(load_points(x, at, POINT, 8, 0)), 0)
+        last_pass(x, start, n_points)
 
 
-@numba.njit
-def _times_conjugate(a, k, sign):
-    """The product a k, or a conj(k) where sign is -1."""
-    im = k.im * sign
-    return pair(a.re * k.re - a.im * im, a.re * im + a.im * k.re)
-
-
-@numba.njit
-def filtered8(a, k, sign):
-    """Eight points times those of a filter; sign -1: times their conjugates."""
-    return (
-        _times_conjugate(a[0], k[0], sign),
-        _times_conjugate(a[1], k[1], sign),
-        _times_conjugate(a[2], k[2], sign),
-        _times_conjugate(a[3], k[3], sign),
-        _times_conjugate(a[4], k[4], sign),
-        _times_conjugate(a[5], k[5], sign),
-        _times_conjugate(a[6], k[6], sign),
-        _times_conjugate(a[7], k[7], sign),
-    )
-
-
-@numba.njit
-def swapped8(a):
-    """Real and imaginary parts of eight points in each other's place."""
-    return (
-        pair(a[0].im, a[0].re),
-        pair(a[1].im, a[1].re),
-        pair(a[2].im, a[2].re),
-        pair(a[3].im, a[3].re),
-        pair(a[4].im, a[4].re),
-        pair(a[5].im, a[5].re),
-        pair(a[6].im, a[6].re),
-        pair(a[7].im, a[7].re),
-    )
-
-
-@numba.njit(nogil=True, cache=True)
+@loop
 def rows_filtered(plan, x, spectrum, k_start, first, last):
     """Rows to the spectrum, times that of the filter (from number `k_start` on), and back."""
     rows, n_points = plan.of_rows, plan.n_columns
@@ -329,16 +278,12 @@ def rows_filtered(plan, x, spectrum, k_start, first, last):
         # Forward and back in the first cache before the next block.
         for block in range(start, start + POINT * n_points, POINT * block_points):
             forward(x, block, rows, n_first, n_passes, block_points)
-            for at in range(block, block + POINT * block_points, 8 * POINT):
-                points = dft8(load_points(x, at, POINT, 8, 0))
-                k = load_points(spectrum, k_start + at, POINT, 8, 0)
-                points = dft8(swapped8(filtered8(points, k, np.float32(1))))
-                store_points(x, at, POINT, points, LANES)
+            filter_points(x, spectrum, block, k_start + block, block_points)
             inverse(x, block, rows, n_first, n_passes, block_points)
         inverse(x, start, rows, 0, n_first, n_points)
 
 
-@numba.njit(nogil=True, cache=True)
+@loop
 def filter_spectrum(plan, taps, channel, width, n_positions, scratch, spectrum):
     """The spectrum of one group of channels, plan.n_points points."""
     nothing = Signal(np.zeros(1, np.float32), 0, 0)
@@ -350,7 +295,7 @@ def filter_spectrum(plan, taps, channel, width, n_positions, scratch, spectrum):
     rows_forward(plan, spectrum, 0, plan.n_rows)
 
 
-@numba.njit(nogil=True, cache=True)
+@loop
 def convolve(
     plan, u, spectrum, k_start, skip, gate, out, sequence, channel, width, n_positions, scratch, x
 ):

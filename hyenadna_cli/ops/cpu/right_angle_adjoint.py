@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
-from hyenadna_cli.ops.cpu.fft import POINT, dft8, forward, inverse, load_points, store_points
-from hyenadna_cli.ops.cpu.lanes import LANES, load_some, splat, store_some
+from hyenadna_cli.ops.cpu.fft import forward, inverse
+from hyenadna_cli.ops.cpu.lanes import load_some, loop, part, splat, store_some
+from hyenadna_cli.ops.cpu.points import POINT, adjoint_points, first_pass_back
 from hyenadna_cli.ops.cpu.right_angle import (
     Signal,
     columns_forward,
     columns_inverse,
-    filtered8,
     read_lanes,
     rows_forward,
-    swapped8,
 )
 
 
-@numba.njit
+@part
 def _rows_adjoint(plan, x, y, spectrum, total_spectrum):
     """Of inputs x and gradients y of outputs: x to the convolution, y to the gradient of inputs.
 
@@ -33,54 +31,24 @@ def _rows_adjoint(plan, x, y, spectrum, total_spectrum):
         for block in range(start, start + POINT * n_points, POINT * block_points):
             forward(x, block, rows, n_first, n_passes, block_points)
             forward(y, block, rows, n_first, n_passes, block_points)
-            for at in range(block, block + POINT * block_points, 8 * POINT):
-                _adjoint8(x, y, spectrum, total_spectrum, at)
+            adjoint_points(x, y, spectrum, total_spectrum, block, block_points)
             inverse(x, block, rows, n_first, n_passes, block_points)
             inverse(y, block, rows, n_first, n_passes, block_points)
         inverse(x, start, rows, 0, n_first, n_points)
         inverse(y, start, rows, 0, n_first, n_points)
 
 
-@numba.njit
-def _adjoint8(x, y, spectrum, total_spectrum, at):
-    inputs = dft8(load_points(x, at, POINT, 8, 0))
-    gradients = dft8(load_points(y, at, POINT, 8, 0))
-    total = load_points(total_spectrum, at, POINT, 8, 0)
-    total = _sum8(total, filtered8(gradients, inputs, np.float32(-1)))
-    store_points(total_spectrum, at, POINT, total, 0)
-    k = load_points(spectrum, at, POINT, 8, 0)
-    points = dft8(swapped8(filtered8(inputs, k, np.float32(1))))
-    store_points(x, at, POINT, points, LANES)
-    points = dft8(swapped8(filtered8(gradients, k, np.float32(-1))))
-    store_points(y, at, POINT, points, LANES)
-
-
-@numba.njit
-def _sum8(a, b):
-    return (
-        a[0] + b[0],
-        a[1] + b[1],
-        a[2] + b[2],
-        a[3] + b[3],
-        a[4] + b[4],
-        a[5] + b[5],
-        a[6] + b[6],
-        a[7] + b[7],
-    )
-
-
-@numba.njit
+@part
 def _rows_inverse(plan, x):
     """Spectrum to rows."""
     rows, n_points = plan.of_rows, plan.n_columns
     for row in range(plan.n_rows):
         start = POINT * row * n_points
-        for at in range(start, start + POINT * n_points, 8 * POINT):
-            store_points(x, at, POINT, dft8(load_points(x, at, POINT, 8, LANES)), LANES)
+        first_pass_back(x, start, n_points)
         inverse(x, start, rows, 0, rows.radices.size, n_points)
 
 
-@numba.njit(nogil=True, cache=True)
+@loop
 def adjoint(
     plan, u, taps, skip, gate, d_y, d_u, d_gate, d_taps, d_skip,
     channel, width, n_batch, n_positions, scratch, x, y, spectrum, total_spectrum,
@@ -120,7 +88,7 @@ def adjoint(
     )  # fmt: skip
 
 
-@numba.njit
+@part
 def _add_products(sums, a, b, c, sequence, channel, width, n_positions):
     """Add a * b * c, summed over the positions of a sequence, to a group of `sums`."""
     a_data, a_start, a_step = a.data, sequence * a.batch_step + channel, a.step

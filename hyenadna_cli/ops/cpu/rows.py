@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from hyenadna_cli.ops.cpu.lane_math import clip, exp2
@@ -11,7 +10,9 @@ from hyenadna_cli.ops.cpu.lanes import (
     divide,
     load,
     load_some,
+    loop,
     only_first,
+    part,
     splat,
     store,
     store_some,
@@ -19,7 +20,7 @@ from hyenadna_cli.ops.cpu.lanes import (
 )
 
 
-@numba.njit(nogil=True, cache=True)
+@loop
 def add(x, delta):
     """Add delta to x, number by number."""
     whole = x.size // LANES * LANES
@@ -31,7 +32,7 @@ def add(x, delta):
         store_some(x, whole, rest, value)
 
 
-@numba.njit(nogil=True, cache=True)
+@loop
 def norm(x, delta, weight, bias, eps, out):
     """Layer norm of each row of `weight.size` numbers, after delta was added to x if there is one.
 
@@ -80,7 +81,7 @@ def norm(x, delta, weight, bias, eps, out):
             store_some(out, r3 + c, n, y3)
 
 
-@numba.njit
+@part
 def _centred(x, at, n, mean):
     """Differences from the mean; none behind the last of n numbers."""
     if n == LANES:
@@ -88,12 +89,12 @@ def _centred(x, at, n, mean):
     return only_first(load_some(x, at, n) - mean, n)
 
 
-@numba.njit
+@part
 def _inverse_root(x):
     return np.float32(1) / np.sqrt(x)
 
 
-@numba.njit
+@part
 def _gelu(x):
     """GELU by its tanh form: x / (1 + 2^t), t = -2 log2(e) sqrt(2 / pi) (x + 0.044715 x^3)."""
     c = np.float32(-2 * np.sqrt(2 / np.pi) * np.log2(np.e))
@@ -102,7 +103,7 @@ def _gelu(x):
     return divide(x, exp2(clip(t, np.float32(-60), np.float32(126))) + np.float32(1))
 
 
-@numba.njit(nogil=True, cache=True)
+@loop
 def gelu(x):
     """The tanh form of GELU, in place."""
     whole = x.size // LANES * LANES
@@ -112,23 +113,28 @@ def gelu(x):
         store_some(x, whole, x.size - whole, _gelu(load_some(x, whole, x.size - whole)))
 
 
-@numba.njit
-def _gelu_slope(x):
-    """The derivative of `_gelu`."""
+@part
+def _gelu_and_slope(x):
+    """`_gelu` as x s with s = 1 / (1 + 2^t), and its derivative."""
     c = np.float32(2 * np.sqrt(2 / np.pi))
     log2e = np.float32(np.log2(np.e))
     square, one = x * x, splat(np.float32(1))
     t = x * (square * (c * np.float32(-0.044715) * log2e) - c * log2e)
     s = divide(one, exp2(clip(t, np.float32(-60), np.float32(126))) + one)
-    dz = square * (c * np.float32(3 * 0.044715)) + c
-    return s + x * s * (one - s) * dz
+    y = x * s
+    return y, s + y * (one - s) * (square * (c * np.float32(3 * 0.044715)) + c)
 
 
-@numba.njit(nogil=True, cache=True)
+@loop
 def gelu_gradient(x, d_y):
     """d_y to the gradient of GELU's input, and that input x to its output, both in place."""
-    for at in range(0, x.size, LANES):
-        width = min(LANES, x.size - at)
-        value = load_some(x, at, width)
-        store_some(d_y, at, width, load_some(d_y, at, width) * _gelu_slope(value))
-        store_some(x, at, width, _gelu(value))
+    whole = x.size // LANES * LANES
+    for at in range(0, whole, LANES):
+        y, slope = _gelu_and_slope(load(x, at))
+        store(d_y, at, load(d_y, at) * slope)
+        store(x, at, y)
+    if whole < x.size:
+        rest = x.size - whole
+        y, slope = _gelu_and_slope(load_some(x, whole, rest))
+        store_some(d_y, whole, rest, load_some(d_y, whole, rest) * slope)
+        store_some(x, whole, rest, y)
