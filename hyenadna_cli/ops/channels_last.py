@@ -13,6 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hyenadna_cli.ops.huge_pages import empty_huge
+
 
 def is_served(*tensors: Tensor) -> bool:
     """Whether the compiled loops take these; anything else goes the portable way, by design."""
@@ -40,6 +42,8 @@ def to_channels_last(x_DBL: Tensor) -> Tensor:
 
 def empty_channels_last(n_channels: int, n_batch: int, n_positions: int, like: Tensor) -> Tensor:
     """A new (D, B, L) tensor with neighbouring channels."""
+    if like.device.type == "cpu":
+        return empty_huge(n_batch, n_positions, n_channels, dtype=like.dtype).permute(2, 0, 1)
     return like.new_empty(n_batch, n_positions, n_channels).permute(2, 0, 1)
 
 

@@ -133,7 +133,8 @@ class _ShortConvGate(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor, None, None]:
         proj_PBL, taps_PK, bias_P = ctx.saved_tensors  # type: ignore[attr-defined]
         order: int = ctx.order  # type: ignore[attr-defined]
-        if ctx.kernels == "numba" and is_served(proj_PBL, taps_PK, bias_P):  # type: ignore[attr-defined]
+        is_compiled = ctx.kernels == "numba" and taps_PK.shape[1] == 3  # type: ignore[attr-defined]
+        if is_compiled and is_served(proj_PBL, taps_PK, bias_P):
             from hyenadna_cli.ops.cpu import short_conv as on_cpu
 
             d_outputs = [to_channels_last(d) for d in (d_gated_DBL, *d_gates)]

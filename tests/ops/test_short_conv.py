@@ -11,9 +11,9 @@ from hyenadna_cli.ops.short_conv import short_conv_gate, short_conv_gate_into
 LENGTHS = [1, 2, 3, 63, 100, 257]
 
 
-def inputs(*, order: int, n_positions: int, n_taps: int = 3, dtype=torch.float64):
+def inputs(*, order: int, n_positions: int, n_taps: int = 3, width: int = 4, dtype=torch.float64):
     generator = torch.Generator().manual_seed(n_positions)
-    n_channels = (order + 1) * 4
+    n_channels = (order + 1) * width
     shapes = [(n_channels, 2, n_positions), (n_channels, n_taps), (n_channels,)]
     return [
         torch.randn(shape, generator=generator, dtype=dtype, requires_grad=True) for shape in shapes
@@ -52,6 +52,22 @@ def test_any_number_of_taps_works_even_more_than_positions(n_taps):
     torch.testing.assert_close(gated, reference.short_conv_gate(*tensors, order=2)[0])
 
 
+@pytest.mark.parametrize("n_taps", [1, 2, 4, 7], ids=lambda n: f"K{n}")
+def test_compiled_loops_serve_any_number_of_taps(n_taps):
+    tensors = inputs(order=2, n_positions=21, n_taps=n_taps, width=17, dtype=torch.float32)
+    expected = short_conv_gate(*tensors, order=2, kernels="torch")
+
+    found = short_conv_gate(*tensors, order=2, kernels="numba")
+
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        gradients([found[0], *found[1]], tensors),
+        gradients([expected[0], *expected[1]], tensors),
+        rtol=1e-4,
+        atol=1e-4,
+    )
+
+
 def test_a_non_contiguous_input_gives_the_same():
     proj, taps, bias = inputs(order=2, n_positions=63)
     strided = proj.detach().transpose(1, 2).contiguous().transpose(1, 2).requires_grad_()
@@ -67,9 +83,12 @@ def test_a_non_contiguous_input_gives_the_same():
 
 @pytest.mark.parametrize("kernels", ["torch", "numba"])
 @pytest.mark.parametrize("order", [2, 3], ids=lambda n: f"order{n}")
-@pytest.mark.parametrize("n_positions", [1, 2, 3, 257], ids=lambda n: f"L{n}")
-def test_float32_stays_within_rounding_of_float64(n_positions, order, kernels):
-    tensors = inputs(order=order, n_positions=n_positions, dtype=torch.float32)
+@pytest.mark.parametrize("width", [4, 16, 40, 70], ids=lambda n: f"D{n}")
+@pytest.mark.parametrize(
+    "n_positions", [1, 2, 3, 6, 29, 30, 31, 32, 33, 257], ids=lambda n: f"L{n}"
+)
+def test_float32_stays_within_rounding_of_float64(n_positions, width, order, kernels):
+    tensors = inputs(order=order, n_positions=n_positions, width=width, dtype=torch.float32)
     expected, expected_gates = reference.short_conv_gate(*tensors, order=order)
 
     gated, gates = short_conv_gate(*tensors, order=order, kernels=kernels)

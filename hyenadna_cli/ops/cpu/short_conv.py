@@ -11,7 +11,8 @@ from torch import Tensor
 
 from hyenadna_cli.ops import workers
 from hyenadna_cli.ops.channels_last import empty_channels_last, flat
-from hyenadna_cli.ops.cpu.short_conv_loops import short_conv, short_conv_gradients
+from hyenadna_cli.ops.cpu.short_conv_adjoint import short_conv_gradients
+from hyenadna_cli.ops.cpu.short_conv_loops import short_conv
 
 _CHANNELS = 64
 """Channels whose gradients are one task: whole cache lines of a row, and enough tasks."""
@@ -79,11 +80,11 @@ def gate_part(
 def gradients(
     proj_PBL: Tensor, taps_PK: Tensor, bias_P: Tensor, d_outputs: Sequence[Tensor]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Of the projections, taps and bias, from those of the outputs of `gated`."""
+    """Of the projections, three taps and bias, from those of the outputs of `gated`."""
     n_channels, n_batch, n_positions = proj_PBL.shape
     order = len(d_outputs)
     width = n_channels // (order + 1)
-    d_proj_PBL = torch.empty_like(proj_PBL)
+    d_proj_PBL = empty_channels_last(n_channels, n_batch, n_positions, proj_PBL)
     d_taps_KP = taps_PK.new_zeros(taps_PK.shape[1], n_channels)
     d_bias_P = torch.zeros_like(bias_P)
     proj = flat(proj_PBL)
@@ -92,8 +93,9 @@ def gradients(
     if (batch_step, step) != proj[1:]:
         raise ValueError("projections with gaps between their rows")
     d_taps, d_bias = d_taps_KP.view(-1).numpy(), d_bias_P.numpy()
-    # Part of the channels, the part it was multiplied with, and which output came of it.
-    parts = [(order, order - 1, 0), (order - 1, order, 0)]
+    # Part of the channels, the part it was multiplied with, whose gradients come with it, and
+    # which output came of them.
+    parts = [(order, order - 1, 0)]
     parts += [(index, -1, order - 1 - index) for index in range(order - 1)]
 
     def run(task: tuple[int, int, int, int]) -> None:
@@ -115,5 +117,5 @@ def gradients(
         )
 
     channels = range(0, width, _CHANNELS)
-    workers.for_each(run, [(*part, channel) for channel in channels for part in parts])
+    workers.for_each(run, [(*part, channel) for part in parts for channel in channels])
     return d_proj_PBL, d_taps_KP.T, d_bias_P

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
-from hyenadna_cli.ops.cpu.lanes import LANES, load, load_some, splat, store, store_some
+from hyenadna_cli.ops.cpu.lanes import LANES, load, load_some, loop, part, store, store_some
 
 
-@numba.njit
+@part
 def _conv(data, row, step, position, channel, width, taps, taps_at, bias, n_taps):
     """The convolution of LANES channels at one position; `row` is where its numbers begin."""
     value = bias
@@ -18,8 +17,8 @@ def _conv(data, row, step, position, channel, width, taps, taps_at, bias, n_taps
     return value
 
 
-@numba.njit
-def _registers(taps_PK, first, n_channels):
+@part
+def registers(taps_PK, first, n_channels):
     """The taps of channels from `first` on: group by group, a register each."""
     n_taps = taps_PK.shape[1]
     n_groups = -(-n_channels // LANES)
@@ -36,7 +35,7 @@ _ROWS = 4
 and no sum waits for the one before."""
 
 
-@numba.njit
+@part
 def _rows_of_three(data, at, step, taps, taps_at, bias):
     """The convolution with three taps at `at` and the next positions, LANES channels of each."""
     a, b, c = load(taps, taps_at), load(taps, taps_at + LANES), load(taps, taps_at + 2 * LANES)
@@ -50,12 +49,12 @@ def _rows_of_three(data, at, step, taps, taps_at, bias):
     )
 
 
-@numba.njit
+@part
 def _times_each(x, y):
     return x[0] * y[0], x[1] * y[1], x[2] * y[2], x[3] * y[3]
 
 
-@numba.njit(nogil=True, cache=True)
+@loop
 def short_conv(
     proj, proj_batch_step, proj_step, taps_PK, bias, channels, other_channels, n_channels,
     out, out_batch_step, out_step, first_sequence, last_sequence, first, last,
@@ -68,8 +67,8 @@ def short_conv(
     """
     n_taps = taps_PK.shape[1]
     has_other = other_channels >= 0
-    taps = _registers(taps_PK, channels, n_channels)
-    other_taps = _registers(taps_PK, other_channels, n_channels if has_other else 0)
+    taps = registers(taps_PK, channels, n_channels)
+    other_taps = registers(taps_PK, other_channels, n_channels if has_other else 0)
     # All groups of a position before the next one: its row, larger than what a group reads of it,
     # is then in the first cache when the following positions look back at it.
     for sequence in range(first_sequence, last_sequence):
@@ -112,104 +111,3 @@ def short_conv(
                         )  # fmt: skip
                     store_some(out, to + at + j * out_step, width, value)
             position += n
-
-
-_CHUNK = 128
-"""Positions whose gradients are computed one group of channels after the other: what their rows
-bring into the cache serves all groups."""
-
-
-@numba.njit(nogil=True, cache=True)
-def short_conv_gradients(
-    proj, proj_batch_step, proj_step, taps_PK, bias, channels, other_channels, n_channels,
-    d_out, d_out_batch_step, d_out_step, d_channel, n_batch, n_positions, d_proj, d_taps, d_bias,
-):  # fmt: skip
-    """Gradients of `n_channels` channels, from `channels` on, of what `short_conv` read.
-
-    From the gradient of its output, whose channels begin at `d_channel`. `d_proj` has the steps of
-    `proj`; `d_taps` is (K, P), flat. `other_channels` are constants here, or not there.
-    """
-    n_taps = taps_PK.shape[1]
-    has_other = other_channels >= 0
-    taps = _registers(taps_PK, channels, n_channels)
-    other_taps = _registers(taps_PK, other_channels, n_channels if has_other else 0)
-    d_conv = np.empty((_CHUNK + n_taps) * LANES, np.float32)
-    n_before = -(-n_taps // 4) * 4 - 1
-    x = np.empty((n_before + _CHUNK) * LANES, np.float32)
-    for sequence in range(n_batch):
-        row, d_row = sequence * proj_batch_step, sequence * d_out_batch_step + d_channel
-        for start in range(0, n_positions, _CHUNK):
-            stop = min(start + _CHUNK, n_positions)
-            for at in range(0, n_channels, LANES):
-                width = min(LANES, n_channels - at)
-                other_bias = splat(np.float32(0))
-                if has_other:
-                    other_bias = load_some(bias, other_channels + at, width)
-                # What the convolution's own gradient is, also where the next chunk begins: its
-                # taps reach back into this one.
-                for t in range(start, min(stop + n_taps - 1, n_positions)):
-                    value = load_some(d_out, d_row + at + t * d_out_step, width)
-                    if has_other:
-                        value = value * _conv(
-                            proj, row + t * proj_step, proj_step, t, other_channels + at, width,
-                            other_taps, at * n_taps, other_bias, n_taps,
-                        )  # fmt: skip
-                    store(d_conv, (t - start) * LANES, value)
-                _gradients_of_input(
-                    d_conv, taps, at * n_taps, n_taps, stop - start, n_positions - start,
-                    d_proj, row + start * proj_step + channels + at, proj_step, width,
-                )  # fmt: skip
-                for t in range(start - n_before, stop):
-                    value = splat(np.float32(0))
-                    if t >= 0:
-                        value = load_some(proj, row + t * proj_step + channels + at, width)
-                    store(x, (t - start + n_before) * LANES, value)
-                _add_gradients_of_taps(
-                    d_conv, x, n_before, stop - start, d_taps, taps_PK.shape, channels + at, width
-                )
-                sums = load_some(d_bias, channels + at, width)
-                for t in range(stop - start):
-                    sums = sums + load(d_conv, t * LANES)
-                store_some(d_bias, channels + at, width, sums)
-
-
-@numba.njit
-def _gradients_of_input(d_conv, taps, taps_at, n_taps, n, n_left, d_proj, at, step, width):
-    """Each input receives from its own position and the `n_taps` - 1 after it, if there are any."""
-    for t in range(n):
-        value = splat(np.float32(0))
-        for j in range(min(n_taps, n_left - t)):
-            value = value + load(taps, taps_at + (n_taps - 1 - j) * LANES) * load(
-                d_conv, (t + j) * LANES
-            )
-        store_some(d_proj, at + t * step, width, value)
-
-
-@numba.njit
-def _add_gradients_of_taps(d_conv, x, n_before, n, d_taps, shape, channels, width):
-    """Add products of `n` positions' gradients with the inputs up to `n_before` positions before.
-
-    Four sums side by side: one alone would wait for itself at every position.
-    """
-    for j in range(0, shape[1], 4):
-        sums_0 = splat(np.float32(0))
-        sums_1, sums_2, sums_3 = sums_0, sums_0, sums_0
-        for t in range(n):
-            factor, at = load(d_conv, t * LANES), (t + n_before - j) * LANES
-            sums_0 = sums_0 + factor * load(x, at)
-            sums_1 = sums_1 + factor * load(x, at - LANES)
-            sums_2 = sums_2 + factor * load(x, at - 2 * LANES)
-            sums_3 = sums_3 + factor * load(x, at - 3 * LANES)
-        _add_to_tap(d_taps, shape, j, channels, width, sums_0)
-        _add_to_tap(d_taps, shape, j + 1, channels, width, sums_1)
-        _add_to_tap(d_taps, shape, j + 2, channels, width, sums_2)
-        _add_to_tap(d_taps, shape, j + 3, channels, width, sums_3)
-
-
-@numba.njit
-def _add_to_tap(d_taps, shape, distance, channels, width, value):
-    """Add to the gradients of the tap that reads `distance` positions back, if there is one."""
-    n_channels, n_taps = shape
-    if distance < n_taps:
-        at = (n_taps - 1 - distance) * n_channels + channels
-        store_some(d_taps, at, width, load_some(d_taps, at, width) + value)
