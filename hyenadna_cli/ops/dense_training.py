@@ -10,7 +10,7 @@ rounded, and what is kept of it for the backward pass; their sums over tiles are
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -18,11 +18,11 @@ from torch.autograd.function import FunctionCtx
 
 from hyenadna_cli.ops import rows, workers
 from hyenadna_cli.ops.cpu import rows as loops
-from hyenadna_cli.ops.cpu.outer import add_outer, add_rows
 from hyenadna_cli.ops.dense import dense
+from hyenadna_cli.ops.huge_pages import empty_huge
 
-_TILE = 512
-"""Rows of a tile: with 4 x 256 hidden channels 2 MB, near what a core's cache holds."""
+_TILE = 1_024
+"""Rows of a tile."""
 
 Sums = tuple[Tensor, ...]
 
@@ -57,13 +57,19 @@ def _tiles(n_rows: int) -> list[slice]:
     return [slice(start, min(start + _TILE, n_rows)) for start in range(0, n_rows, _TILE)]
 
 
-def _sum_over_tiles(
-    work: Callable[[slice, Sums], None], n_rows: int, like: tuple[Tensor, ...]
+def _gradients_over_tiles(
+    work: Callable[[slice, Sums], None], n_rows: int, weights: Sequence[Tensor]
 ) -> Sums:
-    """Run `work` on all tiles, each thread adding to sums of its own; their total."""
+    """Gradients of the weights (O, I) and biases (O,) of layers, one after the other.
+
+    Runs `work` on all tiles, each thread adding to sums of its own.
+    """
     tiles = _tiles(n_rows)
     shares = workers.pieces(len(tiles), workers.count())
-    sums = [tuple(torch.zeros_like(tensor) for tensor in like) for _ in shares]
+    sums = [
+        tuple(part for w in weights for part in (_zeros(*w.shape), torch.zeros(len(w))))
+        for _ in shares
+    ]
 
     def run(number: int) -> None:
         for index in shares[number]:
@@ -74,19 +80,24 @@ def _sum_over_tiles(
     for other in others:
         for total, part in zip(first, other, strict=True):
             total += part
-    return first
+    return tuple(total.contiguous() for total in first)
+
+
+def _zeros(n_outputs: int, n_inputs: int) -> Tensor:
+    """Of a shape (O, I); the more of the two are neighbours, as `_add_gradients` adds them."""
+    if n_outputs > n_inputs:
+        return torch.zeros(n_inputs, n_outputs).T
+    return torch.zeros(n_outputs, n_inputs)
 
 
 def _add_gradients(d_y_NO: Tensor, x_NI: Tensor, d_weight_OI: Tensor, d_bias_O: Tensor) -> None:
     """Add those of a tile; its rows are all float32 or all bfloat16, and the sums float32."""
-    if d_y_NO.dtype == torch.bfloat16:
-        d_weight_OI += dense(d_y_NO.T.contiguous(), x_NI.T.contiguous(), None)
-        d_bias_O += d_y_NO.sum(0, dtype=torch.float32)
-        return
-    n_outputs, n_inputs = d_weight_OI.shape
-    d_y = d_y_NO.view(-1).numpy()
-    add_outer(d_y, n_outputs, x_NI.view(-1).numpy(), n_inputs, d_weight_OI.view(-1).numpy())
-    add_rows(d_y, n_outputs, d_bias_O.numpy())
+    # The fewer of the two as rows of the product: a tenth to a third faster.
+    if d_y_NO.shape[1] > x_NI.shape[1]:
+        d_weight_OI.T.add_(dense(x_NI.T, d_y_NO.T, None))
+    else:
+        d_weight_OI.add_(dense(d_y_NO.T, x_NI.T, None))
+    d_bias_O += d_y_NO.sum(0, dtype=torch.float32)
 
 
 class _Linear(torch.autograd.Function):
@@ -96,7 +107,7 @@ class _Linear(torch.autograd.Function):
     def forward(
         ctx: FunctionCtx, x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor, dtype: torch.dtype
     ) -> Tensor:
-        y_NO = x_NI.new_empty(len(x_NI), len(bias_O))
+        y_NO = empty_huge(len(x_NI), len(bias_O), dtype=x_NI.dtype)
         x_NI, weight_OI, bias_O = x_NI.contiguous().to(dtype), weight_OI.to(dtype), bias_O.to(dtype)
         ctx.save_for_backward(x_NI, weight_OI)
 
@@ -118,8 +129,7 @@ class _Linear(torch.autograd.Function):
             d_x_NI[tile] = dense(d_y_TO, weight_IO, None)
             _add_gradients(d_y_TO, x_NI[tile], *sums)
 
-        like = (d_y_NO.new_empty(weight_OI.shape), d_y_NO.new_empty(len(weight_OI)))
-        return (d_x_NI, *_sum_over_tiles(run, len(x_NI), like), None)
+        return (d_x_NI, *_gradients_over_tiles(run, len(x_NI), [weight_OI]), None)
 
 
 class _GeluMLP(torch.autograd.Function):
@@ -164,8 +174,5 @@ class _GeluMLP(torch.autograd.Function):
             _add_gradients(d_hidden_TH, x_TI, *sums[:2])
             d_x_NI[tile] = dense(d_hidden_TH, weight_IH, None)
 
-        like = tuple(
-            d_y_NO.new_empty(shape)
-            for shape in (weight_HI.shape, bias_H.shape, weight_OH.shape, d_y_NO.shape[1:])
-        )
-        return (d_x_NI, *_sum_over_tiles(run, len(x_NI), like), None)
+        weights = [weight_HI, weight_OH]
+        return (d_x_NI, *_gradients_over_tiles(run, len(x_NI), weights), None)
