@@ -12,6 +12,7 @@ import math
 import mmap
 import os
 import weakref
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -20,11 +21,26 @@ from torch import Tensor
 _SMALLEST = 4 << 20
 """Bytes below which the allocator's reuse of memory is the better way."""
 
-_KEPT_BYTES = 64 << 20
-"""Memory that is kept for later buffers, at most."""
+_FOR_PASSES, _FOR_STEPS = 64 << 20, 512 << 20
+"""Memory that is kept for later buffers, at most: by passes of any lengths, by training steps,
+which are all alike and give all their memory back."""
+
+_most_kept = _FOR_PASSES
 
 _kept = list[mmap.mmap]()
 """Memory that no tensor holds, the last used last."""
+
+
+@contextlib.contextmanager
+def kept_for_steps() -> Iterator[None]:
+    """Meanwhile keep what one training step needs for the next."""
+    global _most_kept
+    _most_kept = _FOR_STEPS
+    try:
+        yield
+    finally:
+        _most_kept = _FOR_PASSES
+        forget()
 
 
 def empty_huge(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -65,8 +81,8 @@ def _memory(n_bytes: int) -> mmap.mmap:
 
 def _keep(memory: mmap.mmap, owner: int) -> None:
     """What a tensor held that is gone; of a parent process the parent keeps it."""
-    if len(memory) > _KEPT_BYTES or owner != os.getpid():
+    if len(memory) > _most_kept or owner != os.getpid():
         return
     _kept.append(memory)
-    while sum(map(len, list(_kept))) > _KEPT_BYTES:
+    while sum(map(len, list(_kept))) > _most_kept:
         _kept.pop(0)

@@ -52,7 +52,20 @@ def test_memory_is_kept_up_to_a_bound_only():
 
     del many, large
 
-    assert sum(map(len, huge_pages._kept)) <= huge_pages._KEPT_BYTES
+    assert sum(map(len, huge_pages._kept)) <= huge_pages._FOR_PASSES
+
+
+def test_training_keeps_more_until_it_ends():
+    with huge_pages.kept_for_steps():
+        large = empty_huge(20 << 20)
+        at = large.data_ptr()
+        del large
+        again = empty_huge(20 << 20)
+        assert again.data_ptr() == at
+        del again
+        assert huge_pages._kept
+
+    assert not huge_pages._kept
 
 
 def test_where_there_is_no_room_what_was_kept_makes_some(monkeypatch):

@@ -27,6 +27,7 @@ from hyenadna_cli.core.training.distributed import World
 from hyenadna_cli.core.training.muon import MuonAdamW, is_matrix_of_block
 from hyenadna_cli.core.training.run_directory import Progress, RunState
 from hyenadna_cli.errors import DeviceMemoryError
+from hyenadna_cli.ops.huge_pages import kept_for_steps
 
 NO_RATIOS: Mapping[str, float] = MappingProxyType({})
 NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -183,31 +184,32 @@ def train(
         agreed["valid_every"] = config.valid_every  # decides which weights are compared
     run = RunState(model, optimiser, config, run_dir, about=agreed)
     progress = run.resume(is_main=world.is_main)
-    while not progress.is_done:
-        started = time.perf_counter()
-        stage = stage_at(progress.step, config, max_length=max_length)
-        report = _step(
-            model, batches, loss_of, optimiser, progress.step, stage, config=config, world=world
-        )
-        if report.step == config.max_steps or report.step % config.valid_every == 0:
-            if valid_batches:
-                valid_loss = evaluate(model, valid_batches, loss_of, world=world)
-                report = replace(report, valid_loss=valid_loss)
-            if selection is not None:
-                report = replace(report, valid_score=_score(model, selection))
-        report = replace(report, seconds=time.perf_counter() - started)
-        progress = _advance(progress, report, max_steps=config.max_steps, patience=patience)
-        device = next(model.parameters()).device
-        stopping = world.sum(float(should_stop()), device) > 0
-        if world.is_main:
-            run.append(dataclasses.asdict(report))
-            is_due = report.step % config.save_every == 0 or progress.best_step == report.step
-            if progress.is_done or stopping or is_due:
-                run.save(progress)
-        world.wait()
-        yield report
-        if stopping:
-            return
+    with kept_for_steps():
+        while not progress.is_done:
+            started = time.perf_counter()
+            stage = stage_at(progress.step, config, max_length=max_length)
+            report = _step(
+                model, batches, loss_of, optimiser, progress.step, stage, config=config, world=world
+            )
+            if report.step == config.max_steps or report.step % config.valid_every == 0:
+                if valid_batches:
+                    valid_loss = evaluate(model, valid_batches, loss_of, world=world)
+                    report = replace(report, valid_loss=valid_loss)
+                if selection is not None:
+                    report = replace(report, valid_score=_score(model, selection))
+            report = replace(report, seconds=time.perf_counter() - started)
+            progress = _advance(progress, report, max_steps=config.max_steps, patience=patience)
+            device = next(model.parameters()).device
+            stopping = world.sum(float(should_stop()), device) > 0
+            if world.is_main:
+                run.append(dataclasses.asdict(report))
+                is_due = report.step % config.save_every == 0 or progress.best_step == report.step
+                if progress.is_done or stopping or is_due:
+                    run.save(progress)
+            world.wait()
+            yield report
+            if stopping:
+                return
 
 
 def _score(model: ModelT, selection: Selection[ModelT]) -> float:

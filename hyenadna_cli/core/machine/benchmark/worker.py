@@ -24,7 +24,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any, Literal
 
 import numpy as np
@@ -43,6 +43,7 @@ from hyenadna_cli.core.model.filters import ImplicitFilter
 from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.errors import HyenaDNAError
 from hyenadna_cli.ops.dense import dense, has_bfloat16_products
+from hyenadna_cli.ops.huge_pages import kept_for_steps
 from hyenadna_cli.ops.kernels import Kernels
 
 _SAMPLED_POSITIONS = 256
@@ -91,6 +92,9 @@ class Subject:
             if isinstance(self.model, AttentionModel)
             else None
         )
+        self._stack = ExitStack()
+        if work.training:
+            self._stack.enter_context(kept_for_steps())
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
 
