@@ -32,13 +32,22 @@ import pysam
 from numpy.typing import NDArray
 
 
-def make_inputs(folder: Path, n_bases: int, n_variants: int, *, region: int) -> None:
-    """genome.fa, regions.bed and variants.vcf of random letters."""
+def make_inputs(
+    folder: Path, n_bases: int, n_variants: int, *, region: int, spread: float = 0
+) -> None:
+    """genome.fa, regions.bed and variants.vcf of random letters.
+
+    Regions are up to a share `spread` shorter than `region`, each a length of its own.
+    """
     draw = random.Random(0)  # noqa: S311
     bases = "".join(draw.choices("ACGT", k=n_bases))
     (folder / "genome.fa").write_text(f">chr1\n{bases}\n")
     pysam.faidx(str(folder / "genome.fa"))
-    lines = [f"chr1\t{start}\t{start + region}\n" for start in range(0, n_bases, region)]
+    cuts = [0]
+    while cuts[-1] < n_bases:
+        length = region - int(draw.random() * spread * region)
+        cuts.append(min(cuts[-1] + length, n_bases))
+    lines = [f"chr1\t{start}\t{end}\n" for start, end in itertools.pairwise(cuts)]
     (folder / "regions.bed").write_text("".join(lines))
     records = []
     for number in range(n_variants):
@@ -107,6 +116,7 @@ def main() -> None:
     parser.add_argument("--model", default="builtin")
     parser.add_argument("--bases", type=int, default=1_000_000)
     parser.add_argument("--region", type=int, default=10_000, help="bases of each that is embedded")
+    parser.add_argument("--spread", type=float, default=0, help="share by which some are shorter")
     parser.add_argument("--variants", type=int, default=64)
     parser.add_argument("--window", default="8192", help="of score-variants")
     parser.add_argument("--dtypes", default="fp32,bf16")
@@ -128,7 +138,7 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory() as directory:
         folder = Path(directory)
-        make_inputs(folder, given.bases, given.variants, region=given.region)
+        make_inputs(folder, given.bases, given.variants, region=given.region, spread=given.spread)
         fasta = ["--fasta", str(folder / "genome.fa"), "-m", given.model]
         commands = {
             "embed": (["embed", *fasta, "--bed", str(folder / "regions.bed")], "tsv"),
