@@ -55,6 +55,10 @@ class WeightCache:
         finally:
             self._is_closed = False
 
+    def __deepcopy__(self, memo: object) -> WeightCache:
+        """A copied model has weights of its own: nothing is kept of them yet."""
+        return WeightCache(self.max_bytes)
+
     def clear(self) -> None:
         """Forget everything."""
         self._kept.clear()

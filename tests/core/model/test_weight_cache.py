@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 
+from hyenadna_cli.core.config.settings import ModelConfig
+from hyenadna_cli.core.model.blocks import Execution
+from hyenadna_cli.core.model.hyenadna import HyenaDNA
 from hyenadna_cli.core.model.weight_cache import WeightCache
 
 
@@ -69,3 +74,26 @@ def test_weights_made_in_inference_mode_are_never_trusted():
         weight.add_(1)
 
         torch.testing.assert_close(doubled(cache, weight), torch.full((3,), 4.0))
+
+
+def test_a_copy_has_kept_nothing(weight):
+    cache = WeightCache(1_000)
+    kept = doubled(cache, weight)
+
+    copied = copy.deepcopy(cache)
+
+    assert copied.max_bytes == 1_000
+    assert doubled(copied, weight) is not kept
+    assert doubled(cache, weight) is kept
+
+
+def test_a_model_that_has_run_can_be_copied():
+    shape = ModelConfig(d_model=16, n_layer=1, d_inner=64, l_max=64)
+    model = HyenaDNA(shape, execution=Execution(kernels="numba")).eval()
+    token_ids = torch.full((1, 9), 8)
+    with torch.inference_mode():
+        expected = model.hidden_states(token_ids)[0]
+
+        copied = copy.deepcopy(model).hidden_states(token_ids)[0]
+
+    assert torch.equal(copied, expected)
