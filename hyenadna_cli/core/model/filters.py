@@ -14,8 +14,12 @@ from torch import Tensor, nn
 
 from hyenadna_cli.core.config.settings import ModelConfig
 from hyenadna_cli.ops.dense import dense
+from hyenadna_cli.ops.huge_pages import empty_huge
 from hyenadna_cli.ops.implicit_filter import fused_taps
 from hyenadna_cli.ops.kernels import Kernels, is_triton
+
+_PIECE = 4_096
+"""Positions whose taps are computed at once."""
 
 
 class PositionalFeatures(nn.Module):
@@ -79,6 +83,11 @@ class DecayWindow(nn.Module):
         """The window (D, L) of some channels at times t in [0, 1]."""
         rates_D1 = -self.deltas.view(-1, 1)[channels].abs()
         return torch.exp(rates_D1 * t_L[None, :]).add_(self.shift)
+
+    def of_rows(self, t_L: Tensor, channels: slice = slice(None)) -> Tensor:
+        """The same as (L, D)."""
+        rates_D = -self.deltas.view(-1)[channels].abs()
+        return torch.exp(t_L[:, None] * rates_D).add_(self.shift)
 
 
 class ImplicitFilter(nn.Module):
@@ -163,10 +172,17 @@ class ImplicitFilter(nn.Module):
         """
         d_model = self.bias.shape[0]
         rows = slice(number * d_model + channels.start, number * d_model + channels.stop)
-        taps_LD = dense(hidden_LF, self._layer(2 * self.n_hidden).weight[rows], None)
-        positions = slice(first, first + len(hidden_LF) * step, step)
-        window_DL = self.modulation(self.pos_emb.t[0, positions, 0], channels)
-        return taps_LD.mul_(window_DL.T).T
+        weight_DF = self._layer(2 * self.n_hidden).weight[rows]
+        t_L = self.pos_emb.t[0, first : first + len(hidden_LF) * step : step, 0]
+        if hidden_LF.device.type != "cpu" or hidden_LF.dtype != torch.float32:
+            return dense(hidden_LF, weight_DF, None).mul_(self.modulation(t_L, channels).T).T
+        taps_LD = empty_huge(len(hidden_LF), len(weight_DF))
+        # Windows and products of a few positions at a time are never written to memory.
+        for start in range(0, len(taps_LD), _PIECE):
+            piece = slice(start, start + _PIECE)
+            window_LD = self.modulation.of_rows(t_L[piece], channels)
+            torch.mul(dense(hidden_LF[piece], weight_DF, None), window_LD, out=taps_LD[piece])
+        return taps_LD.T
 
     @property
     def _sine(self) -> Sine:
