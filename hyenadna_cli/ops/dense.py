@@ -37,7 +37,16 @@ def packed(weight_OI: Tensor, *, n_rows: int) -> Tensor:
 
 @functools.cache
 def _can_pack() -> bool:
-    return _has_onednn() and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
+    """Whether torch has this function, in the form that takes a plain weight."""
+    if not _has_onednn() or not hasattr(torch.ops.mkldnn, "_reorder_linear_weight"):
+        return False
+    x_NI, weight_OI = torch.ones(2, 2), torch.ones(3, 2)
+    try:
+        made = torch.ops.mkldnn._reorder_linear_weight(weight_OI, 2)
+        product = torch.ops.mkldnn._linear_pointwise(x_NI, made, None, "none", [], "")
+    except RuntimeError:
+        return False
+    return torch.equal(product, torch.full((2, 3), 2.0))
 
 
 def dense(x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor | None) -> Tensor:
