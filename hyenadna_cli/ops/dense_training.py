@@ -22,7 +22,7 @@ from hyenadna_cli.ops.dense import dense
 from hyenadna_cli.ops.huge_pages import empty_huge
 
 _TILE = 1_024
-"""Rows of a tile."""
+"""Rows of a tile. Half as many cost 1 to 6 % of a step; twice as many are no better."""
 
 Sums = tuple[Tensor, ...]
 

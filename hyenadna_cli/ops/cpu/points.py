@@ -242,7 +242,7 @@ def last_pass(_, x, start, n_points):
     """The last pass of a forward transform, over each 8 neighbouring points."""
 
     def work(buffers, starts, step):
-        buffers[0].write(starts[0], step, _DFT[8](buffers[0].points(starts[0], step, 8)))
+        buffers[0].write(starts[0], step, _dft8(buffers[0].points(starts[0], step, 8)))
 
     return _over_eights((x, types.intp, types.intp), 1, work)
 
@@ -253,7 +253,7 @@ def first_pass_back(_, x, start, n_points):
 
     def work(buffers, starts, step):
         points = [point.swapped() for point in buffers[0].points(starts[0], step, 8)]
-        points = [point.swapped() for point in _DFT[8](points)]
+        points = [point.swapped() for point in _dft8(points)]
         buffers[0].write(starts[0], step, points)
 
     return _over_eights((x, types.intp, types.intp), 1, work)
@@ -265,7 +265,7 @@ def filter_points(_, x, spectrum, start, k_start, n_points):
 
     def work(buffers, starts, step):
         x, spectrum = buffers
-        points = _DFT[8](x.points(starts[0], step, 8))
+        points = _dft8(x.points(starts[0], step, 8))
         _write_back(x, starts[0], step, points, spectrum.points(starts[1], step, 8))
 
     i = types.intp
@@ -282,7 +282,7 @@ def adjoint_points(_, x, y, spectrum, total, start, n_points):
     def work(buffers, starts, step):
         x, y, spectrum, total = buffers
         (at,) = starts
-        inputs, gradients = (_DFT[8](buffer.points(at, step, 8)) for buffer in (x, y))
+        inputs, gradients = (_dft8(buffer.points(at, step, 8)) for buffer in (x, y))
         of_spectrum = [a * b.conjugate() for a, b in zip(gradients, inputs, strict=True)]
         sums = zip(total.points(at, step, 8), of_spectrum, strict=True)
         total.write(at, step, [a + b for a, b in sums])
@@ -299,4 +299,4 @@ def _write_back(
 ) -> None:
     """Eight points of a spectrum, times factors, after the first pass back."""
     filtered = [(a * k).swapped() for a, k in zip(points, factors, strict=True)]
-    buffer.write(at, step, [point.swapped() for point in _DFT[8](filtered)])
+    buffer.write(at, step, [point.swapped() for point in _dft8(filtered)])

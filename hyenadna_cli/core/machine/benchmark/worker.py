@@ -92,7 +92,7 @@ class Subject:
             if isinstance(self.model, AttentionModel)
             else None
         )
-        self._stack = ExitStack()
+        self._stack = ExitStack()  # until the process ends
         if work.training:
             self._stack.enter_context(kept_for_steps())
         if self.device.type == "cuda":
