@@ -174,9 +174,10 @@ class ImplicitFilter(nn.Module):
         rows = slice(number * d_model + channels.start, number * d_model + channels.stop)
         weight_DF = self._layer(2 * self.n_hidden).weight[rows]
         t_L = self.pos_emb.t[0, first : first + len(hidden_LF) * step : step, 0]
-        if hidden_LF.device.type != "cpu" or hidden_LF.dtype != torch.float32:
-            return dense(hidden_LF, weight_DF, None).mul_(self.modulation(t_L, channels).T).T
-        taps_LD = empty_huge(len(hidden_LF), len(weight_DF))
+        if hidden_LF.device.type != "cpu":
+            window_LD = self.modulation.of_rows(t_L, channels)
+            return dense(hidden_LF, weight_DF, None).mul_(window_LD).T
+        taps_LD = empty_huge(len(hidden_LF), len(weight_DF), dtype=hidden_LF.dtype)
         # Windows and products of a few positions at a time are never written to memory.
         for start in range(0, len(taps_LD), _PIECE):
             piece = slice(start, start + _PIECE)

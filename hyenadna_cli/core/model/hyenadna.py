@@ -216,16 +216,15 @@ class HyenaDNA(nn.Module):
 
     def embed_tokens(self, token_ids_BL: Tensor) -> Tensor:
         """Rows of the embedding table (B, L, D), for inputs that mix tokens and learned vectors."""
-        table = self.backbone.embeddings.word_embeddings
-        weight_VD = table.weight
-        if torch.is_inference_mode_enabled() and weight_VD.device.type == "cpu":
-            shape = (*token_ids_BL.shape, weight_VD.shape[1])
-            embedded_BLD = empty_huge(*shape, dtype=weight_VD.dtype)
-            rows_ND = embedded_BLD.view(-1, shape[-1])
-            torch.index_select(weight_VD, 0, token_ids_BL.reshape(-1), out=rows_ND)
-            return embedded_BLD
-        looked_up_BLD: Tensor = table(token_ids_BL)
-        return looked_up_BLD
+        weight_VD = self.backbone.embeddings.word_embeddings.weight
+        if not torch.is_inference_mode_enabled() or weight_VD.device.type != "cpu":
+            return F.embedding(token_ids_BL, weight_VD)
+        # The residual stream of a pass, in memory that an earlier one has used.
+        width = weight_VD.shape[1]
+        embedded_BLD = empty_huge(*token_ids_BL.shape, width, dtype=weight_VD.dtype)
+        rows_ND = embedded_BLD.view(-1, width)
+        torch.index_select(weight_VD, 0, token_ids_BL.reshape(-1), out=rows_ND)
+        return embedded_BLD
 
     def hidden_states_of(self, embedded_BLD: Tensor, layers: Sequence[int] = (-1,)) -> list[Tensor]:
         """`hidden_states` of an input that is embedded already."""
