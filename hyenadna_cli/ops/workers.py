@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import itertools
 import os
+import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -16,6 +17,8 @@ from typing import TypeVar
 import torch
 
 Item = TypeVar("Item")
+
+_this_thread = threading.local()
 
 
 def count() -> int:
@@ -26,11 +29,12 @@ def count() -> int:
 def for_each(work: Callable[[Item], object], items: Iterable[Item]) -> None:
     """Call `work` with every item, a thread taking the next as soon as it is free.
 
-    The caller's grad and inference modes hold in the threads. Raises what `work` raises.
+    The caller's grad and inference modes hold in the threads. Raises what `work` raises. One of the
+    threads does everything itself: it cannot wait for others that may wait for it.
     """
     n_threads = count()
     todo = list(items)
-    if n_threads == 1 or len(todo) == 1:
+    if n_threads == 1 or len(todo) == 1 or getattr(_this_thread, "is_of_pool", False):
         for item in todo:
             work(item)
         return
@@ -59,6 +63,7 @@ def _pool(n_threads: int) -> ThreadPoolExecutor:
     def start() -> None:
         # Sets the thread's own OpenMP team size; the process-wide setting is restored right after.
         torch.set_num_threads(1)
+        _this_thread.is_of_pool = True
 
     pool = ThreadPoolExecutor(n_threads, thread_name_prefix="hyenadna", initializer=start)
     started = [pool.submit(_wait_briefly) for _ in range(n_threads)]
