@@ -1,4 +1,4 @@
-"""Taps of implicit filters in one go, differentiable, where kernels can: `gpu.implicit_filter`."""
+"""Taps of implicit filters: from positions in one go on GPUs, from hidden values on CPUs."""
 
 # L positions, E features, F width of the MLP, C = filters * D channels
 
@@ -9,6 +9,56 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
+
+from hyenadna_cli.ops import workers
+from hyenadna_cli.ops.channels_last import is_served
+from hyenadna_cli.ops.dense import dense
+from hyenadna_cli.ops.huge_pages import empty_huge
+from hyenadna_cli.ops.kernels import Kernels
+
+_PIECE = 4_096
+"""Positions whose taps are computed at once."""
+
+
+def windowed_taps(
+    hidden_LF: Tensor,
+    last_CF: Tensor,
+    t_L: Tensor,
+    rates_C: Tensor,
+    shift: float,
+    *,
+    kernels: Kernels,
+) -> Tensor:
+    """Taps (C, L), channels last: W hidden times exp(-rate * t) + shift; not differentiable.
+
+    `rates_C` are not negative. With compiled kernels by all threads, or by the caller where it is
+    one of them.
+    """
+    if hidden_LF.device.type != "cpu":
+        window_LC = _window(t_L, rates_C, shift)
+        return dense(hidden_LF, last_CF, None).mul_(window_LC).T
+    n_positions, n_channels = len(hidden_LF), len(last_CF)
+    taps_LC = empty_huge(n_positions, n_channels, dtype=hidden_LF.dtype)
+    pieces = workers.pieces(n_positions, -(-n_positions // _PIECE))
+    if kernels == "numba" and is_served(hidden_LF, last_CF, t_L, rates_C):
+        from hyenadna_cli.ops.cpu.implicit_filter import windowed_taps as on_cpu
+
+        read = [x.detach().contiguous().numpy() for x in (hidden_LF, last_CF, t_L, rates_C)]
+        taps, step = taps_LC.view(-1).numpy(), taps_LC.stride(0)
+        workers.for_each(
+            lambda part: on_cpu(*read, shift, taps, step, part.start, part.stop), pieces
+        )
+        return taps_LC.T
+    # Windows and products of a few positions at a time are never written to memory.
+    for part in pieces:
+        rows = slice(part.start, part.stop)
+        window_LC = _window(t_L[rows], rates_C, shift)
+        torch.mul(dense(hidden_LF[rows], last_CF, None), window_LC, out=taps_LC[rows])
+    return taps_LC.T
+
+
+def _window(t_L: Tensor, rates_C: Tensor, shift: float) -> Tensor:
+    return torch.exp(t_L[:, None] * -rates_C).add_(shift)
 
 
 def fused_taps(

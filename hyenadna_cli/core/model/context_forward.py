@@ -124,7 +124,9 @@ class ContextForward(FusedForward):
                 all_taps = filter_fn(n_own, first=piece.start, kernels=self._kernels)
                 taps_DS = all_taps[index][channels]
             else:
-                taps_DS = filter_fn.taps(hidden(), index, channels, first=piece.start)
+                taps_DS = filter_fn.taps(
+                    hidden(), index, channels, kernels=self._kernels, first=piece.start
+                )
             return context.to_channels(taps_DS[:, None])[:, 0]
 
         def spectra(index: int, channels: slice) -> Spectra:

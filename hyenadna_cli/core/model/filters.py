@@ -14,12 +14,8 @@ from torch import Tensor, nn
 
 from hyenadna_cli.core.config.settings import ModelConfig
 from hyenadna_cli.ops.dense import dense
-from hyenadna_cli.ops.huge_pages import empty_huge
-from hyenadna_cli.ops.implicit_filter import fused_taps
+from hyenadna_cli.ops.implicit_filter import fused_taps, windowed_taps
 from hyenadna_cli.ops.kernels import Kernels, is_triton
-
-_PIECE = 4_096
-"""Positions whose taps are computed at once."""
 
 
 class PositionalFeatures(nn.Module):
@@ -79,15 +75,14 @@ class DecayWindow(nn.Module):
         self.register_buffer("deltas", deltas_D[None, None, :], persistent=False)
         self.shift = shift
 
-    def forward(self, t_L: Tensor, channels: slice = slice(None)) -> Tensor:
-        """The window (D, L) of some channels at times t in [0, 1]."""
-        rates_D1 = -self.deltas.view(-1, 1)[channels].abs()
-        return torch.exp(rates_D1 * t_L[None, :]).add_(self.shift)
+    def forward(self, t_L: Tensor) -> Tensor:
+        """The window (D, L) at times t from 0 on; 1 is `l_max`."""
+        return torch.exp(-self.rates[:, None] * t_L[None, :]).add_(self.shift)
 
-    def of_rows(self, t_L: Tensor, channels: slice = slice(None)) -> Tensor:
-        """The same as (L, D)."""
-        rates_D = -self.deltas.view(-1)[channels].abs()
-        return torch.exp(t_L[:, None] * rates_D).add_(self.shift)
+    @property
+    def rates(self) -> Tensor:
+        """How fast each channel forgets, (D,)."""
+        return self.deltas.view(-1).abs()
 
 
 class ImplicitFilter(nn.Module):
@@ -135,7 +130,7 @@ class ImplicitFilter(nn.Module):
 
     def _fused(self, positions: slice) -> tuple[Tensor, ...]:
         """The same in one kernel: positions in, taps out."""
-        rates_D = self.modulation.deltas.view(-1).abs()
+        rates_D = self.modulation.rates
         layers = [self._layer(2 * index) for index in range(self.n_hidden)]
         taps_CL = fused_taps(
             self.pos_emb.z[0, positions],
@@ -163,27 +158,23 @@ class ImplicitFilter(nn.Module):
         number: int,
         channels: slice,
         *,
+        kernels: Kernels = "torch",
         first: int = 0,
         step: int = 1,
     ) -> Tensor:
         """Every `step`-th tap (D, L) of some channels of filter `number`, from their `hidden`.
 
-        The first of them is tap `first`.
+        The first of them is tap `first`. Not differentiable.
         """
-        d_model = self.bias.shape[0]
-        rows = slice(number * d_model + channels.start, number * d_model + channels.stop)
-        weight_DF = self._layer(2 * self.n_hidden).weight[rows]
-        t_L = self.pos_emb.t[0, first : first + len(hidden_LF) * step : step, 0]
-        if hidden_LF.device.type != "cpu":
-            window_LD = self.modulation.of_rows(t_L, channels)
-            return dense(hidden_LF, weight_DF, None).mul_(window_LD).T
-        taps_LD = empty_huge(len(hidden_LF), len(weight_DF), dtype=hidden_LF.dtype)
-        # Windows and products of a few positions at a time are never written to memory.
-        for start in range(0, len(taps_LD), _PIECE):
-            piece = slice(start, start + _PIECE)
-            window_LD = self.modulation.of_rows(t_L[piece], channels)
-            torch.mul(dense(hidden_LF[piece], weight_DF, None), window_LD, out=taps_LD[piece])
-        return taps_LD.T
+        last = self._layer(2 * self.n_hidden).weight.unflatten(0, (self.n_filters, -1))
+        return windowed_taps(
+            hidden_LF,
+            last[number, channels],
+            self.pos_emb.t[0, first : first + len(hidden_LF) * step : step, 0],
+            self.modulation.rates[channels],
+            self.modulation.shift,
+            kernels=kernels,
+        )
 
     @property
     def _sine(self) -> Sine:

@@ -276,7 +276,8 @@ class FusedForward:
                     taps_DL = filter_fn(n_taps, kernels=self._kernels)[index]
                 else:
                     hidden_LF = self._hidden(filter_fn, n_taps)
-                    taps_DL = filter_fn.taps(hidden_LF, index, slice(0, d_model))
+                    channels = slice(0, d_model)
+                    taps_DL = filter_fn.taps(hidden_LF, index, channels, kernels=self._kernels)
                 return filter_spectra(taps_DL, kernels=self._conv_kernels)
 
             return [
@@ -288,7 +289,7 @@ class FusedForward:
             return [_rows_of(taps_DL) for taps_DL in taps]
         hidden_LF = self._hidden(filter_fn, n_positions)
         return [
-            functools.partial(filter_fn.taps, hidden_LF, index)
+            functools.partial(filter_fn.taps, hidden_LF, index, kernels=self._kernels)
             for index in range(filter_fn.n_filters)
         ]
 
