@@ -82,6 +82,23 @@ def short_conv_gate_into(
         output.copy_(gate)
 
 
+def multiply_by_short_conv(
+    y_DBS: Tensor, proj_DBL: Tensor, taps_DK: Tensor, bias_D: Tensor, *, kernels: Kernels
+) -> None:
+    """Multiply y, in place, by a later gate: the convolution of as many channels.
+
+    y are the last S <= L positions. Not differentiable. Runs in the calling thread where the
+    kernels are compiled.
+    """
+    first = proj_DBL.shape[-1] - y_DBS.shape[-1]
+    if kernels == "numba" and is_served(taps_DK, bias_D) and is_served_stream(y_DBS):
+        from hyenadna_cli.ops.cpu import short_conv as on_cpu
+
+        on_cpu.multiply(y_DBS, proj_DBL, taps_DK, bias_D, first)
+        return
+    y_DBS *= _causal_conv(proj_DBL.to(taps_DK.dtype), taps_DK, bias_D)[..., first:]
+
+
 def _causal_conv(proj_PBL: Tensor, taps_PK: Tensor, bias_P: Tensor) -> Tensor:
     """Shifted multiply-adds: several times faster than a grouped Conv1d on the CPU."""
     n_positions, n_taps = proj_PBL.shape[-1], taps_PK.shape[1]

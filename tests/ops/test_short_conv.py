@@ -6,7 +6,12 @@ import pytest
 import torch
 
 from hyenadna_cli.ops import reference
-from hyenadna_cli.ops.short_conv import short_conv_gate, short_conv_gate_into
+from hyenadna_cli.ops.channels_last import to_channels_last
+from hyenadna_cli.ops.short_conv import (
+    multiply_by_short_conv,
+    short_conv_gate,
+    short_conv_gate_into,
+)
 
 LENGTHS = [1, 2, 3, 63, 100, 257]
 
@@ -115,6 +120,23 @@ def test_a_part_looks_back_at_what_precedes_it(kernels):
     short_conv_gate_into(outputs, channels_last, taps, bias, kernels=kernels)
 
     torch.testing.assert_close(outputs, [y[..., 4:] for y in (gated, *gates)])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["fp32", "bf16"])
+@pytest.mark.parametrize("kernels", ["torch", "numba"])
+@pytest.mark.parametrize(("n_positions", "first", "width"), [(1, 0, 4), (30, 2, 40), (30, 7, 16)])
+def test_a_later_gate_multiplies_what_is_there(n_positions, first, width, kernels, dtype):
+    """The last gate of order 2 is the convolution of the first part alone."""
+    tensors = inputs(order=2, n_positions=n_positions, width=width, dtype=torch.float32)
+    _, (gate,) = short_conv_gate(*tensors, order=2, kernels="torch")
+    y = torch.randn(2, n_positions - first, width, generator=torch.Generator().manual_seed(0))
+    y = y.to(dtype).permute(2, 0, 1)
+    expected = (y.float() * gate[..., first:]).to(dtype)
+
+    proj, taps, bias = (tensor.detach()[:width] for tensor in tensors)
+    multiply_by_short_conv(y, to_channels_last(proj), taps, bias, kernels=kernels)
+
+    torch.testing.assert_close(y, expected)
 
 
 def test_shapes_that_do_not_fit_are_refused():

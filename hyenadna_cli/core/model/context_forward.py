@@ -59,24 +59,26 @@ class ContextForward(FusedForward):
         context, mixer, own = self._context, block.mixer, self._own
         d_model = self._x_BLD.shape[-1]
         self._x_BLD[:, : self._before] = context.lookback(self._x_BLD[:, own], self._n_lookback)
-        width = max(1, self._group_width(mixer) // context.size) * context.size
-        gates_BLG = self._empty_stream(width * (mixer.order - 1))
+        gates = self._empty_gates(mixer) if self._keeps_gates(mixer) else []
+        self._mix(block, gates, number=number)
         n_bytes = context.n_positions * len(self._x_BLD) * self._x_BLD.element_size()
         step = context.size * max(_GROUP_CHANNELS, _GROUP_BYTES // n_bytes)
         filters_of = self._own_filters(mixer.filter_fn, number=number, n_blocks=n_blocks)
-        for start in range(0, d_model, width):
-            channels = slice(start, min(start + width, d_model))
-            self._mix(block, channels, gates_BLG, number=number)
-            for first in range(start, channels.stop, step):
-                part = slice(first, min(first + step, channels.stop))
-                for index in range(mixer.order - 1):
-                    at = index * width + first - start
-                    gates_BSG = gates_BLG[:, own, at : at + part.stop - first]
-                    self._convolve(part, gates_BSG, mixer.filter_fn.bias, filters_of(index, part))
+        for index in range(mixer.order - 1):
+            for first in range(0, d_model, step):
+                part = slice(first, min(first + step, d_model))
+                gates_BSG = gates[index][:, own, part] if gates else None
+                self._convolve(part, gates_BSG, mixer.filter_fn.bias, filters_of(index, part))
+            if not gates:
+                self._gate(block, index, number=number)
         self._finish(block, number=number)
 
     def _convolve(
-        self, channels: slice, gates_BSG: Tensor, skip_D: Tensor, filters: Spectra | Tensor
+        self,
+        channels: slice,
+        gates_BSG: Tensor | None,
+        skip_D: Tensor,
+        filters: Spectra | Tensor,
     ) -> None:
         """Convolve and gate some channels, a part of which this process convolves."""
         context = self._context
@@ -89,7 +91,11 @@ class ContextForward(FusedForward):
             kernels=self._conv_kernels,
             in_place=True,
         )
-        torch.mul(context.to_positions(v_CBL), gates_BSG.permute(2, 0, 1), out=gated_GBS)
+        v_GBS = context.to_positions(v_CBL)
+        if gates_BSG is None:
+            gated_GBS.copy_(v_GBS)
+        else:
+            torch.mul(v_GBS, gates_BSG.permute(2, 0, 1), out=gated_GBS)
 
     def normed(self, layer: nn.LayerNorm) -> Tensor:
         """The own rows of the residual stream, normed in place; nothing can follow."""

@@ -13,9 +13,9 @@ from hyenadna_cli.core.config.settings import ModelConfig, TrainConfig
 
 _FP32_BYTES = 4
 
-# What core.inference keeps: gates up to a size, but at least those of N channels; spectra of
-# all filters up to a size, else of groups of channels at a time; projections and MLP of a tile.
-_GATE_BYTES, _GATE_CHANNELS = 256 << 20, 64
+# What a forward pass keeps: gates of a sequence up to a size; spectra of all filters up to a size,
+# else of groups of channels at a time; projections and MLP of a tile.
+_GATE_BYTES = 64 << 20
 _SPECTRA_BYTES, _GROUP_CHANNELS = 512 << 20, 16
 _TILE_BYTES = 32 << 20
 
@@ -79,15 +79,14 @@ def forward_stages(config: ModelConfig, *, n_windows: int, n_tokens: int) -> tup
 def forward_bytes(config: ModelConfig, *, n_windows: int, n_tokens: int, n_layers: int) -> int:
     """About how many bytes a forward pass of `n_windows` x `n_tokens` needs; docs/performance.md.
 
-    The residual stream, the gated input of the long convolution, its gates for a group of channels,
-    and a copy of each further layer that is kept; for all windows together the spectra of the
-    filters and what they are made from. Weights and libraries are not included.
+    The residual stream, the gated input of the long convolution, its gates where the sequence is
+    not long, and a copy of each further layer that is kept; for all windows together the spectra of
+    the filters and what they are made from. Weights and libraries are not included.
     """
     stream = _FP32_BYTES * n_windows * n_tokens * config.d_model
     n_filters = config.order - 1
-    gates = min(
-        stream * n_filters, max(_GATE_BYTES, stream * n_filters * _GATE_CHANNELS // config.d_model)
-    )
+    keeps_gates = stream // n_windows * n_filters <= _GATE_BYTES
+    gates = stream * n_filters if keeps_gates else 0
     spectra = 2 * _FP32_BYTES * n_tokens * config.d_model * n_filters * config.n_layer
     if spectra > _SPECTRA_BYTES:
         # Taps, window and a copy, spectrum and work, of two groups of channels at a time.

@@ -1,18 +1,18 @@
 """The forward pass without gradients: each number through memory as few times as possible.
 
     residual (B, L, D), updated in place; for each block of the model
-      for each group of channels
-        tiles of positions   norm -> in_proj -> short convolution, first gate   -> gated, gates
-        subgroups of them    long convolution, skip term, next gate, in place   -> gated
+      tiles of positions     norm -> in_proj -> short convolution, first gate   -> gated, gates
+      groups of channels     long convolution, skip term, next gate, in place   -> gated
       tiles of positions     gated -> out_proj -> residual -> norm -> fc1, GELU, fc2 -> residual
 
-Nothing larger than the residual stream ever exists: projections and MLP live in a tile. Spectra
-of the filters are computed once for a length and kept while they fit; where they do not, they are
-computed for a few channels after the others.
+Nothing larger than the residual stream ever exists: projections and MLP live in a tile. Of long
+sequences the later gates are not kept: each is computed from the residual stream, which has not
+changed, when its long convolution is done. Spectra of the filters are computed once for a length
+and kept while they fit; where they do not, they are computed for a few channels after the others.
 """
 
-# B batch, L positions (one base each), N rows of a tile, D d_model, C channels of a group,
-# P = (order + 1) * C projected channels, F width of the filter MLP
+# B batch, L positions (one base each), N rows of a tile, D d_model, P projected channels,
+# F width of the filter MLP
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from hyenadna_cli.ops.long_conv import (
     served_positions,
     spectra_bytes,
 )
-from hyenadna_cli.ops.short_conv import short_conv_gate_into
+from hyenadna_cli.ops.short_conv import multiply_by_short_conv, short_conv_gate_into
 
 if TYPE_CHECKING:
     from hyenadna_cli.core.model.blocks import Block, Execution, HyenaOperator
@@ -48,14 +48,13 @@ _TILE_ROWS = {"numba": 1_024, "torch": 16_384, "triton": 65_536}
 """Positions of a tile in float32: what a thread takes at a time, or all threads, or a GPU, whose
 launches must not be many. Twice as many of a thread's tile fit in its cache in bfloat16."""
 
-_GATE_BYTES = 256 << 20
-"""Gates that wait for the long convolution are kept for as many channels as fit into this."""
-
-_CHANNEL_STEP = 64
-"""Groups of channels are multiples of this, so that the products with them stay efficient."""
+_GATE_BYTES = 64 << 20
+"""Gates of a sequence that wait for the long convolution are kept up to this size."""
 
 _PIECE = 16_384
 """Positions of the filter MLP at once."""
+
+_ALL = slice(None)
 
 Item = TypeVar("Item")
 
@@ -71,6 +70,16 @@ class _Tile:
         """Its rows and up to `n_before` positions in front of them."""
         first = max(0, self.positions.start - n_before)
         return x_BLD[self.sequences, first : self.positions.stop]
+
+
+@dataclass(frozen=True, slots=True)
+class _InWeights:
+    """What projects and convolves some channels, as the products and loops want it."""
+
+    weight_PD: Tensor
+    bias_P: Tensor
+    taps_PK: Tensor
+    conv_bias_P: Tensor
 
 
 class FusedForward:
@@ -101,23 +110,20 @@ class FusedForward:
     def apply(self, block: Block, *, number: int, n_blocks: int) -> None:
         """Carry the residual stream through block `number` of `n_blocks`."""
         mixer = block.mixer
-        d_model = self._x_BLD.shape[-1]
-        width = self._group_width(mixer)
         filters = self._filters(mixer.filter_fn, number=number, n_blocks=n_blocks)
-        gates_BLG = self._empty_stream(width * (mixer.order - 1))
-        for start in range(0, d_model, width):
-            channels = slice(start, min(start + width, d_model))
-            self._mix(block, channels, gates_BLG, number=number)
-            for index, filters_of in enumerate(filters):
-                gates = gates_BLG[..., index * width : index * width + channels.stop - start]
-                long_conv_gate(
-                    self._gated_BLD[..., channels].permute(2, 0, 1),
-                    filters_of if width == d_model else _shifted(filters_of, channels),
-                    mixer.filter_fn.bias[channels],
-                    gates.permute(2, 0, 1),
-                    kernels=self._conv_kernels,
-                    in_place=True,
-                )
+        gates = self._empty_gates(mixer) if self._keeps_gates(mixer) else []
+        self._mix(block, gates, number=number)
+        for index, filters_of in enumerate(filters):
+            long_conv_gate(
+                self._gated_BLD.permute(2, 0, 1),
+                filters_of,
+                mixer.filter_fn.bias,
+                gates[index].permute(2, 0, 1) if gates else None,
+                kernels=self._conv_kernels,
+                in_place=True,
+            )
+            if not gates:
+                self._gate(block, index, number=number)
         self._finish(block, number=number)
 
     def leave_out(self, n_positions: int) -> None:
@@ -152,55 +158,81 @@ class FusedForward:
         """The residual stream, as a copy."""
         return self._x_BLD.clone()
 
-    def _mix(self, block: Block, channels: slice, gates_BLG: Tensor, *, number: int) -> None:
-        """Norm, project and convolve a group of channels: to the gated input and the gates."""
-        mixer = block.mixer
-        d_model, width = self._x_BLD.shape[-1], channels.stop - channels.start
-        in_rows = torch.cat(
-            [
-                torch.arange(channels.start, channels.stop) + part * d_model
-                for part in range(mixer.order + 1)
-            ]
-        )
-        picked = None if width == d_model else in_rows
-        key = (number, "in", channels.start, channels.stop)
-        weight_PD = self._weight((*key, "weight"), mixer.in_proj.weight, picked, cast=True)
-        bias_P = self._weight((*key, "bias"), mixer.in_proj.bias, picked, cast=True)
-        conv = mixer.short_filter
-        taps_PK = self._weight((*key, "taps"), conv.weight, picked, cast=False)[:, 0]
-        conv_bias_P = self._weight((*key, "conv bias"), conv.bias, picked, cast=False)
-        n_before = taps_PK.shape[-1] - 1
-        step = gates_BLG.shape[-1] // (mixer.order - 1)
+    def _keeps_gates(self, mixer: HyenaOperator) -> bool:
+        """Whether later gates wait in memory; by the length alone, as their rounding differs."""
+        _, n_positions, d_model = self._x_BLD.shape
+        n_bytes = n_positions * d_model * (mixer.order - 1) * self._x_BLD.element_size()
+        return n_bytes <= _GATE_BYTES
+
+    def _empty_gates(self, mixer: HyenaOperator) -> list[Tensor]:
+        """Room for all later gates (B, L, D), in the order of their use."""
+        d_model = self._x_BLD.shape[-1]
+        gates_BLG = self._empty_stream((mixer.order - 1) * d_model)
+        return list(gates_BLG.split(d_model, dim=-1))
+
+    def _mix(self, block: Block, gates: Sequence[Tensor], *, number: int) -> None:
+        """Norm, project, convolve and gate: to the gated input, and to all later gates or none."""
+        d_model = self._x_BLD.shape[-1]
+        first = 0 if gates else block.mixer.order - 1
+        weights = self._in_weights(block, slice(first * d_model, None), number=number)
+        n_before = weights.taps_PK.shape[-1] - 1
 
         def run(tile: _Tile) -> None:
-            x_BLD = tile.of(self._x_BLD, n_before=n_before)
-            normed_ND = self._norm(x_BLD, block.norm1)
-            gates = tile.of(gates_BLG)
-            outputs = [tile.of(self._gated_BLD)[..., channels]]
-            outputs += [gates[..., at : at + width] for at in range(0, gates.shape[-1], step)]
+            outputs = [tile.of(stream).permute(2, 0, 1) for stream in (self._gated_BLD, *gates)]
+            proj_PBL = self._projected(tile.of(self._x_BLD, n_before=n_before), block, weights)
             short_conv_gate_into(
-                [output.permute(2, 0, 1) for output in outputs],
-                self._projected(normed_ND, weight_PD, bias_P).unflatten(1, x_BLD.shape[:2]),
-                taps_PK,
-                conv_bias_P,
+                outputs, proj_PBL, weights.taps_PK, weights.conv_bias_P, kernels=self._kernels
+            )
+
+        self._for_each(run, self._tiles)
+
+    def _gate(self, block: Block, index: int, *, number: int) -> None:
+        """Multiply what long convolution `index` gave by the gate behind it, computed only now."""
+        d_model = self._x_BLD.shape[-1]
+        part = block.mixer.order - 2 - index
+        channels = slice(part * d_model, (part + 1) * d_model)
+        weights = self._in_weights(block, channels, number=number)
+        n_before = weights.taps_PK.shape[-1] - 1
+
+        def run(tile: _Tile) -> None:
+            proj_DBL = self._projected(tile.of(self._x_BLD, n_before=n_before), block, weights)
+            multiply_by_short_conv(
+                tile.of(self._gated_BLD).permute(2, 0, 1),
+                proj_DBL,
+                weights.taps_PK,
+                weights.conv_bias_P,
                 kernels=self._kernels,
             )
 
         self._for_each(run, self._tiles)
 
-    def _projected(self, x_ND: Tensor, weight_PD: Tensor, bias_P: Tensor) -> Tensor:
-        """Products (P, N), in memory as the kernels want them: channels last, or first."""
-        if not self._on_triton:
-            return dense(x_ND, weight_PD, bias_P).T
-        return torch.addmm(bias_P[:, None], weight_PD, x_ND.T)
+    def _in_weights(self, block: Block, channels: slice, *, number: int) -> _InWeights:
+        """Of some projected channels."""
+        mixer, conv = block.mixer, block.mixer.short_filter
+        key = (number, "in", channels.start, channels.stop)
+        return _InWeights(
+            self._weight((*key, "weight"), mixer.in_proj.weight, channels, cast=True),
+            self._weight((*key, "bias"), mixer.in_proj.bias, channels, cast=True),
+            self._weight((*key, "taps"), conv.weight, channels, cast=False)[:, 0],
+            self._weight((*key, "conv bias"), conv.bias, channels, cast=False),
+        )
+
+    def _projected(self, x_BLD: Tensor, block: Block, weights: _InWeights) -> Tensor:
+        """Norm and products (P, B, L), in memory as the kernels want it: channels last or first."""
+        x_ND = self._norm(x_BLD, block.norm1)
+        if self._on_triton:
+            proj_PN = torch.addmm(weights.bias_P[:, None], weights.weight_PD, x_ND.T)
+        else:
+            proj_PN = dense(x_ND, weights.weight_PD, weights.bias_P).T
+        return proj_PN.view(-1, *x_BLD.shape[:2])
 
     def _finish(self, block: Block, *, number: int) -> None:
         """From the gated convolutions to the residual stream after the block."""
         d_model = self._x_BLD.shape[-1]
         (out, out_bias), (fc1, fc1_bias), (fc2, fc2_bias) = (
             (
-                self._weight((number, name, "w"), layer.weight, None, cast=True),
-                self._weight((number, name, "b"), layer.bias, None, cast=True),
+                self._weight((number, name, "w"), layer.weight, _ALL, cast=True),
+                self._weight((number, name, "b"), layer.bias, _ALL, cast=True),
             )
             for name, layer in (
                 ("out", block.mixer.out_proj),
@@ -230,22 +262,17 @@ class FusedForward:
             delta_ND=delta_ND,
         )
 
-    def _weight(
-        self, key: object, weight: Tensor | None, picked: Tensor | None, *, cast: bool
-    ) -> Tensor:
-        """A weight as the products want it: some of its rows, in their precision."""
+    def _weight(self, key: object, weight: Tensor | None, rows_of: slice, *, cast: bool) -> Tensor:
+        """Some rows of a weight as the products want it, in their precision."""
         assert weight is not None
         dtype = self._dtype if cast else weight.dtype
         is_packed = cast and weight.ndim == 2 and self._kernels == "numba"
-        if picked is None and dtype == weight.dtype and not is_packed:
-            return weight.detach()
+        if dtype == weight.dtype and not is_packed:
+            return weight.detach()[rows_of]
 
         def make() -> Tensor:
-            rows_of = (
-                weight.detach() if picked is None else weight.detach()[picked.to(weight.device)]
-            )
-            rows_of = rows_of.to(dtype)
-            return packed(rows_of, n_rows=self._n_rows) if is_packed else rows_of
+            made = weight.detach()[rows_of].to(dtype)
+            return packed(made, n_rows=self._n_rows) if is_packed else made
 
         return self._weight_cache.get((key, dtype, is_packed), [weight], make)
 
@@ -303,13 +330,6 @@ class FusedForward:
         self._for_each(lambda piece: hidden_LF[piece].copy_(filter_fn.hidden(piece)), pieces)
         return hidden_LF
 
-    def _group_width(self, mixer: HyenaOperator) -> int:
-        """Channels whose gates are in memory at once."""
-        n_batch, n_positions, d_model = self._x_BLD.shape
-        n_bytes = n_batch * n_positions * (mixer.order - 1) * self._x_BLD.element_size()
-        width = _GATE_BYTES // max(1, n_bytes) // _CHANNEL_STEP * _CHANNEL_STEP
-        return min(d_model, max(_CHANNEL_STEP, width))
-
     def _for_each(self, work: Callable[[Item], object], items: Iterable[Item]) -> None:
         if self._kernels == "numba":
             workers.for_each(work, items)
@@ -352,12 +372,3 @@ def _tiles(n_batch: int, n_positions: int, n_rows: int) -> Iterable[_Tile]:
 def _rows_of(taps_DL: Tensor) -> Taps:
     """Taps that are there already."""
     return lambda rows_of: taps_DL[rows_of]
-
-
-def _shifted(filters: Spectra | Taps, channels: slice) -> Spectra | Taps:
-    """The filters of a group of channels."""
-    if isinstance(filters, Spectra):
-        return filters.of(channels)
-    return lambda part: filters(
-        slice(channels.start + part.start, min(channels.start + part.stop, channels.stop))
-    )

@@ -135,15 +135,15 @@ class _Continuation(FusedForward):
     def apply(self, block: Block, *, number: int, n_blocks: int) -> None:
         """Carry the residual stream through block `number` of `n_blocks`."""
         layer, mixer, later = self._layers[number - 1], block.mixer, self._later
-        d_model, n_before = self._x_BLD.shape[-1], layer.lookback_BKD.shape[1]
+        n_before = layer.lookback_BKD.shape[1]
         self._x_BLD[:, :n_before] = layer.lookback_BKD
-        gates_BLG = self._empty_stream((mixer.order - 1) * d_model)
-        self._mix(block, slice(0, d_model), gates_BLG, number=number)
+        gates = self._empty_gates(mixer)
+        self._mix(block, gates, number=number)
         # What the prefix adds is kept; its last rows must not add to that.
         self._gated_BLD[:, :n_before] = 0
         stages = zip(
             self._filters(mixer.filter_fn, number=number, n_blocks=n_blocks),
-            gates_BLG.split(d_model, dim=-1),
+            gates,
             layer.carried,
             strict=True,
         )

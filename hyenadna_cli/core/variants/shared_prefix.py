@@ -169,11 +169,9 @@ class _Pass(FusedForward):
 
     def project(self, block: Block, *, number: int) -> list[Tensor]:
         """Fill the gated input of the first long convolution; the gates (B, L, D) after each."""
-        n_batch, n_positions, d_model = self._x_BLD.shape
-        n_gates = block.mixer.order - 1
-        gates_BLG = self._empty(n_batch, n_positions, n_gates * d_model)
-        self._mix(block, slice(0, d_model), gates_BLG, number=number)
-        return list(gates_BLG.split(d_model, dim=-1))
+        gates = self._empty_gates(block.mixer)
+        self._mix(block, gates, number=number)
+        return gates
 
     def convolve(self, block: Block, filters: Spectra | Taps) -> None:
         """A long convolution of what is gated, in place, with its skip term and without a gate."""

@@ -50,31 +50,44 @@ def gate_part(
 
     Runs in the calling thread. Zeros precede the first position of the projections.
     """
-    order = len(outputs)
-    width, n_batch, n_positions = outputs[0].shape
-    proj, proj_batch_step, proj_step = flat(proj_PBL)
-    taps, bias = taps_PK.detach().numpy(), bias_P.detach().numpy()
+    order, width = len(outputs), outputs[0].shape[0]
     parts = [(order, order - 1), *((index, -1) for index in range(order - 2, -1, -1))]
     for (part, other), y_DBL in zip(parts, outputs, strict=True):
-        y, batch_step, step = flat(y_DBL)
         other_channels = other * width if other >= 0 else -1
-        short_conv(
-            proj,
-            proj_batch_step,
-            proj_step,
-            taps,
-            bias,
-            part * width,
-            other_channels,
-            width,
-            y,
-            batch_step,
-            step,
-            0,
-            n_batch,
-            first,
-            first + n_positions,
-        )
+        _convolve(proj_PBL, taps_PK, bias_P, first, y_DBL, part * width, other_channels)
+
+
+def multiply(y_DBL: Tensor, proj_DBL: Tensor, taps_DK: Tensor, bias_D: Tensor, first: int) -> None:
+    """Multiply y, positions from `first` on, by the convolution; in the calling thread."""
+    _convolve(proj_DBL, taps_DK, bias_D, first, y_DBL, 0, -1, is_factor=True)
+
+
+def _convolve(
+    proj_PBL: Tensor,
+    taps_PK: Tensor,
+    bias_P: Tensor,
+    first: int,
+    y_DBL: Tensor,
+    channels: int,
+    other_channels: int,
+    *,
+    is_factor: bool = False,
+) -> None:
+    width, n_batch, n_positions = y_DBL.shape
+    short_conv(
+        *flat(proj_PBL),
+        taps_PK.detach().numpy(),
+        bias_P.detach().numpy(),
+        channels,
+        other_channels,
+        width,
+        *flat(y_DBL),
+        0,
+        n_batch,
+        first,
+        first + n_positions,
+        is_factor,
+    )
 
 
 def gradients(

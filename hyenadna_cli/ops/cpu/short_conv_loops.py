@@ -50,6 +50,13 @@ def _rows_of_three(data, at, step, taps, taps_at, bias):
 
 
 @part
+def _four_rows(data, at, step):
+    return (
+        load(data, at), load(data, at + step), load(data, at + 2 * step), load(data, at + 3 * step)
+    )  # fmt: skip
+
+
+@part
 def _times_each(x, y):
     return x[0] * y[0], x[1] * y[1], x[2] * y[2], x[3] * y[3]
 
@@ -57,13 +64,13 @@ def _times_each(x, y):
 @loop
 def short_conv(
     proj, proj_batch_step, proj_step, taps_PK, bias, channels, other_channels, n_channels,
-    out, out_batch_step, out_step, first_sequence, last_sequence, first, last,
+    out, out_batch_step, out_step, first_sequence, last_sequence, first, last, is_factor,
 ):  # fmt: skip
     """out[b, t - first] = conv[channels][b, t] (* conv[other_channels][b, t]) for t from `first`.
 
     Sequences `first_sequence` to `last_sequence`, positions `first` to `last` of the projections;
     `channels` and `other_channels` are the first ones of two parts of `n_channels`. There is no
-    second factor where `other_channels` is negative.
+    second factor where `other_channels` is negative. With `is_factor` out is multiplied by that.
     """
     n_taps = taps_PK.shape[1]
     has_other = other_channels >= 0
@@ -93,6 +100,8 @@ def short_conv(
                             proj, row + other_channels + at, proj_step,
                             other_taps, 3 * at, other_bias,
                         ))  # fmt: skip
+                    if is_factor:
+                        y = _times_each(y, _four_rows(out, to + at, out_step))
                     store(out, to + at, y[0])
                     store(out, to + at + out_step, y[1])
                     store(out, to + at + 2 * out_step, y[2])
@@ -109,5 +118,7 @@ def short_conv(
                             other_channels + at, width,
                             other_taps, at * n_taps, other_bias, n_taps,
                         )  # fmt: skip
+                    if is_factor:
+                        value = value * load_some(out, to + at + j * out_step, width)
                     store_some(out, to + at + j * out_step, width, value)
             position += n

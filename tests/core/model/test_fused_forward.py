@@ -53,9 +53,10 @@ def test_float32_is_within_rounding_of_the_plain_formulation_in_float64(
 
 
 @pytest.mark.parametrize("kernels", KERNELS)
+@pytest.mark.parametrize("order", [2, 3], ids=lambda n: f"order{n}")
 @torch.no_grad()
-def test_neither_tiles_nor_blocks_of_channels_nor_spectra_show(monkeypatch, kernels):
-    model = strong_model()
+def test_neither_tiles_nor_late_gates_nor_spectra_show(monkeypatch, kernels, order):
+    model = strong_model(dataclasses.replace(CONFIG, order=order))
     model.execution = Execution(kernels=kernels)
     ids = random_ids(3, 100)
     whole = model.hidden_states(ids)[0]
@@ -122,18 +123,29 @@ def test_bfloat16_products_stay_within_one_percent(kernels):
 @pytest.mark.parametrize("dtype", [None, torch.bfloat16], ids=["fp32", "bf16"])
 @pytest.mark.parametrize("kernels", KERNELS)
 @torch.no_grad()
-def test_a_pass_in_narrow_groups_leaves_nothing_to_one_in_wide_groups(monkeypatch, kernels, dtype):
+def test_a_pass_with_late_gates_leaves_nothing_to_one_that_keeps_them(monkeypatch, kernels, dtype):
     def pass_of(model: HyenaDNA, gate_bytes: int) -> torch.Tensor:
         model.execution = Execution(kernels=kernels, matmul_dtype=dtype)
         monkeypatch.setattr(fused_forward, "_GATE_BYTES", gate_bytes)
         return model.hidden_states(random_ids(2, 100))[0]
 
-    model, wide = strong_model(), 1 << 20
-    narrow = pass_of(model, 1)
-    after_narrow = pass_of(model, wide)
+    model, kept = strong_model(), 1 << 20
+    late = pass_of(model, 1)
+    after_late = pass_of(model, kept)
 
-    torch.testing.assert_close(after_narrow, pass_of(strong_model(), wide), rtol=0, atol=0)
-    torch.testing.assert_close(pass_of(model, 1), narrow, rtol=0, atol=0)
+    torch.testing.assert_close(after_late, pass_of(strong_model(), kept), rtol=0, atol=0)
+    torch.testing.assert_close(pass_of(model, 1), late, rtol=0, atol=0)
+
+
+@torch.no_grad()
+def test_late_gates_of_bfloat16_streams_add_one_rounding(monkeypatch):
+    model = strong_model()
+    ids = random_ids(2, 130)
+    exact = model.hidden_states(ids)[0]
+    model.execution = Execution(kernels="numba", matmul_dtype=torch.bfloat16)
+    monkeypatch.setattr(fused_forward, "_GATE_BYTES", 1)
+
+    assert relative(model.hidden_states(ids)[0], exact) < 1.2e-2
 
 
 @pytest.mark.parametrize("kernels", KERNELS)
