@@ -134,6 +134,14 @@ def spectra_bytes(n_channels: int, n_positions: int, *, kernels: Kernels) -> int
     return 8 * n_channels * n_positions
 
 
+def forget_buffers(kernels: Kernels) -> None:
+    """Give back what the calling thread keeps for its next convolution, 256 L bytes if long."""
+    if kernels == "numba":
+        from hyenadna_cli.ops.cpu import long_conv as on_cpu
+
+        on_cpu.forget()
+
+
 def _check(
     u_DBL: Tensor, filters: Tensor | Spectra | Taps, skip_D: Tensor, gate_DBL: Tensor | None
 ) -> None:

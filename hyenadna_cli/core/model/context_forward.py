@@ -59,7 +59,7 @@ class ContextForward(FusedForward):
         context, mixer, own = self._context, block.mixer, self._own
         d_model = self._x_BLD.shape[-1]
         self._x_BLD[:, : self._before] = context.lookback(self._x_BLD[:, own], self._n_lookback)
-        gates = self._empty_gates(mixer) if self._keeps_gates(mixer) else []
+        gates = [] if self._is_long else self._empty_gates(mixer)
         self._mix(block, gates, number=number)
         n_bytes = context.n_positions * len(self._x_BLD) * self._x_BLD.element_size()
         step = context.size * max(_GROUP_CHANNELS, _GROUP_BYTES // n_bytes)

@@ -13,10 +13,10 @@ from hyenadna_cli.core.config.settings import ModelConfig, TrainConfig
 
 _FP32_BYTES = 4
 
-# What a forward pass keeps: gates of a sequence up to a size; spectra of all filters up to a size,
-# else of groups of channels at a time; projections and MLP of a tile.
-_GATE_BYTES = 64 << 20
-_SPECTRA_BYTES, _GROUP_CHANNELS = 512 << 20, 16
+# What a forward pass keeps: gates of sequences whose stream has no more than a size; spectra of
+# all filters up to a size, else of groups of channels at a time; projections and MLP of a tile.
+_LONG_BYTES = 64 << 20
+_SPECTRA_BYTES, _GROUP_CHANNELS, _SHARED_POINTS = 512 << 20, 16, 1 << 18
 _TILE_BYTES = 32 << 20
 
 HIDDEN_BYTES = 1 << 30
@@ -85,12 +85,15 @@ def forward_bytes(config: ModelConfig, *, n_windows: int, n_tokens: int, n_layer
     """
     stream = _FP32_BYTES * n_windows * n_tokens * config.d_model
     n_filters = config.order - 1
-    keeps_gates = stream // n_windows * n_filters <= _GATE_BYTES
-    gates = stream * n_filters if keeps_gates else 0
+    is_long = _FP32_BYTES * n_tokens * config.d_model > _LONG_BYTES
+    gates = 0 if is_long else stream * n_filters
     spectra = 2 * _FP32_BYTES * n_tokens * config.d_model * n_filters * config.n_layer
     if spectra > _SPECTRA_BYTES:
-        # Taps, window and a copy, spectrum and work, of two groups of channels at a time.
-        spectra = 2 * 7 * _FP32_BYTES * n_tokens * min(_GROUP_CHANNELS, config.d_model)
+        # Taps and a copy, spectrum and work, of a group of channels in each of two threads; of the
+        # longest transforms of one, which the threads share.
+        n_groups = 1 if n_tokens >= _SHARED_POINTS else 2
+        width = min(_GROUP_CHANNELS, config.d_model)
+        spectra = n_groups * 7 * _FP32_BYTES * n_tokens * width
     hidden = _FP32_BYTES * n_tokens * config.filter_order
     return (1 + n_layers) * stream + gates + spectra + hidden + _TILE_BYTES
 

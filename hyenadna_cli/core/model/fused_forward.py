@@ -34,6 +34,7 @@ from hyenadna_cli.ops.long_conv import (
     Spectra,
     Taps,
     filter_spectra,
+    forget_buffers,
     long_conv_gate,
     served_positions,
     spectra_bytes,
@@ -48,8 +49,9 @@ _TILE_ROWS = {"numba": 1_024, "torch": 16_384, "triton": 65_536}
 """Positions of a tile in float32: what a thread takes at a time, or all threads, or a GPU, whose
 launches must not be many. Twice as many of a thread's tile fit in its cache in bfloat16."""
 
-_GATE_BYTES = 64 << 20
-"""Gates of a sequence that wait for the long convolution are kept up to this size."""
+_LONG_BYTES = 64 << 20
+"""Size of a sequence's stream above which memory comes first: later gates are not kept, and with
+products in bfloat16 the residual stream is rounded too, once per block."""
 
 _PIECE = 16_384
 """Positions of the filter MLP at once."""
@@ -87,7 +89,8 @@ class FusedForward:
 
     rounds_streams = True
     """With products in bfloat16, to hold what the long convolution reads and gives in it too, where
-    the kernels can: half a stream less, and what it gives is rounded next in any case."""
+    the kernels can: half a stream less, and what it gives is rounded next in any case. Of long
+    sequences also the residual stream."""
 
     def __init__(self, execution: Execution, weight_cache: WeightCache, x_BLD: Tensor) -> None:
         """`x_BLD` is the residual stream, which this owns and changes."""
@@ -96,22 +99,29 @@ class FusedForward:
         self._kernels = self._conv_kernels = _kernels(execution.kernels, x_BLD)
         if is_triton(self._kernels):
             self._conv_kernels = execution.long_conv_kernels(x_BLD.shape[1], training=False)
+        self._full_dtype = x_BLD.dtype
         self._dtype = execution.matmul_dtype or x_BLD.dtype
-        n_batch, n_positions, _ = x_BLD.shape
+        n_batch, n_positions, d_model = x_BLD.shape
+        # By the length alone, so that the size of a batch does not show.
+        self._is_long = n_positions * d_model * x_BLD.element_size() > _LONG_BYTES
         self._on_triton = is_triton(self._kernels)
         self._n_rows = _TILE_ROWS["triton" if self._on_triton else self._kernels]
         if self._kernels == "numba" and self._dtype == torch.bfloat16:
             self._n_rows *= 2
         self._tiles = list(_tiles(n_batch, n_positions, self._n_rows))
         is_rounded = self.rounds_streams and self._kernels == "numba"
-        gated_dtype = self._dtype if is_rounded else x_BLD.dtype
-        self._gated_BLD = self._empty_stream(x_BLD.shape[-1], dtype=gated_dtype)
+        stream_dtype = self._dtype if is_rounded else x_BLD.dtype
+        if self._is_long and stream_dtype != x_BLD.dtype:
+            self._x_BLD = self._empty(*x_BLD.shape, dtype=stream_dtype).copy_(x_BLD)
+            del x_BLD
+        self._gated_BLD = self._empty_stream(d_model, dtype=stream_dtype)
+        self._hidden_LF: Tensor | None = None
 
     def apply(self, block: Block, *, number: int, n_blocks: int) -> None:
         """Carry the residual stream through block `number` of `n_blocks`."""
         mixer = block.mixer
         filters = self._filters(mixer.filter_fn, number=number, n_blocks=n_blocks)
-        gates = self._empty_gates(mixer) if self._keeps_gates(mixer) else []
+        gates = [] if self._is_long else self._empty_gates(mixer)
         self._mix(block, gates, number=number)
         for index, filters_of in enumerate(filters):
             long_conv_gate(
@@ -141,28 +151,26 @@ class FusedForward:
 
     def normed(self, layer: nn.LayerNorm) -> Tensor:
         """The residual stream, normed in place; nothing can follow."""
-        self._for_each(
-            lambda tile: rows.norm(
-                tile.of(self._x_BLD).reshape(-1, self._x_BLD.shape[-1]),
-                layer.weight,
-                layer.bias,
-                layer.eps,
-                kernels=self._kernels,
-                in_place=True,
-            ),
-            self._tiles,
-        )
-        return self._x_BLD
+        x_BLD, d_model = self._x_BLD, self._x_BLD.shape[-1]
+        del self._gated_BLD, self._hidden_LF
+        if self._is_long:
+            forget_buffers(self._conv_kernels)
+        normed_BLD = x_BLD if x_BLD.dtype == self._full_dtype else self._empty(*x_BLD.shape)
+
+        def run(tile: _Tile) -> None:
+            rows_ND = tile.of(normed_BLD).view(-1, d_model)
+            if normed_BLD is not x_BLD:
+                rows_ND.copy_(tile.of(x_BLD).view(-1, d_model))
+            rows.norm(
+                rows_ND, layer.weight, layer.bias, layer.eps, kernels=self._kernels, in_place=True
+            )
+
+        self._for_each(run, self._tiles)
+        return normed_BLD
 
     def residual(self) -> Tensor:
         """The residual stream, as a copy."""
-        return self._x_BLD.clone()
-
-    def _keeps_gates(self, mixer: HyenaOperator) -> bool:
-        """Whether later gates wait in memory; by the length alone, as their rounding differs."""
-        _, n_positions, d_model = self._x_BLD.shape
-        n_bytes = n_positions * d_model * (mixer.order - 1) * self._x_BLD.element_size()
-        return n_bytes <= _GATE_BYTES
+        return self._x_BLD.to(self._full_dtype, copy=True)
 
     def _empty_gates(self, mixer: HyenaOperator) -> list[Tensor]:
         """Room for all later gates (B, L, D), in the order of their use."""
@@ -219,7 +227,7 @@ class FusedForward:
 
     def _projected(self, x_BLD: Tensor, block: Block, weights: _InWeights) -> Tensor:
         """Norm and products (P, B, L), in memory as the kernels want it: channels last or first."""
-        x_ND = self._norm(x_BLD, block.norm1)
+        x_ND = self._norm(x_BLD.to(self._full_dtype), block.norm1)
         if self._on_triton:
             proj_PN = torch.addmm(weights.bias_P[:, None], weights.weight_PD, x_ND.T)
         else:
@@ -242,12 +250,15 @@ class FusedForward:
         )
 
         def run(tile: _Tile) -> None:
-            x_ND = tile.of(self._x_BLD).view(-1, d_model)
+            kept_ND = tile.of(self._x_BLD).view(-1, d_model)
+            x_ND = kept_ND.to(self._full_dtype)  # itself, unless it is rounded
             y_ND = tile.of(self._gated_BLD).reshape(-1, d_model).to(self._dtype)
             mixed_ND = dense(y_ND, out, out_bias)
             hidden = dense(self._norm(x_ND, block.norm2, delta_ND=mixed_ND), fc1, fc1_bias)
             rows.gelu_(hidden, kernels=self._kernels)
             rows.add_(x_ND, dense(hidden, fc2, fc2_bias), kernels=self._kernels)
+            if x_ND is not kept_ND:
+                kept_ND.copy_(x_ND)
 
         self._for_each(run, self._tiles)
 
@@ -322,7 +333,10 @@ class FusedForward:
 
     def _hidden(self, filter_fn: ImplicitFilter, n_positions: int) -> Tensor:
         """What the filter MLP gives before its last layer, (L, F)."""
-        hidden_LF = self._empty(n_positions, filter_fn.width)
+        hidden_LF = self._hidden_LF
+        if hidden_LF is None or len(hidden_LF) != n_positions:
+            # The next block uses the same memory.
+            hidden_LF = self._hidden_LF = self._empty(n_positions, filter_fn.width)
         pieces = [
             slice(start, min(start + _PIECE, n_positions))
             for start in range(0, n_positions, _PIECE)
@@ -345,7 +359,7 @@ class FusedForward:
         return self._empty(n_batch, n_positions, n_channels, dtype=dtype)
 
     def _empty(self, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
-        dtype = dtype or self._x_BLD.dtype
+        dtype = dtype or self._full_dtype
         if self._x_BLD.device.type == "cpu":
             return empty_huge(*shape, dtype=dtype)
         return self._x_BLD.new_empty(shape, dtype=dtype)

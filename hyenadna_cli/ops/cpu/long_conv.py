@@ -126,6 +126,11 @@ def convolve(
     )
 
 
+def forget() -> None:
+    """Give the calling thread's buffers back."""
+    vars(_per_thread).clear()
+
+
 def gradients(
     u_DBL: Tensor, filter_DL: Tensor, skip_D: Tensor, gate_DBL: Tensor | None, d_y_DBL: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:

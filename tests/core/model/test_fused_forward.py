@@ -62,7 +62,7 @@ def test_neither_tiles_nor_late_gates_nor_spectra_show(monkeypatch, kernels, ord
     whole = model.hidden_states(ids)[0]
 
     monkeypatch.setattr(fused_forward, "_TILE_ROWS", {"numba": 7, "torch": 7})
-    monkeypatch.setattr(fused_forward, "_GATE_BYTES", 1)
+    monkeypatch.setattr(fused_forward, "_LONG_BYTES", 1)
     monkeypatch.setattr(fused_forward, "_PIECE", 9)
     cut = model.hidden_states(ids)[0]
     model.backbone.weight_cache.max_bytes = 1
@@ -126,7 +126,7 @@ def test_bfloat16_products_stay_within_one_percent(kernels):
 def test_a_pass_with_late_gates_leaves_nothing_to_one_that_keeps_them(monkeypatch, kernels, dtype):
     def pass_of(model: HyenaDNA, gate_bytes: int) -> torch.Tensor:
         model.execution = Execution(kernels=kernels, matmul_dtype=dtype)
-        monkeypatch.setattr(fused_forward, "_GATE_BYTES", gate_bytes)
+        monkeypatch.setattr(fused_forward, "_LONG_BYTES", gate_bytes)
         return model.hidden_states(random_ids(2, 100))[0]
 
     model, kept = strong_model(), 1 << 20
@@ -138,14 +138,35 @@ def test_a_pass_with_late_gates_leaves_nothing_to_one_that_keeps_them(monkeypatc
 
 
 @torch.no_grad()
-def test_late_gates_of_bfloat16_streams_add_one_rounding(monkeypatch):
+def test_long_sequences_in_bfloat16_round_their_streams_once_more(monkeypatch):
     model = strong_model()
     ids = random_ids(2, 130)
-    exact = model.hidden_states(ids)[0]
+    layers = (0, 1, -1)
+    exact = model.hidden_states(ids, layers)
     model.execution = Execution(kernels="numba", matmul_dtype=torch.bfloat16)
-    monkeypatch.setattr(fused_forward, "_GATE_BYTES", 1)
+    kept = model.hidden_states(ids, layers)
+    monkeypatch.setattr(fused_forward, "_LONG_BYTES", 1)
 
-    assert relative(model.hidden_states(ids)[0], exact) < 1.2e-2
+    rounded = model.hidden_states(ids, layers)
+
+    assert [states.dtype for states in rounded] == [torch.float32] * 3
+    torch.testing.assert_close(rounded[0], exact[0].bfloat16().float(), rtol=0, atol=0)
+    for states, wanted in zip(rounded[1:], exact[1:], strict=True):
+        assert relative(states, wanted) < 1.3e-2
+    assert relative(rounded[-1], exact[-1]) < 1.5 * relative(kept[-1], exact[-1])
+
+
+@torch.no_grad()
+def test_rounding_of_long_sequences_does_not_depend_on_the_batch(monkeypatch):
+    """What is long is told by one sequence: two of three quarters of it are not."""
+    model = strong_model()
+    model.execution = Execution(kernels="numba", matmul_dtype=torch.bfloat16)
+    monkeypatch.setattr(fused_forward, "_LONG_BYTES", 4 * 144 * 100)
+    ids = random_ids(2, 75)
+
+    together = model.hidden_states(ids)[0]
+
+    torch.testing.assert_close(together[:1], model.hidden_states(ids[:1])[0], rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("kernels", KERNELS)
