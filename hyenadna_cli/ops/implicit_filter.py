@@ -1,4 +1,4 @@
-"""Taps of implicit filters: from positions in one go on GPUs, from hidden values on CPUs."""
+"""Taps of implicit filters: from positions, differentiable, or from hidden values."""
 
 # L positions, E features, F width of the MLP, C = filters * D channels
 
@@ -15,9 +15,20 @@ from hyenadna_cli.ops.channels_last import is_served
 from hyenadna_cli.ops.dense import dense
 from hyenadna_cli.ops.huge_pages import empty_huge
 from hyenadna_cli.ops.kernels import Kernels
+from hyenadna_cli.ops.rows import numbers
 
 _PIECE = 4_096
 """Positions whose taps are computed at once."""
+
+
+def sine_(x_LF: Tensor, freq_F: Tensor, *, kernels: Kernels) -> None:
+    """Compute sin(freq x) in place, for contiguous rows, in the calling thread."""
+    if kernels == "numba" and is_served(x_LF, freq_F):
+        from hyenadna_cli.ops.cpu.implicit_filter import sines
+
+        sines(numbers(x_LF), numbers(freq_F.detach()), numbers(x_LF))
+    else:
+        x_LF.mul_(freq_F).sin_()
 
 
 def windowed_taps(
@@ -69,14 +80,22 @@ def fused_taps(
     freq_F: Tensor,
     hidden: Sequence[tuple[Tensor, Tensor]],
     last_CF: Tensor,
+    *,
+    kernels: Kernels,
 ) -> Tensor:
     """Taps (C, L): W sin(freq * (... W_0 z + b_0 ...)) times exp(-rate * t) + shift.
 
     `hidden` are the weights and biases of two layers or more under a sine, of E inputs, then F;
     filter c has window c % D. Differentiable for freq, hidden layers and last weight. The L x F
-    values of a hidden layer are never in memory: the backward pass computes them again.
+    values of a hidden layer are never in memory: the backward pass computes them again. Compiled
+    kernels, which want float32, give taps with channels last.
     """
     parameters = [tensor for layer in hidden for tensor in layer]
+    if kernels == "numba":
+        from hyenadna_cli.ops.filter_training import tiled_taps
+
+        rates_C = rates_D.repeat(len(last_CF) // len(rates_D))
+        return tiled_taps(z_LE, t_L, rates_C, shift, freq_F, last_CF, parameters).T
     taps_CL: Tensor = _FusedTaps.apply(  # type: ignore[no-untyped-call]
         z_LE, t_L, rates_D, shift, freq_F, last_CF, *parameters
     )

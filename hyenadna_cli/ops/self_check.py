@@ -69,7 +69,9 @@ def _agree(device: torch.device, requested: Triton, n_positions: int) -> bool:
 
     def outputs(kernels: Kernels) -> list[Tensor]:
         if is_triton(kernels):
-            filter_DL = fused_taps(z_LE, time_L, rates_D, 0.01, freq_F, layers, last_DF)
+            filter_DL = fused_taps(
+                z_LE, time_L, rates_D, 0.01, freq_F, layers, last_DF, kernels=kernels
+            )
         else:
             x_FL = z_LE.T
             for weight, bias_F in layers:

@@ -7,11 +7,11 @@ import dataclasses
 
 import pytest
 import torch
-from torch import Tensor
 
 from hyenadna_cli.core.config.settings import ModelConfig
 from hyenadna_cli.core.model.filters import ImplicitFilter
 from hyenadna_cli.ops.gpu import implicit_filter as on_gpu
+from tests.ops.filters import error, taps_and_gradients
 
 CONFIG = ModelConfig(d_model=5, n_layer=1, d_inner=8, l_max=5000, filter_order=12, order=3)
 
@@ -23,20 +23,6 @@ def filter_of(config: ModelConfig = CONFIG) -> ImplicitFilter:
         filter_fn = ImplicitFilter(dataclasses.replace(config, filter_shift=0.05))
         torch.nn.init.uniform_(filter_fn.get_parameter("implicit_filter.1.freq"), 1.0, 3.0)
     return filter_fn
-
-
-def taps_and_gradients(
-    filter_fn: ImplicitFilter, n_positions: int, kernels: str
-) -> tuple[Tensor, dict[str, Tensor]]:
-    taps_CL = torch.cat(filter_fn(n_positions, kernels=kernels))
-    d_taps_CL = torch.randn(taps_CL.shape, generator=torch.Generator().manual_seed(1))
-    weights = {n: p for n, p in filter_fn.named_parameters() if n != "bias"}
-    found = torch.autograd.grad(taps_CL, list(weights.values()), d_taps_CL.to(taps_CL.dtype))
-    return taps_CL.detach(), dict(zip(weights, found, strict=True))
-
-
-def error(found: Tensor, wanted: Tensor) -> float:
-    return float((found.double() - wanted).abs().max() / wanted.abs().max())
 
 
 @pytest.mark.slow

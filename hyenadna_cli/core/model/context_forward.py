@@ -121,7 +121,7 @@ class ContextForward(FusedForward):
             for start in range(0, len(hidden_SF), _ROWS):
                 rows = slice(start, min(start + _ROWS, len(hidden_SF)))
                 positions = slice(piece.start + rows.start, piece.start + rows.stop)
-                hidden_SF[rows] = filter_fn.hidden(positions)
+                hidden_SF[rows] = filter_fn.hidden(positions, kernels=self._kernels)
             return hidden_SF
 
         def taps(index: int, channels: slice) -> Tensor:

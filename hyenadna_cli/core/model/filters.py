@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from hyenadna_cli.core.config.settings import ModelConfig
+from hyenadna_cli.ops.channels_last import is_served
 from hyenadna_cli.ops.dense import dense
-from hyenadna_cli.ops.implicit_filter import fused_taps, windowed_taps
+from hyenadna_cli.ops.implicit_filter import fused_taps, sine_, windowed_taps
 from hyenadna_cli.ops.kernels import Kernels, is_triton
 
 
@@ -117,8 +118,9 @@ class ImplicitFilter(nn.Module):
     ) -> tuple[Tensor, ...]:
         """`n_positions` taps of every filter, from tap `first` on: order - 1 tensors (D, L)."""
         positions = slice(first, first + n_positions)
-        if is_triton(kernels) and n_positions:
-            return self._fused(positions)
+        is_compiled = kernels == "numba" and is_served(*self.parameters())
+        if n_positions and (is_triton(kernels) or is_compiled):
+            return self._fused(positions, kernels)
         x_FL = self.pos_emb.z[0, positions].T
         for index in range(self.n_hidden):
             layer = self._layer(2 * index)
@@ -128,8 +130,8 @@ class ImplicitFilter(nn.Module):
         weights = torch.split(self._layer(2 * self.n_hidden).weight, window_DL.shape[0])
         return tuple((weight_DF @ x_FL) * window_DL for weight_DF in weights)
 
-    def _fused(self, positions: slice) -> tuple[Tensor, ...]:
-        """The same in one kernel: positions in, taps out."""
+    def _fused(self, positions: slice, kernels: Kernels) -> tuple[Tensor, ...]:
+        """The same in one go: positions in, taps out."""
         rates_D = self.modulation.rates
         layers = [self._layer(2 * index) for index in range(self.n_hidden)]
         taps_CL = fused_taps(
@@ -140,16 +142,18 @@ class ImplicitFilter(nn.Module):
             self._sine.freq[0],
             [(layer.weight, layer.bias) for layer in layers],
             self._layer(2 * self.n_hidden).weight,
+            kernels=kernels,
         )
-        return torch.split(taps_CL, len(rates_D))
+        # The gradient of a split is a copy.
+        return (taps_CL,) if self.n_filters == 1 else torch.split(taps_CL, len(rates_D))
 
-    def hidden(self, positions: slice) -> Tensor:
+    def hidden(self, positions: slice, *, kernels: Kernels = "torch") -> Tensor:
         """What the last layer reads at some positions, (L, F); not differentiable."""
         x_LF = self.pos_emb.z[0, positions]
         for index in range(self.n_hidden):
             layer = self._layer(2 * index)
             x_LF = dense(x_LF, layer.weight, layer.bias)
-            x_LF.mul_(self._sine.freq).sin_()
+            sine_(x_LF, self._sine.freq[0], kernels=kernels)
         return x_LF
 
     def taps(

@@ -341,7 +341,10 @@ class FusedForward:
             slice(start, min(start + _PIECE, n_positions))
             for start in range(0, n_positions, _PIECE)
         ]
-        self._for_each(lambda piece: hidden_LF[piece].copy_(filter_fn.hidden(piece)), pieces)
+        self._for_each(
+            lambda piece: hidden_LF[piece].copy_(filter_fn.hidden(piece, kernels=self._kernels)),
+            pieces,
+        )
         return hidden_LF
 
     def _for_each(self, work: Callable[[Item], object], items: Iterable[Item]) -> None:

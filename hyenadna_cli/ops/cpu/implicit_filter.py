@@ -1,10 +1,10 @@
-"""The last layer of the implicit filters and their window, as a compiled loop over channels."""
+"""Sines, last layer and window of the implicit filters, as compiled loops over channels."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from hyenadna_cli.ops.cpu.lane_math import clip, exp2
+from hyenadna_cli.ops.cpu.lane_math import clip, exp2, sine_and_cosine
 from hyenadna_cli.ops.cpu.lanes import LANES, load, load_some, loop, part, splat, store_some
 
 _BLOCK = 32
@@ -72,3 +72,45 @@ def windowed_taps(hidden_LF, weight_CF, times, rates, shift, taps, step, first, 
                 store_some(taps, p5 * step + channel, n, s5 * _window(rate, times[p5], shift))
                 store_some(taps, p6 * step + channel, n, s6 * _window(rate, times[p6], shift))
                 store_some(taps, p7 * step + channel, n, s7 * _window(rate, times[p7], shift))
+
+
+@loop
+def windowed(values, times, rates, shift, out, first, last):
+    """Values times exp(-rate time) + shift, of positions `first` to `last`, to the start of out."""
+    n_channels, shift = rates.size, np.float32(shift)
+    for channel in range(0, n_channels, LANES):
+        n = min(LANES, n_channels - channel)
+        rate = load_some(rates, channel, n) * -_LOG2E
+        for t in range(first, last):
+            value = load_some(values, t * n_channels + channel, n)
+            value = value * _window(rate, times[t], shift)
+            store_some(out, (t - first) * n_channels + channel, n, value)
+
+
+@loop
+def sines(x, freq, out):
+    """The sine of freq x, for rows of freq.size values; `out` may be `x`."""
+    width = freq.size
+    for row in range(0, x.size, width):
+        for at in range(0, width, LANES):
+            n = min(LANES, width - at)
+            angle = load_some(x, row + at, n) * load_some(freq, at, n)
+            store_some(out, row + at, n, sine_and_cosine(angle)[0])
+
+
+@loop
+def sine_gradient(x, freq, d_y, d_freq, d_bias):
+    """d_y of sin(freq x) to that of x, in place; its sums, and those for freq, are added to."""
+    width = freq.size
+    for at in range(0, width, LANES):
+        n = min(LANES, width - at)
+        f = load_some(freq, at, n)
+        for_freq = for_bias = splat(np.float32(0))
+        for row in range(0, x.size, width):
+            value = load_some(x, row + at, n)
+            d_angle = load_some(d_y, row + at, n) * sine_and_cosine(value * f)[1]
+            d_x = d_angle * f
+            for_freq, for_bias = for_freq + d_angle * value, for_bias + d_x
+            store_some(d_y, row + at, n, d_x)
+        store_some(d_freq, at, n, load_some(d_freq, at, n) + for_freq)
+        store_some(d_bias, at, n, load_some(d_bias, at, n) + for_bias)

@@ -70,3 +70,46 @@ def exp2(x):
     p = p * r + np.float32(_LN2)
     p = p * r + np.float32(1)
     return times_power_of_two(p, n)
+
+
+@intrinsic
+def _of_quarter(_, n, sine, cosine):
+    """Sine of an angle n quarters of a turn on, from sine and cosine of the rest."""
+
+    def generate(_context, builder, _signature, arguments):
+        number = builder.fptosi(arguments[0], BITS)
+        is_odd = builder.icmp_signed("!=", builder.and_(number, constant(1)), constant(0))
+        value = builder.select(is_odd, arguments[2], arguments[1])
+        sign = builder.shl(builder.and_(number, constant(2)), constant(30))
+        return builder.bitcast(builder.xor(builder.bitcast(value, BITS), sign), REGISTER)
+
+    return REAL(n, sine, cosine), generate
+
+
+# A quarter of a turn in three parts, of which the first two have few bits: whole multiples of them
+# are exact, and so is the difference from an angle near one.
+_QUARTER = float(np.pi / 2)
+_QUARTER_1 = np.floor(_QUARTER * 2**7) / 2**7
+_QUARTER_2 = np.floor((_QUARTER - _QUARTER_1) * 2**20) / 2**20
+_QUARTER_3 = _QUARTER - _QUARTER_1 - _QUARTER_2
+
+
+@part
+def sine_and_cosine(x):
+    """Both, to 1e-7 for |x| below 10,000; larger numbers, which tell turns badly, give less."""
+    n = nearest(x * np.float32(1 / _QUARTER))
+    r = x - n * np.float32(_QUARTER_1)
+    r = r - n * np.float32(_QUARTER_2)
+    r = clip(r - n * np.float32(_QUARTER_3), np.float32(-0.8), np.float32(0.8))
+    # Taylor polynomials on |r| <= pi / 4.
+    z = r * r
+    s = z * np.float32(1 / 362880) - np.float32(1 / 5040)
+    s = s * z + np.float32(1 / 120)
+    s = s * z - np.float32(1 / 6)
+    s = s * z * r + r
+    c = z * np.float32(-1 / 3628800) + np.float32(1 / 40320)
+    c = c * z - np.float32(1 / 720)
+    c = c * z + np.float32(1 / 24)
+    c = c * z - np.float32(1 / 2)
+    c = c * z + np.float32(1)
+    return _of_quarter(n, s, c), _of_quarter(n + np.float32(1), s, c)

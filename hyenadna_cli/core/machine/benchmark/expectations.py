@@ -39,7 +39,7 @@ def expected_bytes(work: Workload, variant: Variant) -> int:
             n_tokens=work.length,
             recompute_blocks=work.recompute,
             product_bytes=4 if variant.dtype == "fp32" else 2,
-            has_fused_filters=variant.kernels.startswith("triton"),
+            has_fused_filters=variant.kernels != "torch",
         )
     is_attention = variant.implementation == "attention"
     n_streams = _ATTENTION_STREAMS if is_attention else _PLAIN_STREAMS
