@@ -48,6 +48,21 @@ def test_the_mlp(n_rows, sizes):
     compare(dense_training.gelu_mlp(*inputs), expected, inputs, exact)
 
 
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16], ids=["fp32", "bf16"])
+def test_a_hidden_layer_that_is_kept_is_the_one_that_is_computed_again(dtype):
+    inputs = tensors((1300, 16), (64, 16), (64,), (16, 64), (16,))
+
+    kept, again = (
+        dense_training.gelu_mlp(*inputs, dtype=dtype, keeps_hidden=keeps) for keeps in (True, False)
+    )
+    first = torch.autograd.grad(kept.square().sum(), inputs, retain_graph=True)
+
+    torch.testing.assert_close(kept, again, rtol=0, atol=0)
+    for twice in (kept, again):  # what is kept is still there for another backward pass
+        found = torch.autograd.grad(twice.square().sum(), inputs)
+        torch.testing.assert_close(found, first, rtol=0, atol=0)
+
+
 def plain_mlp(x, fc1, bias1, fc2, bias2):
     return F.linear(F.gelu(F.linear(x, fc1, bias1), approximate="tanh"), fc2, bias2)
 

@@ -164,6 +164,7 @@ class MLP(nn.Module):
                 self.fc2.weight,
                 self.fc2.bias,
                 dtype=execution.matmul_dtype,
+                keeps_hidden=not execution.recompute_blocks,
             )
             return mlp_ND.view(x_BLD.shape)
         flat_ND = x_BLD.reshape(-1, x_BLD.shape[-1])
