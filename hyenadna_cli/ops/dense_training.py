@@ -140,7 +140,7 @@ class _Linear(torch.autograd.Function):
         x_NI, weight_OI = ctx.saved_tensors  # type: ignore[attr-defined]
         d_y_NO = d_y_NO.contiguous()
         weight_IO = weight_OI.T.contiguous()
-        d_x_NI = d_y_NO.new_empty(x_NI.shape)
+        d_x_NI = empty_huge(*x_NI.shape, dtype=d_y_NO.dtype)
 
         def run(tile: slice, sums: Sums) -> None:
             d_y_TO = d_y_NO[tile].to(x_NI.dtype)
@@ -164,7 +164,7 @@ class _GeluMLP(torch.autograd.Function):
         dtype: torch.dtype,
         keeps_hidden: bool,
     ) -> Tensor:
-        y_NO = x_NI.new_empty(len(x_NI), len(bias_O))
+        y_NO = empty_huge(len(x_NI), len(bias_O), dtype=x_NI.dtype)
         x_NI, weight_HI, bias_H = x_NI.contiguous().to(dtype), weight_HI.to(dtype), bias_H.to(dtype)
         weight_OH, bias_O = weight_OH.to(dtype), bias_O.to(dtype)
         kept_NH = empty_huge(len(x_NI), len(bias_H), dtype=dtype) if keeps_hidden else None
@@ -185,7 +185,7 @@ class _GeluMLP(torch.autograd.Function):
         x_NI, weight_HI, bias_H, weight_OH, kept_NH = ctx.saved_tensors  # type: ignore[attr-defined]
         d_y_NO = d_y_NO.contiguous()
         weight_IH, weight_HO = weight_HI.T.contiguous(), weight_OH.T.contiguous()
-        d_x_NI = d_y_NO.new_empty(x_NI.shape)
+        d_x_NI = empty_huge(*x_NI.shape, dtype=d_y_NO.dtype)
 
         def run(tile: slice, sums: Sums) -> None:
             x_TI, d_y_TO = x_NI[tile], d_y_NO[tile].to(x_NI.dtype)
