@@ -128,6 +128,10 @@ def _run(
     output = run.directory.output
     log.info("%s", regions.describe())
     with run.started():
+        if advice := pretraining.faster_as_processes(
+            config, max_length=model_config.l_max - 2, runtime=runtime, world=run.world
+        ):
+            log.info("%s", advice)
         if run.is_main:
             write_regions(regions, output / "regions.bed")
         steps = pretraining.run(

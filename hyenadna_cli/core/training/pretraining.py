@@ -30,6 +30,9 @@ from hyenadna_cli.core.training.run_directory import read_progress
 from hyenadna_cli.core.training.run_identity import MADE_FROM, made_from
 from hyenadna_cli.core.training.starting_model import StartingModel
 
+_SHORT_RUN = 1_000
+"""Steps below which nobody need think about how they are shared."""
+
 
 def plan(
     regions: Regions, model_config: ModelConfig, config: TrainConfig, *, n_context: int = 1
@@ -107,6 +110,23 @@ def run(
         known_answer.record_known_answer(model, run_dir)
         record = training_record(config, regions, made_by=made_by, valid_loss=progress.valid_loss)
         atomic.write_text(run_dir / "training.json", record)
+
+
+def faster_as_processes(
+    config: TrainConfig, *, max_length: int, runtime: Runtime, world: World
+) -> str | None:
+    """How a long run on CPU threads would take less time; None if it would not."""
+    stages = config.length_schedule or ((max_length, config.max_steps),)
+    fewest = min(config.sequences_per_step(length, max_length=max_length) for length, _ in stages)
+    n = min(runtime.threads, fewest)
+    is_short = config.max_steps < _SHORT_RUN
+    if runtime.device.type != "cpu" or world.size > 1 or n < 2 or is_short:
+        return None
+    return (
+        f"a step took a tenth less time in processes of one thread each than in threads of one: "
+        f"torchrun --nproc-per-node {n} -m hyenadna_cli pretrain ... --threads "
+        f"{runtime.threads // n}"
+    )
 
 
 def windows(regions: Regions, config: TrainConfig, split: Split) -> GenomeWindows:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from hyenadna_cli.core.config.settings import ModelConfig, TrainConfig
-from hyenadna_cli.core.training.pretraining import plan
+from hyenadna_cli.core.machine.runtime import Runtime
+from hyenadna_cli.core.training.distributed import World
+from hyenadna_cli.core.training.pretraining import faster_as_processes, plan
 from hyenadna_cli.core.training.settings import settings
 from hyenadna_cli.errors import InputFileError, UsageError
 
@@ -59,6 +62,29 @@ def test_a_dry_run_makes_no_model(tiny_regions):
     text = plan(tiny_regions, shape, TrainConfig(length_schedule=((64, 2),)))
 
     assert "model: 1,391,630,824,512 parameters" in text
+
+
+def advice(*, threads=4, size=1, device="cpu", **settings):
+    runtime = Runtime(torch.device(device), torch.float32, "torch", threads, ())
+    config = TrainConfig(**{"max_steps": 5_000, "batch_bases": 4_000} | settings)
+    return faster_as_processes(config, max_length=1_000, runtime=runtime, world=World(size=size))
+
+
+def test_a_long_run_on_threads_is_told_how_processes_share_it():
+    assert "--nproc-per-node 4 -m hyenadna_cli pretrain ... --threads 1" in advice()
+    # No more processes than a step has sequences.
+    assert "--nproc-per-node 2 -m hyenadna_cli pretrain ... --threads 2" in advice(
+        batch_bases=2_000
+    )
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"threads": 1}, {"size": 2}, {"device": "meta"}, {"max_steps": 20}, {"batch_bases": 1_000}],
+    ids=str,
+)
+def test_nothing_is_said_where_processes_would_not_help(settings):
+    assert advice(**settings) is None
 
 
 @pytest.fixture
