@@ -11,12 +11,10 @@ changed, when its long convolution is done. Spectra of the filters are computed 
 and kept while they fit; where they do not, they are computed for a few channels after the others.
 """
 
-# B batch, L positions (one base each), N rows of a tile, D d_model, P projected channels,
-# F width of the filter MLP
+# B batch, L positions (one base each), N rows of a tile, D d_model, P projected channels
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -24,26 +22,18 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 from torch import Tensor, nn
 
+from hyenadna_cli.core.model.pass_filters import PassFilters
 from hyenadna_cli.core.model.weight_cache import WeightCache
 from hyenadna_cli.ops import rows, workers
 from hyenadna_cli.ops.channels_last import is_served
 from hyenadna_cli.ops.dense import dense, packed
 from hyenadna_cli.ops.huge_pages import empty_huge
 from hyenadna_cli.ops.kernels import Kernels, is_triton
-from hyenadna_cli.ops.long_conv import (
-    Spectra,
-    Taps,
-    filter_spectra,
-    forget_buffers,
-    long_conv_gate,
-    served_positions,
-    spectra_bytes,
-)
+from hyenadna_cli.ops.long_conv import forget_buffers, long_conv_gate
 from hyenadna_cli.ops.short_conv import multiply_by_short_conv, short_conv_gate_into
 
 if TYPE_CHECKING:
     from hyenadna_cli.core.model.blocks import Block, Execution, HyenaOperator
-    from hyenadna_cli.core.model.filters import ImplicitFilter
 
 _TILE_ROWS = {"numba": 1_024, "torch": 16_384, "triton": 65_536}
 """Positions of a tile in float32: what a thread takes at a time, or all threads, or a GPU, whose
@@ -52,9 +42,6 @@ launches must not be many. Twice as many of a thread's tile fit in its cache in 
 _LONG_BYTES = 64 << 20
 """Size of a sequence's stream above which memory comes first: later gates are not kept, and with
 products in bfloat16 the residual stream is rounded too, once per block."""
-
-_PIECE = 16_384
-"""Positions of the filter MLP at once."""
 
 _ALL = slice(None)
 
@@ -115,12 +102,14 @@ class FusedForward:
             self._x_BLD = self._empty(*x_BLD.shape, dtype=stream_dtype).copy_(x_BLD)
             del x_BLD
         self._gated_BLD = self._empty_stream(d_model, dtype=stream_dtype)
-        self._hidden_LF: Tensor | None = None
+        self._filters = PassFilters(
+            weight_cache, n_positions, kernels=self._kernels, conv_kernels=self._conv_kernels
+        )
 
     def apply(self, block: Block, *, number: int, n_blocks: int) -> None:
         """Carry the residual stream through block `number` of `n_blocks`."""
         mixer = block.mixer
-        filters = self._filters(mixer.filter_fn, number=number, n_blocks=n_blocks)
+        filters = self._filters.of(mixer.filter_fn, number=number, n_blocks=n_blocks)
         gates = [] if self._is_long else self._empty_gates(mixer)
         self._mix(block, gates, number=number)
         for index, filters_of in enumerate(filters):
@@ -152,7 +141,7 @@ class FusedForward:
     def normed(self, layer: nn.LayerNorm) -> Tensor:
         """The residual stream, normed in place; nothing can follow."""
         x_BLD, d_model = self._x_BLD, self._x_BLD.shape[-1]
-        del self._gated_BLD, self._hidden_LF
+        del self._gated_BLD, self._filters
         if self._is_long:
             forget_buffers(self._conv_kernels)
         normed_BLD = x_BLD if x_BLD.dtype == self._full_dtype else self._empty(*x_BLD.shape)
@@ -287,66 +276,6 @@ class FusedForward:
 
         return self._weight_cache.get((key, dtype, is_packed), [weight], make)
 
-    def _filters(
-        self, filter_fn: ImplicitFilter, *, number: int, n_blocks: int
-    ) -> Sequence[Spectra | Taps]:
-        """The filters in the order of their use: transformed, or their taps when asked for.
-
-        Spectra are those of the longest input with the same transform, so that inputs of many
-        lengths share a few.
-        """
-        n_positions, d_model = self._x_BLD.shape[1:]
-        n_taps = min(
-            served_positions(n_positions, kernels=self._conv_kernels),
-            filter_fn.pos_emb.z.shape[1],
-        )
-        n_bytes = (
-            n_blocks
-            * filter_fn.n_filters
-            * spectra_bytes(d_model, n_taps, kernels=self._conv_kernels)
-        )
-        if n_bytes <= self._weight_cache.max_bytes:
-            weights = list(filter_fn.parameters())
-            key = ("spectra", number, n_taps, self._kernels, self._conv_kernels)
-
-            def make(index: int) -> Spectra:
-                if self._on_triton:
-                    taps_DL = filter_fn(n_taps, kernels=self._kernels)[index]
-                else:
-                    hidden_LF = self._hidden(filter_fn, n_taps)
-                    channels = slice(0, d_model)
-                    taps_DL = filter_fn.taps(hidden_LF, index, channels, kernels=self._kernels)
-                return filter_spectra(taps_DL, kernels=self._conv_kernels)
-
-            return [
-                self._weight_cache.get((*key, index), weights, functools.partial(make, index))
-                for index in range(filter_fn.n_filters)
-            ]
-        if self._on_triton:
-            taps = filter_fn(n_positions, kernels=self._kernels)
-            return [_rows_of(taps_DL) for taps_DL in taps]
-        hidden_LF = self._hidden(filter_fn, n_positions)
-        return [
-            functools.partial(filter_fn.taps, hidden_LF, index, kernels=self._kernels)
-            for index in range(filter_fn.n_filters)
-        ]
-
-    def _hidden(self, filter_fn: ImplicitFilter, n_positions: int) -> Tensor:
-        """What the filter MLP gives before its last layer, (L, F)."""
-        hidden_LF = self._hidden_LF
-        if hidden_LF is None or len(hidden_LF) != n_positions:
-            # The next block uses the same memory.
-            hidden_LF = self._hidden_LF = self._empty(n_positions, filter_fn.width)
-        pieces = [
-            slice(start, min(start + _PIECE, n_positions))
-            for start in range(0, n_positions, _PIECE)
-        ]
-        self._for_each(
-            lambda piece: hidden_LF[piece].copy_(filter_fn.hidden(piece, kernels=self._kernels)),
-            pieces,
-        )
-        return hidden_LF
-
     def _for_each(self, work: Callable[[Item], object], items: Iterable[Item]) -> None:
         if self._kernels == "numba":
             workers.for_each(work, items)
@@ -384,8 +313,3 @@ def _tiles(n_batch: int, n_positions: int, n_rows: int) -> Iterable[_Tile]:
         sequences = slice(first, min(first + n_sequences, n_batch))
         for part in workers.pieces(n_positions, -(-n_positions // n_rows)):
             yield _Tile(sequences, slice(part.start, part.stop))
-
-
-def _rows_of(taps_DL: Tensor) -> Taps:
-    """Taps that are there already."""
-    return lambda rows_of: taps_DL[rows_of]

@@ -142,7 +142,7 @@ class _Continuation(FusedForward):
         # What the prefix adds is kept; its last rows must not add to that.
         self._gated_BLD[:, :n_before] = 0
         stages = zip(
-            self._filters(mixer.filter_fn, number=number, n_blocks=n_blocks),
+            self._filters.of(mixer.filter_fn, number=number, n_blocks=n_blocks),
             gates,
             layer.carried,
             strict=True,

@@ -186,7 +186,7 @@ class _Pass(FusedForward):
     def filters(self, block: Block, *, number: int) -> Sequence[Spectra | Taps]:
         """The filters of a block, in the order of their use."""
         n_blocks = self._model.config.n_layer
-        return self._filters(block.mixer.filter_fn, number=number, n_blocks=n_blocks)
+        return self._filters.of(block.mixer.filter_fn, number=number, n_blocks=n_blocks)
 
     @property
     def gated(self) -> Tensor:

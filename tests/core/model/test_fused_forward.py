@@ -9,7 +9,7 @@ import torch
 
 from hyenadna_cli.core.config.settings import ModelConfig
 from hyenadna_cli.core.machine.benchmark import plain_hyena
-from hyenadna_cli.core.model import fused_forward
+from hyenadna_cli.core.model import fused_forward, pass_filters
 from hyenadna_cli.core.model.blocks import Execution
 from hyenadna_cli.core.model.hyenadna import HyenaDNA
 
@@ -63,7 +63,7 @@ def test_neither_tiles_nor_late_gates_nor_spectra_show(monkeypatch, kernels, ord
 
     monkeypatch.setattr(fused_forward, "_TILE_ROWS", {"numba": 7, "torch": 7})
     monkeypatch.setattr(fused_forward, "_LONG_BYTES", 1)
-    monkeypatch.setattr(fused_forward, "_PIECE", 9)
+    monkeypatch.setattr(pass_filters, "_PIECE", 9)
     cut = model.hidden_states(ids)[0]
     model.backbone.weight_cache.max_bytes = 1
     regenerated = model.hidden_states(ids)[0]
