@@ -64,7 +64,7 @@ class _Network(NamedTuple):
 
 
 def _network(saved: Sequence[Tensor]) -> _Network:
-    z_LE, t_L, rates_C, freq_F, last_CF, *hidden = saved
+    z_LE, t_L, rates_C, freq_F, last_CF, *hidden = (x.detach() for x in saved)
     return _Network(z_LE, t_L, rates_C, freq_F, last_CF, hidden)
 
 
