@@ -13,9 +13,12 @@ from hyenadna_cli.core.config.settings import ModelConfig, TrainConfig
 
 _FP32_BYTES = 4
 
-# What a forward pass keeps: gates of sequences whose stream has no more than a size; spectra of
-# all filters up to a size, else of groups of channels at a time; projections and MLP of a tile.
-_LONG_BYTES = 64 << 20
+LONG_BYTES = 64 << 20
+"""Size of a sequence's float32 stream above which a forward pass puts memory first: later gates
+are not kept, and with products in bfloat16 the residual stream is rounded too, once per block."""
+
+# What else a forward pass keeps: spectra of all filters up to a size, else of groups of channels at
+# a time; projections and MLP of a tile.
 _SPECTRA_BYTES, _GROUP_CHANNELS, _SHARED_POINTS = 512 << 20, 16, 1 << 18
 _TILE_BYTES = 32 << 20
 
@@ -85,7 +88,7 @@ def forward_bytes(config: ModelConfig, *, n_windows: int, n_tokens: int, n_layer
     """
     stream = _FP32_BYTES * n_windows * n_tokens * config.d_model
     n_filters = config.order - 1
-    is_long = _FP32_BYTES * n_tokens * config.d_model > _LONG_BYTES
+    is_long = _FP32_BYTES * n_tokens * config.d_model > LONG_BYTES
     gates = 0 if is_long else stream * n_filters
     spectra = 2 * _FP32_BYTES * n_tokens * config.d_model * n_filters * config.n_layer
     if spectra > _SPECTRA_BYTES:

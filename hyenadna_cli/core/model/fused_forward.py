@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 from torch import Tensor, nn
 
+from hyenadna_cli.core.model.cost import LONG_BYTES
 from hyenadna_cli.core.model.pass_filters import PassFilters
 from hyenadna_cli.core.model.weight_cache import WeightCache
 from hyenadna_cli.ops import rows, workers
@@ -38,10 +39,6 @@ if TYPE_CHECKING:
 _TILE_ROWS = {"numba": 1_024, "torch": 16_384, "triton": 65_536}
 """Positions of a tile in float32: what a thread takes at a time, or all threads, or a GPU, whose
 launches must not be many. Twice as many of a thread's tile fit in its cache in bfloat16."""
-
-_LONG_BYTES = 64 << 20
-"""Size of a sequence's stream above which memory comes first: later gates are not kept, and with
-products in bfloat16 the residual stream is rounded too, once per block."""
 
 _ALL = slice(None)
 
@@ -90,7 +87,7 @@ class FusedForward:
         self._dtype = execution.matmul_dtype or x_BLD.dtype
         n_batch, n_positions, d_model = x_BLD.shape
         # By the length alone, so that the size of a batch does not show.
-        self._is_long = n_positions * d_model * x_BLD.element_size() > _LONG_BYTES
+        self._is_long = n_positions * d_model * x_BLD.element_size() > LONG_BYTES
         self._on_triton = is_triton(self._kernels)
         self._n_rows = _TILE_ROWS["triton" if self._on_triton else self._kernels]
         if self._kernels == "numba" and self._dtype == torch.bfloat16:

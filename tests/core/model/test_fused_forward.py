@@ -62,7 +62,7 @@ def test_neither_tiles_nor_late_gates_nor_spectra_show(monkeypatch, kernels, ord
     whole = model.hidden_states(ids)[0]
 
     monkeypatch.setattr(fused_forward, "_TILE_ROWS", {"numba": 7, "torch": 7})
-    monkeypatch.setattr(fused_forward, "_LONG_BYTES", 1)
+    monkeypatch.setattr(fused_forward, "LONG_BYTES", 1)
     monkeypatch.setattr(pass_filters, "_PIECE", 9)
     cut = model.hidden_states(ids)[0]
     model.backbone.weight_cache.max_bytes = 1
@@ -126,7 +126,7 @@ def test_bfloat16_products_stay_within_one_percent(kernels):
 def test_a_pass_with_late_gates_leaves_nothing_to_one_that_keeps_them(monkeypatch, kernels, dtype):
     def pass_of(model: HyenaDNA, gate_bytes: int) -> torch.Tensor:
         model.execution = Execution(kernels=kernels, matmul_dtype=dtype)
-        monkeypatch.setattr(fused_forward, "_LONG_BYTES", gate_bytes)
+        monkeypatch.setattr(fused_forward, "LONG_BYTES", gate_bytes)
         return model.hidden_states(random_ids(2, 100))[0]
 
     model, kept = strong_model(), 1 << 20
@@ -145,7 +145,7 @@ def test_long_sequences_in_bfloat16_round_their_streams_once_more(monkeypatch):
     exact = model.hidden_states(ids, layers)
     model.execution = Execution(kernels="numba", matmul_dtype=torch.bfloat16)
     kept = model.hidden_states(ids, layers)
-    monkeypatch.setattr(fused_forward, "_LONG_BYTES", 1)
+    monkeypatch.setattr(fused_forward, "LONG_BYTES", 1)
 
     rounded = model.hidden_states(ids, layers)
 
@@ -161,7 +161,7 @@ def test_rounding_of_long_sequences_does_not_depend_on_the_batch(monkeypatch):
     """What is long is told by one sequence: two of three quarters of it are not."""
     model = strong_model()
     model.execution = Execution(kernels="numba", matmul_dtype=torch.bfloat16)
-    monkeypatch.setattr(fused_forward, "_LONG_BYTES", 4 * 144 * 100)
+    monkeypatch.setattr(fused_forward, "LONG_BYTES", 4 * 144 * 100)
     ids = random_ids(2, 75)
 
     together = model.hidden_states(ids)[0]

@@ -61,7 +61,7 @@ def test_neither_tiles_nor_late_gates_nor_spectra_show(
     whole = model.hidden_states(ids)[0]
 
     monkeypatch.setattr(fused_forward, "_TILE_ROWS", {"triton": 27})
-    monkeypatch.setattr(fused_forward, "_LONG_BYTES", 1)
+    monkeypatch.setattr(fused_forward, "LONG_BYTES", 1)
     cut = model.hidden_states(ids)[0]
     model.backbone.weight_cache.max_bytes = 1
     regenerated = model.hidden_states(ids)[0]
