@@ -77,7 +77,7 @@ class DecayWindow(nn.Module):
         self.shift = shift
 
     def forward(self, t_L: Tensor) -> Tensor:
-        """The window (D, L) at times t from 0 on; 1 is `l_max`."""
+        """The window (D, L) at times t, from 0 on."""
         return torch.exp(-self.rates[:, None] * t_L[None, :]).add_(self.shift)
 
     @property

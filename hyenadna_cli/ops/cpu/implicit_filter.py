@@ -27,7 +27,7 @@ def _registers(weight_CF):
 
 @part
 def _window(rates, time, shift):
-    """Times -log2(e) the rates are those of a power of two."""
+    """Compute exp(-rate time) + shift; `rates` are already times -log2(e)."""
     return exp2(clip(rates * time, np.float32(-126), np.float32(126))) + shift
 
 

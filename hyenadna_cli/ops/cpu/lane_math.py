@@ -96,7 +96,7 @@ _QUARTER_3 = _QUARTER - _QUARTER_1 - _QUARTER_2
 
 @part
 def sine_and_cosine(x):
-    """Both, to 1e-7 for |x| below 10,000; larger numbers, which tell turns badly, give less."""
+    """Both, to 1e-7 for |x| below 10,000; less precise beyond, where float32 is coarse too."""
     n = nearest(x * np.float32(1 / _QUARTER))
     r = x - n * np.float32(_QUARTER_1)
     r = r - n * np.float32(_QUARTER_2)
